@@ -1,0 +1,1 @@
+"""The certification authority: registration, issuance, status and connection tokens."""

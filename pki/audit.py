@@ -1,0 +1,58 @@
+"""What is written down of every act (architecture invariant 6): who, what, on what, with which outcome.
+
+The facts of an event are for auditors; they hold ids, serials and digests, never names of patients,
+national codes, PINs or document text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Protocol
+
+
+@unique
+class AuditAction(StrEnum):
+    """Every kind of act that leaves a leaf; the catalogue is this enum."""
+
+    DEPLOYMENT_CREATED = "deployment.created"
+    KEY_GENERATED = "key.generated"
+    FILE_SUBMITTED = "registration.submitted"
+    FILE_APPROVED = "registration.approved"
+    FILE_REFUSED = "registration.refused"
+    CERTIFICATE_INTENDED = "certificate.intended"
+    CERTIFICATE_ISSUED = "certificate.issued"
+    CERTIFICATE_ABANDONED = "certificate.abandoned"
+    CERTIFICATE_HELD = "certificate.held"
+    CERTIFICATE_RELEASED = "certificate.released"
+    CERTIFICATE_REVOKED = "certificate.revoked"
+    CRL_PUBLISHED = "crl.published"
+    TIMESTAMP_ISSUED = "timestamp.issued"
+    DOCUMENT_SIGNED = "document.signed"
+    DOCUMENT_VERIFIED = "document.verified"
+    TOKEN_REQUESTED = "token.requested"
+    TOKEN_APPROVED = "token.approved"
+    TOKEN_ACTIVATED = "token.activated"
+    TOKEN_SUSPENDED = "token.suspended"
+    TOKEN_RESTORED = "token.restored"
+    ACCESS_TOKEN_ISSUED = "access-token.issued"
+    ACCESS_TOKEN_REFUSED = "access-token.refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One act. `actor` is an officer's id, a client id or a component's name; `subject` what was acted on."""
+
+    action: AuditAction
+    at: datetime
+    actor: str
+    subject: str
+    facts: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+
+
+class AuditSink(Protocol):
+    """Take events inside the transaction of the change they tell of."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep `event`; it becomes durable with the surrounding transaction."""
+        ...

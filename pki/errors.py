@@ -1,0 +1,124 @@
+"""The errors that cross package borders, sorted by what the caller can do about them.
+
+Every error carries a stable `ErrorCode`; `pki.messages` holds its Persian and English sentence.
+Exceptions never log and never end the process. `detail` is shown to people and written to logs, so
+it must hold no PIN, key material, national code or patient data.
+"""
+
+from enum import StrEnum, unique
+
+
+@unique
+class ErrorCode(StrEnum):
+    """Stable names of everything that can go wrong; part of the API."""
+
+    # Input
+    INPUT_EMPTY = "input-empty"
+    INPUT_TOO_LARGE = "input-too-large"
+    INPUT_MALFORMED = "input-malformed"
+    INPUT_FORMAT_UNKNOWN = "input-format-unknown"
+    DER_MALFORMED = "der-malformed"
+    JSON_MALFORMED = "json-malformed"
+    CERTIFICATE_MALFORMED = "certificate-malformed"
+    CSR_MALFORMED = "csr-malformed"
+    CSR_PROOF_INVALID = "csr-proof-invalid"
+    KEY_REFUSED = "key-refused"
+    KEY_URI_MALFORMED = "key-uri-malformed"
+    IDENTITY_INVALID = "identity-invalid"
+    FILE_UNREADABLE = "file-unreadable"
+    DOCUMENT_UNSIGNABLE = "document-unsignable"
+    # Rights and state
+    NOT_ALLOWED = "not-allowed"
+    NOT_FOUND = "not-found"
+    CONFLICT = "conflict"
+    FOUR_EYES = "four-eyes"
+    NOT_APPROVED = "not-approved"
+    PROFILE_UNKNOWN = "profile-unknown"
+    LINT_FAILED = "lint-failed"
+    STATE_ILLEGAL = "state-illegal"
+    DEPLOYMENT_EXISTS = "deployment-exists"
+    DEPLOYMENT_MISSING = "deployment-missing"
+    CRL_REGRESSION = "crl-regression"
+    # Keys and devices
+    HSM_UNAVAILABLE = "hsm-unavailable"
+    HSM_KEY_NOT_FOUND = "hsm-key-not-found"
+    HSM_PURPOSE_REFUSED = "hsm-purpose-refused"
+    HSM_PIN_INCORRECT = "hsm-pin-incorrect"
+    HSM_PROTOCOL = "hsm-protocol"
+    READER_SERVICE_DOWN = "reader-service-down"
+    READER_NOT_FOUND = "reader-not-found"
+    CARD_ABSENT = "card-absent"
+    CARD_REMOVED = "card-removed"
+    CARD_UNSUPPORTED = "card-unsupported"
+    CARD_PROTOCOL = "card-protocol"
+    CARD_SIGNATURE_MISMATCH = "card-signature-mismatch"
+    CARD_KEY_NOT_FOUND = "card-key-not-found"
+    PIN_INCORRECT = "pin-incorrect"
+    PIN_BLOCKED = "pin-blocked"
+    PIN_FORMAT = "pin-format"
+    PIN_REQUIRED = "pin-required"
+    CONSENT_REFUSED = "consent-refused"
+    # Services
+    UNAVAILABLE = "unavailable"
+    DATABASE_UNAVAILABLE = "database-unavailable"
+    TIMESTAMP_UNAVAILABLE = "timestamp-unavailable"
+    TIMESTAMP_INVALID = "timestamp-invalid"
+    REGISTRY_SILENT = "registry-silent"
+    GATE_CLOSED = "gate-closed"
+    # Tokens (RFC 6749 §5.2 names travel beside these)
+    ASSERTION_INVALID = "assertion-invalid"
+    ASSERTION_REPLAYED = "assertion-replayed"
+    TOKEN_INVALID = "token-invalid"
+    TOKEN_EXPIRED = "token-expired"
+    TOKEN_BINDING = "token-binding"
+    SCOPE_REFUSED = "scope-refused"
+    # Ledger
+    LEDGER_EDITED = "ledger-edited"
+    LEDGER_REMOVED = "ledger-removed"
+    LEDGER_TRUNCATED = "ledger-truncated"
+    LEDGER_FORKED = "ledger-forked"
+    CHECKPOINT_INVALID = "checkpoint-invalid"
+    # Anything else
+    VERIFICATION_FAILED = "verification-failed"
+    DEMO_DIFFERS = "demo-differs"
+    INTERNAL = "internal"
+
+
+class ServiceError(Exception):
+    """Say what went wrong by a stable code, with an optional detail fit for people and logs.
+
+    `retryable` is true when the same request may succeed later without a change.
+    """
+
+    retryable = False
+
+    def __init__(self, code: ErrorCode, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else str(code))
+        self.code = code
+        self.detail = detail
+
+
+class InvalidInput(ServiceError):
+    """The caller sent something that can never be accepted as it is."""
+
+
+class NotAllowed(ServiceError):
+    """The caller may not do this."""
+
+
+class NotFound(ServiceError):
+    """The thing named does not exist."""
+
+
+class Conflict(ServiceError):
+    """The thing exists in a state that forbids the act."""
+
+
+class Unavailable(ServiceError):
+    """A part that is needed does not answer now; trying later may help."""
+
+    retryable = True
+
+
+class VerificationFailed(ServiceError):
+    """A proof did not hold: a signature, a binding, a ledger."""

@@ -1,0 +1,110 @@
+"""The Persian and English sentence for each error code. Total: a test compares it with `ErrorCode`."""
+
+from typing import Final, NamedTuple
+
+from pki.errors import ErrorCode
+
+
+class Message(NamedTuple):
+    """One sentence in both languages."""
+
+    fa: str
+    en: str
+
+
+MESSAGES: Final[dict[ErrorCode, Message]] = {
+    ErrorCode.INPUT_EMPTY: Message("ورودی خالی است.", "The input is empty."),
+    ErrorCode.INPUT_TOO_LARGE: Message("ورودی از اندازهٔ مجاز بزرگ‌تر است.", "The input is larger than allowed."),
+    ErrorCode.INPUT_MALFORMED: Message("ورودی ساختار درستی ندارد.", "The input is malformed."),
+    ErrorCode.INPUT_FORMAT_UNKNOWN: Message("قالب فایل شناخته نشد.", "The file's format is not known."),
+    ErrorCode.DER_MALFORMED: Message("ساختار ASN.1 نادرست است.", "The ASN.1 structure is malformed."),
+    ErrorCode.JSON_MALFORMED: Message("ساختار JSON نادرست است.", "The JSON structure is malformed."),
+    ErrorCode.CERTIFICATE_MALFORMED: Message("گواهی خوانده نشد.", "The certificate cannot be read."),
+    ErrorCode.CSR_MALFORMED: Message("درخواست گواهی خوانده نشد.", "The certificate request cannot be read."),
+    ErrorCode.CSR_PROOF_INVALID: Message(
+        "اثبات در اختیار داشتن کلید در درخواست گواهی درست نیست.", "The request's proof of possession does not hold."
+    ),
+    ErrorCode.KEY_REFUSED: Message("این نوع کلید پذیرفته نمی‌شود.", "This kind of key is not accepted."),
+    ErrorCode.KEY_URI_MALFORMED: Message("نشانی کلید نادرست است.", "The key URI is malformed."),
+    ErrorCode.IDENTITY_INVALID: Message("شناسه نادرست است.", "The identifier is not valid."),
+    ErrorCode.FILE_UNREADABLE: Message("فایل خوانده نشد.", "The file cannot be read."),
+    ErrorCode.DOCUMENT_UNSIGNABLE: Message(
+        "این سند با این قالب امضا نمی‌شود.", "This document cannot be signed in this format."
+    ),
+    ErrorCode.NOT_ALLOWED: Message("اجازهٔ این کار را ندارید.", "You may not do this."),
+    ErrorCode.NOT_FOUND: Message("یافت نشد.", "Not found."),
+    ErrorCode.CONFLICT: Message("وضعیت کنونی این کار را اجازه نمی‌دهد.", "The present state forbids this."),
+    ErrorCode.FOUR_EYES: Message("این کار به دو شخص جدا نیاز دارد.", "This needs two different people."),
+    ErrorCode.NOT_APPROVED: Message("پرونده هنوز تأیید نشده است.", "The file is not approved yet."),
+    ErrorCode.PROFILE_UNKNOWN: Message("نمایهٔ گواهی شناخته نشد.", "The certificate profile is not known."),
+    ErrorCode.LINT_FAILED: Message(
+        "گواهی آماده‌شده با قواعد نمایه سازگار نیست.", "The prepared certificate breaks the rules of its profile."
+    ),
+    ErrorCode.STATE_ILLEGAL: Message("این تغییر وضعیت مجاز نیست.", "This change of state is not allowed."),
+    ErrorCode.DEPLOYMENT_EXISTS: Message(
+        "در این پوشه پیش‌تر استقراری ساخته شده است.", "A deployment already exists in this folder."
+    ),
+    ErrorCode.DEPLOYMENT_MISSING: Message("در این پوشه استقراری نیست.", "There is no deployment in this folder."),
+    ErrorCode.CRL_REGRESSION: Message(
+        "فهرست ابطال تازه از فهرست پیشین عقب‌تر است و منتشر نشد.",
+        "The new CRL falls behind the last one and was not published.",
+    ),
+    ErrorCode.HSM_UNAVAILABLE: Message(
+        "ماژول کلید پاسخ نمی‌دهد؛ کمی بعد دوباره تلاش کنید.", "The key device does not answer; try again shortly."
+    ),
+    ErrorCode.HSM_KEY_NOT_FOUND: Message("کلید در ماژول یافت نشد.", "The key is not in the device."),
+    ErrorCode.HSM_PURPOSE_REFUSED: Message(
+        "این کلید برای امضای چنین داده‌ای نیست.", "This key is not for signing such data."
+    ),
+    ErrorCode.HSM_PIN_INCORRECT: Message("رمز ماژول کلید نادرست است.", "The key device's PIN is wrong."),
+    ErrorCode.HSM_PROTOCOL: Message("پیام به امانت‌دار کلید نادرست است.", "The message to the custodian is malformed."),
+    ErrorCode.READER_SERVICE_DOWN: Message("سرویس کارت‌خوان در دسترس نیست.", "The smart-card service is not running."),
+    ErrorCode.READER_NOT_FOUND: Message("کارت‌خوان یافت نشد.", "No card reader was found."),
+    ErrorCode.CARD_ABSENT: Message("کارتی در کارت‌خوان نیست.", "There is no card in the reader."),
+    ErrorCode.CARD_REMOVED: Message("کارت از کارت‌خوان بیرون آمد.", "The card was removed."),
+    ErrorCode.CARD_UNSUPPORTED: Message("این کارت پشتیبانی نمی‌شود.", "This card is not supported."),
+    ErrorCode.CARD_PROTOCOL: Message("پاسخ کارت نادرست بود.", "The card's answer was malformed."),
+    ErrorCode.CARD_SIGNATURE_MISMATCH: Message(
+        "امضای کارت با گواهی آن نمی‌خواند.", "The card's signature does not match its certificate."
+    ),
+    ErrorCode.CARD_KEY_NOT_FOUND: Message("این کلید روی کارت نیست.", "This key is not on the card."),
+    ErrorCode.PIN_INCORRECT: Message("رمز کارت نادرست است.", "The PIN is wrong."),
+    ErrorCode.PIN_BLOCKED: Message("رمز کارت قفل شده است.", "The PIN is blocked."),
+    ErrorCode.PIN_FORMAT: Message(
+        "رمز کارت باید رقم و به اندازهٔ مجاز باشد.", "The PIN must be digits of the allowed length."
+    ),
+    ErrorCode.PIN_REQUIRED: Message("این کار رمز کارت می‌خواهد.", "This needs the card's PIN."),
+    ErrorCode.CONSENT_REFUSED: Message("امضا کننده امضا را نپذیرفت.", "The signer declined."),
+    ErrorCode.UNAVAILABLE: Message(
+        "سرویس پاسخ نمی‌دهد؛ کمی بعد دوباره تلاش کنید.", "The service does not answer; try again shortly."
+    ),
+    ErrorCode.DATABASE_UNAVAILABLE: Message("پایگاه داده پاسخ نمی‌دهد.", "The database does not answer."),
+    ErrorCode.TIMESTAMP_UNAVAILABLE: Message(
+        "سرویس مهر زمانی پاسخ نمی‌دهد.", "The time-stamping service does not answer."
+    ),
+    ErrorCode.TIMESTAMP_INVALID: Message(
+        "پاسخ سرویس مهر زمانی درست نیست.", "The time-stamping service's answer is not valid."
+    ),
+    ErrorCode.REGISTRY_SILENT: Message("سامانهٔ ثبت پاسخ نداد.", "The registry did not answer."),
+    ErrorCode.GATE_CLOSED: Message(
+        "شرط‌های اتصال مرکز برقرار نیست.", "The centre does not meet the conditions for connection."
+    ),
+    ErrorCode.ASSERTION_INVALID: Message("ادعای کارخواه پذیرفته نشد.", "The client assertion is not valid."),
+    ErrorCode.ASSERTION_REPLAYED: Message("این ادعا پیش‌تر به کار رفته است.", "The client assertion was used before."),
+    ErrorCode.TOKEN_INVALID: Message("توکن درست نیست.", "The token is not valid."),
+    ErrorCode.TOKEN_EXPIRED: Message("توکن منقضی شده است.", "The token has expired."),
+    ErrorCode.TOKEN_BINDING: Message("توکن به گواهی دیگری بسته شده است.", "The token is bound to another certificate."),
+    ErrorCode.SCOPE_REFUSED: Message("این دامنهٔ دسترسی داده نمی‌شود.", "This scope is not granted."),
+    ErrorCode.LEDGER_EDITED: Message("رویدادی در دفتر ویرایش شده است.", "An entry of the ledger was edited."),
+    ErrorCode.LEDGER_REMOVED: Message("رویدادی از دفتر برداشته شده است.", "An entry of the ledger was removed."),
+    ErrorCode.LEDGER_TRUNCATED: Message(
+        "دفتر از نقطهٔ مهرشده کوتاه‌تر است.", "The ledger is shorter than its checkpoint."
+    ),
+    ErrorCode.LEDGER_FORKED: Message("دفتر با نقطهٔ مهرشده نمی‌خواند.", "The ledger does not match its checkpoint."),
+    ErrorCode.CHECKPOINT_INVALID: Message("مهر دفتر درست نیست.", "The checkpoint is not valid."),
+    ErrorCode.VERIFICATION_FAILED: Message("اثبات رمزنگاری درست نیست.", "The cryptographic proof does not hold."),
+    ErrorCode.DEMO_DIFFERS: Message(
+        "نتیجهٔ نمایش با انتظار نمی‌خواند.", "The demo's outcome differs from the expected one."
+    ),
+    ErrorCode.INTERNAL: Message("خطای داخلی رخ داد.", "An internal error occurred."),
+}

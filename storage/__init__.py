@@ -1,0 +1,1 @@
+"""How rows are kept: engine, unit of work, migrations and the Merkle ledger. Knows no certificate."""

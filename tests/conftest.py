@@ -1,0 +1,34 @@
+"""What every test shares: the marks for real parts and a block on outside sockets."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections that would leave this machine; loopback and unix sockets stay open."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = str(address[0]) if isinstance(address, tuple) else str(address)
+            if not (host.startswith("127.") or host in ("::1", "localhost")):
+                raise OSError(f"a test tried to reach {host}")
+        connect(self, address)  # type: ignore[arg-type]  # socket addresses have no common type
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of real signed files that is not part of this repository."""
+    folder = SHARED / "vectors"
+    if not folder.is_dir():
+        pytest.skip("the shared vectors are not on this machine")
+    return folder

@@ -1,0 +1,1 @@
+"""Where people and programs meet Mohr: the server, its pages, its API and the command line."""
