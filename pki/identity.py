@@ -1,0 +1,225 @@
+"""Who a certificate is for: identifiers with their check digits, and subjects with their X.509 names.
+
+Check-digit rules are the published ones; what is not public (letters of council numbers, the SIAM id's
+form) is accepted loosely and named so. Names are normalised once at entry; characters that could make
+one name look like another are refused.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Final, NewType
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from pki.errors import ErrorCode, InvalidInput
+
+NationalCode = NewType("NationalCode", str)
+LegalId = NewType("LegalId", str)
+CouncilNumber = NewType("CouncilNumber", str)
+SiamId = NewType("SiamId", str)
+
+_DIGITS: Final = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "01234567890123456789")
+_LETTERS: Final = str.maketrans("يىك", "ییک")
+_ZWNJ: Final = "\u200c"
+MAX_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A.1
+
+
+@unique
+class Profession(IntEnum):
+    """Professions of the pilot; the number is the last arc of the profession's OID."""
+
+    PHYSICIAN = 1
+    DENTIST = 2
+    PHARMACIST = 3
+    MIDWIFE = 4
+    NURSE = 5
+    LABORATORY_SCIENTIST = 6
+    RADIOLOGY_TECHNOLOGIST = 7
+
+    @property
+    def title_fa(self) -> str:
+        """The profession as written into certificates."""
+        return _PROFESSIONS_FA[self]
+
+    @property
+    def title_en(self) -> str:
+        """The profession in English."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def slug(self) -> str:
+        """The profession as written in JSON and on the command line."""
+        return self.name.lower().replace("_", "-")
+
+
+_PROFESSIONS_FA: Final = {
+    Profession.PHYSICIAN: "پزشک",
+    Profession.DENTIST: "دندان‌پزشک",
+    Profession.PHARMACIST: "داروساز",
+    Profession.MIDWIFE: "ماما",
+    Profession.NURSE: "پرستار",
+    Profession.LABORATORY_SCIENTIST: "متخصص علوم آزمایشگاهی",
+    Profession.RADIOLOGY_TECHNOLOGIST: "کارشناس پرتونگاری",
+}
+
+
+@unique
+class InstitutionKind(IntEnum):
+    """Kinds of centres of the pilot; the number is the last arc of the kind's OID."""
+
+    HOSPITAL = 101
+    CLINIC = 102
+    OFFICE = 103
+    PHARMACY = 104
+    LABORATORY = 105
+    IMAGING = 106
+
+    @property
+    def title_fa(self) -> str:
+        """The kind as written into certificates."""
+        return _KINDS_FA[self]
+
+    @property
+    def slug(self) -> str:
+        """The kind as written in JSON."""
+        return self.name.lower()
+
+
+_KINDS_FA: Final = {
+    InstitutionKind.HOSPITAL: "بیمارستان",
+    InstitutionKind.CLINIC: "درمانگاه",
+    InstitutionKind.OFFICE: "مطب",
+    InstitutionKind.PHARMACY: "داروخانه",
+    InstitutionKind.LABORATORY: "آزمایشگاه",
+    InstitutionKind.IMAGING: "مرکز تصویربرداری",
+}
+
+
+def _refuse(what: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.IDENTITY_INVALID, what)
+
+
+def ascii_digits(text: str) -> str:
+    """Turn Persian and Arabic-Indic digits into ASCII ones."""
+    return text.translate(_DIGITS)
+
+
+def parse_national_code(text: str) -> NationalCode:
+    """Check a national code (10 digits, mod-11 check digit); 8 or 9 digits are padded.
+
+    InvalidInput (`identity-invalid`) otherwise; the value itself is never in the message.
+    """
+    digits = ascii_digits(text.strip())
+    if not re.fullmatch(r"[0-9]{8,10}", digits):
+        raise _refuse("national code is not 10 digits")
+    digits = digits.zfill(10)
+    if digits == digits[0] * 10 or digits[3:9] == "000000":
+        raise _refuse("national code is of a reserved pattern")
+    rest = sum(int(digit) * (10 - index) for index, digit in enumerate(digits[:9])) % 11
+    if int(digits[9]) != (rest if rest < 2 else 11 - rest):
+        raise _refuse("national code has a wrong check digit")
+    return NationalCode(digits)
+
+
+def parse_legal_id(text: str) -> LegalId:
+    """Check a legal entity's national id (11 digits with check digit)."""
+    digits = ascii_digits(text.strip())
+    if not re.fullmatch(r"[0-9]{11}", digits) or digits[3:9] == "000000":
+        raise _refuse("legal id is not 11 digits")
+    offset = int(digits[9]) + 2
+    weights = (29, 27, 23, 19, 17)
+    total = sum((int(digit) + offset) * weights[index % 5] for index, digit in enumerate(digits[:10]))
+    if int(digits[10]) != total % 11 % 10:
+        raise _refuse("legal id has a wrong check digit")
+    return LegalId(digits)
+
+
+def parse_council_number(text: str, profession: Profession) -> CouncilNumber:
+    """Check a medical-council number: digits for physicians and dentists, else an optional letter first.
+
+    Which letter belongs to which profession is not public, so any one is accepted.
+    """
+    number = ascii_digits(unicodedata.normalize("NFC", text.strip()).translate(_LETTERS))
+    numeric = profession in (Profession.PHYSICIAN, Profession.DENTIST)
+    if not re.fullmatch(r"[0-9]{4,6}" if numeric else r"[آ-یA-Za-z]?-?[0-9]{3,6}", number):
+        raise _refuse("council number has an unknown form")
+    return CouncilNumber(number)
+
+
+def parse_siam_id(text: str) -> SiamId:
+    """Check a centre's SIAM id: a GUID or 4 to 36 letters, digits and hyphens (its rules are not public)."""
+    value = ascii_digits(text.strip()).lower()
+    if not re.fullmatch(r"[0-9a-z](?:[0-9a-z-]{2,34})[0-9a-z]", value):
+        raise _refuse("SIAM id has an unknown form")
+    return SiamId(value)
+
+
+def parse_name(text: str, *, limit: int = MAX_NAME) -> str:
+    """Normalise a name for a certificate: NFC, Persian letters, single spaces, ASCII digits.
+
+    InvalidInput for control, bidi and invisible characters (a zero-width non-joiner between letters is
+    spelling and stays), for emptiness and for more than `limit` characters.
+    """
+    name = ascii_digits(" ".join(unicodedata.normalize("NFC", text).translate(_LETTERS).split()))
+    if not name or len(name) > limit:
+        raise _refuse(f"a name has 1 to {limit} characters")
+    for index, char in enumerate(name):
+        if char == _ZWNJ and 0 < index < len(name) - 1 and name[index - 1].isalpha() and name[index + 1].isalpha():
+            continue
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            raise _refuse(f"character U+{ord(char):04X} is not allowed in a name")
+    return name
+
+
+def _utf8(kind: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
+    # RFC 5280 §4.1.2.4: country stays a PrintableString, everything else is UTF8String.
+    if kind == NameOID.COUNTRY_NAME:
+        return x509.NameAttribute(kind, value)
+    return x509.NameAttribute(kind, value, x509.name._ASN1Type.UTF8String)  # noqa: SLF001 - no public name
+
+
+def build_name(*attributes: tuple[x509.ObjectIdentifier, str | None]) -> x509.Name:
+    """Build a Name from (type, value) pairs, most general first; pairs without a value are left out."""
+    return x509.Name([_utf8(kind, value) for kind, value in attributes if value])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonIdentity:
+    """A citizen: names as in the civil registry, national code."""
+
+    national_code: NationalCode
+    given_name: str
+    surname: str
+
+    @property
+    def common_name(self) -> str:
+        """Given name and surname."""
+        return f"{self.given_name} {self.surname}"[:MAX_NAME]
+
+    @property
+    def serial_number(self) -> str:
+        """The natural-person semantics identifier (ETSI EN 319 412-1 §5.1.3)."""
+        return f"PNOIR-{self.national_code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicianIdentity(PersonIdentity):
+    """A person of a regulated profession with a medical-council number."""
+
+    profession: Profession
+    council_number: CouncilNumber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentreIdentity:
+    """A centre of the health network: SIAM id, name, kind and the legal entity behind it."""
+
+    siam_id: SiamId
+    name: str
+    kind: InstitutionKind
+    legal_id: LegalId
+    province: str
+    city: str
