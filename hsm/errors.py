@@ -1,0 +1,81 @@
+"""What can go wrong with keys in devices, by the name of what the caller can do about it."""
+
+from pki.errors import (
+    Conflict,
+    ErrorCode,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Unavailable,
+)
+
+
+class HsmUnavailable(Unavailable):
+    """The device or its custodian does not answer; the same request may succeed later."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_UNAVAILABLE, detail)
+
+
+class DeviceLost(HsmUnavailable):
+    """The device is gone: the module must be initialised again before it can answer."""
+
+
+class SessionLost(HsmUnavailable):
+    """The device is there but forgot our session or object: a new session cures it."""
+
+
+class KeyNotFound(NotFound):
+    """No key goes by this label."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_KEY_NOT_FOUND, detail)
+
+
+class KeyExists(Conflict):
+    """A key already goes by this label."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.CONFLICT, detail)
+
+
+class PurposeRefused(NotAllowed):
+    """The bytes are not what this key is for; they will never be signed by it."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_PURPOSE_REFUSED, detail)
+
+
+class RoleRefused(NotAllowed):
+    """The asking process may not do this with this custodian."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.NOT_ALLOWED, detail)
+
+
+class PinIncorrect(NotAllowed):
+    """The device refused the PIN, or trying it again would risk locking the device."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_PIN_INCORRECT, detail)
+
+
+class MechanismRefused(InvalidInput):
+    """The device cannot do what was asked with this kind of key."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.KEY_REFUSED, detail)
+
+
+class ProtocolViolation(InvalidInput):
+    """A frame between client and custodian breaks the protocol."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_PROTOCOL, detail)
+
+
+class ConfigurationInvalid(InvalidInput):
+    """A custodian's settings, key file or PIN file cannot be used as it is."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.INPUT_MALFORMED, detail)

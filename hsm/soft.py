@@ -1,0 +1,152 @@
+"""Keys in memory, for tests, benches and `file:` URIs: unsafe, and refused in production settings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from hsm.errors import KeyExists, KeyNotFound
+from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
+from pki.clock import Clock
+from pki.errors import ErrorCode, InvalidInput, NotAllowed
+from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for, hash_of
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+RSA_BITS = 3072
+MIN_RSA_BITS = 2048
+MAX_PEM_OCTETS = 65_536
+
+_GENERATORS: dict[SignatureAlgorithm, Callable[[], PrivateKey]] = {
+    SignatureAlgorithm.ES256: lambda: ec.generate_private_key(ec.SECP256R1()),
+    SignatureAlgorithm.ES384: lambda: ec.generate_private_key(ec.SECP384R1()),
+    SignatureAlgorithm.RS256: lambda: rsa.generate_private_key(65537, RSA_BITS),
+    SignatureAlgorithm.EDDSA: ed25519.Ed25519PrivateKey.generate,
+}
+
+
+class UnsafeSoftKey:
+    """A signing key whose private half lies in this process's memory."""
+
+    def __init__(self, private_key: PrivateKey) -> None:
+        """Wrap `private_key`; InvalidInput for a kind Mohr does not sign with."""
+        self._private_key, self._public_key = private_key, private_key.public_key()
+        self._algorithm = algorithm_for(self._public_key)
+        if isinstance(self._public_key, rsa.RSAPublicKey) and self._public_key.key_size < MIN_RSA_BITS:
+            raise InvalidInput(ErrorCode.KEY_REFUSED, f"RSA keys have at least {MIN_RSA_BITS} bits")
+
+    @classmethod
+    def generate(cls, algorithm: SignatureAlgorithm) -> "UnsafeSoftKey":
+        """Make a new key; RSA keys have 3072 bits."""
+        return cls(_GENERATORS[algorithm]())
+
+    @classmethod
+    def from_pem(cls, pem: bytes, password: bytes | None = None) -> "UnsafeSoftKey":
+        """Read a PEM private key (PKCS#8 or traditional); InvalidInput when it cannot be used."""
+        try:
+            private_key = load_pem_private_key(pem, password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise InvalidInput(ErrorCode.KEY_REFUSED, "not a readable PEM private key, or a wrong password") from error
+        if not isinstance(private_key, PrivateKey):
+            raise InvalidInput(ErrorCode.KEY_REFUSED, "unsupported key type")
+        return cls(private_key)
+
+    @classmethod
+    def load(cls, path: Path, password: bytes | None = None, *, production: bool = False) -> "UnsafeSoftKey":
+        """Read a PEM key file; NotAllowed when `production` settings rule."""
+        if production:
+            raise NotAllowed(ErrorCode.KEY_REFUSED, "keys in files are refused in production")
+        try:
+            with path.open("rb") as file:
+                pem = file.read(MAX_PEM_OCTETS + 1)
+        except OSError as error:
+            raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
+        if len(pem) > MAX_PEM_OCTETS:
+            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, path.name)
+        return cls.from_pem(pem, password)
+
+    @property
+    def algorithm(self) -> SignatureAlgorithm:
+        """Name the one algorithm this key signs with."""
+        return self._algorithm
+
+    def public_key(self) -> PublicKey:
+        """Return the public half."""
+        return self._public_key
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign the whole `message`; the signature has its X.509 encoding."""
+        key = self._private_key
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key.sign(message, ec.ECDSA(hash_of(self._algorithm)))
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key.sign(message, padding.PKCS1v15(), hash_of(self._algorithm))
+        return key.sign(message)
+
+    def private_pem(self, password: bytes | None = None) -> bytes:
+        """Return the private key as PKCS#8 PEM, encrypted when a password is given; the caller guards it."""
+        protection = BestAvailableEncryption(password) if password else NoEncryption()
+        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    key: UnsafeSoftKey
+    info: KeyInfo
+
+
+class UnsafeSoftKeys:
+    """A `KeyProvider` in memory, for unit tests of what is above it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, _Held] = {}
+
+    def _find(self, label: str) -> _Held:
+        held = self._held.get(label)
+        if held is None:
+            raise KeyNotFound(label)
+        return held
+
+    def signing_key(self, label: str) -> SigningKey:
+        """Return the key that goes by `label`."""
+        return self._find(label).key
+
+    def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
+        """Make a key in memory and return its public half."""
+        if label in self._held:
+            raise KeyExists(label)
+        key = UnsafeSoftKey.generate(algorithm)
+        public_der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        identifier = sha256(public_der).hexdigest()[:32]
+        info = KeyInfo(label=label, algorithm=algorithm, purpose=purpose, id=identifier, created=self._clock.now())
+        self._held[label] = _Held(key=key, info=info)
+        return key.public_key()
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """List the keys, by label."""
+        return tuple(self._held[label].info for label in sorted(self._held))
+
+    def health(self) -> Health:
+        """Say that memory is there."""
+        return Health(state=HealthState.OK)
+
+    def close(self) -> None:
+        """Forget the keys."""
+        self._held.clear()
+
+    def sign_many(self, label: str, messages: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Sign each message."""
+        key = self.signing_key(label)
+        return tuple(key.sign(message) for message in messages)
