@@ -60,6 +60,9 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.HSM_PROTOCOL: Message("پیام به امانت‌دار کلید نادرست است.", "The message to the custodian is malformed."),
     ErrorCode.READER_SERVICE_DOWN: Message("سرویس کارت‌خوان در دسترس نیست.", "The smart-card service is not running."),
     ErrorCode.READER_NOT_FOUND: Message("کارت‌خوان یافت نشد.", "No card reader was found."),
+    ErrorCode.READER_BUSY: Message(
+        "برنامهٔ دیگری کارت‌خوان را در اختیار دارد.", "Another program holds the card reader."
+    ),
     ErrorCode.CARD_ABSENT: Message("کارتی در کارت‌خوان نیست.", "There is no card in the reader."),
     ErrorCode.CARD_REMOVED: Message("کارت از کارت‌خوان بیرون آمد.", "The card was removed."),
     ErrorCode.CARD_UNSUPPORTED: Message("این کارت پشتیبانی نمی‌شود.", "This card is not supported."),
@@ -68,12 +71,20 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
         "امضای کارت با گواهی آن نمی‌خواند.", "The card's signature does not match its certificate."
     ),
     ErrorCode.CARD_KEY_NOT_FOUND: Message("این کلید روی کارت نیست.", "This key is not on the card."),
+    ErrorCode.CARD_KEY_EXISTS: Message(
+        "در این جای کارت پیش‌تر کلیدی ساخته شده است.", "This place on the card already holds a key."
+    ),
+    ErrorCode.CARD_FULL: Message("جای خالی کافی روی کارت نیست.", "There is not enough free space on the card."),
     ErrorCode.PIN_INCORRECT: Message("رمز کارت نادرست است.", "The PIN is wrong."),
     ErrorCode.PIN_BLOCKED: Message("رمز کارت قفل شده است.", "The PIN is blocked."),
     ErrorCode.PIN_FORMAT: Message(
         "رمز کارت باید رقم و به اندازهٔ مجاز باشد.", "The PIN must be digits of the allowed length."
     ),
     ErrorCode.PIN_REQUIRED: Message("این کار رمز کارت می‌خواهد.", "This needs the card's PIN."),
+    ErrorCode.PIN_LAST_TRY: Message(
+        "تنها یک بار دیگر می‌توان رمز را آزمود؛ پیش از آن تأیید لازم است.",
+        "Only one try is left for this PIN; it needs a confirmation first.",
+    ),
     ErrorCode.CONSENT_REFUSED: Message("امضا کننده امضا را نپذیرفت.", "The signer declined."),
     ErrorCode.UNAVAILABLE: Message(
         "سرویس پاسخ نمی‌دهد؛ کمی بعد دوباره تلاش کنید.", "The service does not answer; try again shortly."
