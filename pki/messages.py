@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from pki.errors import ErrorCode
+from pki.errors import ErrorCode, ServiceError
 
 
 class Message(NamedTuple):
@@ -119,3 +119,10 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ),
     ErrorCode.INTERNAL: Message("خطای داخلی رخ داد.", "An internal error occurred."),
 }
+
+
+def sentence(error: ServiceError) -> str:
+    """Write an error for a person at a terminal: code, Persian, English and the detail, if any."""
+    message = MESSAGES[error.code]
+    detail = f" ({error.detail})" if error.detail else ""
+    return f"{error.code}: {message.fa} | {message.en}{detail}"

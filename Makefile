@@ -1,0 +1,57 @@
+# Mohr: the few commands a stranger needs. `make run` and `make test` install what is missing first.
+PYTHON ?= python3.11
+HOME_DIR ?= var
+BIND ?= 127.0.0.1:8440
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run demo test check bench stress fuzz lock setup setup-test clean
+
+help:
+	@echo "make run | demo | test | check | bench | stress | fuzz | lock | clean"
+
+$(READY): requirements.lock pyproject.toml
+	@scripts/system-packages run
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the locked Python packages" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+setup: $(READY)
+
+setup-test: $(READY)
+	@scripts/system-packages test
+
+run: setup
+	@$(BIN)/mohr run --home $(HOME_DIR) --bind $(BIND)
+
+demo: setup
+	@$(BIN)/mohr demo --home $(HOME_DIR)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup-test
+	$(BIN)/pytest -m "not stress"
+
+bench: setup-test
+	@$(BIN)/mohr bench --home $(HOME_DIR)
+
+stress: setup-test
+	$(BIN)/pytest -m stress
+
+fuzz: setup-test
+	$(BIN)/pytest -m "not real and not stress" --hypothesis-profile=fuzz -k "never or property or machine or hypothesis"
+
+# pip-compile writes no index lines; run it where no private package folder is configured.
+lock:
+	PIP_FIND_LINKS= $(BIN)/python -m piptools compile --all-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --annotation-style=line --build-deps-for wheel \
+	  -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,114 @@
+"""`mohr-agent sign`: the fields from the bytes, the consent, the PIN, the card, the signature."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from desk.cards import find_key, open_card
+from desk.clock import RealClock
+from desk.issuers import chain_of
+from desk.terminal import ask_consent, ask_pin, show_document
+from pki.certificates import Certificate, load_certificates
+from pki.errors import ErrorCode, InvalidInput, NotFound
+from pki.keys import SigningKey
+from signer.documents import read_document
+from signer.formats import cades, jades, pades
+from signer.timestamps.client import HttpTimestampClient, TimeStamper
+
+MAX_DOCUMENT_OCTETS = 50 * 1024 * 1024
+_SUFFIXES = {"jades": ".jades.json", "cades": ".p7s", "pades": ".signed.pdf"}
+
+
+def read_file(path: Path) -> bytes:
+    """Read a document; InvalidInput when it is empty, larger than 50 MB or unreadable."""
+    try:
+        if path.stat().st_size > MAX_DOCUMENT_OCTETS:
+            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, path.name)
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
+    if not data:
+        raise InvalidInput(ErrorCode.INPUT_EMPTY, path.name)
+    return data
+
+
+def make_signature(
+    data: bytes,
+    form: str,
+    key: SigningKey,
+    chain: Sequence[Certificate],
+    *,
+    content_type: str,
+    signed_at: datetime,
+    stamper: TimeStamper | None,
+) -> bytes:
+    """Sign `data` in one format at baseline B, or T when there is a `stamper`."""
+    if form == "pades":
+        if stamper is not None:
+            raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, "PAdES at level T is not built yet; use --level B")
+        return pades.sign_pades(data, key, chain, signed_at=signed_at)
+    extend: Callable[[bytes, TimeStamper], bytes]
+    if form == "jades":
+        signed = jades.sign_jades(data, key, chain, signed_at=signed_at, content_type=content_type)
+        extend = jades.add_signature_timestamp
+    else:
+        signed = cades.sign_cades(data, key, chain, signed_at=signed_at)
+        extend = cades.add_signature_timestamp
+    return signed if stamper is None else extend(signed, stamper)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["jades", "cades", "pades"]), required=True)
+@click.option("--level", type=click.Choice(["B", "T"]), default="B", show_default=True)
+@click.option("--tsa", metavar="URL", help="The time-stamping service; needed for level T.")
+@click.option("--chain", type=click.Path(path_type=Path), help="Issuer certificates (PEM); else fetched by AIA.")
+@click.option("--reader", help="The reader's name; default: the first with a card.")
+@click.option("--pin-fd", type=int, help="Read the PIN from this file descriptor instead of the terminal.")
+@click.option("--yes", "agreed", is_flag=True, help="Do not ask; for programs that have asked already.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; default: beside the file.")
+def sign(
+    file: Path,
+    form: str,
+    level: str,
+    tsa: str | None,
+    chain: Path | None,
+    reader: str | None,
+    pin_fd: int | None,
+    agreed: bool,  # noqa: FBT001 - click passes options by name
+    output: Path | None,
+) -> None:
+    """Show what FILE says, ask for consent and PIN, and sign its exact bytes with the card.
+
+    Example: mohr-agent sign rx.json --format jades --level T --tsa http://127.0.0.1:8440/tsa
+    """
+    if level == "T" and not tsa:
+        raise click.UsageError("level T needs --tsa URL")
+    data = read_file(file)
+    document = read_document(data)
+    show_document(document, file.name)
+    with open_card(reader) as card:
+        key = find_key(card, "sign")
+        if key.certificate is None:
+            raise NotFound(ErrorCode.CARD_KEY_NOT_FOUND, "the signing key has no certificate yet")
+        leaf = Certificate.parse(key.certificate)
+        click.echo(f"\n{leaf.subject}", err=True)
+        given = load_certificates(read_file(chain)) if chain else ()
+        full_chain = chain_of(leaf, given)
+        ask_consent(agreed=agreed)
+        status = card.pin_status(key.pin_reference)
+        with ask_pin(f"PIN ({status.tries_left} tries left)", pin_fd) as pin:
+            signed = make_signature(
+                data,
+                form,
+                card.signing_key(key, pin),
+                full_chain,
+                content_type=document.content_type,
+                signed_at=RealClock().now(),
+                stamper=HttpTimestampClient(tsa) if level == "T" and tsa else None,
+            )
+    target = output or file.with_name(file.stem + _SUFFIXES[form])
+    target.write_bytes(signed)
+    click.echo(f"{target}", err=True)

@@ -1,0 +1,65 @@
+"""How Mohr's three programs end: exit statuses and the one boundary where errors become sentences.
+
+A person sees a stable code with Persian and English text on standard error, never a traceback. The
+exit statuses of `mohr verify` (0, 1, 2) are its own; everything else uses those below.
+"""
+
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from enum import IntEnum, unique
+from typing import NoReturn
+
+import click
+
+from pki.errors import ErrorCode, ServiceError, Unavailable
+from pki.messages import sentence
+
+
+@unique
+class ExitStatus(IntEnum):
+    """What a program's exit status says."""
+
+    OK = 0
+    REFUSED = 1
+    UNAVAILABLE = 2
+    USAGE = 3
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+def run_program(command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]) -> NoReturn:
+    """Run `command` and end the process.
+
+    `keep_trace(incident, text)` receives the traceback of an unexpected error; the person gets the incident's
+    number alone.
+    """
+    sys.exit(_status_of(command, arguments, keep_trace))
+
+
+def _status_of(
+    command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]
+) -> int:
+    try:
+        result = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return ExitStatus.INTERRUPTED
+    except click.FileError as error:
+        click.echo(sentence(ServiceError(ErrorCode.FILE_UNREADABLE, error.format_message())), err=True)
+        return ExitStatus.USAGE
+    except click.ClickException as error:
+        error.show()
+        return ExitStatus.USAGE
+    except ServiceError as error:
+        click.echo(sentence(error), err=True)
+        return ExitStatus.UNAVAILABLE if isinstance(error, Unavailable) else ExitStatus.REFUSED
+    except BrokenPipeError:
+        return ExitStatus.REFUSED
+    except Exception:  # noqa: BLE001 - the documented outermost boundary
+        incident = secrets.token_hex(4)
+        keep_trace(incident, traceback.format_exc())
+        click.echo(sentence(ServiceError(ErrorCode.INTERNAL, f"incident {incident}")), err=True)
+        return ExitStatus.INTERNAL
+    return result if isinstance(result, int) else ExitStatus.OK

@@ -1,0 +1,215 @@
+"""A deployment on disk: one folder, its layout and its settings (`mohr.toml`).
+
+Everything that depends on where a file lies goes through `Deployment`; nothing else joins paths under
+HOME. `mohr.toml` holds no secret.
+"""
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound
+from pki.oids import PILOT_ARC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSettings:
+    """What a deployer decides. `public_url` is baked into CDP and AIA of every certificate."""
+
+    public_url: str
+    exchange_url: str
+    organization: str
+    oid_arc: str
+    database_url: str | None
+    production: bool
+
+    def __post_init__(self) -> None:
+        for url in (self.public_url, self.exchange_url):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or url.endswith("/"):
+                raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash")
+
+    @property
+    def public_host(self) -> str:
+        """The host name of the public URL."""
+        return str(urlsplit(self.public_url).hostname)
+
+
+def _settings_from(table: dict[str, Any]) -> DeploymentSettings:
+    def text(name: str, default: str | None = None) -> str:
+        value = table.get(name, default)
+        if not isinstance(value, str):
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `{name}` must be text")
+        return value
+
+    return DeploymentSettings(
+        public_url=text("public_url"),
+        exchange_url=text("exchange_url"),
+        organization=text("organization"),
+        oid_arc=text("oid_arc", PILOT_ARC),
+        database_url=text("database_url") if "database_url" in table else None,
+        production=table.get("production") is True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where the parts of one deployment lie."""
+
+    home: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The deployer's settings; its presence is what makes a folder a deployment."""
+        return self.home / "mohr.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """Files that only their owner may read."""
+        return self.home / "secrets"
+
+    @property
+    def service_token(self) -> Path:
+        """The SoftHSM token of the running service."""
+        return self.home / "tokens" / "service"
+
+    @property
+    def root(self) -> Path:
+        """The pilot root's own token and configuration, outside the running configuration."""
+        return self.home / "root"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and states of running processes."""
+        return self.home / "run"
+
+    @property
+    def custodian_config(self) -> Path:
+        """The running custodian's configuration."""
+        return self.home / "custodian" / "service.json"
+
+    @property
+    def custodian_socket(self) -> Path:
+        """Where the running custodian listens."""
+        return self.run / "custodian.sock"
+
+    @property
+    def public(self) -> Path:
+        """What anyone may read: anchors, issuers, CRLs, the latest checkpoint."""
+        return self.home / "public"
+
+    @property
+    def anchor(self) -> Path:
+        """The pilot root's certificate, PEM."""
+        return self.public / "root.pem"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint of the ledger."""
+        return self.public / "checkpoint"
+
+    @property
+    def ledger_key(self) -> Path:
+        """The verifier key of the ledger's checkpoints (C2SP signed-note)."""
+        return self.public / "ledger.vkey"
+
+    @property
+    def registry(self) -> Path:
+        """The pilot centre registry."""
+        return self.home / "registry" / "centres.json"
+
+    @property
+    def cache(self) -> Path:
+        """Things that can be made again."""
+        return self.home / "cache"
+
+    @property
+    def tls_key(self) -> Path:
+        """The pilot exchange listener's own TLS key."""
+        return self.secrets / "tls.key"
+
+    @property
+    def tls_certificate(self) -> Path:
+        """The pilot exchange listener's certificate with its issuer, PEM."""
+        return self.public / "tls.pem"
+
+    @property
+    def worker_state(self) -> Path:
+        """The worker's last heartbeat."""
+        return self.run / "worker.json"
+
+    def exists(self) -> bool:
+        """Whether a finished deployment lies here."""
+        return self.settings_file.is_file()
+
+    def settings(self) -> DeploymentSettings:
+        """Read `mohr.toml`; NotFound where there is no deployment, InvalidInput where it is malformed."""
+        try:
+            data = self.settings_file.read_bytes()
+        except OSError as error:
+            raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(self.home)) from error
+        try:
+            return _settings_from(tomllib.loads(data.decode()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml cannot be read") from error
+
+    def database_url(self, settings: DeploymentSettings) -> str:
+        """Return the database's URL: the deployer's, else SQLite under HOME."""
+        return settings.database_url or f"sqlite:///{self.home / 'data' / 'mohr.db'}"
+
+    def write_settings(self, settings: DeploymentSettings) -> None:
+        """Write `mohr.toml`, the last act of `mohr init`."""
+        values = {
+            "public_url": settings.public_url,
+            "exchange_url": settings.exchange_url,
+            "organization": settings.organization,
+            "oid_arc": settings.oid_arc,
+            **({"database_url": settings.database_url} if settings.database_url else {}),
+        }
+        # JSON's text literals are TOML basic strings.
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+        lines.append(f"production = {'true' if settings.production else 'false'}")
+        write_atomically(self.settings_file, ("\n".join(lines) + "\n").encode())
+
+    def create_folders(self) -> None:
+        """Make the layout; Conflict when a finished deployment is here already."""
+        if self.exists():
+            raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(self.home))
+        self.home.mkdir(parents=True, exist_ok=True)
+        for folder in (self.secrets, self.service_token, self.root, self.run, self.custodian_config.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def publish_certificate(self, name: str, der: bytes) -> None:
+        """Put an issuer's certificate where AIA points."""
+        write_atomically(self.public / "ca" / f"{name}.cer", der)
+
+    def publish_crl(self, issuer: str, shard: int, der: bytes) -> None:
+        """Put a CRL where CDP points."""
+        write_atomically(self.crl_file(issuer, shard), der)
+
+    def crl_file(self, issuer: str, shard: int) -> Path:
+        """Where the CRL of one shard lies."""
+        return self.public / "crl" / issuer / f"{shard}.crl"
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` so that a crash leaves the old file or the new one, on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
