@@ -82,6 +82,10 @@ class ErrorCode(StrEnum):
     LEDGER_TRUNCATED = "ledger-truncated"
     LEDGER_FORKED = "ledger-forked"
     CHECKPOINT_INVALID = "checkpoint-invalid"
+    # Web requests
+    METHOD_REFUSED = "method-refused"
+    MEDIA_TYPE_REFUSED = "media-type-refused"
+    CROSS_SITE_REFUSED = "cross-site-refused"
     # Anything else
     VERIFICATION_FAILED = "verification-failed"
     DEMO_DIFFERS = "demo-differs"

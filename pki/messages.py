@@ -113,6 +113,13 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ),
     ErrorCode.LEDGER_FORKED: Message("دفتر با نقطهٔ مهرشده نمی‌خواند.", "The ledger does not match its checkpoint."),
     ErrorCode.CHECKPOINT_INVALID: Message("مهر دفتر درست نیست.", "The checkpoint is not valid."),
+    ErrorCode.METHOD_REFUSED: Message("این روش درخواست در این نشانی پذیرفته نیست.", "This address refuses that method."),
+    ErrorCode.MEDIA_TYPE_REFUSED: Message(
+        "نوع محتوای درخواست پذیرفته نیست.", "The request's content type is not accepted here."
+    ),
+    ErrorCode.CROSS_SITE_REFUSED: Message(
+        "این درخواست از نشانی دیگری فرستاده شده و پذیرفته نشد.", "The request came from another site and was refused."
+    ),
     ErrorCode.VERIFICATION_FAILED: Message("اثبات رمزنگاری درست نیست.", "The cryptographic proof does not hold."),
     ErrorCode.DEMO_DIFFERS: Message(
         "نتیجهٔ نمایش با انتظار نمی‌خواند.", "The demo's outcome differs from the expected one."
