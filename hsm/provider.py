@@ -10,7 +10,12 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Protocol, runtime_checkable
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pki.errors import ErrorCode, InvalidInput
 from pki.keys import PublicKey, SignatureAlgorithm, SigningKey
+
+MAX_LABEL_OCTETS = 64
 
 
 @unique
@@ -55,6 +60,17 @@ class Health:
     def ok(self) -> bool:
         """True when keys can sign now."""
         return self.state is HealthState.OK
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that is empty, longer than 64 octets or not printable ASCII without spaces."""
+    if not label or len(label) > MAX_LABEL_OCTETS or not label.isascii() or not label.isprintable() or " " in label:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a key label is 1 to 64 printable ASCII characters, no spaces")
+
+
+def spki_of(public_key: PublicKey) -> bytes:
+    """Return the DER SubjectPublicKeyInfo of `public_key`."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 class KeyProvider(Protocol):

@@ -1,7 +1,7 @@
 """Keys in memory, for tests, benches and `file:` URIs: unsafe, and refused in production settings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
 from hsm.errors import KeyExists, KeyNotFound
-from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
+from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose, check_label, spki_of
+from hsm.purposes import SigningRule, check_message
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput, NotAllowed
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed
 from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for, hash_of
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -100,43 +100,62 @@ class UnsafeSoftKey:
         return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    key: UnsafeSoftKey
-    info: KeyInfo
+class _GuardedSoftKey:
+    """A software key that signs by the custodian's rules, so that tests above see its refusals."""
+
+    def __init__(self, key: UnsafeSoftKey, info: KeyInfo) -> None:
+        self.info = info
+        self._key = key
+        self._rule = SigningRule(purpose=info.purpose, algorithm=info.algorithm, spki_der=spki_of(key.public_key()))
+
+    @property
+    def algorithm(self) -> SignatureAlgorithm:
+        return self._key.algorithm
+
+    def public_key(self) -> PublicKey:
+        return self._key.public_key()
+
+    def sign(self, message: bytes) -> bytes:
+        check_message(self._rule, message)
+        return self._key.sign(message)
+
+    def set_issuer(self, issuer_der: bytes) -> None:
+        if self._rule.issuer_der is not None:
+            raise Conflict(ErrorCode.CONFLICT, f"{self.info.label} is already bound to an issuer")
+        self._rule = replace(self._rule, issuer_der=issuer_der)
 
 
 class UnsafeSoftKeys:
-    """A `KeyProvider` in memory, for unit tests of what is above it."""
+    """A `KeyProvider` in memory that reads what it signs, for unit tests of what is above it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._held: dict[str, _Held] = {}
+        self._keys: dict[str, _GuardedSoftKey] = {}
 
-    def _find(self, label: str) -> _Held:
-        held = self._held.get(label)
-        if held is None:
+    def _find(self, label: str) -> _GuardedSoftKey:
+        key = self._keys.get(label)
+        if key is None:
             raise KeyNotFound(label)
-        return held
+        return key
 
     def signing_key(self, label: str) -> SigningKey:
         """Return the key that goes by `label`."""
-        return self._find(label).key
+        return self._find(label)
 
     def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
         """Make a key in memory and return its public half."""
-        if label in self._held:
+        check_label(label)
+        if label in self._keys:
             raise KeyExists(label)
         key = UnsafeSoftKey.generate(algorithm)
-        public_der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        identifier = sha256(public_der).hexdigest()[:32]
+        identifier = sha256(spki_of(key.public_key())).hexdigest()[:32]
         info = KeyInfo(label=label, algorithm=algorithm, purpose=purpose, id=identifier, created=self._clock.now())
-        self._held[label] = _Held(key=key, info=info)
+        self._keys[label] = _GuardedSoftKey(key, info)
         return key.public_key()
 
     def keys(self) -> tuple[KeyInfo, ...]:
         """List the keys, by label."""
-        return tuple(self._held[label].info for label in sorted(self._held))
+        return tuple(self._keys[label].info for label in sorted(self._keys))
 
     def health(self) -> Health:
         """Say that memory is there."""
@@ -144,9 +163,13 @@ class UnsafeSoftKeys:
 
     def close(self) -> None:
         """Forget the keys."""
-        self._held.clear()
+        self._keys.clear()
 
     def sign_many(self, label: str, messages: Sequence[bytes]) -> tuple[bytes, ...]:
         """Sign each message."""
-        key = self.signing_key(label)
+        key = self._find(label)
         return tuple(key.sign(message) for message in messages)
+
+    def set_issuer(self, label: str, issuer_der: bytes) -> None:
+        """Bind a key to an issuer's Name, once."""
+        self._find(label).set_issuer(issuer_der)
