@@ -1,0 +1,1 @@
+"""Version scripts, found by Alembic by their file names."""
