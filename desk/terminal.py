@@ -31,7 +31,8 @@ def show_document(document: Document, name: str) -> None:
     for warning in document.warnings:
         click.echo(f"  ! {warning}", err=True)
     click.echo(
-        "با امضا، این محتوا به نام شما ثبت می‌شود و انکارپذیر نیست. | Your signature binds you to this content.", err=True
+        "با امضا، این محتوا به نام شما ثبت می‌شود و انکارپذیر نیست. | Your signature binds you to this content.",
+        err=True,
     )
 
 

@@ -1,0 +1,5 @@
+"""`python -m desk` is `mohr-agent`."""
+
+from desk.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""`mohr-agent pin`: how many tries are left, a new PIN, a blocked PIN freed by the PUK."""
+
+import json
+
+import click
+
+from desk.cards import find_key, open_card
+from desk.terminal import ask_pin
+
+_USAGE = click.option("--usage", type=click.Choice(["sign", "auth"]), default="sign", show_default=True)
+_READER = click.option("--reader", help="The reader's name; default: the first with a card.")
+_PIN_FD = click.option("--pin-fd", type=int, help="Read both secrets, a line each, from this file descriptor.")
+
+
+@click.group()
+def pin() -> None:
+    """Look after the card's PINs. Example: mohr-agent pin status --usage sign."""
+
+
+@pin.command()
+@_USAGE
+@_READER
+def status(usage: str, reader: str | None) -> None:
+    """Say how many tries are left, without using one. Example: mohr-agent pin status."""
+    with open_card(reader) as card:
+        found = card.pin_status(find_key(card, usage).pin_reference)
+    click.echo(json.dumps({"usage": usage, "tries_left": found.tries_left, "blocked": found.blocked}))
+
+
+@pin.command()
+@_USAGE
+@_READER
+@_PIN_FD
+def change(usage: str, reader: str | None, pin_fd: int | None) -> None:
+    """Replace a PIN. Example: mohr-agent pin change --usage sign."""
+    with open_card(reader) as card:
+        reference = find_key(card, usage).pin_reference
+        with ask_pin("PIN", pin_fd) as old, ask_pin("New PIN", pin_fd) as new:
+            card.change_pin(reference, old, new)
+
+
+@pin.command()
+@_USAGE
+@_READER
+@_PIN_FD
+def unblock(usage: str, reader: str | None, pin_fd: int | None) -> None:
+    """Free a blocked PIN with the PUK and set a new one. Example: mohr-agent pin unblock --usage sign."""
+    with open_card(reader) as card:
+        reference = find_key(card, usage).pin_reference
+        with ask_pin("PUK", pin_fd) as puk, ask_pin("New PIN", pin_fd) as new:
+            card.unblock_pin(reference, puk, new)

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.jose import b64url, canonical_json, compact_json, strict_json, unb64url
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.binary(max_size=100))
+def test_base64url_has_one_spelling(data: bytes) -> None:
+    assert unb64url(b64url(data)) == data
+
+
+@given(st.text(alphabet="ABab01-_=+/ \n", max_size=12))
+def test_only_the_canonical_spelling_is_read(text: str) -> None:
+    try:
+        data = unb64url(text)
+    except InvalidInput as error:
+        assert error.code is ErrorCode.JSON_MALFORMED
+    else:
+        assert b64url(data) == text
+
+
+@given(json_values)
+def test_written_json_is_read_back(value: object) -> None:
+    assert strict_json(compact_json(value)) == value
+    assert strict_json(canonical_json(value)) == value
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes_never_raise_anything_but_ours(data: bytes) -> None:
+    try:
+        strict_json(data)
+    except ServiceError as error:
+        assert error.code is ErrorCode.JSON_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        b'{"a":1,"a":2}',
+        b'{"a":{"b":1,"b":1}}',
+        b'\xef\xbb\xbf{"a":1}',
+        b'{"a":NaN}',
+        b'{"a":1} x',
+        b'{"a":\xff}',
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 1000 + b"1" + b"}" * 1000,
+        b"1" + b"0" * 5000,
+        b"",
+    ],
+    ids=[
+        "duplicate",
+        "inner-duplicate",
+        "bom",
+        "nan",
+        "trailing",
+        "not-utf8",
+        "deep-array",
+        "deep-object",
+        "huge-number",
+        "empty",
+    ],
+)
+def test_ambiguous_json_is_refused(attack: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        strict_json(attack)
+
+
+def test_depth_inside_strings_does_not_count() -> None:
+    value = {"text": "[{" * 500}
+    assert strict_json(json.dumps(value).encode()) == value

@@ -1,0 +1,45 @@
+import click
+import pytest
+
+from pki.errors import ErrorCode, InvalidInput, Unavailable
+from pki.programs import ExitStatus, run_program
+
+
+@click.command()
+@click.argument("kind")
+def _command(kind: str) -> int | None:
+    if kind == "refused":
+        raise InvalidInput(ErrorCode.INPUT_EMPTY)
+    if kind == "silent":
+        raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
+    if kind == "bug":
+        raise KeyError("secret")
+    if kind == "interrupt":
+        raise click.exceptions.Abort
+    return 2 if kind == "two" else None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["fine"], ExitStatus.OK),
+        (["two"], 2),
+        (["refused"], ExitStatus.REFUSED),
+        (["silent"], ExitStatus.UNAVAILABLE),
+        ([], ExitStatus.USAGE),
+        (["--nonsense"], ExitStatus.USAGE),
+        (["interrupt"], ExitStatus.INTERRUPTED),
+        (["bug"], ExitStatus.INTERNAL),
+    ],
+)
+def test_a_program_ends_with_its_status_and_without_a_traceback(
+    arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept: list[str] = []
+    with pytest.raises(SystemExit) as ended:
+        run_program(_command, arguments, lambda _incident, text: kept.append(text))
+    assert ended.value.code == status
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    assert "secret" not in shown.err
+    assert bool(kept) == (status == ExitStatus.INTERNAL)
