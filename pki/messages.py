@@ -113,7 +113,9 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ),
     ErrorCode.LEDGER_FORKED: Message("دفتر با نقطهٔ مهرشده نمی‌خواند.", "The ledger does not match its checkpoint."),
     ErrorCode.CHECKPOINT_INVALID: Message("مهر دفتر درست نیست.", "The checkpoint is not valid."),
-    ErrorCode.METHOD_REFUSED: Message("این روش درخواست در این نشانی پذیرفته نیست.", "This address refuses that method."),
+    ErrorCode.METHOD_REFUSED: Message(
+        "این روش درخواست در این نشانی پذیرفته نیست.", "This address refuses that method."
+    ),
     ErrorCode.MEDIA_TYPE_REFUSED: Message(
         "نوع محتوای درخواست پذیرفته نیست.", "The request's content type is not accepted here."
     ),
