@@ -29,7 +29,9 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 130
 
 
-def run_program(command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]) -> NoReturn:
+def run_program(
+    command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]
+) -> NoReturn:
     """Run `command` and end the process.
 
     `keep_trace(incident, text)` receives the traceback of an unexpected error; the person gets the incident's
@@ -38,9 +40,7 @@ def run_program(command: click.Command, arguments: Sequence[str] | None, keep_tr
     sys.exit(_status_of(command, arguments, keep_trace))
 
 
-def _status_of(
-    command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]
-) -> int:
+def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]) -> int:
     try:
         result = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:

@@ -31,7 +31,9 @@ class DeploymentSettings:
         for url in (self.public_url, self.exchange_url):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or url.endswith("/"):
-                raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash")
+                raise InvalidInput(
+                    ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"
+                )
 
     @property
     def public_host(self) -> str:
