@@ -1,0 +1,151 @@
+"""Names of keys: PKCS#11 URIs (RFC 7512) and `file:` URIs (RFC 8089), with no secret inside.
+
+A PIN never travels in a URI, nor does the place of a PIN or a module path: those are settings of
+whoever owns the device. Slots are refused, because modules renumber them.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from pki.errors import ErrorCode, InvalidInput
+
+MAX_URI_OCTETS: Final = 4096
+MAX_VALUE_OCTETS: Final = 255
+
+# Characters that a value may hold unescaped (RFC 7512 §2.3: pk11-res-avail, unreserved, "&").
+_PATH_CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*")
+_FILE_CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9\-._~:@!$'()*+,;=&/]|%[0-9A-Fa-f]{2})+")
+
+
+@unique
+class ObjectType(StrEnum):
+    """The kinds of object a URI may name (RFC 7512 §2.3, `pk11-type`)."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    CERTIFICATE = "cert"
+    SECRET_KEY = "secret-key"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pkcs11Uri:
+    """An object in a token: what is None is not said. `id` is the CKA_ID as raw octets."""
+
+    token: str | None = None
+    object: str | None = None
+    id: bytes | None = None
+    type: ObjectType | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUri:
+    """A key in a file; tests and development only."""
+
+    path: str
+
+
+KeyUri = Pkcs11Uri | FileUri
+
+
+def _malformed(reason: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.KEY_URI_MALFORMED, reason)
+
+
+def parse_key_uri(text: str) -> KeyUri:
+    """Read a `pkcs11:` or `file:` URI; InvalidInput (`key-uri-malformed`) says what is refused."""
+    if len(text) > MAX_URI_OCTETS:
+        raise _malformed(f"longer than {MAX_URI_OCTETS} octets")
+    scheme, colon, rest = text.partition(":")
+    if not colon:
+        raise _malformed("no scheme")
+    match scheme.lower():
+        case "pkcs11":
+            return _parse_pkcs11(rest)
+        case "file":
+            return _parse_file(rest)
+    raise _malformed("unknown scheme")
+
+
+def format_key_uri(uri: KeyUri) -> str:
+    """Write the one spelling that `parse_key_uri` reads back as the same URI."""
+    if isinstance(uri, FileUri):
+        prefix = "file://" if uri.path.startswith("/") else "file:"
+        return prefix + quote_from_bytes(uri.path.encode(), safe="/")
+    parts = []
+    if uri.token is not None:
+        parts.append("token=" + quote_from_bytes(uri.token.encode(), safe=""))
+    if uri.object is not None:
+        parts.append("object=" + quote_from_bytes(uri.object.encode(), safe=""))
+    if uri.id is not None:
+        parts.append("id=" + "".join(f"%{octet:02X}" for octet in uri.id))
+    if uri.type is not None:
+        parts.append(f"type={uri.type}")
+    return "pkcs11:" + ";".join(parts)
+
+
+def _parse_pkcs11(rest: str) -> Pkcs11Uri:
+    path, question, query = rest.partition("?")
+    if question:
+        names = {part.partition("=")[0] for part in query.split("&")}
+        if any(name.startswith("pin-") for name in names):
+            raise _malformed("a key URI holds no PIN and no place of one")
+        raise _malformed("no query attributes are accepted")
+    values: dict[str, bytes] = {}
+    for part in path.split(";") if path else ():
+        name, equals, value = part.partition("=")
+        if not equals or name not in _ATTRIBUTES:
+            raise _malformed("only the attributes token, object, id and type are accepted")
+        if name in values:
+            raise _malformed(f"{name} appears twice")
+        if not _PATH_CHARACTERS.fullmatch(value):
+            raise _malformed(f"{name} holds a character that must be percent-encoded")
+        values[name] = unquote_to_bytes(value)
+        if not 1 <= len(values[name]) <= MAX_VALUE_OCTETS:
+            raise _malformed(f"{name} is empty or longer than {MAX_VALUE_OCTETS} octets")
+    return Pkcs11Uri(
+        token=_text(values, "token"), object=_text(values, "object"), id=values.get("id"), type=_object_type(values)
+    )
+
+
+_ATTRIBUTES: Final = frozenset({"token", "object", "id", "type"})
+
+
+def _decode(name: str, octets: bytes) -> str:
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        raise _malformed(f"{name} is not UTF-8") from error
+    if any(character < " " or character == "\x7f" for character in text):
+        raise _malformed(f"{name} holds a control character")
+    return text
+
+
+def _text(values: dict[str, bytes], name: str) -> str | None:
+    octets = values.get(name)
+    return None if octets is None else _decode(name, octets)
+
+
+def _object_type(values: dict[str, bytes]) -> ObjectType | None:
+    text = _text(values, "type")
+    if text is None:
+        return None
+    try:
+        return ObjectType(text)
+    except ValueError as error:
+        raise _malformed("unknown object type") from error
+
+
+def _parse_file(rest: str) -> FileUri:
+    """Read `file:/path`, `file:path`, `file:///path` or `file://localhost/path` (RFC 8089 §2, appendix E)."""
+    if rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        if authority.lower() not in ("", "localhost") or not slash:
+            raise _malformed("a file on another host")
+        rest = "/" + path
+    if not _FILE_CHARACTERS.fullmatch(rest):
+        raise _malformed("the path is empty or holds a character that must be percent-encoded")
+    return FileUri(path=_decode("path", unquote_to_bytes(rest)))
