@@ -1,0 +1,5 @@
+"""`python -m webapp` is `mohr`."""
+
+from webapp.cli import main
+
+main()

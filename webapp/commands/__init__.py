@@ -1,0 +1,1 @@
+"""The commands of `mohr`, one module each; thin over `webapp.compose` and the rooms below."""

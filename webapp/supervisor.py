@@ -1,0 +1,100 @@
+"""Keeping a handful of processes alive: start in order, restart what dies, end everything together."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+FIRST_DELAY_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 5.0
+STOP_SECONDS = 8.0
+TICK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One process to keep alive; `environment` is added to the supervisor's own."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Child:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.delay = FIRST_DELAY_SECONDS
+        self.next_start = 0.0
+        self.started = 0.0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, now: float) -> None:
+        environment = {**os.environ, **self.program.environment}
+        # A supervisor that is killed must not leave servers behind: the kernel tells them.
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *self.program.arguments]
+        self.process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own programs
+        self.started = now
+
+    def watch(self, now: float, say: Callable[[str], None]) -> None:
+        """Notice an end and plan the restart; start again when the time has come."""
+        if self.process is not None and self.process.poll() is not None:
+            say(f"{self.program.name} ended with status {self.process.returncode}")
+            self.delay = FIRST_DELAY_SECONDS if now - self.started > 10 else min(self.delay * 2, LONGEST_DELAY_SECONDS)
+            self.next_start = now + self.delay
+            self.process = None
+        if self.process is None and now >= self.next_start:
+            self.start(now)
+
+    def signal(self, number: int) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            self.process.poll()
+
+
+class Supervisor:
+    """Run programs until told to stop. `say` receives one line for every start, end and stop."""
+
+    def __init__(self, programs: Sequence[Program], say: Callable[[str], None]) -> None:
+        self._children = [_Child(program) for program in programs]
+        self._say = say
+        self._stopping = False
+
+    def request_stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask `run` to end; fit to be a signal handler."""
+        self._stopping = True
+
+    def run(self, ready: Callable[[], bool], on_ready: Callable[[], None]) -> None:
+        """Start everything, call `on_ready` once when `ready` first says so, and watch until stopped."""
+        signal.signal(signal.SIGTERM, self.request_stop)
+        signal.signal(signal.SIGINT, self.request_stop)
+        announced = False
+        try:
+            while not self._stopping:
+                now = time.monotonic()
+                for child in self._children:
+                    child.watch(now, self._say)
+                if not announced and ready():
+                    announced = True
+                    on_ready()
+                time.sleep(TICK_SECONDS)
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        for child in reversed(self._children):
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in reversed(self._children):
+            if child.process is None:
+                continue
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.signal(signal.SIGKILL)
+                child.process.wait()
