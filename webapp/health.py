@@ -86,6 +86,7 @@ class CachedHealth:
         self._report: HealthReport | None = None
 
     def __call__(self) -> HealthReport:
+        """Return a report at most one second old."""
         with self._lock:
             now = self._clock.now()
             if self._report is None or not (timedelta(0) <= now - self._report.at < CACHE_AGE):

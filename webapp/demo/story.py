@@ -29,6 +29,7 @@ class Story:
     say: Callable[[str], None]
     checks: list[dict[str, str]] = field(default_factory=list)
     physician: DemoPhysician = field(default_factory=DemoPhysician.make)
+    serials: dict[str, str] = field(default_factory=dict)
 
     def check(self, what: str, expected: str, actual: object) -> None:
         """Compare; VerificationFailed (`demo-differs`) on the first difference."""
@@ -69,11 +70,12 @@ class Story:
         issued = self._mohr(
             "ca", "issue", "--profile", profile, "--file", file_id, "--csr", str(csr), "-o", str(certificate)
         )
+        self.serials[usage] = str(issued["serial"])
         self.programs.run("mohr-agent", "personalise", "write", "--usage", usage, str(certificate), secrets=(pin,))
         cards = self.programs.run("mohr-agent", "cards", "--json").json()
         keys = [key for reader in cards["readers"] if reader["card"] for key in reader["card"]["keys"]]
         on_card = next(key["serial"] for key in keys if key["usage"] == usage)
-        self.check(f"{profile} certificate on the card", str(issued["serial"]), on_card)
+        self.check(f"{profile} certificate on the card", self.serials[usage], on_card)
 
     # -- signing and verifying --------------------------------------------------------------------
 
@@ -157,8 +159,7 @@ class Story:
     def revoke(self) -> None:
         """Revoke the signing certificate; old signatures with a timestamp stand, new ones fall."""
         self.say("The card is reported lost: the signing certificate is revoked")
-        serial = str(self.programs.run("mohr-agent", "cards", "--json").json()["readers"][0]["card"]["keys"][0]["serial"])
-        revoked = self._mohr("ca", "revoke", serial, "--reason", "key-compromise")
+        revoked = self._mohr("ca", "revoke", self.serials["sign"], "--reason", "key-compromise")
         self.check("certificate state", "revoked", revoked["state"])
         self._sign("rx.json", "jades", "late.jades.json", "--level", "T", "--tsa", f"{self.public_url}/tsa")
         self.verify("rx.jades.json", "TOTAL-PASSED/-", 0)

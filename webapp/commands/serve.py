@@ -1,0 +1,84 @@
+"""`mohr serve`: custodian, worker, server and the exchange's mutual-TLS listener, kept alive together."""
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import click
+
+from webapp.commands.options import home_option, say
+from webapp.deployment import Deployment, DeploymentSettings
+from webapp.supervisor import Program, Supervisor
+
+DEFAULT_BIND = "127.0.0.1:8440"
+WEB_WORKERS = 2
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Split HOST:PORT; UsageError for anything else."""
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.UsageError("--bind takes HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) -> tuple[Program, ...]:
+    """Return what runs in this deployment, in starting order."""
+    host, port = split_bind(bind)
+    home = {"MOHR_HOME": str(deployment.home)}
+    python = (sys.executable, "-m")
+    exchange_port = int(settings.exchange_url.rsplit(":", 1)[1].split("/")[0])
+    return (
+        Program(name="custodian", arguments=(*python, "hsm.custodian", str(deployment.custodian_config))),
+        Program(name="worker", arguments=(*python, "webapp.worker"), environment=home),
+        Program(
+            name="server",
+            arguments=(
+                *(*python, "granian", "--interface", "wsgi", "--factory", "webapp.wsgi:create_application"),
+                *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS), "--blocking-threads", "1"),
+                *("--backpressure", "64", "--http", "1", "--no-ws", "--log-level", "warning"),
+            ),
+            environment=home,
+        ),
+        Program(
+            name="exchange",
+            arguments=(
+                *(*python, "gunicorn", "webapp.exchange:create_application()", "--bind", f"{host}:{exchange_port}"),
+                *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
+                *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
+                *("--ca-certs", str(deployment.public / "exchange-clients.pem"), "--cert-reqs", "1"),
+            ),
+            environment=home,
+        ),
+    )
+
+
+def is_served(bind: str) -> bool:
+    """Whether the health page answers at `bind`, with whatever verdict."""
+    host, port = split_bind(bind)
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=1):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[], None]) -> None:
+    """Run everything until stopped; `on_ready` is called once the first page is served."""
+    settings = deployment.settings()
+    deployment.custodian_socket.unlink(missing_ok=True)
+    Supervisor(programs(deployment, settings, bind), say).run(lambda: is_served(bind), on_ready)
+
+
+@click.command()
+@home_option
+@click.option("--bind", default=DEFAULT_BIND, show_default=True, metavar="HOST:PORT")
+def serve(deployment: Deployment, bind: str) -> None:
+    """Run the custodian, the worker and the server of a deployment until stopped.
+
+    Example: mohr serve --home var --bind 127.0.0.1:8440
+    """
+    serve_deployment(deployment, bind, lambda: say(f"serving http://{bind}/"))

@@ -1,0 +1,78 @@
+"""How long a status answer may be kept by caches: read from the answer's own times (RFC 5019 §6.2).
+
+Caches may keep an answer for `MAX_AGE_SECONDS` at most, although it is valid longer: a revocation has to be felt
+soon, and a cache that asks once a minute costs nothing.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Final
+
+from pki import der
+from pki.errors import ServiceError
+
+MAX_AGE_SECONDS: Final = 60
+_NONCE: Final = bytes.fromhex("06092b0601050507300102")  # id-pkix-ocsp-nonce, RFC 9654 §2.1
+_SUCCESSFUL: Final = b"\x00"
+_GENERALIZED_TIME: Final = 0x18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """What cache headers need; times are POSIX seconds, None where the answer names none."""
+
+    etag: str
+    this_update: int | None
+    next_update: int | None
+
+    def headers(self, now: datetime) -> list[tuple[str, str]]:
+        """Write the cache headers; an answer without times, or past its end, is not to be kept."""
+        if self.this_update is None or self.next_update is None:
+            return [("Cache-Control", "no-store")]
+        left = self.next_update - int(now.timestamp())
+        if left <= 0:
+            return [("Cache-Control", "no-store")]
+        return [
+            ("Cache-Control", f"public, no-transform, must-revalidate, max-age={min(left, MAX_AGE_SECONDS)}"),
+            ("ETag", self.etag),
+            ("Last-Modified", formatdate(self.this_update, usegmt=True)),
+            ("Expires", formatdate(min(self.next_update, int(now.timestamp()) + MAX_AGE_SECONDS), usegmt=True)),
+        ]
+
+
+def etag_of(data: bytes) -> str:
+    """Name the exact bytes of a body."""
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+
+
+@lru_cache(maxsize=16384)
+def ocsp_freshness(response: bytes) -> Freshness:
+    """Read thisUpdate and nextUpdate of an OCSP response; none for an error or a nonce (RFC 6960 §4.2.1)."""
+    this_update = next_update = None
+    try:
+        outer = der.parse(response).sequence()
+        if outer[0].content == _SUCCESSFUL and _NONCE not in response:
+            basic = der.parse(outer[1].inner().sequence()[1].octets())
+            fields = [field for field in basic.sequence()[0].sequence() if field.tag not in (0xA0, 0xA1, 0xA2)]
+            single = fields[1].sequence()[0].sequence()
+            this_update = int(single[2].time().timestamp())
+            next_update = next((int(f.inner().time().timestamp()) for f in single[3:] if f.tag == 0xA0), None)
+    except (ServiceError, IndexError, ValueError):
+        this_update = next_update = None
+    return Freshness(etag=etag_of(response), this_update=this_update, next_update=next_update)
+
+
+@lru_cache(maxsize=256)
+def crl_freshness(crl: bytes) -> Freshness:
+    """Read thisUpdate and nextUpdate of a CRL (RFC 5280 §5.1.2)."""
+    this_update = next_update = None
+    try:
+        times = [field for field in der.parse(crl).sequence()[0].sequence() if field.tag in (0x17, _GENERALIZED_TIME)]
+        this_update = int(times[0].time().timestamp())
+        next_update = int(times[1].time().timestamp())
+    except (ServiceError, IndexError, ValueError):
+        this_update = next_update = None
+    return Freshness(etag=etag_of(crl), this_update=this_update, next_update=next_update)
