@@ -34,6 +34,7 @@ SET: Final = 0x31
 
 MAX_DEPTH: Final = 48
 MAX_INTEGER_OCTETS: Final = 4096
+MAX_BER_VALUES: Final = 200_000
 
 
 def _refuse(reason: str) -> InvalidInput:
@@ -87,11 +88,11 @@ class Node:
         """Where the content begins in the buffer given to `parse`."""
         return self._start
 
-    def children(self) -> tuple[Node, ...]:
-        """Read the values inside a constructed value."""
+    def children(self, limit: int | None = None) -> tuple[Node, ...]:
+        """Read the values inside a constructed value; InvalidInput when there are more than `limit`."""
         if not self.tag & 0x20:
             raise _refuse(f"tag {self.tag:#04x} is not constructed")
-        return self._values()
+        return self._values(limit)
 
     def inner(self) -> Node:
         """Read the one DER value that an OCTET STRING, or an explicit tag, holds."""
@@ -100,12 +101,14 @@ class Node:
             raise _refuse(f"one value expected, {len(values)} found")
         return values[0]
 
-    def _values(self) -> tuple[Node, ...]:
+    def _values(self, limit: int | None = None) -> tuple[Node, ...]:
         found, offset, data, end = [], self._start, self._data, self._end
         while offset < end:
             tag, start, stop = _read_header(data, offset, end)
             found.append(Node(data, offset, start, stop, tag))
             offset = stop
+            if limit is not None and len(found) > limit:
+                raise _refuse(f"more than {limit} values")
         return tuple(found)
 
     def expect(self, tag: int) -> Node:
@@ -226,18 +229,24 @@ def normalise(data: bytes) -> tuple[bytes, bool]:
     """Re-encode BER `data` as DER; return the octets and whether anything changed.
 
     Resolves indefinite lengths, non-minimal lengths and constructed strings, and sorts nothing: the
-    order inside SETs is the sender's. InvalidInput when `data` is not one BER value or nests deeper
-    than `MAX_DEPTH`.
+    order inside SETs is the sender's. InvalidInput when `data` is not one BER value, nests deeper than
+    `MAX_DEPTH` or holds more than `MAX_BER_VALUES` values.
     """
-    encoded, end = _normalise(data, 0, len(data), 0)
+    encoded, end = normalise_prefix(data)
     if end != len(data):
         raise _refuse("trailing octets")
     return encoded, encoded != data
 
 
-def _normalise(data: bytes, offset: int, limit: int, depth: int) -> tuple[bytes, int]:
-    if depth > MAX_DEPTH:
-        raise _refuse("nested too deep")
+def normalise_prefix(data: bytes) -> tuple[bytes, int]:
+    """Re-encode the one BER value that `data` begins with; return its DER and where it ended in `data`."""
+    return _normalise(data, 0, len(data), 0, [MAX_BER_VALUES])
+
+
+def _normalise(data: bytes, offset: int, limit: int, depth: int, budget: list[int]) -> tuple[bytes, int]:
+    budget[0] -= 1
+    if depth > MAX_DEPTH or budget[0] < 0:
+        raise _refuse("nested too deep" if depth > MAX_DEPTH else "too many values")
     if offset + 2 > limit:
         raise _refuse("truncated header")
     tag, first = data[offset], data[offset + 1]
@@ -266,7 +275,7 @@ def _normalise(data: bytes, offset: int, limit: int, depth: int) -> tuple[bytes,
     while start < end:
         if indefinite and data[start : start + 2] == b"\0\0":
             break
-        part, start = _normalise(data, start, end, depth + 1)
+        part, start = _normalise(data, start, end, depth + 1, budget)
         parts.append(part)
     if indefinite:
         if data[start : start + 2] != b"\0\0":
