@@ -1,0 +1,1 @@
+"""One emitter for each signature format. All write baseline B, and T when given a time-stamping service."""
