@@ -9,12 +9,13 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Any, Final
 
 from pki.access_tokens import AccessClaims, read_access_token
 from pki.compact_jws import TokenReason, TokenRefused
+from pki.instants import format_instant
 from pki.jwks import KeySet
 
 LEEWAY: Final = timedelta(seconds=10)  # for `iat` and `nbf` only; `exp` of one's own issuer has none
@@ -52,15 +53,11 @@ class TokenDecision:
         return {
             "decision": str(self.decision),
             "reasons": [str(reason) for reason in self.reasons],
-            "token_exp": _rfc3339(self.token_exp),
-            "keys_as_of": _rfc3339(self.keys_as_of),
+            "token_exp": format_instant(self.token_exp) if self.token_exp else None,
+            "keys_as_of": format_instant(self.keys_as_of),
             "keys_age_s": int((now - self.keys_as_of).total_seconds()),
             "claims": self.claims.members() if self.claims else None,
         }
-
-
-def _rfc3339(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def verify_access_token(
