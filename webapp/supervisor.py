@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from pki.errors import ServiceError
+
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0
 STOP_SECONDS = 8.0
@@ -64,13 +66,22 @@ class Supervisor:
         self._children = [_Child(program) for program in programs]
         self._say = say
         self._stopping = False
+        self._failure: ServiceError | None = None
+
+    def fail(self, error: ServiceError) -> None:
+        """Stop, and have `run` raise `error` once everything has ended; from any thread."""
+        self._failure = error
+        self._stopping = True
 
     def request_stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Ask `run` to end; fit to be a signal handler."""
         self._stopping = True
 
     def run(self, ready: Callable[[], bool], on_ready: Callable[[], None]) -> None:
-        """Start everything, call `on_ready` once when `ready` first says so, and watch until stopped."""
+        """Start everything, call `on_ready` once when `ready` first says so, and watch until stopped.
+
+        Raises what was given to `fail`.
+        """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         announced = False
@@ -85,6 +96,8 @@ class Supervisor:
                 time.sleep(TICK_SECONDS)
         finally:
             self._stop()
+        if self._failure is not None:
+            raise self._failure
 
     def _stop(self) -> None:
         for child in reversed(self._children):

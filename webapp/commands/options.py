@@ -23,7 +23,10 @@ home_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 officer_option = click.option(
-    "--officer", required=True, metavar="ID", help="Who does this. The shell of the operator is trusted to say so truly."
+    "--officer",
+    required=True,
+    metavar="ID",
+    help="Who does this. The shell of the operator is trusted to say so truly.",
 )
 output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write.")
 file_argument = click.argument("file", type=click.Path(path_type=Path))

@@ -66,11 +66,10 @@ def is_served(bind: str) -> bool:
         return False
 
 
-def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[], None]) -> None:
+def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supervisor], None]) -> None:
     """Run everything until stopped; `on_ready` is called once the first page is served."""
-    settings = deployment.settings()
-    deployment.custodian_socket.unlink(missing_ok=True)
-    Supervisor(programs(deployment, settings, bind), say).run(lambda: is_served(bind), on_ready)
+    supervisor = Supervisor(programs(deployment, deployment.settings(), bind), say)
+    supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
 
 
 @click.command()
@@ -81,4 +80,4 @@ def serve(deployment: Deployment, bind: str) -> None:
 
     Example: mohr serve --home var --bind 127.0.0.1:8440
     """
-    serve_deployment(deployment, bind, lambda: say(f"serving http://{bind}/"))
+    serve_deployment(deployment, bind, lambda _supervisor: say(f"serving http://{bind}/"))

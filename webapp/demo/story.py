@@ -109,7 +109,11 @@ class Story:
         self.say("An auditor verifies")
         verdict = self.verify("rx.jades.json", "TOTAL-PASSED/-", 0)
         signature = verdict["signatures"][0]
-        self.check("council number in the verdict", self.physician.council_number, signature["signer"]["identity"]["council_number"])
+        self.check(
+            "council number in the verdict",
+            self.physician.council_number,
+            signature["signer"]["identity"]["council_number"],
+        )
         self.check("time is proved by", "timestamp", signature["time_proof"])
         self.verify("report.signed.pdf", "TOTAL-PASSED/-", 0)
         signed = json.loads(self._file("rx.jades.json").read_bytes())
@@ -130,7 +134,9 @@ class Story:
         self._mohr("token", "approve", token_id, "--officer", FIRST_OFFICER)
         self._mohr("token", "approve", token_id, "--officer", SECOND_OFFICER)
         self.programs.run("mohr", "centre", "keygen", "--out", "centre.key", "--csr", "centre.csr")
-        activated = self._mohr("token", "activate", token_id, "--csr", str(self._file("centre.csr")), "-o", str(self._file("centre.pem")))
+        activated = self._mohr(
+            "token", "activate", token_id, "--csr", str(self._file("centre.csr")), "-o", str(self._file("centre.pem"))
+        )
         self.check("connection token", "active", activated["state"])
         self._call_exchange(token_id)
 
@@ -138,16 +144,29 @@ class Story:
         anchor = str(self.home / "public" / "root.pem")
         mine = ("--key", "centre.key", "--cert", "centre.pem")
         answer = self.programs.run(
-            "mohr", "centre", "token", "--issuer", self.public_url, "--client-id", client_id, "--scope", "hix.submit", *mine
+            "mohr",
+            "centre",
+            "token",
+            "--issuer",
+            self.public_url,
+            "--client-id",
+            client_id,
+            "--scope",
+            "hix.submit",
+            *mine,
         ).json()
         self._file("access.jwt").write_text(str(answer["access_token"]), encoding="ascii")
         self.programs.run("mohr-gateway", "fetch", "--issuer", self.public_url, "--cache", "gateway")
         offline = ("verify", "@access.jwt", "--cache", "gateway", "--issuer", self.public_url, "--json", "--cert")
-        self.check("offline gateway", "accept", self.programs.run("mohr-gateway", *offline, "centre.pem").json()["decision"])
+        self.check(
+            "offline gateway", "accept", self.programs.run("mohr-gateway", *offline, "centre.pem").json()["decision"]
+        )
         stolen = self.programs.run("mohr-gateway", *offline, "sign.pem", expect=1).json()
         self.check("a stolen token at the gateway", "refuse", stolen["decision"])
         url = f"{self.exchange_url}/api/v1/hix/echo"
-        call = self.programs.run("mohr", "centre", "call", url, "--token", "@access.jwt", *mine, "--cacert", anchor).json()
+        call = self.programs.run(
+            "mohr", "centre", "call", url, "--token", "@access.jwt", *mine, "--cacert", anchor
+        ).json()
         self.check("protected endpoint", "200", call["status"])
         bare = self.programs.run(
             "mohr", "centre", "call", url, "--token", "@access.jwt", "--cacert", anchor, expect=None

@@ -1,0 +1,87 @@
+"""Measuring on small, noisy machines: warm up, repeat, take the median, and say what was measured."""
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+WARM_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure. `ratio` above 1 means Mohr is better than the peer; None where there is no peer."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str | None
+    peer_value: float | None
+    floor: str
+    floor_value: float
+    note: str
+
+    @property
+    def ratio(self) -> float | None:
+        """How much better than the peer, by the unit's direction."""
+        if not self.peer_value or not self.value:
+            return None
+        better = self.value / self.peer_value if self.unit == "1/s" else self.peer_value / self.value
+        return round(better, 2)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figure as `var/bench.json` holds it."""
+        return {**asdict(self), "ratio": self.ratio}
+
+
+def median_ms(act: Callable[[], object], *, runs: int = 200, seconds: float = 6.0) -> float:
+    """Return the median wall time of `act` in milliseconds; fewer runs when `seconds` are over."""
+    for _ in range(WARM_RUNS):
+        act()
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(taken) < runs and (time.perf_counter() < end or len(taken) < 3):
+        before = time.perf_counter()
+        act()
+        taken.append((time.perf_counter() - before) * 1000)
+    return round(statistics.median(taken), 4)
+
+
+def per_second(act: Callable[[], int], *, runs: int = 3) -> float:
+    """Return the median rate of `act`, which says how many things it did."""
+    rates = []
+    for _ in range(runs):
+        before = time.perf_counter()
+        done = act()
+        rates.append(done / (time.perf_counter() - before))
+    return round(statistics.median(rates), 1)
+
+
+def fsync_ms(folder: Path) -> float:
+    """Return the median time of a durable 4 kB write."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+
+        def write() -> None:
+            file.seek(0)
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fdatasync(file.fileno())
+
+        return median_ms(write, runs=100, seconds=2)
+
+
+def machine(folder: Path) -> dict[str, Any]:
+    """Describe the machine: figures of different machines cannot be compared without it."""
+    return {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "processor": platform.machine(),
+        "fsync_ms": fsync_ms(folder),
+        "load": round(os.getloadavg()[0], 2),
+    }

@@ -1,0 +1,109 @@
+"""`sign.*`: our emitters with a software key, beside pyHanko, joserfc and one bare P-256 signature."""
+
+import asyncio
+import io
+from typing import Any
+
+from asn1crypto import keys as asn1_keys
+from asn1crypto import x509 as asn1_x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jws
+from joserfc.jwk import ECKey
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import PdfSignatureMetadata, SimpleSigner, sign_pdf
+from pyhanko.sign.fields import SigSeedSubFilter
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from signer.formats.cades import sign_cades
+from signer.formats.jades import sign_jades
+from signer.formats.pades import sign_pades
+from webapp.bench.material import Material
+from webapp.bench.measure import Figure, median_ms
+
+_P256 = "one P-256 signature of 4 kB in memory"
+
+
+def _bare(material: Material) -> tuple[Any, ec.EllipticCurvePrivateKey]:
+    private = ec.generate_private_key(ec.SECP256R1())
+    content = b"\0" * 4096
+    return (lambda: private.sign(content, ec.ECDSA(hashes.SHA256()))), private
+
+
+def _pyhanko_signer(material: Material, private: ec.EllipticCurvePrivateKey) -> SimpleSigner:
+    """Make the peer's signer. Its key is another P-256 key: pyHanko does not compare it with the certificate."""
+    store = SimpleCertificateStore()
+    store.register(asn1_x509.Certificate.load(material.chain[1].der))
+    key = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return SimpleSigner(
+        signing_cert=asn1_x509.Certificate.load(material.chain[0].der),
+        signing_key=asn1_keys.PrivateKeyInfo.load(key),
+        cert_registry=store,
+    )
+
+
+def sign_figures(material: Material) -> tuple[Figure, ...]:
+    """Measure CAdES-B, JAdES-B and PAdES-B-B."""
+    bare, private = _bare(material)
+    floor = median_ms(bare, runs=1000)
+    return (_cades(material, private, floor), _jades(material, private, floor), _pades(material, private, floor))
+
+
+def _cades(material: Material, private: ec.EllipticCurvePrivateKey, floor: float) -> Figure:
+    content = b"\0" * 4096
+    peer = _pyhanko_signer(material, private)
+
+    def peer_signs() -> None:
+        asyncio.run(peer.async_sign_general_data(content, "sha256", use_cades=True, detached=True))
+
+    return Figure(
+        name="sign.cades_b",
+        value=median_ms(lambda: sign_cades(content, material.key, material.chain, signed_at=material.at), runs=1000),
+        unit="ms",
+        peer="pyHanko async_sign_general_data(use_cades=True)",
+        peer_value=median_ms(peer_signs, runs=60),
+        floor=_P256,
+        floor_value=floor,
+        note="4 kB detached, P-256 software key, chain of two, own signature verified before it is returned",
+    )
+
+
+def _jades(material: Material, private: ec.EllipticCurvePrivateKey, floor: float) -> Figure:
+    peer_key = ECKey.import_key(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    payload = material.prescription
+
+    def ours() -> bytes:
+        return sign_jades(
+            payload, material.key, material.chain, signed_at=material.at, content_type="application/fhir+json"
+        )
+
+    return Figure(
+        name="sign.jades_b",
+        value=median_ms(ours, runs=1000),
+        unit="ms",
+        peer="joserfc serialize_json (plain JWS: no x5c, no JAdES headers, no check of the result)",
+        peer_value=median_ms(lambda: jws.serialize_json({"protected": {"alg": "ES256"}}, payload, peer_key), runs=500),
+        floor=_P256,
+        floor_value=floor,
+        note=f"FHIR Bundle of {len(payload)} bytes, flattened JSON with x5c of two, own signature verified before it is returned",
+    )
+
+
+def _pades(material: Material, private: ec.EllipticCurvePrivateKey, floor: float) -> Figure:
+    peer = _pyhanko_signer(material, private)
+    metadata = PdfSignatureMetadata(field_name="Signature1", subfilter=SigSeedSubFilter.PADES, md_algorithm="sha256")
+
+    def peer_signs() -> None:
+        sign_pdf(IncrementalPdfFileWriter(io.BytesIO(material.pdf)), metadata, signer=peer)
+
+    return Figure(
+        name="sign.pades_b",
+        value=median_ms(lambda: sign_pades(material.pdf, material.key, material.chain, signed_at=material.at)),
+        unit="ms",
+        peer="pyHanko sign_pdf (default reservation)",
+        peer_value=median_ms(peer_signs, runs=60),
+        floor=_P256,
+        floor_value=floor,
+        note=f"PDF of {len(material.pdf)} bytes, 16 KiB reserved, P-256 software key",
+    )
