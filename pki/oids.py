@@ -50,6 +50,11 @@ EKU_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
 EKU_TIME_STAMPING: Final = "1.3.6.1.5.5.7.3.8"
 EKU_OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 EKU_DOCUMENT_SIGNING: Final = "1.3.6.1.5.5.7.3.36"
+EKU_ANY: Final = "2.5.29.37.0"
+
+# Certificate policies (RFC 5280 §4.2.1.4)
+ANY_POLICY: Final = "2.5.29.32.0"
+POLICY_USER_NOTICE: Final = "1.3.6.1.5.5.7.2.2"
 
 # Algorithms
 SHA1: Final = "1.3.14.3.2.26"
