@@ -30,7 +30,6 @@ _MEMBERS = {
     "admin_uids": list,
     "environment": dict,
     "pin_tries": int,
-    "end_with_parent": bool,
 }
 
 
@@ -51,7 +50,6 @@ class CustodianSettings:
     admin_uids: frozenset[int]
     environment: Mapping[str, str] = field(default_factory=dict)
     pin_tries: int = DEFAULT_PIN_TRIES
-    end_with_parent: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.token_label.encode()) <= 32:  # CK_TOKEN_INFO.label
@@ -115,7 +113,6 @@ def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings
         admin_uids=_uids(raw["admin_uids"]) if "admin_uids" in raw else allowed,
         environment=environment,
         pin_tries=raw.get("pin_tries", DEFAULT_PIN_TRIES),
-        end_with_parent=raw.get("end_with_parent", False),
     )
 
 
@@ -137,6 +134,5 @@ def write_settings(settings: CustodianSettings, path: Path) -> None:
         "admin_uids": sorted(settings.admin_uids),
         "environment": dict(settings.environment),
         "pin_tries": settings.pin_tries,
-        "end_with_parent": settings.end_with_parent,
     }
     write_private(path, json.dumps(raw, indent=2).encode() + b"\n")

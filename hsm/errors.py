@@ -25,6 +25,10 @@ class SessionLost(HsmUnavailable):
     """The device is there but forgot our session or object: a new session cures it."""
 
 
+class KeyMismatch(HsmUnavailable):
+    """The device shows another key than the recorded one, or several: nothing is signed until a person looks."""
+
+
 class KeyNotFound(NotFound):
     """No key goes by this label."""
 

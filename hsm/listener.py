@@ -1,0 +1,53 @@
+"""Where the custodian listens, and who is at the other end (unix(7))."""
+
+import errno
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import Final
+
+from hsm.errors import ConfigurationInvalid
+
+BACKLOG: Final = 128
+
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def open_listener(path: Path) -> socket.socket:
+    """Listen on a socket that only our user may open, in a folder that only our user may enter.
+
+    ConfigurationInvalid when the folder is open to others or another custodian answers there.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = path.parent.stat()
+    if stat.S_IMODE(folder.st_mode) & 0o077:
+        raise ConfigurationInvalid(f"the folder {path.parent.name} of the socket may be entered by others")
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationInvalid(f"cannot listen on {path.name}: {error.strerror}") from error
+    listener.settimeout(0)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        result = probe.connect_ex(str(path))
+    if result == 0:
+        raise ConfigurationInvalid("another custodian answers on this socket")
+    if result == errno.ECONNREFUSED:
+        path.unlink()
+    elif result != errno.ENOENT:
+        raise ConfigurationInvalid(f"{path.name} cannot be used as a socket")
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """Return the user id that the peer had when it connected, by the kernel's word."""
+    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(uid)

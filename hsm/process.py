@@ -1,0 +1,116 @@
+"""Start, watch and stop a custodian process from the program that needs it."""
+
+import os
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from hsm.child_process import ExitCode, child_environment, module_command
+from hsm.client import CustodianClient
+from hsm.config import load_settings
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect, RoleRefused
+
+START_TIMEOUT: Final = timedelta(seconds=10)
+STOP_TIMEOUT: Final = timedelta(seconds=5)
+_POLL_SECONDS: Final = 0.01
+
+
+class CustodianProcess:
+    """One custodian as a child of this process; it ends when we do.
+
+    Start it from a thread that lives as long as the custodian should (see `hsm.hardening`).
+    """
+
+    def __init__(self, config_path: Path, *, log_path: Path | None = None) -> None:
+        """Take the settings file; the custodian's log goes to `log_path`, or to our standard error."""
+        self._config_path, self._log_path = config_path.resolve(), log_path
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket_path = load_settings(config_path).socket_path
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None when it was not started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, timeout: timedelta = START_TIMEOUT) -> None:
+        """Start it and wait until it answers on its socket; it may answer that its device is away.
+
+        PinIncorrect, ConfigurationInvalid or HsmUnavailable when it ended or did not answer in time.
+        """
+        if self.running:
+            return
+        self._process = self._spawn()
+        deadline = time.monotonic() + timeout.total_seconds()
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise _error_of(self._process.returncode)
+            if time.monotonic() > deadline:
+                self.stop()
+                raise HsmUnavailable("the custodian did not answer after its start")
+            time.sleep(_POLL_SECONDS)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = module_command("hsm.custodian", str(self._config_path), str(os.getpid()))
+        log = None if self._log_path is None else self._log_path.open("ab")
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command, env=child_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+            )
+        finally:
+            if log is not None:
+                log.close()
+
+    def _answers(self) -> bool:
+        client = CustodianClient(self.socket_path)
+        try:
+            client.keys()
+        except HsmUnavailable:
+            return False
+        except RoleRefused:
+            return True  # it serves, though not us
+        else:
+            return True
+        finally:
+            client.close()
+
+    def stop(self, timeout: timedelta = STOP_TIMEOUT) -> None:
+        """Ask it to end and wait; a custodian that hangs in its device is killed."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def restart(self) -> None:
+        """Stop it, if it lives, and start it again."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _error_of(code: int) -> PinIncorrect | ConfigurationInvalid | HsmUnavailable:
+    if code == ExitCode.PIN_REFUSED:
+        return PinIncorrect("the custodian ended: its PIN was refused or may not be tried again")
+    if code == ExitCode.CONFIGURATION:
+        return ConfigurationInvalid("the custodian ended: its settings cannot be used (its log says why)")
+    return HsmUnavailable(f"the custodian ended with code {code}")

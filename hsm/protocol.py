@@ -1,0 +1,196 @@
+"""What client and custodian say to each other over a unix socket. Pure: octets in, octets out.
+
+A frame is a length (4 octets, big endian) and as many octets. A request is version, operation, length of
+label (an octet each), label, body. An answer is a status octet and a body: the result, or for a refusal
+its error code, a line feed and its detail. Several items in one body have a 4-octet length each.
+Answers come in the order of the requests.
+
+Public keys travel as DER SubjectPublicKeyInfo, signatures in their X.509 encoding, lists as JSON.
+"""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum, unique
+from typing import Final, NamedTuple
+
+from hsm.errors import (
+    HsmUnavailable,
+    KeyNotFound,
+    MechanismRefused,
+    PinIncorrect,
+    ProtocolViolation,
+    PurposeRefused,
+    RoleRefused,
+)
+from hsm.provider import MAX_LABEL_OCTETS
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
+
+VERSION: Final = 1
+MAX_FRAME_OCTETS: Final = 64 * 1024 * 1024
+MAX_ITEMS: Final = 4096
+MAX_DETAIL_OCTETS: Final = 1024
+
+_LENGTH: Final = struct.Struct("!I")
+_HEADER: Final = struct.Struct("!BBB")
+
+
+@unique
+class Operation(IntEnum):
+    """What may be asked of a custodian."""
+
+    HEALTH = 1
+    KEYS = 2
+    PUBLIC_KEY = 3
+    SIGN = 4
+    SIGN_BATCH = 5
+    GENERATE = 6
+    SET_ISSUER = 7
+
+
+@unique
+class Status(IntEnum):
+    """How a request ended: done, or the class of its error."""
+
+    DONE = 0
+    INVALID_INPUT = 1
+    NOT_ALLOWED = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    UNAVAILABLE = 5
+    INTERNAL = 6
+
+
+class Request(NamedTuple):
+    """One request. A NamedTuple because one is made for every signature."""
+
+    operation: Operation
+    label: str
+    body: bytes
+
+
+_STATUS_OF: Final = (
+    (Unavailable, Status.UNAVAILABLE),
+    (InvalidInput, Status.INVALID_INPUT),
+    (NotAllowed, Status.NOT_ALLOWED),
+    (NotFound, Status.NOT_FOUND),
+    (Conflict, Status.CONFLICT),
+)
+_ERROR_OF: Final = {status: kind for kind, status in _STATUS_OF}
+_NAMED_ERRORS: Final = {
+    (Status.UNAVAILABLE, ErrorCode.HSM_UNAVAILABLE): HsmUnavailable,
+    (Status.NOT_FOUND, ErrorCode.HSM_KEY_NOT_FOUND): KeyNotFound,
+    (Status.NOT_ALLOWED, ErrorCode.HSM_PURPOSE_REFUSED): PurposeRefused,
+    (Status.NOT_ALLOWED, ErrorCode.HSM_PIN_INCORRECT): PinIncorrect,
+    (Status.NOT_ALLOWED, ErrorCode.NOT_ALLOWED): RoleRefused,
+    (Status.INVALID_INPUT, ErrorCode.KEY_REFUSED): MechanismRefused,
+    (Status.INVALID_INPUT, ErrorCode.HSM_PROTOCOL): ProtocolViolation,
+}
+_OPERATIONS: Final = {operation.value: operation for operation in Operation}
+
+
+def frame(payload: bytes) -> bytes:
+    """Put the length before `payload`; ProtocolViolation when it is too large to be taken."""
+    if len(payload) > MAX_FRAME_OCTETS:
+        raise ProtocolViolation(f"more than {MAX_FRAME_OCTETS} octets in one frame")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class FrameReader:
+    """Cut a stream into frames, whatever pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def size(self) -> int:
+        """How many octets of an unfinished frame are held."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what arrived and return the frames that are complete; ProtocolViolation for one too large."""
+        if not self._buffer and len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
+            return [data[4:]]  # the common case: one whole frame in one piece
+        self._buffer += data
+        frames = []
+        start, end = 0, len(self._buffer)
+        while end - start >= 4:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > MAX_FRAME_OCTETS:
+                raise ProtocolViolation(f"more than {MAX_FRAME_OCTETS} octets in one frame")
+            if end - start - 4 < length:
+                break
+            frames.append(bytes(self._buffer[start + 4 : start + 4 + length]))
+            start += 4 + length
+        del self._buffer[:start]
+        return frames
+
+
+def encode_request(operation: Operation, label: str = "", body: bytes = b"") -> bytes:
+    """Write a request as a whole frame."""
+    name = label.encode()
+    if len(name) > MAX_LABEL_OCTETS:
+        raise KeyNotFound("no label is that long")
+    return frame(_HEADER.pack(VERSION, operation, len(name)) + name + body)
+
+
+def decode_request(payload: bytes) -> Request:
+    """Read a request; ProtocolViolation when it is not one."""
+    if len(payload) < 3:
+        raise ProtocolViolation("truncated request")
+    version, number, size = _HEADER.unpack_from(payload)
+    operation = _OPERATIONS.get(number)
+    if version != VERSION or operation is None or size > MAX_LABEL_OCTETS or len(payload) < 3 + size:
+        raise ProtocolViolation("unknown version, operation or label")
+    try:
+        return Request(operation, payload[3 : 3 + size].decode("ascii"), payload[3 + size :])
+    except UnicodeDecodeError as error:
+        raise ProtocolViolation("the label is not ASCII") from error
+
+
+def encode_result(body: bytes) -> bytes:
+    """Write the answer to a request that was done, as a whole frame."""
+    return frame(b"\x00" + body)
+
+
+def encode_error(error: ServiceError) -> bytes:
+    """Write the answer to a request that was refused, as a whole frame."""
+    status = next((status for kind, status in _STATUS_OF if isinstance(error, kind)), Status.INTERNAL)
+    detail = error.detail.encode("utf-8", "replace")[:MAX_DETAIL_OCTETS]
+    return frame(bytes((status,)) + error.code.encode() + b"\n" + detail)
+
+
+def decode_answer(payload: bytes) -> bytes:
+    """Return the body of an answer, or raise the error it tells of."""
+    if not payload:
+        raise HsmUnavailable("the custodian sent an empty answer")
+    if payload[0] == Status.DONE:
+        return payload[1:]
+    name, _, detail = payload[1:].decode("utf-8", "replace").partition("\n")
+    try:
+        status, code = Status(payload[0]), ErrorCode(name)
+    except ValueError as error:
+        raise HsmUnavailable("the custodian sent an unknown answer") from error
+    named = _NAMED_ERRORS.get((status, code))
+    if named is not None:
+        raise named(detail)
+    raise _ERROR_OF.get(status, ServiceError)(code, detail)
+
+
+def pack_items(items: Iterable[bytes]) -> bytes:
+    """Write several items into one body."""
+    return b"".join(_LENGTH.pack(len(item)) + item for item in items)
+
+
+def unpack_items(body: bytes) -> tuple[bytes, ...]:
+    """Read the items of a body; ProtocolViolation when they do not fill it or are more than 4096."""
+    items: list[bytes] = []
+    offset, end = 0, len(body)
+    while offset < end:
+        if len(items) == MAX_ITEMS or offset + 4 > end:
+            raise ProtocolViolation("too many items, or a truncated one")
+        (length,) = _LENGTH.unpack_from(body, offset)
+        offset += 4 + length
+        if offset > end:
+            raise ProtocolViolation("an item longer than its body")
+        items.append(body[offset - length : offset])
+    return tuple(items)
