@@ -1,0 +1,1 @@
+"""Card engines: one class per card family behind the `SmartCard` template."""
