@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,11 @@ from pki.errors import ErrorCode, InvalidInput, Unavailable
 from storage.failures import database_errors
 from storage.unit_of_work import AuditBuffer, RandomBytes, UnitOfWork
 
-LOCK_WAIT_SECONDS: Final = 10
+LOCK_WAIT: Final = timedelta(seconds=10)
 _CONNECT_WAIT_SECONDS: Final = 5
 _MODE: Final = "mohr_transaction"
 
 _SQLITE_SETTINGS: Final = (
-    f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -34,16 +34,18 @@ _SQLITE_SETTINGS: Final = (
     "PRAGMA trusted_schema=OFF",
 )
 _POSTGRESQL_SETTINGS: Final = (
-    f"-c timezone=UTC -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
-    "-c idle_in_transaction_session_timeout=60s"
+    "-c timezone=UTC -c synchronous_commit=on -c idle_in_transaction_session_timeout=60s -c lock_timeout="
 )
 
 
 class Database:
     """An open database. Threads may share it; a process that forks must open its own."""
 
-    def __init__(self, engine: Engine, *, random_bytes: RandomBytes = secrets.token_bytes) -> None:
+    def __init__(
+        self, engine: Engine, *, lock_wait: timedelta = LOCK_WAIT, random_bytes: RandomBytes = secrets.token_bytes
+    ) -> None:
         self.engine = engine
+        self._lock_wait = lock_wait
         self._random_bytes = random_bytes
         self._writers, self._readers = _by_mode(engine)
         # SQLite polls for its write lock; threads of one process queue here instead.
@@ -59,7 +61,7 @@ class Database:
         """Open a writing transaction: committed at the end of the block, rolled back by an exception.
 
         Do not open one inside another. Unavailable (`database-unavailable`) when the database is gone,
-        full, or locked for longer than `LOCK_WAIT_SECONDS`.
+        full, or locked for longer than its `lock_wait`.
         """
         with self._write_turn(), database_errors(), self._writers.connect() as connection, connection.begin():
             unit = UnitOfWork(connection=connection, audit=AuditBuffer(self._random_bytes))
@@ -81,7 +83,7 @@ class Database:
         if self._turn is None:
             yield
             return
-        if not self._turn.acquire(timeout=LOCK_WAIT_SECONDS):
+        if not self._turn.acquire(timeout=self._lock_wait.total_seconds()):
             raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "another writer holds the database")
         try:
             yield
@@ -97,7 +99,7 @@ def _by_mode(engine: Engine) -> tuple[Engine, Engine]:
     return engine.execution_options(isolation_level="READ COMMITTED"), reader
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, lock_wait: timedelta = LOCK_WAIT) -> Database:
     """Open `sqlite:///FILE` or `postgresql://…`; connections are made when first needed.
 
     A missing SQLite file is created, readable by its owner alone; tables are made by `storage.migrate.upgrade`.
@@ -105,17 +107,17 @@ def open_database(url: str) -> Database:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the database URL is malformed") from error
-    backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return Database(_sqlite_engine(parsed))
+        return Database(_sqlite_engine(parsed, lock_wait), lock_wait=lock_wait)
     if backend == "postgresql":
-        return Database(_postgresql_engine(parsed.set(drivername="postgresql+psycopg")))
+        return Database(_postgresql_engine(parsed, lock_wait), lock_wait=lock_wait)
     raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the database is neither SQLite nor PostgreSQL")
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, lock_wait: timedelta) -> Engine:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "SQLite needs a file: a ledger in memory proves nothing")
     try:
@@ -123,8 +125,12 @@ def _sqlite_engine(url: URL) -> Engine:
             Path(url.database).touch(mode=0o600)
     except OSError as error:
         raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the database file cannot be opened") from error
+    seconds = lock_wait.total_seconds()
     engine = create_engine(
-        url, connect_args={"timeout": LOCK_WAIT_SECONDS}, hide_parameters=True, pool_timeout=LOCK_WAIT_SECONDS
+        url.set(drivername="sqlite+pysqlite"),
+        connect_args={"timeout": seconds},
+        hide_parameters=True,
+        pool_timeout=seconds,
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -143,11 +149,12 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
 
 
-def _postgresql_engine(url: URL) -> Engine:
+def _postgresql_engine(url: URL, lock_wait: timedelta) -> Engine:
+    milliseconds = round(lock_wait.total_seconds() * 1000)
     return create_engine(
-        url,
-        connect_args={"connect_timeout": _CONNECT_WAIT_SECONDS, "options": _POSTGRESQL_SETTINGS},
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={"connect_timeout": _CONNECT_WAIT_SECONDS, "options": f"{_POSTGRESQL_SETTINGS}{milliseconds}"},
         hide_parameters=True,
         pool_pre_ping=True,
-        pool_timeout=LOCK_WAIT_SECONDS,
+        pool_timeout=lock_wait.total_seconds(),
     )

@@ -14,19 +14,23 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from pki.audit import AuditEvent
 from pki.errors import ErrorCode, InvalidInput
+from pki.jose import strict_json
 
 EventId = NewType("EventId", str)
 
+SALT_SIZE: Final = 16
 MAX_NAME_CHARACTERS: Final = 1024
 MAX_FACTS_CHARACTERS: Final = 65_536
 
 _ordered = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
+_ascii = json.JSONEncoder().encode
 _FACT_TYPES: Final = frozenset({str, int, bool, type(None)})
+_EVENT_MEMBERS: Final = {"action", "actor", "at", "facts", "id", "subject"}
 _COUNTER_BITS: Final = 26
 
 
@@ -100,7 +104,26 @@ def event_json(*, event_id: str, at: str, action: str, actor: str, subject: str,
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a stored event is not Unicode text") from error
 
 
+class ProvableEvent(NamedTuple):
+    """A stored event in the form that the ledger proves: its canonical JSON, its salt, its entry."""
+
+    event: bytes
+    salt: bytes
+    entry: bytes
+
+
 def leaf_entry(*, action: str, at: str, salt: bytes, event: bytes) -> bytes:
     """Write the ledger entry of a canonical `event`."""
     digest = sha256(salt + event).hexdigest()
-    return f'{{"v":1,"action":{json.dumps(action)},"at":{json.dumps(at)},"digest":"{digest}"}}'.encode()
+    return f'{{"v":1,"action":{_ascii(action)},"at":{_ascii(at)},"digest":"{digest}"}}'.encode()
+
+
+def entry_of(event: bytes, salt: bytes) -> bytes:
+    """Write the ledger entry of a canonical event that came from elsewhere; InvalidInput when it is malformed."""
+    members = strict_json(event)
+    if not isinstance(members, dict) or members.keys() != _EVENT_MEMBERS or len(salt) != SALT_SIZE:
+        raise InvalidInput(ErrorCode.JSON_MALFORMED, "not an audit event and its salt")
+    texts = [members[name] for name in ("action", "at")]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(ErrorCode.JSON_MALFORMED, "not an audit event")
+    return leaf_entry(action=texts[0], at=texts[1], salt=salt, event=event)

@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from pki.audit import AuditEvent
-from storage.ledger_entries import EventId, event_columns, new_event_id
+from storage.ledger_entries import SALT_SIZE, EventId, event_columns, new_event_id
 from storage.ledger_tables import audit_events
 
 RandomBytes = Callable[[int], bytes]
 
 _INSERT = insert(audit_events)
-_SALT_SIZE = 16
 
 
 class AuditBuffer:
@@ -37,7 +36,7 @@ class AuditBuffer:
         """Keep `event` as `record` does and return the id by which the ledger will prove it."""
         row = event_columns(event)
         event_id = new_event_id(event.at, len(self._rows), self._random_bytes(6))
-        row["id"], row["salt"] = event_id, self._random_bytes(_SALT_SIZE)
+        row["id"], row["salt"] = event_id, self._random_bytes(SALT_SIZE)
         self._rows.append(row)
         return event_id
 

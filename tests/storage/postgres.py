@@ -1,0 +1,86 @@
+"""A throw-away PostgreSQL server on a unix socket, for tests that run the same suite on the other engine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+SUPERUSER = "mohr"
+_USERS = ("postgres", "nobody")
+
+
+def find_programs() -> Path | None:
+    """Return the folder of `initdb` and `pg_ctl`; the newest version where Debian keeps several."""
+    found = shutil.which("pg_ctl")
+    if found is not None:
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
+    return versions[-1].parent if versions else None
+
+
+def _unprivileged() -> tuple[list[str], pwd.struct_passwd | None]:
+    """PostgreSQL refuses to run as root: return the prefix that drops the rights, and the user."""
+    if os.geteuid() != 0:
+        return [], None
+    users = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = next(users[name] for name in _USERS if name in users)
+    if shutil.which("setpriv"):
+        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"], user
+    return ["runuser", "-u", user.pw_name, "--"], user
+
+
+@contextmanager
+def running_server(programs: Path) -> Iterator[Path]:
+    """Start a server and yield its socket folder; it and its data are gone afterwards."""
+    prefix, user = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))
+    data = folder / "data"
+
+    def run(*arguments: str) -> None:
+        log = folder / "setup.log"
+        with log.open("ab") as output:  # a pipe would stay open in the server
+            subprocess.run([*prefix, *arguments], check=True, cwd=folder, stdout=output, stderr=output, timeout=60)
+
+    try:
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        run(
+            str(programs / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            SUPERUSER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--no-locale",
+        )
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c full_page_writes=off"
+        run(str(programs / "pg_ctl"), "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
+        try:
+            yield folder
+        finally:
+            run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+def execute(socket_folder: Path, statement: str) -> None:
+    """Run one administrative statement."""
+    with psycopg.connect(host=str(socket_folder), user=SUPERUSER, dbname="postgres", autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def url_of(socket_folder: Path, name: str) -> str:
+    """Return the URL of a database on the server."""
+    return f"postgresql://{SUPERUSER}@/{name}?host={socket_folder}"
