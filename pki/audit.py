@@ -35,8 +35,11 @@ class AuditAction(StrEnum):
     TOKEN_ACTIVATED = "token.activated"
     TOKEN_SUSPENDED = "token.suspended"
     TOKEN_RESTORED = "token.restored"
+    TOKEN_TERMINATED = "token.terminated"
+    TOKEN_LIGHT_CHANGED = "token.light-changed"
     ACCESS_TOKEN_ISSUED = "access-token.issued"
     ACCESS_TOKEN_REFUSED = "access-token.refused"
+    ACCESS_TOKEN_REVOKED = "access-token.revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ class TokenReason(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
     BINDING = "binding"
+    REVOKED = "revoked"
 
 
 _CODES: Final = {
