@@ -53,7 +53,17 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+class JsonNumber(str):
+    """A JSON number as it was written: `1.50` stays `1.50`."""
+
+    __slots__ = ()
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse_constant)
+_EXACT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant
+)
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -69,16 +79,29 @@ def _check_depth(data: bytes) -> None:
             depth -= 1
 
 
-def strict_json(data: bytes) -> Any:
-    """Read UTF-8 JSON without BOM, duplicate members, NaN or trailing text; InvalidInput (`json-malformed`)."""
+def _decode(decoder: json.JSONDecoder, data: bytes) -> Any:
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         _check_depth(data)
     try:
-        return _DECODER.decode(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InvalidInput(ErrorCode.JSON_MALFORMED, "not UTF-8") from error
+        value = decoder.decode(data.decode("utf-8"))
+        if _SURROGATE.search(data):
+            # An escaped half of a character has no UTF-8 (RFC 7493 §2.1): writing it out would fail.
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise InvalidInput(ErrorCode.JSON_MALFORMED, "not Unicode text in UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InvalidInput(ErrorCode.JSON_MALFORMED, "not JSON") from error
+    return value
+
+
+def strict_json(data: bytes) -> Any:
+    """Read UTF-8 JSON without BOM, duplicate members, NaN or trailing text; InvalidInput (`json-malformed`)."""
+    return _decode(_DECODER, data)
+
+
+def exact_json(data: bytes) -> Any:
+    """Read as strictly, but every number comes as the `JsonNumber` that keeps its digits."""
+    return _decode(_EXACT_DECODER, data)
 
 
 def json_object(data: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from pki.jose import b64url, canonical_json, compact_json, strict_json, unb64url
+from pki.jose import b64url, canonical_json, compact_json, exact_json, strict_json, unb64url
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(max_size=20),
@@ -52,6 +52,7 @@ def test_random_bytes_never_raise_anything_but_ours(data: bytes) -> None:
         b'{"a":NaN}',
         b'{"a":1} x',
         b'{"a":\xff}',
+        b'{"a":"\\ud800"}',
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 1000 + b"1" + b"}" * 1000,
         b"1" + b"0" * 5000,
@@ -64,6 +65,7 @@ def test_random_bytes_never_raise_anything_but_ours(data: bytes) -> None:
         "nan",
         "trailing",
         "not-utf8",
+        "half-a-character",
         "deep-array",
         "deep-object",
         "huge-number",
@@ -78,3 +80,13 @@ def test_ambiguous_json_is_refused(attack: bytes) -> None:
 def test_depth_inside_strings_does_not_count() -> None:
     value = {"text": "[{" * 500}
     assert strict_json(json.dumps(value).encode()) == value
+
+
+def test_numbers_keep_their_digits_when_asked() -> None:
+    value = exact_json(b'{"a":1.50,"b":[-0,1e2,12345678901234567890],"c":"1.50"}')
+    assert value == {"a": "1.50", "b": ["-0", "1e2", "12345678901234567890"], "c": "1.50"}
+    assert type(value["a"]) is not type(value["c"])
+
+
+def test_a_pair_of_escaped_halves_is_one_character() -> None:
+    assert strict_json(b'"\\ud83d\\ude00"') == "\U0001f600"
