@@ -164,11 +164,17 @@ def _append(connection: Connection, waiting: Sequence[Any]) -> None:
     connection.execute(insert(ledger_leaves), leaves)
     if nodes:
         connection.execute(insert(ledger_nodes), nodes)
-    connection.execute(
+    placed = connection.execute(
         update(audit_events)
         .values(seq=ledger_leaves.c.seq)
-        .where(audit_events.c.id == ledger_leaves.c.event_id, ledger_leaves.c.seq >= size)
+        .where(
+            audit_events.c.id == ledger_leaves.c.event_id,
+            audit_events.c.seq.is_(None),  # the small index of waiting events serves, however large the table
+            ledger_leaves.c.seq.between(size, edge.size - 1),
+        )
     )
+    if placed.rowcount != len(waiting):
+        raise VerificationFailed(ErrorCode.LEDGER_EDITED, "a waiting event has an id that is not text")
 
 
 def _check_continues(last: StoredCheckpoint, log: VerifierKey, size: int, read: merkle.NodeReader) -> None:

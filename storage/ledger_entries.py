@@ -12,7 +12,7 @@ and `pki` only: an auditor runs this without a database.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple, NewType
 
@@ -32,6 +32,8 @@ _ascii = json.JSONEncoder().encode
 _FACT_TYPES: Final = frozenset({str, int, bool, type(None)})
 _EVENT_MEMBERS: Final = {"action", "actor", "at", "facts", "id", "subject"}
 _COUNTER_BITS: Final = 26
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def instant_text(at: datetime) -> str:
@@ -44,7 +46,7 @@ def new_event_id(at: datetime, count: int, random: bytes) -> EventId:
 
     `count` is the number of events before it in its transaction; `random` is 6 octets.
     """
-    milliseconds = int(at.timestamp() * 1000) & 0xFFFF_FFFF_FFFF
+    milliseconds = (at - _EPOCH) // _MILLISECOND & 0xFFFF_FFFF_FFFF
     counter = count & ((1 << _COUNTER_BITS) - 1)
     high, low = counter >> 14, counter & 0x3FFF
     time_hex = f"{milliseconds:012x}"
