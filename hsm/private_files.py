@@ -13,23 +13,21 @@ def read_private(path: Path, limit: int) -> bytearray:
     ConfigurationInvalid when it is missing, too large, not a regular file or open to others. The
     octets come in a bytearray so that a secret can be wiped.
     """
+    octets = bytearray(limit + 1)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _check_owner_only(path, os.fstat(descriptor))
+            count = os.readv(descriptor, [octets])
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ConfigurationInvalid(f"{path.name}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        _check_owner_only(path, os.fstat(descriptor))
-        octets = bytearray(limit + 1)
-        count = file.readinto(octets) or 0
     if count > limit:
-        _wipe(octets)
+        octets[:] = bytes(len(octets))
         raise ConfigurationInvalid(f"{path.name} is larger than {limit} octets")
     del octets[count:]
     return octets
-
-
-def _wipe(octets: bytearray) -> None:
-    octets[:] = bytes(len(octets))
 
 
 def _check_owner_only(path: Path, status: os.stat_result) -> None:
