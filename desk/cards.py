@@ -4,7 +4,8 @@ import json
 
 import click
 
-from cardreader.cards.base import CardKey, SmartCard
+from cardreader.cards.base import SmartCard
+from cardreader.cards.objects import CardKey, KeyUsage
 from cardreader.pcsc.readers import PcscReaders
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound
@@ -25,11 +26,19 @@ def open_card(reader: str | None) -> SmartCard:
     raise NotFound(ErrorCode.CARD_ABSENT, reader or "")
 
 
-def find_key(card: SmartCard, usage: str, algorithm: str | None = None) -> CardKey:
-    """Return the card's key of `usage` (`sign` or `auth`); NotFound (`card-key-not-found`)."""
+def find_key(card: SmartCard, usage: KeyUsage) -> CardKey:
+    """Return the card's key for `usage`; NotFound (`card-key-not-found`)."""
     for key in card.keys():
-        if key.usage == usage and algorithm in (None, key.algorithm):
+        if key.usage is usage:
             return key
+    raise NotFound(ErrorCode.CARD_KEY_NOT_FOUND, usage)
+
+
+def pin_reference(card: SmartCard, usage: KeyUsage) -> int:
+    """Return which PIN guards the place for `usage`, filled or empty; NotFound when none does."""
+    for slot in card.slots():
+        if slot.usage is usage and slot.pin_reference is not None:
+            return slot.pin_reference
     raise NotFound(ErrorCode.CARD_KEY_NOT_FOUND, usage)
 
 

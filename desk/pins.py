@@ -4,8 +4,9 @@ import json
 
 import click
 
-from desk.cards import find_key, open_card
-from desk.terminal import ask_pin
+from cardreader.cards.objects import KeyUsage
+from desk.cards import open_card, pin_reference
+from desk.terminal import ask_pin, last_try_option
 
 _USAGE = click.option("--usage", type=click.Choice(["sign", "auth"]), default="sign", show_default=True)
 _READER = click.option("--reader", help="The reader's name; default: the first with a card.")
@@ -23,7 +24,7 @@ def pin() -> None:
 def status(usage: str, reader: str | None) -> None:
     """Say how many tries are left, without using one. Example: mohr-agent pin status."""
     with open_card(reader) as card:
-        found = card.pin_status(find_key(card, usage).pin_reference)
+        found = card.pin_status(pin_reference(card, KeyUsage(usage)))
     click.echo(json.dumps({"usage": usage, "tries_left": found.tries_left, "blocked": found.blocked}))
 
 
@@ -31,21 +32,23 @@ def status(usage: str, reader: str | None) -> None:
 @_USAGE
 @_READER
 @_PIN_FD
-def change(usage: str, reader: str | None, pin_fd: int | None) -> None:
+@last_try_option
+def change(usage: str, reader: str | None, pin_fd: int | None, last_try: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Replace a PIN. Example: mohr-agent pin change --usage sign."""
     with open_card(reader) as card:
-        reference = find_key(card, usage).pin_reference
+        reference = pin_reference(card, KeyUsage(usage))
         with ask_pin("PIN", pin_fd) as old, ask_pin("New PIN", pin_fd) as new:
-            card.change_pin(reference, old, new)
+            card.change_pin(reference, old, new, last_try_confirmed=last_try)
 
 
 @pin.command()
 @_USAGE
 @_READER
 @_PIN_FD
-def unblock(usage: str, reader: str | None, pin_fd: int | None) -> None:
+@last_try_option
+def unblock(usage: str, reader: str | None, pin_fd: int | None, last_try: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Free a blocked PIN with the PUK and set a new one. Example: mohr-agent pin unblock --usage sign."""
     with open_card(reader) as card:
-        reference = find_key(card, usage).pin_reference
+        reference = pin_reference(card, KeyUsage(usage))
         with ask_pin("PUK", pin_fd) as puk, ask_pin("New PIN", pin_fd) as new:
-            card.unblock_pin(reference, puk, new)
+            card.unblock_pin(reference, puk, new, last_try_confirmed=last_try)

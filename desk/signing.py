@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from cardreader.cards.objects import KeyUsage
 from desk.cards import find_key, open_card
 from desk.clock import RealClock
 from desk.issuers import chain_of
-from desk.terminal import ask_consent, ask_pin, show_document
+from desk.terminal import ask_consent, last_try_option, pin_source, show_document
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from pki.keys import SigningKey
@@ -46,9 +47,7 @@ def make_signature(
 ) -> bytes:
     """Sign `data` in one format at baseline B, or T when there is a `stamper`."""
     if form == "pades":
-        if stamper is not None:
-            raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, "PAdES at level T is not built yet; use --level B")
-        return pades.sign_pades(data, key, chain, signed_at=signed_at)
+        return pades.sign_pades(data, key, chain, signed_at=signed_at, stamper=stamper)
     extend: Callable[[bytes, TimeStamper], bytes]
     if form == "jades":
         signed = jades.sign_jades(data, key, chain, signed_at=signed_at, content_type=content_type)
@@ -67,6 +66,7 @@ def make_signature(
 @click.option("--chain", type=click.Path(path_type=Path), help="Issuer certificates (PEM); else fetched by AIA.")
 @click.option("--reader", help="The reader's name; default: the first with a card.")
 @click.option("--pin-fd", type=int, help="Read the PIN from this file descriptor instead of the terminal.")
+@last_try_option
 @click.option("--yes", "agreed", is_flag=True, help="Do not ask; for programs that have asked already.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; default: beside the file.")
 def sign(
@@ -77,6 +77,7 @@ def sign(
     chain: Path | None,
     reader: str | None,
     pin_fd: int | None,
+    last_try: bool,  # noqa: FBT001 - click passes options by name
     agreed: bool,  # noqa: FBT001 - click passes options by name
     output: Path | None,
 ) -> None:
@@ -90,7 +91,7 @@ def sign(
     document = read_document(data)
     show_document(document, file.name)
     with open_card(reader) as card:
-        key = find_key(card, "sign")
+        key = find_key(card, KeyUsage.SIGN)
         if key.certificate is None:
             raise NotFound(ErrorCode.CARD_KEY_NOT_FOUND, "the signing key has no certificate yet")
         leaf = Certificate.parse(key.certificate)
@@ -98,17 +99,15 @@ def sign(
         given = load_certificates(read_file(chain)) if chain else ()
         full_chain = chain_of(leaf, given)
         ask_consent(agreed=agreed)
-        status = card.pin_status(key.pin_reference)
-        with ask_pin(f"PIN ({status.tries_left} tries left)", pin_fd) as pin:
-            signed = make_signature(
-                data,
-                form,
-                card.signing_key(key, pin),
-                full_chain,
-                content_type=document.content_type,
-                signed_at=RealClock().now(),
-                stamper=HttpTimestampClient(tsa) if level == "T" and tsa else None,
-            )
+        signed = make_signature(
+            data,
+            form,
+            card.signing_key(key, pin_source(pin_fd), last_try_confirmed=last_try),
+            full_chain,
+            content_type=document.content_type,
+            signed_at=RealClock().now(),
+            stamper=HttpTimestampClient(tsa) if level == "T" and tsa else None,
+        )
     target = output or file.with_name(file.stem + _SUFFIXES[form])
     target.write_bytes(signed)
     click.echo(f"{target}", err=True)

@@ -7,10 +7,11 @@ hands over; never from the command line or the environment.
 
 import getpass
 import os
+from collections.abc import Callable
 
 import click
 
-from cardreader.pin import Pin
+from cardreader.pin import Pin, PinStatus
 from pki.errors import ErrorCode, InvalidInput, NotAllowed
 from signer.documents import Document
 
@@ -44,6 +45,11 @@ def ask_consent(*, agreed: bool) -> None:
         raise NotAllowed(ErrorCode.CONSENT_REFUSED)
 
 
+last_try_option = click.option(
+    "--last-try", is_flag=True, help="Use the PIN's last try; a wrong PIN then blocks the card's key."
+)
+
+
 def ask_pin(prompt: str, descriptor: int | None) -> Pin:
     """Read a PIN: one line from `descriptor`, else from the terminal without echo."""
     if descriptor is None:
@@ -57,3 +63,13 @@ def ask_pin(prompt: str, descriptor: int | None) -> Pin:
     if not line:
         raise InvalidInput(ErrorCode.PIN_REQUIRED)
     return Pin(line)
+
+
+def pin_source(descriptor: int | None) -> Callable[[PinStatus], Pin]:
+    """Return what a card asks before each signature; the person sees how many tries are left."""
+
+    def ask(status: PinStatus) -> Pin:
+        tries = "" if status.tries_left is None else f" ({status.tries_left} tries left)"
+        return ask_pin(f"رمز امضا | PIN{tries}", descriptor)
+
+    return ask

@@ -22,8 +22,8 @@ def _played(deployment: Deployment) -> Path:
 def _summary(story: Story) -> str:
     person = story.physician
     return (
-        f"demo people (synthetic): physician {person.given_name} {person.surname}, council number {person.council_number}; "
-        f"officers {FIRST_OFFICER}, {SECOND_OFFICER}; centre pilot-clinic-1"
+        f"demo people (synthetic): physician {person.given_name} {person.surname}, "
+        f"council number {person.council_number}; officers {FIRST_OFFICER}, {SECOND_OFFICER}; centre pilot-clinic-1"
     )
 
 

@@ -74,7 +74,7 @@ def emulated_card(folder: Path) -> Iterator[Path]:
     (folder / "pins").write_text(f"{SIGN_PIN}\n{AUTH_PIN}\n", encoding="ascii")
     arguments = ("desk", "emulate", "--folder", str(folder), "--initial-pins", str(folder / "pins"))
     with _process(*arguments, log=log) as child:
-        _wait("the emulated card", socket.exists, child, log)
+        _wait("the emulated card", lambda: b"PCSCLITE_CSOCK_NAME=" in log.read_bytes(), child, log)
         yield socket
 
 

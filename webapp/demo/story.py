@@ -64,9 +64,7 @@ class Story:
 
     def _issue_to_card(self, usage: str, profile: str, pin: str, file_id: str) -> None:
         csr, certificate = self._file(f"{usage}.csr"), self._file(f"{usage}.pem")
-        self.programs.run(
-            "mohr-agent", "personalise", "keygen", "--usage", usage, "--csr", str(csr), secrets=(pin, pin)
-        )
+        self.programs.run("mohr-agent", "personalise", "keygen", "--usage", usage, "--csr", str(csr), secrets=(pin,))
         issued = self._mohr(
             "ca", "issue", "--profile", profile, "--file", file_id, "--csr", str(csr), "-o", str(certificate)
         )

@@ -1,0 +1,105 @@
+"""`mohr audit`: check the ledger without trusting its operator, export it, prove one entry."""
+
+from pathlib import Path
+
+import click
+
+from pki.errors import ErrorCode, InvalidInput, NotFound
+from pki.notes import VerifierKey, parse_verifier_key
+from storage.ledger_audit import LedgerReport
+from storage.ledger_export import verify_export
+from webapp.commands.options import answer, home_option, json_option, output_option, read_file, say
+from webapp.compose import opened_database, opened_services
+from webapp.deployment import Deployment, write_atomically
+
+MAX_CHECKPOINT_OCTETS = 64 * 1024
+
+
+@click.group()
+def audit() -> None:
+    """Check the ledger of everything that was done. Example: mohr audit verify --checkpoint kept.note."""
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_file(path, limit=MAX_CHECKPOINT_OCTETS).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(ErrorCode.CHECKPOINT_INVALID, "not UTF-8") from error
+
+
+def _log_key(deployment: Deployment, given: Path | None) -> VerifierKey:
+    if given is None and not deployment.ledger_key.exists():
+        raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(deployment.home))
+    return parse_verifier_key(_text(given or deployment.ledger_key).strip())
+
+
+def _tell(report: LedgerReport, *, as_json: bool) -> int:
+    state = "consistent" if report.intact else "broken"
+    if as_json:
+        findings = [{"code": finding.code, "detail": finding.detail, "seq": finding.seq} for finding in report.findings]
+        answer({"state": state, "size": report.size, "findings": findings})
+    else:
+        say(f"ledger {state}, {report.size} entries")
+        for finding in report.findings:
+            say(f"  {finding.code} {'' if finding.seq is None else finding.seq}: {finding.detail}")
+    return 0 if report.intact else 1
+
+
+@audit.command()
+@home_option
+@json_option
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="A checkpoint that was kept elsewhere.")
+@click.option("--export", "export_folder", type=click.Path(path_type=Path), help="Check an exported ledger instead.")
+@click.option("--key", type=click.Path(path_type=Path), help="The log's verifier key; default: the deployment's.")
+def verify(
+    deployment: Deployment,
+    as_json: bool,  # noqa: FBT001 - click passes options by name
+    checkpoint: Path | None,
+    export_folder: Path | None,
+    key: Path | None,
+) -> int:
+    """Compute the whole ledger again; exit status 1 when anything does not hold.
+
+    Example: mohr audit verify --home var --checkpoint kept.note
+    """
+    log = _log_key(deployment, key)
+    note = None if checkpoint is None else _text(checkpoint)
+    if export_folder is not None:
+        return _tell(verify_export(export_folder, log.public_key, log.name, note), as_json=as_json)
+    with opened_database(deployment) as (_database, ledger):
+        return _tell(ledger.verify(log.public_key, log.name, note), as_json=as_json)
+
+
+@audit.command()
+@home_option
+@output_option
+def checkpoint(deployment: Deployment, output: Path | None) -> None:
+    """Seal the ledger as it is now; keep the note outside. Example: mohr audit checkpoint -o kept.note."""
+    with opened_services(deployment) as services:
+        note = services.seal_ledger()
+    if output is None:
+        click.echo(note, nl=False)
+    else:
+        write_atomically(output, note.encode())
+
+
+@audit.command()
+@home_option
+@json_option
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(deployment: Deployment, as_json: bool, folder: Path) -> None:  # noqa: FBT001 - click passes options by name
+    """Write every sealed entry into FOLDER for an auditor. Example: mohr audit export audit-2026-11."""
+    with opened_database(deployment) as (_database, ledger):
+        count = ledger.export(folder)
+    if as_json:
+        answer({"entries": count, "folder": str(folder)})
+    say(f"{count} entries in {folder}")
+
+
+@audit.command()
+@home_option
+@click.argument("event_id")
+def proof(deployment: Deployment, event_id: str) -> None:
+    """Print the inclusion proof of one event. Example: mohr audit proof EVENT-ID."""
+    with opened_database(deployment) as (_database, ledger):
+        answer(ledger.inclusion_proof(event_id).as_json())
