@@ -31,6 +31,12 @@ _CURVES: Final[dict[SignatureAlgorithm, tuple[ec.EllipticCurve, str]]] = {
     SignatureAlgorithm.ES256: (ec.SECP256R1(), "1.2.840.10045.3.1.7"),
     SignatureAlgorithm.ES384: (ec.SECP384R1(), "1.3.132.0.34"),
 }
+_KEY_TYPES: Final = {
+    SignatureAlgorithm.ES256: KeyType.EC,
+    SignatureAlgorithm.ES384: KeyType.EC,
+    SignatureAlgorithm.RS256: KeyType.RSA,
+    SignatureAlgorithm.EDDSA: KeyType.EC_EDWARDS,
+}
 _EDWARDS25519_PARAMETERS: Final = bytes.fromhex("130c656477617264733235353139")  # PrintableString "edwards25519"
 _SHA256_DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")  # RFC 8017 §9.2 note 1
 
@@ -162,6 +168,8 @@ class Pkcs11Device:
         """Find the private key once and keep its handle."""
         with _translated():
             private = self._find(ObjectClass.PRIVATE_KEY, key_id)
+            if private.key_type is not _KEY_TYPES[algorithm]:
+                raise KeyMismatch("the device holds a key of another kind")
         if algorithm in _CURVES:
             return _ecdsa_signer(private, algorithm)
         if algorithm is SignatureAlgorithm.RS256:
@@ -185,11 +193,10 @@ class Pkcs11Device:
             return _read_public_key(public, algorithm)
 
     def _curve(self, algorithm: SignatureAlgorithm) -> pkcs11.DomainParameters:
-        if algorithm is SignatureAlgorithm.EDDSA:
-            kind, parameters = KeyType.EC_EDWARDS, _EDWARDS25519_PARAMETERS
-        else:
-            kind, parameters = KeyType.EC, der.oid(_CURVES[algorithm][1])
-        return self._session.create_domain_parameters(kind, {Attribute.EC_PARAMS: parameters}, local=True)
+        edwards = algorithm is SignatureAlgorithm.EDDSA
+        parameters = _EDWARDS25519_PARAMETERS if edwards else der.oid(_CURVES[algorithm][1])
+        wanted = {Attribute.EC_PARAMS: parameters}
+        return self._session.create_domain_parameters(_KEY_TYPES[algorithm], wanted, local=True)
 
     def _find(self, kind: ObjectClass, key_id: bytes) -> Any:
         """Find the one object of `kind` with this id. A token that was wiped answers with none, and no error."""
