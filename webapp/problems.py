@@ -89,6 +89,12 @@ STATUS: Final[dict[ErrorCode, int]] = {
 }
 
 RETRY_AFTER_SECONDS: Final = 5
+_CHALLENGES: Final = {
+    ErrorCode.TOKEN_INVALID: 'Bearer error="invalid_token"',  # RFC 6750 §3
+    ErrorCode.TOKEN_EXPIRED: 'Bearer error="invalid_token"',
+    ErrorCode.TOKEN_BINDING: 'Bearer error="invalid_token"',  # RFC 8705 §3
+    ErrorCode.SCOPE_REFUSED: 'Bearer error="insufficient_scope"',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +129,10 @@ class Problem:
 
     @property
     def extra_headers(self) -> dict[str, str]:
-        """Headers that belong to the status: when to try again."""
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
+        """Headers that belong to the status or code: when to try again, what a caller must prove."""
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status == 503 else {}
+        challenge = _CHALLENGES.get(self.code)
+        return headers | ({"WWW-Authenticate": challenge} if challenge else {})
 
 
 def problem_of(error: ServiceError, request_id: str) -> Problem:

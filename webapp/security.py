@@ -45,9 +45,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
 
 
-def from_own_pages(
-    origins: frozenset[str], *, fetch_site: str | None, origin: str | None, referer: str | None
-) -> bool:
+def from_own_pages(origins: frozenset[str], *, fetch_site: str | None, origin: str | None, referer: str | None) -> bool:
     """Tell whether a browser's own headers place a request in one of our pages (Fetch Metadata, RFC 6454 §7)."""
     if fetch_site is not None and fetch_site != "same-origin":
         return False

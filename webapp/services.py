@@ -7,14 +7,20 @@ Every callable may raise `pki.errors.ServiceError`; anything else it raises beco
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pki.clock import Clock
+from pki.errors import ErrorCode, Unavailable
+from pki.gateway import TokenDecision
+from pki.oids import PILOT_ARC
 from webapp.health import HealthReport
 
 PEER_CERTIFICATE: Final = "mohr.peer_certificate"
 """The `environ` key under which the mTLS listener puts the client certificate's DER (never a header)."""
+
+
+_Part = TypeVar("_Part")
 
 
 class Verifier(Protocol):
@@ -34,10 +40,10 @@ class TokenEndpoint(Protocol):
 
 
 class AccessCheck(Protocol):
-    """Check a bound access token as a gateway does."""
+    """Check a bound access token for the protected endpoint, as a gateway does."""
 
-    def __call__(self, token: str, peer_certificate: bytes) -> Mapping[str, Any]:
-        """Return what the gateway may tell the caller; ServiceError where the token does not hold."""
+    def __call__(self, token: str, peer_certificate: bytes | None) -> TokenDecision:
+        """Return the decision on `token` presented over a connection with that client certificate (DER)."""
         ...
 
 
@@ -48,6 +54,8 @@ class Services:
     public_url: str
     clock: Clock
     health: Callable[[], HealthReport]
+    organization: str = ""
+    oid_arc: str = PILOT_ARC
     origins: frozenset[str] = frozenset()
     font_file: Path | None = None
     verify: Verifier | None = None
@@ -66,3 +74,10 @@ class Services:
         """Origins whose forms are accepted: the public URL's and those a deployer adds."""
         parts = urlsplit(self.public_url)
         return self.origins | {f"{parts.scheme}://{parts.netloc}"}
+
+
+def installed(part: _Part | None) -> _Part:
+    """Return a part of the services; Unavailable where this deployment has none."""
+    if part is None:
+        raise Unavailable(ErrorCode.UNAVAILABLE, "not installed in this deployment")
+    return part

@@ -1,0 +1,138 @@
+"""An OpenAPI 3.1 layer: one registration makes both the rule and its description.
+
+Errors are RFC 9457 problem documents, described once. Nothing that a caller sent is echoed in an error.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flask import Flask, Response, request
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from pki.errors import ErrorCode
+from webapp.freshness import etag_of
+from webapp.problems import STATUS
+
+JSON: Final = "application/json; charset=utf-8"
+REF: Final = "#/components/schemas/{model}"
+EVERYWHERE: Final = (ErrorCode.METHOD_REFUSED, ErrorCode.INTERNAL)
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Where the code is explained.", examples=["/help/problems#input-empty"])
+    title: str = Field(description="One English sentence.")
+    title_fa: str = Field(description="The same sentence in Persian.")
+    status: int
+    code: str = Field(description="Stable; programs decide by it.", examples=["input-empty"])
+    detail: str | None = None
+    request_id: str = Field(description="Names the line in the server's log.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation: its rule and what the document says of it."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    answer: type[BaseModel]
+    problems: tuple[ErrorCode, ...]
+    request_body: Mapping[str, Any] | None = None
+    security: tuple[str, ...] = ()
+    other_statuses: Mapping[int, str] = field(default_factory=dict)
+
+
+class Api:
+    """Registers operations on an application and writes the document about them."""
+
+    def __init__(self, app: Flask, *, title: str, version: str, server: str) -> None:
+        self._app = app
+        self._about = {"title": title, "version": version}
+        self._server = server
+        self._operations: list[Operation] = []
+
+    def add(self, operation: Operation, view: Callable[[], Response]) -> None:
+        """Serve `operation` by `view`."""
+        self._operations.append(operation)
+        self._app.add_url_rule(operation.path, operation.name, view, methods=[operation.method])
+
+    def document(self) -> dict[str, Any]:
+        """Write the OpenAPI document."""
+        models = {operation.answer for operation in self._operations} | {ProblemDocument}
+        ordered = sorted(models, key=lambda model: model.__name__)
+        _, schemas = models_json_schema([(model, "serialization") for model in ordered], ref_template=REF)
+        paths: dict[str, dict[str, Any]] = {}
+        for operation in self._operations:
+            paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
+        return {
+            "openapi": "3.1.0",
+            "info": self._about,
+            "servers": [{"url": self._server}],
+            "paths": paths,
+            "components": {"schemas": schemas["$defs"], "securitySchemes": SECURITY_SCHEMES},
+        }
+
+    def serve_document(self, path: str) -> None:
+        """Serve the document, built once, with an ETag."""
+        body = json.dumps(self.document(), ensure_ascii=False, indent=1).encode()
+        etag = etag_of(body)
+
+        def view() -> Response:
+            known = request.headers.get("If-None-Match") == etag
+            answer = Response(b"" if known else body, status=304 if known else 200, content_type=JSON)
+            answer.headers["ETag"] = etag
+            answer.headers["Cache-Control"] = "public, max-age=300"
+            return answer
+
+        self._app.add_url_rule(path, "openapi", view, methods=["GET"])
+
+
+SECURITY_SCHEMES: Final[dict[str, Any]] = {
+    "clientCertificate": {"type": "mutualTLS", "description": "The centre's connection certificate."},
+    "boundToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "RFC 9068 JWT",
+        "description": "An access token bound to the client certificate (RFC 8705).",
+    },
+}
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    answers: dict[str, Any] = {
+        "200": {
+            "description": operation.summary,
+            "content": {"application/json": {"schema": {"$ref": REF.format(model=operation.answer.__name__)}}},
+        }
+    }
+    for status, text in operation.other_statuses.items():
+        answers[str(status)] = {"description": text, "content": answers["200"]["content"]}
+    for status in sorted({STATUS[code] for code in (*operation.problems, *EVERYWHERE)}):
+        codes = [str(code) for code in (*operation.problems, *EVERYWHERE) if STATUS[code] == status]
+        answers.setdefault(
+            str(status),
+            {
+                "description": "Problem: " + ", ".join(codes),
+                "content": {"application/problem+json": {"schema": {"$ref": REF.format(model="ProblemDocument")}}},
+            },
+        )
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "description": operation.description,
+        **({"requestBody": operation.request_body} if operation.request_body else {}),
+        **({"security": [{key: [] for key in operation.security}]} if operation.security else {}),
+        "responses": answers,
+    }
+
+
+def json_response(members: Mapping[str, Any], status: int = 200) -> Response:
+    """Answer with a JSON object."""
+    return Response(json.dumps(members, ensure_ascii=False), status=status, content_type=JSON)

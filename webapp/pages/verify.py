@@ -1,0 +1,53 @@
+"""The public check: a form, and the verdict in the words that a pharmacist needs."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, g, render_template, request
+
+from pki.errors import ErrorCode, InvalidInput
+from pki.messages import MESSAGES
+from webapp.languages import current_language
+from webapp.pages.frame import ProblemView, add_page, problem_view
+from webapp.pages.verdict import main_reason, outcome_of_file, read_verdict, views_of
+from webapp.problems import problem_of
+from webapp.services import Services, installed
+from webapp.uploads import MAX_REQUEST_OCTETS, Upload, read_upload
+
+
+def install(app: Flask, services: Services) -> None:
+    """Serve the form and the verdict page."""
+
+    def page() -> str | tuple[str, int]:
+        if request.method != "POST":
+            return _form()
+        try:
+            upload = read_upload()
+        except InvalidInput as error:
+            problem = problem_view(problem_of(error, g.request_id))
+            return _form(problem), problem.status
+        members = installed(services.verify)(upload.data, content=upload.content, name=upload.name)
+        return render_template("verdict.html", here="verify", **_verdict_values(members, upload, services))
+
+    add_page(app, "verify", page, ("GET", "POST"))
+
+
+def _form(problem: ProblemView | None = None) -> str:
+    too_large = getattr(MESSAGES[ErrorCode.INPUT_TOO_LARGE], current_language().value)
+    return render_template("verify.html", here="verify", limit=MAX_REQUEST_OCTETS, too_large=too_large, problem=problem)
+
+
+def _verdict_values(members: Mapping[str, Any], upload: Upload, services: Services) -> dict[str, Any]:
+    verdict = read_verdict(members)
+    return {
+        "verdict": verdict,
+        "outcome": outcome_of_file(verdict).value,
+        "why": main_reason(verdict, current_language()),
+        "signatures": views_of(verdict, current_language()),
+        "name": upload.name,
+        "at": services.clock.now(),
+        "sha256": hashlib.sha256(upload.data).hexdigest(),
+        "size": len(upload.data),
+        "api_url": f"{services.public_url}/api/v1/verify",
+    }

@@ -1,0 +1,80 @@
+"""Uploaded bytes: bounded, kept in memory alone, gone with the answer."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import IO, Final
+
+from flask import Flask, Request, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from pki.errors import ErrorCode, InvalidInput
+
+MAX_REQUEST_OCTETS: Final = 50 * 1024 * 1024
+MAX_FORM_PARTS: Final = 8
+MAX_FORM_FIELD_OCTETS: Final = 64 * 1024
+MAX_NAME_CHARS: Final = 255
+UNNAMED: Final = "upload"
+
+
+class MemoryRequest(Request):
+    """A request whose uploaded files never touch a disk: they may be patients' documents."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        del total_content_length, content_type, filename, content_length
+        return BytesIO()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file to verify, with what a detached signature in it covers."""
+
+    name: str
+    data: bytes
+    content: bytes | None
+
+
+def install(app: Flask) -> None:
+    """Bound what a request may carry."""
+    app.request_class = MemoryRequest
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_OCTETS
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_FIELD_OCTETS
+
+
+def read_upload() -> Upload:
+    """Read the file of the request in hand: multipart fields `file` and `content`, or the body itself.
+
+    InvalidInput (`input-empty`) without a file or with an empty one; `input-too-large` beyond the limit.
+    """
+    try:
+        upload = _read()
+    except RequestEntityTooLarge as error:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"at most {MAX_REQUEST_OCTETS} octets") from error
+    if not upload.data:
+        raise InvalidInput(ErrorCode.INPUT_EMPTY)
+    return upload
+
+
+def _read() -> Upload:
+    if request.mimetype == "multipart/form-data":
+        file, content = request.files.get("file"), request.files.get("content")
+        data = b"" if file is None else file.read()
+        name = _name(file)
+        detached = content.read() if content is not None and content.filename else None
+    elif request.mimetype == "application/x-www-form-urlencoded":
+        raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, "multipart/form-data or application/octet-stream")
+    else:
+        data, name, detached = request.get_data(cache=False), UNNAMED, None
+    return Upload(name=name, data=data, content=detached)
+
+
+def _name(file: FileStorage | None) -> str:
+    name = (file.filename or "") if file is not None else ""
+    return name.replace("\\", "/").rpartition("/")[2][:MAX_NAME_CHARS] or UNNAMED
