@@ -11,6 +11,7 @@ from typing import Final
 from cardreader.errors import CardProtocolError
 
 MAX_OCTETS: Final = 0xFFFF
+MAX_HEADER: Final = 6
 _PADDING: Final = frozenset((0x00, 0xFF))
 
 
@@ -78,6 +79,20 @@ def parse_tlvs(data: bytes, *, padded: bool = False) -> tuple[Tlv, ...]:
         found.append(Tlv(tag=tag, value=data[offset:end], raw=data[begin:end]))
         offset = end
     return tuple(found)
+
+
+def ends_in_padding(data: bytes) -> bool:
+    """Whether `data`, the beginning of a file, holds its last object already; CardProtocolError when malformed."""
+    offset = 0
+    while offset < len(data):
+        if data[offset] in _PADDING:
+            return True
+        if offset + MAX_HEADER > len(data):
+            return False
+        _tag, offset = _read_tag(data, offset)
+        length, offset = _read_length(data, offset)
+        offset += length
+    return False
 
 
 def parse_tlv(data: bytes) -> Tlv:

@@ -33,6 +33,7 @@ _ASCII_NUMERIC: Final = 1
 _LOGIN_REQUIRED: Final = 1  # card flag, §8.10
 _P256: Final = "1.2.840.10045.3.1.7"
 _RSA_BITS: Final = 2048
+_EC_BITS: Final = 256  # OpenSC writes and wants the field size where the standard has an optional KeyInfo reference
 
 
 def bits(chosen: Iterable[int]) -> bytes:
@@ -131,7 +132,7 @@ def usage_bits(usage: KeyUsage) -> frozenset[int]:
 
 def private_key(entry: PrivateKeyEntry) -> bytes:
     """Encode a PrKDF entry, for an RSA-2048 or a P-256 key; `entry.raw` is not looked at."""
-    attributes = der.sequence(path(entry.path), der.integer(_RSA_BITS) if entry.is_rsa else b"")
+    attributes = der.sequence(path(entry.path), der.integer(_RSA_BITS if entry.is_rsa else _EC_BITS))
     return der.tlv(
         der.SEQUENCE if entry.is_rsa else 0xA0,
         _common(entry.label, (PRIVATE_OBJECT, MODIFIABLE_OBJECT), entry.auth_id, entry.user_consent),

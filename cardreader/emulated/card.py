@@ -21,7 +21,7 @@ from cardreader.apdu import (
 )
 from cardreader.emulated import keys
 from cardreader.emulated.files import CardFileSystem, refuse
-from cardreader.emulated.layout import ECDSA, GENERATE_EC, GENERATE_RSA, RSA_PKCS1
+from cardreader.emulated.layout import ECDSA, ECDSA_ISO_APPLET, GENERATE_EC, GENERATE_RSA, RSA_PKCS1
 from cardreader.emulated.state import PIN_TRIES, CardState, PinRecord
 from cardreader.errors import CardProtocolError
 
@@ -82,11 +82,9 @@ class EmulatedCard:
 
     def _answer(self, command: CommandApdu) -> ResponseApdu:
         if command.ins == Instruction.GET_RESPONSE:
-            return (
-                self._deliver(self._pending, StatusWord.OK, command.ne)
-                if self._pending
-                else refuse(StatusWord.CONDITIONS)
-            )
+            if not self._pending:
+                return refuse(StatusWord.CONDITIONS)
+            return self._deliver(self._pending, StatusWord.OK, command.ne)
         self._pending = b""
         if command.cla & ~CHAINING:
             return refuse(StatusWord.CLASS_UNSUPPORTED)
@@ -210,7 +208,7 @@ class EmulatedCard:
             return refuse(StatusWord.WRONG_DATA)
         if algorithm is None or key is None or len(algorithm) != 1 or len(key) != 1:
             return refuse(StatusWord.WRONG_DATA)
-        if algorithm[0] not in (RSA_PKCS1, ECDSA, GENERATE_RSA, GENERATE_EC):
+        if algorithm[0] not in (RSA_PKCS1, ECDSA_ISO_APPLET, ECDSA, GENERATE_RSA, GENERATE_EC):
             return refuse(StatusWord.FUNCTION_UNSUPPORTED)
         if key[0] not in self._state.keys:
             return refuse(StatusWord.REFERENCE_NOT_FOUND)
@@ -224,16 +222,14 @@ class EmulatedCard:
             return refuse(StatusWord.CONDITIONS)
         algorithm, reference = self._environment
         record = self._state.keys[reference]
-        if not record.pkcs8 or algorithm != (RSA_PKCS1 if keys.is_rsa(record.pkcs8) else ECDSA):
+        if not record.pkcs8:
             return refuse(StatusWord.CONDITIONS)
         if record.pin_reference not in self._verified:
             return refuse(StatusWord.SECURITY_STATUS)
-        signature = keys.sign(record.pkcs8, bytes(command.data))
-        if signature is None:
-            return refuse(StatusWord.WRONG_DATA)
-        if record.asks_always:
+        response = keys.sign(record.pkcs8, algorithm, bytes(command.data))
+        if response.ok and record.asks_always:
             self._verified.discard(record.pin_reference)
-        return ResponseApdu(data=signature)
+        return response
 
     def _generate(self, command: CommandApdu) -> ResponseApdu:
         """GENERATE ASYMMETRIC KEY PAIR with the public key as the answer (ISO/IEC 7816-8 §5.3)."""

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from cardreader import tlv
+from cardreader.apdu import ResponseApdu, StatusWord
+from cardreader.emulated.layout import ECDSA, ECDSA_ISO_APPLET, RSA_PKCS1
 
 RSA_BITS: Final = 2048
 _MAX_RSA_INPUT: Final = RSA_BITS // 8 - 11  # RFC 8017 §9.2
@@ -41,17 +43,22 @@ def generate(*, as_rsa: bool) -> tuple[bytes, bytes]:
     return pkcs8, tlv.encode(0x7F49, template)
 
 
-def is_rsa(pkcs8: bytes) -> bool:
-    """Whether the stored key is RSA."""
-    return isinstance(load_der_private_key(pkcs8, None), rsa.RSAPrivateKey)
+def sign(pkcs8: bytes, algorithm: int, data: bytes) -> ResponseApdu:
+    """Answer PSO: COMPUTE DIGITAL SIGNATURE for what the host prepared: a DigestInfo (RSA) or a digest (ECDSA, DER).
 
-
-def sign(pkcs8: bytes, data: bytes) -> bytes | None:
-    """Sign what the host prepared: a DigestInfo (RSA) or a digest (ECDSA, DER answer); None if it cannot be one."""
+    Reference 21 follows OpenSC's isoApplet driver: version 0.23 offers ECDSA-SHA1 alone and sends the message,
+    later ones send a digest. What has a digest's size is taken for one, anything else is hashed with SHA-1.
+    """
     key = load_der_private_key(pkcs8, None)
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(data, padding.PKCS1v15(), NoDigestInfo()) if 0 < len(data) <= _MAX_RSA_INPUT else None
-    algorithm = _HASH_BY_SIZE.get(len(data))
-    if algorithm is None or not isinstance(key, ec.EllipticCurvePrivateKey):
-        return None
-    return key.sign(data, ec.ECDSA(Prehashed(algorithm)))
+    if isinstance(key, rsa.RSAPrivateKey) and algorithm == RSA_PKCS1:
+        if not 0 < len(data) <= _MAX_RSA_INPUT:
+            return ResponseApdu(sw=StatusWord.WRONG_DATA)
+        return ResponseApdu(data=key.sign(data, padding.PKCS1v15(), NoDigestInfo()))
+    if isinstance(key, ec.EllipticCurvePrivateKey) and algorithm in (ECDSA, ECDSA_ISO_APPLET):
+        prepared = _HASH_BY_SIZE.get(len(data))
+        if prepared is not None:
+            return ResponseApdu(data=key.sign(data, ec.ECDSA(Prehashed(prepared))))
+        if algorithm == ECDSA_ISO_APPLET:
+            return ResponseApdu(data=key.sign(data, ec.ECDSA(hashes.SHA1())))  # noqa: S303  # the driver's only offer
+        return ResponseApdu(sw=StatusWord.WRONG_DATA)
+    return ResponseApdu(sw=StatusWord.CONDITIONS)

@@ -30,8 +30,8 @@ MANUFACTURER: Final = "Mohr emulated card"
 AUTH_PIN, SIGN_PIN, PUK = 0x01, 0x02, 0x03
 AUTH_KEY, SIGN_KEY = 0x01, 0x02
 
-# Algorithm references: the first two are what OpenSC's isoApplet driver sends, too.
-RSA_PKCS1, ECDSA, GENERATE_RSA, GENERATE_EC = 0x11, 0x21, 0xF3, 0xEC
+# Algorithm references. OpenSC's isoApplet driver sends 11 and 21; 21 is not announced in TokenInfo (see `keys`).
+RSA_PKCS1, ECDSA_ISO_APPLET, ECDSA, GENERATE_RSA, GENERATE_EC = 0x11, 0x21, 0x22, 0xF3, 0xEC
 
 # PKCS #11 mechanisms and TokenInfo operations
 _CKM_RSA_PKCS, _CKM_ECDSA, _CKM_RSA_GENERATE, _CKM_EC_GENERATE = 0x0001, 0x1041, 0x0000, 0x1040
@@ -120,8 +120,8 @@ def _application_files(serial: bytes, label: str) -> dict[str, bytes]:
     spaces = [_space(name, _PUBLIC_KEY_OCTETS) for name in _PUBLIC_KEY_FILES]
     spaces += [_space(name, _CERTIFICATE_OCTETS) for name in _CERTIFICATE_FILES]
     pins = (
-        _pin_entry(b"\x01", "Authentication PIN", AUTH_PIN, _AUTH_FORMAT, b"\x03"),
-        _pin_entry(b"\x02", "Signature PIN", SIGN_PIN, _SIGN_FORMAT, b"\x03"),
+        _pin_entry(b"\x01", "Auth PIN", AUTH_PIN, _AUTH_FORMAT, b"\x03"),
+        _pin_entry(b"\x02", "Sign PIN", SIGN_PIN, _SIGN_FORMAT, b"\x03"),
         _pin_entry(b"\x03", "PUK", PUK, _PUK_FORMAT, None),
     )
     slots = (
