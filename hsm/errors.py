@@ -40,7 +40,7 @@ class KeyExists(Conflict):
     """A key already goes by this label."""
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(ErrorCode.CONFLICT, detail)
+        super().__init__(ErrorCode.HSM_KEY_EXISTS, detail)
 
 
 class PurposeRefused(NotAllowed):

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from hsm.errors import (
     HsmUnavailable,
+    KeyExists,
     KeyNotFound,
     MechanismRefused,
     PinIncorrect,
@@ -79,6 +80,7 @@ _ERROR_OF: Final = {status: kind for kind, status in _STATUS_OF}
 _NAMED_ERRORS: Final = {
     (Status.UNAVAILABLE, ErrorCode.HSM_UNAVAILABLE): HsmUnavailable,
     (Status.NOT_FOUND, ErrorCode.HSM_KEY_NOT_FOUND): KeyNotFound,
+    (Status.CONFLICT, ErrorCode.HSM_KEY_EXISTS): KeyExists,
     (Status.NOT_ALLOWED, ErrorCode.HSM_PURPOSE_REFUSED): PurposeRefused,
     (Status.NOT_ALLOWED, ErrorCode.HSM_PIN_INCORRECT): PinIncorrect,
     (Status.NOT_ALLOWED, ErrorCode.NOT_ALLOWED): RoleRefused,

@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     # Keys and devices
     HSM_UNAVAILABLE = "hsm-unavailable"
     HSM_KEY_NOT_FOUND = "hsm-key-not-found"
+    HSM_KEY_EXISTS = "hsm-key-exists"
     HSM_PURPOSE_REFUSED = "hsm-purpose-refused"
     HSM_PIN_INCORRECT = "hsm-pin-incorrect"
     HSM_PROTOCOL = "hsm-protocol"

@@ -53,6 +53,7 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
         "ماژول کلید پاسخ نمی‌دهد؛ کمی بعد دوباره تلاش کنید.", "The key device does not answer; try again shortly."
     ),
     ErrorCode.HSM_KEY_NOT_FOUND: Message("کلید در ماژول یافت نشد.", "The key is not in the device."),
+    ErrorCode.HSM_KEY_EXISTS: Message("کلیدی با این نام در ماژول هست.", "A key of this name is already in the device."),
     ErrorCode.HSM_PURPOSE_REFUSED: Message(
         "این کلید برای امضای چنین داده‌ای نیست.", "This key is not for signing such data."
     ),
