@@ -294,7 +294,7 @@ class SmartCard(ABC):
 
         CardKeyExists when the place is filled, unless `replace`: that destroys the old key and its certificate.
         """
-        slot = next((each for each in self.slots() if each.usage is usage), None)
+        slot = next((each for each in self.slots() if each.usage == usage), None)
         if slot is None:
             raise CardUnsupported(f"the card has no place for a key for {usage}")
         if slot.filled and not replace:
