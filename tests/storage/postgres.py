@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -77,10 +78,54 @@ def running_server(programs: Path) -> Iterator[Path]:
 
 def execute(socket_folder: Path, statement: str) -> None:
     """Run one administrative statement."""
-    with psycopg.connect(host=str(socket_folder), user=SUPERUSER, dbname="postgres", autocommit=True) as connection:
+    with _connection(socket_folder, "postgres") as connection:
         connection.execute(statement.encode())
+
+
+def _connection(socket_folder: Path, name: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(host=str(socket_folder), user=SUPERUSER, dbname=name, autocommit=True)
 
 
 def url_of(socket_folder: Path, name: str) -> str:
     """Return the URL of a database on the server."""
     return f"postgresql://{SUPERUSER}@/{name}?host={socket_folder}"
+
+
+class Pool:
+    """Copies of a template database, emptied between uses."""
+
+    def __init__(self, socket_folder: Path, *, template: str) -> None:
+        self._folder, self._template = socket_folder, template
+        self._free: list[str] = []
+        self._made = 0
+        with _connection(socket_folder, template) as connection:
+            self._tables = self._tables_of(connection)
+
+    @staticmethod
+    def _tables_of(connection: psycopg.Connection[Any]) -> set[str]:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return {row[0] for row in rows}
+
+    def url_of(self, name: str) -> str:
+        """Return the URL of a database of the pool."""
+        return url_of(self._folder, name)
+
+    def take(self) -> str:
+        """Return the name of an empty copy."""
+        if self._free:
+            return self._free.pop()
+        self._made += 1
+        name = f"copy{self._made}"
+        execute(self._folder, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Empty a copy for its next user: rows go whatever guards them, added tables go too."""
+        with _connection(self._folder, name) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for table in self._tables_of(connection):
+                if table not in self._tables:
+                    connection.execute(f"DROP TABLE {table} CASCADE".encode())
+                elif table != "alembic_version":
+                    connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608  names of our own tables
+        self._free.append(name)
