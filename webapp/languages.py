@@ -4,7 +4,8 @@ Babel reads the catalogue and the standard library's gettext serves it, so a cle
 step and no binary file can fall out of step with its source.
 """
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,8 @@ from flask import Flask, g, request
 
 from webapp.addresses import Language, language_of
 
+_PLACEHOLDER: Final = re.compile(r"(%\([a-z_]+\)s)")
+_LATIN_RUN: Final = re.compile(r"[A-Za-z][A-Za-z0-9#./+-]*(?: \([A-Za-z0-9./-]+\))?(?: [0-9]+)?")
 TRANSLATIONS: Final = Path(__file__).with_name("translations")
 
 
@@ -44,13 +47,29 @@ def current_language() -> Language:
 
 
 def gettext(message: str) -> str:
-    """Translate one text into the language of the request."""
-    return translations(current_language()).gettext(message)
+    """Translate one text into the language of the request, as markup."""
+    return _translated(message, current_language())
 
 
-def ngettext(singular: str, plural: str, number: int) -> str:
-    """Translate a text that depends on a number."""
-    return translations(current_language()).ngettext(singular, plural, number)
+@lru_cache(maxsize=2048)
+def _translated(message: str, language: Language) -> str:
+    text = translations(language).gettext(message)
+    return text if language is Language.EN else isolate_latin(text)
+
+
+def isolate_latin(text: str) -> str:
+    """Put each Latin run of a Persian text into an isolate of its own; placeholders stay as they are.
+
+    Without it `JAdES (JSON)، CMS` shows its parts in the wrong order.
+    """
+    parts = _PLACEHOLDER.split(text)
+    for index in range(0, len(parts), 2):
+        parts[index] = _LATIN_RUN.sub(r'<bdi dir="ltr" lang="en">\g<0></bdi>', parts[index])
+    return "".join(parts)
+
+
+def _plural(singular: str, plural: str, number: int) -> str:
+    return gettext(singular if number == 1 else plural)
 
 
 def install(app: Flask) -> None:
@@ -58,7 +77,7 @@ def install(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.policies["ext.i18n.trimmed"] = True
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the extension adds this method
-        gettext, ngettext, newstyle=True
+        gettext, _plural, newstyle=True
     )
     translations(Language.FA)
 

@@ -65,6 +65,11 @@ def code(value: object) -> Markup:
     return Markup('<bdi dir="ltr" lang="en" class="code">{}</bdi>').format(visible(str(value)))
 
 
+def spoken(value: object) -> Markup:
+    """Show a code that people read aloud: left to right, digits of the language."""
+    return Markup('<bdi dir="ltr" class="spoken">{}</bdi>').format(visible(_digits(str(value))))
+
+
 def person(value: object) -> Markup:
     """Show a name of unknown direction: of a person, an organisation, a file."""
     return Markup('<bdi dir="auto" class="person">{}</bdi>').format(visible(str(value)))
@@ -112,5 +117,5 @@ def jalali(moment: datetime) -> Markup:
 
 def install(app: Flask) -> None:
     """Give the templates these filters."""
-    for show in (code, person, number, file_size, utc, jalali):
+    for show in (code, spoken, person, number, file_size, utc, jalali):
         app.jinja_env.filters[show.__name__] = show
