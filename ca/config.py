@@ -1,0 +1,141 @@
+"""Settings of the authority: what a deployer says (raw) and what may be used (validated)."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum, unique
+from typing import Final
+from urllib.parse import urlsplit
+
+from pki.errors import ErrorCode, InvalidInput
+from pki.identity import parse_name
+from pki.oids import PILOT_ARC, OidArc
+
+MAX_URL: Final = 200
+MAX_SHARDS: Final = 4096
+MAX_NOTICE: Final = 200  # explicitText, RFC 5280 §4.2.1.4
+
+PILOT_NOTICE: Final = (
+    "Pilot: valid for internal use only (by-law of art. 32, art. 11), issued without a licence of the root. "
+    "آزمایشی؛ فقط برای استفادهٔ داخلی (آیین‌نامهٔ مادهٔ ۳۲، مادهٔ ۱۱)"
+)
+
+
+@unique
+class PersonSerial(StrEnum):
+    """What a person's serialNumber attribute carries."""
+
+    NATIONAL_CODE = "national-code"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawAuthoritySettings:
+    """As a deployer writes them."""
+
+    public_url: str
+    organization: str
+    status_url: str | None = None
+    country: str = "IR"
+    oid_arc: str = PILOT_ARC
+    crl_shards: int = 4
+    person_serial: str = PersonSerial.NATIONAL_CODE.value
+    admission_authority: str | None = None
+    policy_notice: str = PILOT_NOTICE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthoritySettings:
+    """Validated; made by `validate_settings`.
+
+    `status_url` is where `/ocsp`, `/crl` and `/ca` answer over plain HTTP: it is baked into every certificate.
+    """
+
+    status_url: str
+    organization: str
+    country: str
+    oids: OidArc
+    crl_shards: int
+    person_serial: PersonSerial
+    admission_authority: str | None
+    policy_notice: str
+    backdate: timedelta = timedelta(minutes=5)
+    crl_validity: timedelta = timedelta(hours=48)
+    root_crl_validity: timedelta = timedelta(days=370)
+    crl_retention: timedelta = timedelta(days=7)
+    ocsp_validity: timedelta = timedelta(hours=24)
+    ocsp_refresh: timedelta = timedelta(hours=8)
+
+    def shards_of(self, issuer: str) -> int:
+        """How many CRLs an issuer's certificates are spread over; the root has one."""
+        return 1 if issuer == "root" else self.crl_shards
+
+    def shard_of(self, issuer: str, serial: int) -> int:
+        """The shard that will hold a certificate's entry, fixed by its serial number."""
+        return serial % self.shards_of(issuer)
+
+    def crl_url(self, issuer: str, shard: int) -> str:
+        """Where a shard's CRL is: the CDP of its certificates and the IDP of the CRL."""
+        return f"{self.status_url}/crl/{issuer}/{shard}.crl"
+
+    def issuer_url(self, issuer: str) -> str:
+        """Where an issuer's certificate is."""
+        return f"{self.status_url}/ca/{issuer}.cer"
+
+    @property
+    def ocsp_url(self) -> str:
+        """Where the OCSP responder answers."""
+        return f"{self.status_url}/ocsp"
+
+
+def _refuse(what: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"authority settings: {what}")
+
+
+def _check_url(url: str, *, schemes: tuple[str, ...]) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise _refuse("not a URL") from error
+    plain = re.fullmatch(r"[A-Za-z0-9:/._~\-\[\]]+", url) is not None
+    if parts.scheme not in schemes or not parts.hostname or not plain or url.endswith("/") or len(url) > MAX_URL:
+        raise _refuse(f"a URL is {' or '.join(schemes)}://host[:port][/path], without a slash at the end")
+    return url
+
+
+def _status_url(raw: RawAuthoritySettings) -> str:
+    """Clients that check a TLS certificate cannot fetch its CRL over TLS: CDP and AIA are plain HTTP."""
+    if raw.status_url is not None:
+        return _check_url(raw.status_url, schemes=("http",))
+    parts = urlsplit(_check_url(raw.public_url, schemes=("http", "https")))
+    if parts.scheme == "http":
+        return raw.public_url
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+    return f"http://{host}{parts.path}"
+
+
+def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
+    """Check a deployer's settings; InvalidInput (`input-malformed`) says which one is wrong."""
+    if not re.fullmatch(r"[A-Z]{2}", raw.country):
+        raise _refuse("country is two capital letters (ISO 3166-1)")
+    if not re.fullmatch(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){1,20}", raw.oid_arc) or raw.oid_arc.startswith("2.16.364"):
+        raise _refuse("oid_arc is an object identifier outside the national arc")
+    if not 1 <= raw.crl_shards <= MAX_SHARDS:
+        raise _refuse(f"crl_shards is 1 to {MAX_SHARDS}")
+    if not 1 <= len(raw.policy_notice) <= MAX_NOTICE:
+        raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
+    try:
+        person_serial = PersonSerial(raw.person_serial)
+    except ValueError as error:
+        raise _refuse("person_serial is national-code or opaque") from error
+    return AuthoritySettings(
+        status_url=_status_url(raw),
+        organization=parse_name(raw.organization),
+        country=raw.country,
+        oids=OidArc(arc=raw.oid_arc),
+        crl_shards=raw.crl_shards,
+        person_serial=person_serial,
+        admission_authority=None if raw.admission_authority is None else parse_name(raw.admission_authority),
+        policy_notice=raw.policy_notice,
+    )

@@ -1,0 +1,121 @@
+"""What the authority's use cases share: database, keys, settings, clock, and its authorities as they are now."""
+
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from ca.config import AuthoritySettings
+from ca.profiles import IssuerName
+from ca.records import NamedCertificate
+from ca.repository import named
+from ca.tbs import Issuer
+from hsm.provider import KeyProvider
+from pki.audit import AuditAction, AuditEvent
+from pki.certificates import Certificate
+from pki.clock import Clock
+from pki.errors import ErrorCode, NotFound
+from storage.engine import Database
+
+_RELOAD_AFTER: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Responder:
+    """The OCSP delegate of one authority."""
+
+    certificate: Certificate
+    key_label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One authority of the deployment, ready to issue; the root has no responder, its key is elsewhere."""
+
+    issuer: Issuer
+    certificate: Certificate
+    key_label: str
+    responder: Responder | None
+
+
+Authorities = MappingProxyType[IssuerName, Authority]
+
+
+def responder_name(issuer: IssuerName) -> str:
+    """Name the OCSP delegate of an authority; also its key's label."""
+    return f"ocsp-{issuer}"
+
+
+def responder_common_name(issuer: IssuerName) -> str:
+    """Name the OCSP delegate of an authority in its certificate."""
+    return f"Mohr OCSP {issuer.capitalize()}"
+
+
+class AuthorityContext:
+    """Base of the use cases; safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyProvider,
+        settings: AuthoritySettings,
+        clock: Clock,
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._loading = threading.Lock()
+        self._loaded: tuple[datetime, Authorities] | None = None
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    def _authorities(self) -> Authorities:
+        """Return the authorities; read again after a minute, so that servers see each other's renewals."""
+        now, loaded = self._now(), self._loaded
+        if loaded is not None and timedelta() <= now - loaded[0] < _RELOAD_AFTER:
+            return loaded[1]
+        with self._loading, self._database.read() as connection:
+            found = _assemble(named(connection))
+        self._loaded = (now, found)
+        return found
+
+    def _forget_authorities(self) -> None:
+        self._loaded = None
+
+    def _authority(self, name: str) -> Authority:
+        found = next((a for label, a in self._authorities().items() if label == name), None)
+        if found is None:
+            raise NotFound(ErrorCode.NOT_FOUND, "no such authority in this deployment")
+        return found
+
+
+def _assemble(certificates: dict[str, NamedCertificate]) -> Authorities:
+    found = {}
+    for label in IssuerName:
+        own = certificates.get(label.value)
+        if own is None:
+            continue
+        certificate = Certificate.parse(own.der)
+        delegate = certificates.get(responder_name(label))
+        found[label] = Authority(
+            issuer=Issuer.of(label, certificate),
+            certificate=certificate,
+            key_label=own.key_label,
+            responder=None
+            if delegate is None
+            else Responder(certificate=Certificate.parse(delegate.der), key_label=delegate.key_label),
+        )
+    return MappingProxyType(found)
+
+
+def event(action: AuditAction, at: datetime, actor: str, subject: str, **facts: str | int | bool | None) -> AuditEvent:
+    """Make an audit event of the authority."""
+    return AuditEvent(action=action, at=at, actor=actor, subject=subject, facts=facts)

@@ -1,0 +1,102 @@
+"""Publishing CRLs: reserve the number, build, compare with the last, sign, compare again, publish."""
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from ca import repository
+from ca import status_repository as status_rows
+from ca.context import Authority, AuthorityContext, event
+from ca.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
+from ca.errors import CrlRegression
+from ca.profiles import ISSUING_AUTHORITIES
+from ca.signing import sign_structures
+from pki.audit import AuditAction, AuditEvent
+from pki.certificates import serial_hex
+from pki.errors import ErrorCode, NotFound
+from storage.unit_of_work import UnitOfWork
+
+WORKER: Final = "mohr"
+
+
+class CrlDesk(AuthorityContext):
+    """Use cases on revocation lists."""
+
+    def latest_crl(self, issuer: str, shard: int) -> PublishedCrl | None:
+        """Return the list that is published now; None where there is none."""
+        with self._database.read() as connection:
+            return status_rows.latest_crl(connection, issuer, shard)
+
+    def publish_all_crls(self) -> tuple[PublishedCrl, ...]:
+        """Publish every shard of every issuing authority."""
+        labels = [label for label in ISSUING_AUTHORITIES if label in self._authorities()]
+        return tuple(
+            self.publish_crl(label, shard) for label in labels for shard in range(self._settings.shards_of(label))
+        )
+
+    def publish_crl(self, issuer: str, shard: int) -> PublishedCrl:
+        """Sign and record a new list of one shard.
+
+        CrlRegression when it would lose an entry, go back in number or time, or another program publishes it
+        too; NotFound for an unknown issuer or shard; Unavailable. The last list stays published then.
+        """
+        authority = self._authority(issuer)
+        if not 0 <= shard < self._settings.shards_of(issuer):
+            raise NotFound(ErrorCode.NOT_FOUND, "no such CRL")
+        plan, tbs = self._reserve(authority, shard)
+        crl_der = sign_structures(self._keys, authority.key_label, authority.issuer.public_key, [tbs])[0]
+        crl = PublishedCrl.of(plan, shard, crl_der)
+        with self._database.begin() as unit:
+            status_rows.store_crl(unit.connection, crl)
+            unit.audit.record(_crl_event(crl, self._now()))
+        return crl
+
+    def _reserve(self, authority: Authority, shard: int) -> tuple[CrlPlan, bytes]:
+        """Build a list from one snapshot, pass the gate, and make its number and digest durable."""
+        now = self._now().replace(microsecond=0)
+        label = authority.issuer.label.value
+        with self._database.begin() as unit:
+            connection = unit.connection
+            plan = CrlPlan(
+                issuer=authority.issuer,
+                url=self._settings.crl_url(label, shard),
+                number=status_rows.next_crl_number(connection, label, shard),
+                this_update=now,
+                next_update=min(now + self._settings.crl_validity, authority.certificate.not_after),
+                entries=status_rows.crl_entries(
+                    connection, label, shard, ended_after=now - self._settings.crl_retention
+                ),
+            )
+            tbs = build_tbs_crl(plan)
+            built = check_plan(tbs, plan)
+            last = status_rows.latest_crl(connection, label, shard)
+            if last is not None:
+                self._check_succession(unit, read_crl(last.der), built)
+            status_rows.reserve_crl(connection, plan, shard, tbs)
+        return plan, tbs
+
+    def _check_succession(self, unit: UnitOfWork, last: CrlSummary, built: CrlSummary) -> None:
+        for entry in lost_entries(last, built):
+            if not _is_excused(unit, entry, last):
+                raise CrlRegression(f"the list would lose certificate {serial_hex(entry.serial)}")
+
+
+def _crl_event(crl: PublishedCrl, at: datetime) -> AuditEvent:
+    return event(
+        AuditAction.CRL_PUBLISHED,
+        at,
+        WORKER,
+        f"{crl.issuer}/{crl.shard}",
+        number=crl.number,
+        entries=crl.entries,
+        sha256=sha256(crl.der).hexdigest(),
+    )
+
+
+def _is_excused(unit: UnitOfWork, entry: CrlEntry, last: CrlSummary) -> bool:
+    """An entry may go when its hold was lifted on record, or once a list was issued after its certificate ended."""
+    record = repository.find(unit.connection, serial_hex(entry.serial))
+    if record is None:
+        return False
+    lifted = entry.on_hold and record.released_at is not None and not record.status.listed
+    return lifted or record.not_after < last.this_update

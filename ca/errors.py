@@ -1,0 +1,68 @@
+"""What the authority refuses, by the name of what the caller can do about it."""
+
+from ca.lint.findings import Finding
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound
+
+
+class LintFailed(InvalidInput):
+    """The prepared certificate breaks rules; no key was touched."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__(ErrorCode.LINT_FAILED, "; ".join(str(finding) for finding in findings))
+        self.findings = findings
+
+
+class TokenSpent(Conflict):
+    """An issuance token was used a second time: one lint, one signature."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.CONFLICT, "this issuance token is spent")
+
+
+class ProfileUnknown(NotFound):
+    """No profile goes by this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(ErrorCode.PROFILE_UNKNOWN, name[:64])
+
+
+class ProfileMismatch(NotAllowed):
+    """The profile is not for this kind of holder, or not for requests from outside."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.NOT_ALLOWED, detail)
+
+
+class KeyRefused(InvalidInput):
+    """The public key must not be certified."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.KEY_REFUSED, detail)
+
+
+class FourEyesRequired(NotAllowed):
+    """Somebody would approve what is their own, or approve twice."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.FOUR_EYES, detail)
+
+
+class NotApproved(NotAllowed):
+    """The registration file does not carry two approvals."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.NOT_APPROVED, detail)
+
+
+class IllegalTransition(Conflict):
+    """The present state forbids the act."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.STATE_ILLEGAL, detail)
+
+
+class CrlRegression(Conflict):
+    """A CRL would lose an entry or go back in number or time; it was not published."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.CRL_REGRESSION, detail)

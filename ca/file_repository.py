@@ -1,0 +1,142 @@
+"""Rows of registration files and approvals, and the secrets behind pseudonyms."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ca.errors import FourEyesRequired, IllegalTransition
+from ca.registration import (
+    APPROVALS_NEEDED,
+    Approval,
+    FileState,
+    RegistrationFile,
+    parse_registration,
+    registration_json,
+)
+from ca.tables import approvals, pseudonym_secrets, registration_files
+from pki.errors import ErrorCode, NotFound
+
+MAX_PAGE: Final = 500
+
+_f = registration_files.c
+_a = approvals.c
+
+
+def insert_file(connection: Connection, file: RegistrationFile) -> None:
+    """Write a submitted file."""
+    registration = file.registration
+    connection.execute(
+        insert(registration_files).values(
+            id=file.id,
+            kind=registration.kind.value,
+            state=file.state.value,
+            holder=registration.holder,
+            licence=registration.licence,
+            name=registration.display_name,
+            body=registration_json(registration),
+            submitted_by=file.submitted_by,
+            submitted_at=file.submitted_at,
+            approvals=0,
+        )
+    )
+
+
+def _file(row: Row[Any], given: tuple[Approval, ...]) -> RegistrationFile:
+    return RegistrationFile(
+        id=row.id,
+        registration=parse_registration(row.body),
+        state=FileState(row.state),
+        submitted_by=row.submitted_by,
+        submitted_at=row.submitted_at,
+        approvals=given,
+        refused_by=row.refused_by,
+        refused_at=row.refused_at,
+        reason=row.reason,
+    )
+
+
+def _with_approvals(connection: Connection, rows: list[Row[Any]]) -> dict[str, RegistrationFile]:
+    given: dict[str, tuple[Approval, ...]] = {}
+    ids = [row.id for row in rows if row.approvals]
+    statement = select(_a.file_id, _a.officer, _a.at).where(_a.file_id.in_(ids)).order_by(_a.at, _a.officer)
+    for approval in connection.execute(statement) if ids else ():
+        one = Approval(officer=approval.officer, at=approval.at)
+        given[approval.file_id] = (*given.get(approval.file_id, ()), one)
+    return {row.id: _file(row, given.get(row.id, ())) for row in rows}
+
+
+def find_files(connection: Connection, ids: set[str]) -> dict[str, RegistrationFile]:
+    """Return the files of these ids, by id; ids without a file are left out."""
+    rows = connection.execute(select(registration_files).where(_f.id.in_(ids))).all()
+    return _with_approvals(connection, list(rows))
+
+
+def get_file(connection: Connection, file_id: str) -> RegistrationFile:
+    """Return one file; NotFound."""
+    found = find_files(connection, {file_id}).get(file_id)
+    if found is None:
+        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
+    return found
+
+
+def page_of_files(connection: Connection, *, state: FileState | None, limit: int) -> tuple[RegistrationFile, ...]:
+    """List files, newest first."""
+    statement = select(registration_files).order_by(_f.submitted_at.desc(), _f.id).limit(min(max(limit, 1), MAX_PAGE))
+    if state is not None:
+        statement = statement.where(_f.state == state.value)
+    rows = connection.execute(statement).all()
+    return tuple(_with_approvals(connection, list(rows)).values())
+
+
+def add_approval(connection: Connection, file_id: str, officer: str, at: datetime) -> FileState:
+    """Count one officer's yes and return the file's state after it.
+
+    The guarded update comes first: it locks the row, so officers who press at once are served one after the
+    other. FourEyesRequired for a second yes by the same officer, IllegalTransition when the file is decided.
+    """
+    counted = connection.execute(
+        update(registration_files)
+        .where(_f.id == file_id, _f.state == FileState.SUBMITTED.value)
+        .values(approvals=_f.approvals + 1)
+        .returning(_f.approvals)
+    ).scalar_one_or_none()
+    if counted is None:
+        raise IllegalTransition("the file is decided already")
+    try:
+        connection.execute(insert(approvals).values(file_id=file_id, officer=officer, at=at))
+    except IntegrityError as error:
+        raise FourEyesRequired("this officer approved the file before") from error
+    if counted < APPROVALS_NEEDED:
+        return FileState.SUBMITTED
+    connection.execute(update(registration_files).where(_f.id == file_id).values(state=FileState.APPROVED.value))
+    return FileState.APPROVED
+
+
+def refuse_file(connection: Connection, file_id: str, officer: str, reason: str, at: datetime) -> None:
+    """Refuse a file; IllegalTransition when it is decided."""
+    changed = connection.execute(
+        update(registration_files)
+        .where(_f.id == file_id, _f.state == FileState.SUBMITTED.value)
+        .values(state=FileState.REFUSED.value, refused_by=officer, refused_at=at, reason=reason)
+    ).rowcount
+    if changed != 1:
+        raise IllegalTransition("the file is decided already")
+
+
+def file_states(connection: Connection, ids: set[str]) -> dict[str, FileState]:
+    """Return the present states of files."""
+    rows = connection.execute(select(_f.id, _f.state).where(_f.id.in_(ids)))
+    return {row.id: FileState(row.state) for row in rows}
+
+
+def pseudonym_secret(connection: Connection, period: str) -> bytes | None:
+    """Return the secret of a period, if there is one."""
+    p = pseudonym_secrets.c
+    return connection.execute(select(p.secret).where(p.period == period)).scalar_one_or_none()
+
+
+def add_pseudonym_secret(connection: Connection, period: str, secret: bytes) -> None:
+    """Keep the secret of a period; IntegrityError when another program was first."""
+    connection.execute(insert(pseudonym_secrets).values(period=period, secret=secret))

@@ -1,0 +1,70 @@
+"""The only way to a signed certificate: prepare (build, lint) → a single-use token → sign.
+
+The token holds the to-be-signed bytes of a twin that passed the gate, and gives them away once. Whoever has no
+token has nothing to sign; what was linted is what is signed.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ca.config import AuthoritySettings
+from ca.errors import TokenSpent
+from ca.key_policy import check_key
+from ca.lint.findings import Finding
+from ca.lint.gate import check_twin
+from ca.signing import sign_structures
+from ca.tbs import CertificateContent, Issuer, build_twin
+from hsm.provider import KeyProvider
+
+
+class IssuanceToken:
+    """The right to have one linted to-be-signed certificate signed, once."""
+
+    __slots__ = ("_tbs",)
+
+    def __init__(self, tbs: bytes) -> None:
+        self._tbs: bytes | None = tbs
+
+    def spend(self) -> bytes:
+        """Give the to-be-signed bytes away; TokenSpent the second time."""
+        tbs, self._tbs = self._tbs, None
+        if tbs is None:
+            raise TokenSpent
+        return tbs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCertificate:
+    """A certificate that passed the gate and waits for its signature."""
+
+    content: CertificateContent
+    tbs_sha256: bytes
+    token: IssuanceToken
+    findings: tuple[Finding, ...]
+
+
+def prepare(content: CertificateContent, settings: AuthoritySettings) -> PreparedCertificate:
+    """Check the key, build the twin and lint it; KeyRefused or LintFailed before any device key is touched."""
+    check_key(content.public_key, content.profile.keys)
+    twin = build_twin(content, settings)
+    findings = check_twin(twin.der, content, settings)
+    return PreparedCertificate(
+        content=content,
+        tbs_sha256=hashlib.sha256(twin.tbs).digest(),
+        token=IssuanceToken(twin.tbs),
+        findings=findings,
+    )
+
+
+def sign_prepared(
+    prepared: Sequence[PreparedCertificate], keys: KeyProvider, key_label: str, issuer: Issuer
+) -> tuple[bytes, ...]:
+    """Spend the tokens and return the certificates, in order; all must be of `issuer`.
+
+    The intents must be durable before. VerificationFailed when the device signs with another key.
+    """
+    if any(item.content.issuer is not issuer for item in prepared):
+        raise ValueError("certificates of another issuer")
+    messages = [item.token.spend() for item in prepared]
+    return sign_structures(keys, key_label, issuer.public_key, messages)

@@ -1,0 +1,212 @@
+"""OCSP requests and responses (RFC 6960, RFC 5019, RFC 9654) as bytes: pure, no key, no row.
+
+Requests are read strictly and within limits. Responses are built from their parts, so that many can be signed in
+one round trip; the signature comes from the delegate of the issuer that is asked about.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, unique
+from typing import Final
+
+from ca.revocation import RevocationReason, Status
+from pki import der, oids
+from pki.certificates import Certificate, read_extensions
+from pki.errors import ErrorCode, InvalidInput
+
+MAX_REQUEST_OCTETS: Final = 8 * 1024
+MAX_CERTIFICATES: Final = 16
+MAX_NONCE_OCTETS: Final = 128  # RFC 9654 §2.1
+MAX_SERIAL_OCTETS: Final = 32
+
+OCSP_BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
+OCSP_NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
+
+Hash = Callable[[bytes], bytes]
+_HASHES: Final[dict[str, Hash]] = {
+    oids.SHA1: lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    oids.SHA256: lambda data: hashlib.sha256(data).digest(),
+}
+_SHA1_ALGORITHM: Final = der.sequence(der.oid(oids.SHA1), der.null())
+
+
+@unique
+class ResponseStatus(IntEnum):
+    """OCSPResponseStatus of unsigned answers (RFC 6960 §4.2.1)."""
+
+    MALFORMED_REQUEST = 1
+    INTERNAL_ERROR = 2
+    TRY_LATER = 3
+    UNAUTHORIZED = 6
+
+
+def error_response(status: ResponseStatus) -> bytes:
+    """Encode an unsigned answer."""
+    return der.sequence(der.integer(status, der.ENUMERATED))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertId:
+    """Which certificate is asked about; `raw` is the CertID as it was sent, and is sent back."""
+
+    raw: bytes
+    hash_oid: str
+    name_hash: bytes
+    key_hash: bytes
+    serial: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcspRequest:
+    """A request, read."""
+
+    cert_ids: tuple[CertId, ...]
+    nonce: bytes | None
+
+
+def parse_request(data: bytes) -> OcspRequest:
+    """Read a request; InvalidInput (`der-malformed`, `input-too-large`). A signature on it is not checked."""
+    if len(data) > MAX_REQUEST_OCTETS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "OCSP request larger than 8 KiB")
+    try:
+        return _parse_request(data)
+    except IndexError as error:
+        raise _refuse("a field is missing") from error
+
+
+def _refuse(what: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.DER_MALFORMED, f"OCSP request: {what}")
+
+
+def _parse_request(data: bytes) -> OcspRequest:
+    outer = der.parse(data).sequence()
+    if len(outer) > 2 or (len(outer) == 2 and outer[1].tag != 0xA0):
+        raise _refuse("unknown fields")
+    fields = list(outer[0].sequence())
+    if fields[0].tag == 0xA0 and fields.pop(0).inner().integer() != 0:
+        raise _refuse("unknown version")
+    if fields[0].tag == 0xA1:
+        fields.pop(0)  # requestorName: asks for nothing
+    requests = fields[0].sequence()
+    if not 1 <= len(requests) <= MAX_CERTIFICATES:
+        raise _refuse(f"asks about 1 to {MAX_CERTIFICATES} certificates")
+    if len(fields) > 2:
+        raise _refuse("unknown fields")
+    nonce = _request_nonce(fields[1]) if len(fields) == 2 else None
+    return OcspRequest(cert_ids=tuple(_cert_id(request) for request in requests), nonce=nonce)
+
+
+def _cert_id(request: der.Node) -> CertId:
+    parts = request.sequence()
+    if len(parts) == 2:
+        extensions = read_extensions(parts[1].expect(0xA0).inner())
+        if any(extension.critical for extension in extensions.values()):
+            raise _refuse("critical extension of a single request")
+    algorithm, name_hash, key_hash, serial = parts[0].sequence()
+    if len(serial.content) > MAX_SERIAL_OCTETS:
+        raise _refuse("serial number too long")
+    return CertId(
+        raw=parts[0].raw,
+        hash_oid=algorithm.sequence()[0].oid(),
+        name_hash=name_hash.octets(),
+        key_hash=key_hash.octets(),
+        serial=serial.integer(),
+    )
+
+
+def _request_nonce(node: der.Node) -> bytes | None:
+    if node.tag != 0xA2:
+        raise _refuse("unknown fields")
+    extensions = read_extensions(node.inner())
+    if any(extension.critical and name != OCSP_NONCE for name, extension in extensions.items()):
+        raise _refuse("critical extension")
+    found = extensions.get(OCSP_NONCE)
+    if found is None:
+        return None
+    nonce = der.parse(found.value).octets()
+    if not 1 <= len(nonce) <= MAX_NONCE_OCTETS:
+        raise _refuse("nonce of 0 or more than 128 octets")
+    return nonce
+
+
+def names_issuer(cert_id: CertId, issuer: Certificate) -> bool:
+    """Whether a CertID means a certificate of `issuer`; SHA-1 and SHA-256 are understood."""
+    hashed = _HASHES.get(cert_id.hash_oid)
+    if hashed is None or cert_id.name_hash != hashed(issuer.subject_der):
+        return False
+    return cert_id.key_hash == hashed(_key_bits(issuer))
+
+
+def _key_bits(certificate: Certificate) -> bytes:
+    return der.parse(certificate.spki_der).sequence()[1].bits()
+
+
+def issuer_prefix(issuer: Certificate) -> bytes:
+    """Encode the parts of a SHA-1 CertID that all certificates of `issuer` share; the form that is pre-signed."""
+    hashed = _HASHES[oids.SHA1]
+    names = der.octet_string(hashed(issuer.subject_der)), der.octet_string(hashed(_key_bits(issuer)))
+    return b"".join((_SHA1_ALGORITHM, *names))
+
+
+def usual_cert_id(prefix: bytes, serial: int) -> bytes:
+    """Encode the CertID that nearly all clients send: SHA-1 with NULL parameters."""
+    return der.sequence(prefix, der.integer(serial))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleAnswer:
+    """The answer about one certificate; `status` None says `unknown`."""
+
+    cert_id: bytes
+    status: Status | None
+    this_update: datetime
+    next_update: datetime
+
+
+def _cert_status(status: Status | None) -> bytes:
+    if status is None:
+        return der.context(2, constructed=False)
+    if status.revoked_at is None:
+        return der.context(0, constructed=False)
+    when = der.generalized_time(status.revoked_at)
+    if status.reason is None or status.reason is RevocationReason.UNSPECIFIED:
+        return der.context(1, when)
+    return der.context(1, when, der.context(0, der.integer(status.reason.code, der.ENUMERATED)))
+
+
+def _single_response(answer: SingleAnswer) -> bytes:
+    return der.sequence(
+        answer.cert_id,
+        _cert_status(answer.status),
+        der.generalized_time(answer.this_update),
+        der.context(0, der.generalized_time(answer.next_update)),
+    )
+
+
+def build_response_data(
+    responder: Certificate, answers: Sequence[SingleAnswer], produced_at: datetime, *, nonce: bytes | None = None
+) -> bytes:
+    """Build the to-be-signed ResponseData; the responder is named by its key (RFC 6960 §4.2.2.3)."""
+    extensions = b""
+    if nonce is not None:
+        value = der.octet_string(der.octet_string(nonce))
+        extensions = der.context(1, der.sequence(der.sequence(der.oid(OCSP_NONCE), value)))
+    return der.sequence(
+        der.context(2, der.octet_string(responder.spki_sha1)),
+        der.generalized_time(produced_at),
+        der.sequence(*(_single_response(answer) for answer in answers)),
+        extensions,
+    )
+
+
+def wrap_response(basic_signed: bytes, responder: Certificate) -> bytes:
+    """Put a signed ResponseData and its delegate's certificate into an OCSPResponse of status successful.
+
+    `basic_signed` is `SEQUENCE { tbsResponseData, algorithm, signature }`.
+    """
+    inside = der.parse(basic_signed).content
+    basic = der.sequence(inside, der.context(0, der.sequence(responder.der)))
+    body = der.sequence(der.oid(OCSP_BASIC), der.octet_string(basic))
+    return der.sequence(der.integer(0, der.ENUMERATED), der.context(0, body))

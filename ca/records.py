@@ -1,0 +1,70 @@
+"""What the repositories give back: frozen values, never rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ca.profiles import IssuerName, ProfileName
+from ca.revocation import CertificateState, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRecord:
+    """One certificate of the register. `der` is None while it is an intent and once that is abandoned.
+
+    `holder` is the register's identifier of the holder (national code, SIAM id, name): not for logs.
+    """
+
+    serial_hex: str
+    issuer: IssuerName
+    profile: ProfileName
+    file_id: str | None
+    holder: str
+    name: str
+    status: Status
+    status_version: int
+    shard: int
+    unapproved: bool
+    not_before: datetime
+    not_after: datetime
+    requested_by: str
+    intended_at: datetime
+    issued_at: datetime | None
+    released_at: datetime | None
+    der: bytes | None
+
+    @property
+    def serial(self) -> int:
+        """The serial number."""
+        return int(self.serial_hex, 16)
+
+    @property
+    def state(self) -> CertificateState:
+        """Where the certificate is in its life."""
+        return self.status.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCertificate:
+    """The certificate that an authority or service uses now, and its key's label."""
+
+    name: str
+    key_label: str
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUse:
+    """A certificate, present or past, of some public key."""
+
+    holder: str
+    profile: str
+    compromised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToPresign:
+    """A certificate whose OCSP response is missing or about to end."""
+
+    serial_hex: str
+    status: Status
+    status_version: int

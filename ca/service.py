@@ -1,0 +1,26 @@
+"""The certification authority as others see it: one object with all use cases.
+
+authority = CertificateAuthority(database, keys, settings, clock)
+file = authority.submit_file(json, officer); authority.approve(file.id, second); authority.approve(file.id, third)
+issued = authority.issue("clin-sign", file.id, csr, actor)
+authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, actor)
+authority.publish_all_crls(); authority.ocsp(request)
+"""
+
+from ca.crl_desk import CrlDesk
+from ca.issuing_desk import IssuingDesk
+from ca.ocsp_desk import OcspDesk
+from ca.registration_desk import RegistrationDesk
+from ca.repository import named
+from ca.revocation_desk import RevocationDesk
+from ca.upkeep_desk import UpkeepDesk
+
+
+class CertificateAuthority(RegistrationDesk, IssuingDesk, RevocationDesk, CrlDesk, OcspDesk, UpkeepDesk):
+    """All use cases of one deployment's authorities. Threads may share it; a process that forks makes its own."""
+
+    def named_certificate(self, name: str) -> bytes | None:
+        """Return the certificate (DER) that an authority or service uses now (`root`, `persons`, `tsa` …), or None."""
+        with self._database.read() as connection:
+            found = named(connection).get(name)
+        return None if found is None else found.der

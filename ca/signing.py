@@ -1,0 +1,35 @@
+"""Having to-be-signed bytes signed by a device key, and putting the signed structure together.
+
+What is signed is what was given, octet for octet; every signature is checked before anyone sees it.
+"""
+
+from collections.abc import Sequence
+
+from hsm.provider import KeyProvider, SignsMany
+from pki import der
+from pki.keys import PublicKey, algorithm_for, algorithm_identifier, verify_signature
+
+
+def signed_structure(tbs: bytes, public_key: PublicKey, signature: bytes) -> bytes:
+    """Join to-be-signed bytes and signature as X.509 and OCSP do: `SEQUENCE { tbs, algorithm, BIT STRING }`.
+
+    VerificationFailed when the signature does not hold under `public_key`.
+    """
+    verify_signature(public_key, signature, tbs)
+    return der.sequence(tbs, algorithm_identifier(algorithm_for(public_key)), der.bit_string(signature))
+
+
+def sign_structures(
+    keys: KeyProvider, label: str, public_key: PublicKey, messages: Sequence[bytes]
+) -> tuple[bytes, ...]:
+    """Sign each message with the key `label`, in one round trip where the provider can; all or none.
+
+    VerificationFailed when the device's key is not `public_key`.
+    """
+    if len(messages) > 1 and isinstance(keys, SignsMany):
+        signatures = keys.sign_many(label, messages)
+    else:
+        key = keys.signing_key(label)
+        signatures = tuple(key.sign(message) for message in messages)
+    pairs = zip(messages, signatures, strict=True)
+    return tuple(signed_structure(message, public_key, signature) for message, signature in pairs)

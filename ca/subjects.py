@@ -1,0 +1,149 @@
+"""From a checked registration to what a certificate says of its holder: Name, Admission, alternative names.
+
+Names follow ETSI EN 319 412-2 §4.2.4 (natural persons) and EN 319 412-3 §4.2.1 (legal persons); Admission is
+the extension of Common PKI part 1 table 29. A request's own subject is never used.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from ca.config import AuthoritySettings, PersonSerial
+from ca.profiles import CertificateProfile
+from ca.registration import Registration, SystemIdentity
+from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a certificate says of its holder. `registration_number` repeats what Admission carries."""
+
+    name: x509.Name
+    admission: x509.Admissions | None = None
+    registration_number: str | None = None
+    alternative_names: tuple[x509.GeneralName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pseudonyms:
+    """Names that stand for a person: `yearly` in place of the name, `lasting` in place of the national code."""
+
+    yearly: str
+    lasting: str
+
+
+def _admission(
+    settings: AuthoritySettings, profession: str, profession_oid: str, registration_number: str
+) -> x509.Admissions:
+    authority = None
+    if settings.admission_authority is not None:
+        name = build_name(
+            (NameOID.COUNTRY_NAME, settings.country), (NameOID.ORGANIZATION_NAME, settings.admission_authority)
+        )
+        authority = x509.DirectoryName(name)
+    info = x509.ProfessionInfo(None, [profession], [x509.ObjectIdentifier(profession_oid)], registration_number, None)
+    return x509.Admissions(authority, [x509.Admission(None, None, [info])])
+
+
+def _person_subject(
+    profile: CertificateProfile, person: PersonIdentity, settings: AuthoritySettings, pseudonyms: Pseudonyms | None
+) -> Subject:
+    country = (NameOID.COUNTRY_NAME, settings.country)
+    if pseudonyms is None and (profile.pseudonym or settings.person_serial is PersonSerial.OPAQUE):
+        raise ValueError("this subject needs pseudonyms")
+    if profile.pseudonym and pseudonyms is not None:
+        return Subject(
+            name=build_name(country, (NameOID.PSEUDONYM, pseudonyms.yearly), (NameOID.COMMON_NAME, pseudonyms.yearly))
+        )
+    opaque = settings.person_serial is PersonSerial.OPAQUE and pseudonyms is not None
+    name = build_name(
+        country,
+        (NameOID.SURNAME, person.surname),
+        (NameOID.GIVEN_NAME, person.given_name),
+        (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else person.serial_number),
+        (NameOID.COMMON_NAME, person.common_name),
+    )
+    if not profile.admission or not isinstance(person, ClinicianIdentity):
+        return Subject(name=name)
+    number = str(person.council_number)
+    profession_oid = settings.oids.profession(person.profession)
+    return Subject(
+        name=name,
+        admission=_admission(settings, person.profession.title_fa, profession_oid, number),
+        registration_number=number,
+    )
+
+
+def centre_uri(file_id: str) -> str:
+    """Name a centre's connection token: stable over renewals from the same registration file."""
+    return f"urn:mohr:hix:{file_id}"
+
+
+def _centre_subject(
+    profile: CertificateProfile, centre: CentreIdentity, settings: AuthoritySettings, file_id: str
+) -> Subject:
+    number = str(centre.siam_id)
+    return Subject(
+        name=build_name(
+            (NameOID.COUNTRY_NAME, settings.country),
+            (NameOID.STATE_OR_PROVINCE_NAME, centre.province),
+            (NameOID.LOCALITY_NAME, centre.city),
+            (NameOID.ORGANIZATION_NAME, centre.name),
+            (NameOID.ORGANIZATION_IDENTIFIER, f"NTR{settings.country}-{centre.legal_id}"),
+            (NameOID.SERIAL_NUMBER, number),
+            (NameOID.COMMON_NAME, centre.name),
+        ),
+        admission=_admission(settings, centre.kind.title_fa, settings.oids.profession(centre.kind), number)
+        if profile.admission
+        else None,
+        registration_number=number if profile.admission else None,
+        alternative_names=(x509.UniformResourceIdentifier(centre_uri(file_id)),) if profile.alternative_name else (),
+    )
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _system_subject(system: SystemIdentity, settings: AuthoritySettings) -> Subject:
+    return Subject(
+        name=build_name(
+            (NameOID.COUNTRY_NAME, settings.country),
+            (NameOID.ORGANIZATION_NAME, system.organization),
+            (NameOID.COMMON_NAME, system.common_name),
+        ),
+        alternative_names=tuple(_host_name(host) for host in system.hosts),
+    )
+
+
+def subject_of(
+    profile: CertificateProfile,
+    registration: Registration,
+    settings: AuthoritySettings,
+    *,
+    file_id: str,
+    pseudonyms: Pseudonyms | None,
+) -> Subject:
+    """Build the subject of a certificate; `pseudonyms` where the profile or the settings ask for them."""
+    match registration.identity:
+        case PersonIdentity() as person:
+            return _person_subject(profile, person, settings, pseudonyms)
+        case CentreIdentity() as centre:
+            return _centre_subject(profile, centre, settings, file_id)
+    return _system_subject(registration.identity, settings)
+
+
+def service_subject(settings: AuthoritySettings, common_name: str) -> Subject:
+    """Build the subject of the deployment's own authorities and services."""
+    return Subject(
+        name=build_name(
+            (NameOID.COUNTRY_NAME, settings.country),
+            (NameOID.ORGANIZATION_NAME, settings.organization),
+            (NameOID.COMMON_NAME, common_name),
+        )
+    )

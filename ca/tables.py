@@ -1,0 +1,141 @@
+"""Tables of the authority: registration files and approvals, certificates, CRLs, OCSP responses.
+
+A certificate's row is its intent first: serial number and digest of what will be signed, durable before the
+key is used. `status_version` counts the changes of its status; a pre-signed OCSP response counts only while
+it carries the same number. `named_certificates` says which certificate an authority or service uses now.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from storage.base import BIG_INTEGER, UtcDateTime, metadata
+
+registration_files: Final = Table(
+    "registration_files",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("holder", String(64), nullable=False),
+    Column("licence", String(16)),
+    Column("name", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("submitted_by", String(128), nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Column("approvals", Integer, nullable=False),
+    Column("refused_by", String(128)),
+    Column("refused_at", UtcDateTime),
+    Column("reason", Text),
+    Index("ix_registration_files_state", "state", "submitted_at"),
+    Index("ix_registration_files_holder", "holder"),
+    Index("ix_registration_files_licence", "licence"),
+)
+
+approvals: Final = Table(
+    "approvals",
+    metadata,
+    Column("file_id", String(36), ForeignKey("registration_files.id"), primary_key=True),
+    Column("officer", String(128), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+certificates: Final = Table(
+    "certificates",
+    metadata,
+    Column("id", BIG_INTEGER, primary_key=True),
+    Column("serial", String(40), nullable=False, unique=True),
+    Column("issuer", String(32), nullable=False),
+    Column("profile", String(32), nullable=False),
+    Column("file_id", String(36), ForeignKey("registration_files.id")),
+    Column("holder", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("status_version", Integer, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("unapproved", Boolean, nullable=False),
+    Column("spki_sha256", LargeBinary(32), nullable=False),
+    Column("tbs_sha256", LargeBinary(32), nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("not_after", UtcDateTime, nullable=False),
+    Column("requested_by", String(128), nullable=False),
+    Column("intended_at", UtcDateTime, nullable=False),
+    Column("issued_at", UtcDateTime),
+    Column("der", LargeBinary),
+    Column("revoked_at", UtcDateTime),
+    Column("reason", String(32)),
+    Column("invalidity_date", UtcDateTime),
+    Column("released_at", UtcDateTime),
+    Column("crl_entry", LargeBinary),
+    Index("ix_certificates_spki_sha256", "spki_sha256"),
+    Index("ix_certificates_holder", "holder"),
+    Index("ix_certificates_file_id", "file_id"),
+)
+
+# What reconciliation and CRLs ask for must not grow with the number of good certificates.
+Index(
+    "ix_certificates_intended",
+    certificates.c.intended_at,
+    sqlite_where=certificates.c.state == "intended",
+    postgresql_where=certificates.c.state == "intended",
+)
+Index(
+    "ix_certificates_listed",
+    certificates.c.issuer,
+    certificates.c.shard,
+    sqlite_where=certificates.c.crl_entry.is_not(None),
+    postgresql_where=certificates.c.crl_entry.is_not(None),
+)
+
+named_certificates: Final = Table(
+    "named_certificates",
+    metadata,
+    Column("name", String(48), primary_key=True),
+    Column("serial", String(40), ForeignKey("certificates.serial"), nullable=False),
+    Column("key_label", String(48), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+crls: Final = Table(
+    "crls",
+    metadata,
+    Column("id", BIG_INTEGER, primary_key=True),
+    Column("issuer", String(32), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("number", BIG_INTEGER, nullable=False),
+    Column("this_update", UtcDateTime, nullable=False),
+    Column("next_update", UtcDateTime, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("tbs_sha256", LargeBinary(32), nullable=False),
+    Column("der", LargeBinary),
+    UniqueConstraint("issuer", "shard", "number"),
+)
+
+ocsp_responses: Final = Table(
+    "ocsp_responses",
+    metadata,
+    Column("serial", String(40), ForeignKey("certificates.serial"), primary_key=True),
+    Column("status_version", Integer, nullable=False),
+    Column("this_update", UtcDateTime, nullable=False),
+    Column("next_update", UtcDateTime, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Index("ix_ocsp_responses_next_update", "next_update"),
+)
+
+pseudonym_secrets: Final = Table(
+    "pseudonym_secrets",
+    metadata,
+    Column("period", String(16), primary_key=True),
+    Column("secret", LargeBinary(32), nullable=False),
+)
