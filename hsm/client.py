@@ -102,6 +102,15 @@ def _remaining(deadline: float) -> float:
     return left
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Take what cannot be read in an answer for a custodian that is broken, not for a fault of the caller."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, InvalidInput) as error:
+        raise HsmUnavailable("the custodian's answer cannot be read") from error
+
+
 class CustodianClient:
     """Reach the custodian that listens on a socket. Nothing is sent before the first call."""
 
@@ -131,18 +140,21 @@ class CustodianClient:
         public_key = self._public_keys.get(label)
         if public_key is None:
             answer = self._ask(Operation.PUBLIC_KEY, label, b"", self._timeout)
-            public_key = self._public_keys[label] = load_public_key(answer)
+            with _readable():
+                public_key = self._public_keys[label] = load_public_key(answer)
         return CustodianKey(self, label, public_key)
 
     def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
         """Have a key made in the device. Never sent twice: after HsmUnavailable, `keys` tells what became of it."""
         wish = compact_json({"algorithm": algorithm, "purpose": purpose})
-        return load_public_key(self._ask(Operation.GENERATE, label, wish, self._generate_timeout, once=True))
+        answer = self._ask(Operation.GENERATE, label, wish, self._generate_timeout, once=True)
+        with _readable():
+            return load_public_key(answer)
 
     def keys(self) -> tuple[KeyInfo, ...]:
         """List the keys, by label."""
         answer = self._ask(Operation.KEYS, "", b"", self._timeout)
-        try:
+        with _readable():
             return tuple(
                 KeyInfo(
                     label=member["label"],
@@ -153,18 +165,16 @@ class CustodianClient:
                 )
                 for member in json_object(answer)["keys"]
             )
-        except (KeyError, TypeError, ValueError, InvalidInput) as error:
-            raise HsmUnavailable("the custodian's list of keys cannot be read") from error
 
     def health(self) -> Health:
         """Say whether keys can sign now; DOWN, with the reason, when the custodian does not answer."""
         try:
-            answer = json_object(self._ask(Operation.HEALTH, "", b"", self._timeout))
-            return Health(state=HealthState(answer["state"]), detail=str(answer["detail"]))
+            answer = self._ask(Operation.HEALTH, "", b"", self._timeout)
+            with _readable():
+                said = json_object(answer)
+                return Health(state=HealthState(said["state"]), detail=str(said["detail"]))
         except HsmUnavailable as error:
             return Health(state=HealthState.DOWN, detail=error.detail)
-        except (KeyError, ValueError, InvalidInput):
-            return Health(state=HealthState.DOWN, detail="the custodian's answer cannot be read")
 
     def close(self) -> None:
         """Close the idle connections; the client can be used again."""
@@ -184,7 +194,9 @@ class CustodianClient:
         if len(messages) > MAX_ITEMS:
             raise ProtocolViolation(f"at most {MAX_ITEMS} messages in one batch")
         timeout = self._timeout + len(messages) * BATCH_ITEM_TIMEOUT.total_seconds()
-        signatures = unpack_items(self._ask(Operation.SIGN_BATCH, label, pack_items(messages), timeout))
+        answer = self._ask(Operation.SIGN_BATCH, label, pack_items(messages), timeout)
+        with _readable():
+            signatures = unpack_items(answer)
         if len(signatures) != len(messages):
             raise HsmUnavailable("the custodian returned another number of signatures")
         return signatures

@@ -37,14 +37,18 @@ def open_listener(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on any more, and nothing else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigurationInvalid(f"{path.name} is there and is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        result = probe.connect_ex(str(path))
-    if result == 0:
-        raise ConfigurationInvalid("another custodian answers on this socket")
-    if result == errno.ECONNREFUSED:
-        path.unlink()
-    elif result != errno.ENOENT:
-        raise ConfigurationInvalid(f"{path.name} cannot be used as a socket")
+        probe.settimeout(1)
+        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+            raise ConfigurationInvalid("another custodian answers on this socket")
+    path.unlink()
 
 
 def peer_uid(sock: socket.socket) -> int:
