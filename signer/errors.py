@@ -17,6 +17,13 @@ class DocumentUnsignable(InvalidInput):
         super().__init__(ErrorCode.DOCUMENT_UNSIGNABLE, detail)
 
 
+class PdfTooComplex(InvalidInput):
+    """The PDF takes more reading than any document that people sign."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.INPUT_TOO_LARGE, "the PDF is too complex")
+
+
 class TimestampUnavailable(Unavailable):
     """The time-stamping authority does not answer, or says that it cannot now."""
 

@@ -15,13 +15,6 @@ from io import BytesIO
 from typing import Any, Final
 
 from pyhanko.pdf_utils import generic
-from pyhanko.pdf_utils.decode_limits import (
-    DEFAULT_PURPOSE_LIMITS,
-    DecodeLimits,
-    DecodePurpose,
-    DocumentDecodeBudget,
-    StreamDecodeLimits,
-)
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import FieldMDPAction, FieldMDPSpec, SigFieldSpec, SigSeedSubFilter
@@ -31,7 +24,8 @@ from pyhanko.sign.signers.pdf_byterange import SignatureObject
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.keys import SigningKey
-from signer.errors import DocumentUnsignable, SignerMismatch
+from signer.bounded_pdf import open_pdf
+from signer.errors import DocumentUnsignable, PdfTooComplex, SignerMismatch
 from signer.findings import Finding, FindingCode
 from signer.formats.cades import add_signature_timestamp
 from signer.formats.cms import digest_method, sign_digest
@@ -39,18 +33,8 @@ from signer.formats.signing import check_size, signer_of
 from signer.timestamps.client import TimeStamper
 
 RESERVED_OCTETS: Final = 16 * 1024
-# pyHanko reads syntax octet by octet and object streams in quadratic time: hostile files are cut off.
-MAX_READS: Final = 2_000_000
 MAX_SECONDS: Final = 5.0
 MAX_OBJECTS: Final = 200_000  # names, numbers and strings count too
-_DECODE_LIMITS: Final = DecodeLimits(
-    per_stream=StreamDecodeLimits(max_output_size=64 * 1024 * 1024),
-    per_purpose={
-        **DEFAULT_PURPOSE_LIMITS,
-        DecodePurpose.OBJECT_STREAM: StreamDecodeLimits(max_output_size=1024 * 1024),
-    },
-    document_budget=DocumentDecodeBudget(base_allowance=64 * 1024 * 1024, max_ratio=20),
-)
 _SCRIPTS: Final = frozenset({"/JavaScript", "/JS"})
 # What hangs below these holds no action: content, fonts, images, structure, and the way back up.
 _PASSIVE: Final = frozenset(
@@ -71,8 +55,8 @@ def inspect_pdf(pdf: bytes) -> PdfFacts:
     check_size(pdf)
     try:
         with _reading():
-            return _inspect(_open(pdf))
-    except DocumentUnsignable:
+            return _inspect(open_pdf(pdf))
+    except PdfTooComplex:
         return PdfFacts(pages=None, findings=(Finding(code=FindingCode.PDF_TOO_COMPLEX),))
 
 
@@ -125,7 +109,7 @@ class _Embedding:
 
 def _prepare(pdf: bytes, algorithm: str, signed_at: datetime, reason: str | None, location: str | None) -> _Embedding:
     with _reading():
-        reader = _open(pdf)
+        reader = open_pdf(pdf)
         _refuse(_inspect(reader).findings)
         writer = IncrementalPdfFileWriter.from_reader(reader)
         form = _form(reader.root)
@@ -172,24 +156,6 @@ def _reading() -> Iterator[None]:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"not a readable PDF ({type(error).__name__})") from error
 
 
-class _MeteredFile(BytesIO):
-    """A file in memory that can be read from a bounded number of times."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._reads += 1
-        if self._reads > MAX_READS:
-            raise DocumentUnsignable(FindingCode.PDF_TOO_COMPLEX)
-        return super().read(size)
-
-
-def _open(pdf: bytes) -> PdfFileReader:
-    return PdfFileReader(_MeteredFile(pdf), decode_limits=_DECODE_LIMITS)
-
-
 def _refuse(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         if finding.code.refuses:
@@ -208,7 +174,7 @@ def _inspect(reader: PdfFileReader) -> PdfFacts:
     deadline = time.monotonic() + MAX_SECONDS
     for count, found in enumerate(_objects(root)):
         if count > MAX_OBJECTS or time.monotonic() > deadline:
-            raise DocumentUnsignable(FindingCode.PDF_TOO_COMPLEX)
+            raise PdfTooComplex
         if isinstance(found, generic.DictionaryObject):
             codes.update(dict.fromkeys(_content_codes(found)))
     pages = root["/Pages"]["/Count"]
