@@ -140,6 +140,11 @@ class Deployment:
         return self.public / "tls.pem"
 
     @property
+    def exchange_clients(self) -> Path:
+        """The authorities whose client certificates the exchange listener lets in, PEM."""
+        return self.public / "exchange-clients.pem"
+
+    @property
     def worker_state(self) -> Path:
         """The worker's last heartbeat."""
         return self.run / "worker.json"
@@ -182,7 +187,7 @@ class Deployment:
         if self.exists():
             raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(self.home))
         self.home.mkdir(parents=True, exist_ok=True)
-        for folder in (self.secrets, self.service_token, self.root, self.run, self.custodian_config.parent):
+        for folder in (self.secrets, self.root, self.run, self.custodian_config.parent, self.service_token.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache):
             folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def _start_once(deployment: Deployment) -> float:
 def start_figure(deployment: Deployment) -> Figure:
     """Start the deployment three times and take the median."""
     taken = sorted(_start_once(deployment) for _ in range(3))
-    floor = median_ms(lambda: subprocess.run([sys.executable, "-c", "import flask"], check=True), runs=5)  # noqa: S603 - ourselves
+    floor = median_ms(lambda: subprocess.run([sys.executable, "-c", "import flask"], check=True), runs=5)
     return Figure(
         name="start.second",
         value=round(taken[1], 3),
@@ -42,5 +42,5 @@ def start_figure(deployment: Deployment) -> Figure:
         peer_value=None,
         floor="one Python process that imports Flask, s",
         floor_value=round(floor / 1000, 3),
-        note="mohr serve on an existing deployment until /healthz answers: custodian, worker, 2 web workers, exchange listener",
+        note="mohr serve on an existing deployment until /healthz answers; starts four programs, two web workers",
     )

@@ -9,7 +9,7 @@ from pki.notes import VerifierKey, parse_verifier_key
 from storage.ledger_audit import LedgerReport
 from storage.ledger_export import verify_export
 from webapp.commands.options import answer, home_option, json_option, output_option, read_file, say
-from webapp.compose import opened_database, opened_services
+from webapp.compose import opened_database, opened_parts
 from webapp.deployment import Deployment, write_atomically
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
@@ -75,8 +75,8 @@ def verify(
 @output_option
 def checkpoint(deployment: Deployment, output: Path | None) -> None:
     """Seal the ledger as it is now; keep the note outside. Example: mohr audit checkpoint -o kept.note."""
-    with opened_services(deployment) as services:
-        note = services.seal_ledger()
+    with opened_parts(deployment) as parts:
+        note = parts.seal_ledger()
     if output is None:
         click.echo(note, nl=False)
     else:

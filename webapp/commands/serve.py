@@ -47,7 +47,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                 *(*python, "gunicorn", "webapp.exchange:create_application()", "--bind", f"{host}:{exchange_port}"),
                 *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
                 *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
-                *("--ca-certs", str(deployment.public / "exchange-clients.pem"), "--cert-reqs", "1"),
+                *("--ca-certs", str(deployment.exchange_clients), "--cert-reqs", "1"),
             ),
             environment=home,
         ),

@@ -1,0 +1,157 @@
+"""`mohr init`: the ceremony that makes a pilot deployment, root token first, `mohr.toml` last.
+
+A ceremony that breaks off leaves a folder without `mohr.toml`: the next one refuses it until a person has looked
+and removed it, because keys may lie there.
+"""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ca.hierarchy import CHECKPOINT_KEY, Hierarchy, adopt, create_hierarchy
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
+from ca.registration import Officer
+from ca.tokens.registry_file import default_centres, registry_json
+from hsm.client import CustodianClient
+from hsm.config import CustodianSettings, write_settings
+from hsm.private_files import write_private
+from hsm.process import CustodianProcess
+from hsm.soft import UnsafeSoftKey
+from hsm.softhsm import SoftHsmToken, create_softhsm_token
+from pki.audit import AuditAction, AuditEvent
+from pki.certificates import pem
+from pki.csr import build_csr
+from pki.errors import Conflict, ErrorCode
+from pki.jose import compact_json
+from pki.keys import SignatureAlgorithm
+from pki.notes import VerifierKey
+from storage.engine import Database, open_database
+from storage.migrate import upgrade
+from webapp.compose import Parts, RealClock, assemble, authority_settings
+from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+
+CEREMONY: Final = "mohr init"
+ROOT_TOKEN: Final = "mohr-root"
+SERVICE_TOKEN: Final = "mohr-service"
+
+
+def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
+    """Make a deployment and return the root token's PIN, which is stored nowhere.
+
+    Conflict (`deployment-exists`) for a folder that holds anything but our caches.
+    """
+    if deployment.exists() or any(path != deployment.cache for path in _entries(deployment.home)):
+        raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
+    deployment.create_folders()
+    root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
+    service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
+    root_config = deployment.root / "custodian.json"
+    root_pin_file = deployment.root / "pin"
+    _write_custodian(root, root_config, root_pin_file, deployment.root / "custodian.sock")
+    _write_custodian(
+        service, deployment.custodian_config, deployment.secrets / "service.pin", deployment.custodian_socket
+    )
+    try:
+        _make_everything(deployment, settings, root_config)
+    finally:
+        root_pin_file.unlink()
+    deployment.write_settings(settings)
+    with root.pin as pin:
+        return pin.reveal()
+
+
+def _entries(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder.iterdir()) if folder.is_dir() else ()
+
+
+def _write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: Path) -> None:
+    write_private(pin_file, token.pin.reveal().encode() + b"\n")
+    us = frozenset({os.getuid()})
+    settings = CustodianSettings(
+        module_path=token.module_path,
+        token_label=token.label,
+        pin_file=pin_file,
+        keys_file=config.with_name("keys.json"),
+        socket_path=socket,
+        allowed_uids=us,
+        admin_uids=us,
+        environment=token.environment,
+    )
+    write_settings(settings, config)
+
+
+def _make_everything(deployment: Deployment, settings: DeploymentSettings, root_config: Path) -> None:
+    clock, authorities = RealClock(), authority_settings(settings)
+    with ExitStack() as stack:
+        service = stack.enter_context(CustodianProcess(deployment.custodian_config))
+        keys = CustodianClient(service.socket_path)
+        stack.callback(keys.close)
+        with CustodianProcess(root_config) as root:
+            root_keys = CustodianClient(root.socket_path)
+            hierarchy = create_hierarchy(root_keys, keys, authorities, clock)
+            root_keys.close()
+        database = open_database(deployment.database_url(settings))
+        stack.callback(database.close)
+        upgrade(database)
+        adopt(database, hierarchy, authorities, clock, CEREMONY)
+        _record_creation(database, hierarchy, clock)
+        _publish_hierarchy(deployment, hierarchy)
+        write_atomically(deployment.registry, registry_json(default_centres(clock.now())))
+        parts = assemble(deployment, settings, database, keys)
+        _make_exchange_listener(parts, hierarchy.certificate(IssuerName.SYSTEMS))
+        for crl in parts.authority.publish_all_crls():
+            parts.publish(crl)
+        parts.authority.presign()
+        _publish_ledger_key(parts)
+        parts.seal_ledger()
+
+
+def _record_creation(database: Database, hierarchy: Hierarchy, clock: RealClock) -> None:
+    with database.begin() as unit:
+        unit.audit.record(
+            AuditEvent(
+                action=AuditAction.DEPLOYMENT_CREATED,
+                at=clock.now(),
+                actor=CEREMONY,
+                subject="deployment",
+                facts={"certificates": len(hierarchy.certificates)},
+            )
+        )
+
+
+def _publish_hierarchy(deployment: Deployment, hierarchy: Hierarchy) -> None:
+    for name in ("root", *ISSUING_AUTHORITIES, "tsa"):
+        deployment.publish_certificate(str(name), hierarchy.certificate(str(name)))
+    write_atomically(deployment.anchor, pem(hierarchy.certificate("root")).encode())
+    deployment.publish_crl("root", 0, hierarchy.root_crl.der)
+    clients = (hierarchy.certificate(IssuerName.INSTITUTIONS), hierarchy.certificate("root"))
+    write_atomically(deployment.exchange_clients, "".join(map(pem, clients)).encode())
+
+
+def _make_exchange_listener(parts: Parts, issuer_der: bytes) -> None:
+    """Make the key of the mutual-TLS listener and its certificate, marked as issued without approvals."""
+    deployment = parts.deployment
+    host = str(urlsplit(parts.settings.exchange_url).hostname)
+    registration = {
+        "kind": "system",
+        "organization": parts.settings.organization,
+        "common_name": host,
+        "hosts": [host],
+    }
+    file = parts.authority.submit_file(compact_json(registration), Officer(id=CEREMONY))
+    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
+    write_private(deployment.tls_key, key.private_pem())
+    issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), CEREMONY, unapproved=True)
+    write_atomically(deployment.tls_certificate, (pem(issued.der) + pem(issuer_der)).encode())
+
+
+def _publish_ledger_key(parts: Parts) -> None:
+    public_key = parts.keys.signing_key(CHECKPOINT_KEY).public_key()
+    if not isinstance(public_key, Ed25519PublicKey):
+        raise Conflict(ErrorCode.KEY_REFUSED, "the ledger's seal key is not Ed25519")
+    name = f"{parts.settings.public_host}/ledger"
+    write_atomically(parts.deployment.ledger_key, f"{VerifierKey(name=name, public_key=public_key)}\n".encode())

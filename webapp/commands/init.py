@@ -1,0 +1,65 @@
+"""`mohr init`: a new pilot deployment."""
+
+from urllib.parse import urlsplit
+
+import click
+
+from pki.errors import ErrorCode, InvalidInput
+from webapp.commands.options import home_option, say
+from webapp.deployment import Deployment, DeploymentSettings
+
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8440"
+DEFAULT_ORGANIZATION = "Mohr Pilot (synthetic)"
+
+
+def exchange_url_beside(public_url: str) -> str:
+    """Return where the mutual-TLS listener goes by default: the port after the public one."""
+    try:
+        parts = urlsplit(public_url)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    except ValueError as error:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the public URL is malformed") from error
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    return f"https://{host}:{port + 1}"
+
+
+def initialise(
+    deployment: Deployment,
+    public_url: str,
+    exchange_url: str | None,
+    *,
+    organization: str = DEFAULT_ORGANIZATION,
+    oid_arc: str | None = None,
+) -> None:
+    """Hold the ceremony and show the root's PIN, once."""
+    from pki.oids import PILOT_ARC
+    from webapp.ceremony import hold_ceremony
+
+    settings = DeploymentSettings(
+        public_url=public_url,
+        exchange_url=exchange_url or exchange_url_beside(public_url),
+        organization=organization,
+        oid_arc=oid_arc or PILOT_ARC,
+        database_url=None,
+        production=False,
+    )
+    say(f"creating a pilot deployment in {deployment.home}")
+    pin = hold_ceremony(deployment, settings)
+    say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
+    say(f"the root's token lies in {deployment.root}; take it off this machine")
+
+
+@click.command()
+@home_option
+@click.option("--public-url", required=True, metavar="URL", help="Baked into CDP and AIA of every certificate.")
+@click.option("--exchange-url", metavar="URL", help="Where mutual TLS answers; default: https, the next port.")
+@click.option("--organization", default=DEFAULT_ORGANIZATION, show_default=True)
+@click.option("--oid-arc", metavar="OID", help="Your arc for policies and types; default: the example arc.")
+def init(
+    deployment: Deployment, public_url: str, exchange_url: str | None, organization: str, oid_arc: str | None
+) -> None:
+    """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
+
+    Example: mohr init --home var --public-url http://127.0.0.1:8440
+    """
+    initialise(deployment, public_url, exchange_url, organization=organization, oid_arc=oid_arc)

@@ -1,0 +1,133 @@
+"""The place that picks implementations: a deployment's parts, opened and put together."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
+from ca.crl import PublishedCrl
+from ca.hierarchy import CHECKPOINT_KEY
+from ca.service import CertificateAuthority
+from ca.tokens.config import TokenSettings
+from ca.tokens.registry_file import FileRegistry
+from ca.tokens.service import TokenService
+from hsm.client import CustodianClient
+from hsm.errors import HsmUnavailable
+from hsm.process import CustodianProcess
+from hsm.provider import KeyProvider
+from pki.notes import parse_verifier_key
+from storage.engine import Database, open_database
+from storage.ledger import Ledger
+from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+
+
+class RealClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current instant, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
+    """Return what the authority is told of a deployment's settings."""
+    raw = RawAuthoritySettings(
+        public_url=settings.public_url, organization=settings.organization, oid_arc=settings.oid_arc
+    )
+    return validate_settings(raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The open parts of one deployment."""
+
+    deployment: Deployment
+    settings: DeploymentSettings
+    clock: RealClock
+    database: Database
+    ledger: Ledger
+    keys: KeyProvider
+    authority: CertificateAuthority
+    tokens: TokenService
+
+    def publish(self, crl: PublishedCrl) -> None:
+        """Put a list where its distribution point points."""
+        self.deployment.publish_crl(crl.issuer, crl.shard, crl.der)
+
+    def publish_status_of(self, serial: str) -> PublishedCrl:
+        """Sign and publish the list that speaks of one certificate."""
+        record = self.authority.get(serial)
+        crl = self.authority.publish_crl(record.issuer, record.shard)
+        self.publish(crl)
+        return crl
+
+    def seal_ledger(self) -> str:
+        """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""
+        while self.ledger.sequence():
+            continue
+        log = parse_verifier_key(self.deployment.ledger_key.read_text(encoding="ascii").strip())
+        note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, self.clock.now())
+        if not self.deployment.checkpoint.exists() or self.deployment.checkpoint.read_bytes() != note.encode():
+            write_atomically(self.deployment.checkpoint, note.encode())
+        return note
+
+
+def assemble(deployment: Deployment, settings: DeploymentSettings, database: Database, keys: KeyProvider) -> Parts:
+    """Put the parts together; nothing is asked of database or custodian yet."""
+    clock = RealClock()
+    authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
+    token_settings = TokenSettings(issuer=settings.public_url, exchange_url=settings.exchange_url)
+    registry = FileRegistry(deployment.registry)
+    return Parts(
+        deployment=deployment,
+        settings=settings,
+        clock=clock,
+        database=database,
+        ledger=Ledger(database),
+        keys=keys,
+        authority=authority,
+        tokens=TokenService(database, authority, keys, registry, token_settings, clock),
+    )
+
+
+def open_parts(deployment: Deployment) -> Parts:
+    """Open a deployment for a server: keys through the custodian that runs beside it."""
+    settings = deployment.settings()
+    database = open_database(deployment.database_url(settings))
+    return assemble(deployment, settings, database, CustodianClient(deployment.custodian_socket))
+
+
+@contextlib.contextmanager
+def opened_database(deployment: Deployment) -> Iterator[tuple[Database, Ledger]]:
+    """Open the database alone, for readers that need no key."""
+    database = open_database(deployment.database_url(deployment.settings()))
+    try:
+        yield database, Ledger(database)
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
+    """Reach the deployment's custodian: the one that runs, else one of our own for the block."""
+    client = CustodianClient(deployment.custodian_socket)
+    with contextlib.ExitStack() as stack:
+        stack.callback(client.close)
+        try:
+            client.keys()
+        except HsmUnavailable:
+            stack.enter_context(CustodianProcess(deployment.custodian_config))
+        yield client
+
+
+@contextlib.contextmanager
+def opened_parts(deployment: Deployment) -> Iterator[Parts]:
+    """Open a deployment for one command, with or without a running server."""
+    settings = deployment.settings()
+    with running_custodian(deployment) as keys:
+        database = open_database(deployment.database_url(settings))
+        try:
+            yield assemble(deployment, settings, database, keys)
+        finally:
+            database.close()
