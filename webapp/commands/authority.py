@@ -1,0 +1,238 @@
+"""`mohr ca`: registration files, certificates, revocation and lists, for operators."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ca.profiles import ProfileName, profile_named
+from ca.records import CertificateRecord
+from ca.registration import FileState, Officer, RegistrationFile
+from ca.revocation import CertificateState
+from ca.revocation_desk import parse_reason
+from pki.certificates import pem
+from pki.errors import ErrorCode, InvalidInput
+from pki.instants import format_instant, parse_instant
+from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option, read_file
+from webapp.compose import Parts, opened_parts
+from webapp.deployment import Deployment, write_atomically
+
+OPERATOR: Final = "operator"
+MAX_CSR_OCTETS: Final = 64 * 1024
+MAX_FILE_OCTETS: Final = 64 * 1024
+
+
+@click.group()
+def ca() -> None:
+    """Register, issue, revoke, publish. Example: mohr ca list --home var."""
+
+
+@ca.group("file")
+def file_group() -> None:
+    """Registration files: submitted by one, approved by two others. Example: mohr ca file list."""
+
+
+def _file_members(file: RegistrationFile) -> dict[str, Any]:
+    return {"id": file.id, "state": str(file.state), "kind": str(file.registration.kind)}
+
+
+@file_group.command("submit")
+@home_option
+@officer_option
+@file_argument
+def submit_file(deployment: Deployment, officer: str, file: Path) -> None:
+    """Put a registration FILE (JSON) before the approvers. Example: mohr ca file submit dr.json --officer parsa."""
+    data = read_file(file, limit=MAX_FILE_OCTETS)
+    with opened_parts(deployment) as parts:
+        answer(_file_members(parts.authority.submit_file(data, Officer(id=officer))))
+
+
+@file_group.command("approve")
+@home_option
+@officer_option
+@click.argument("file_id", metavar="ID")
+def approve_file(deployment: Deployment, officer: str, file_id: str) -> None:
+    """Give one of the two approvals. Example: mohr ca file approve ID --officer akbari."""
+    with opened_parts(deployment) as parts:
+        answer(_file_members(parts.authority.approve(file_id, Officer(id=officer))))
+
+
+@file_group.command("refuse")
+@home_option
+@officer_option
+@click.argument("file_id", metavar="ID")
+@click.option("--reason", required=True, help="Why; kept with the file.")
+def refuse_file(deployment: Deployment, officer: str, file_id: str, reason: str) -> None:
+    """Refuse a file for good. Example: mohr ca file refuse ID --officer akbari --reason 'licence lapsed'."""
+    with opened_parts(deployment) as parts:
+        answer(_file_members(parts.authority.refuse(file_id, Officer(id=officer), reason)))
+
+
+@file_group.command("list")
+@home_option
+@click.option("--state", type=click.Choice([str(state) for state in FileState]))
+def list_files(deployment: Deployment, state: str | None) -> None:
+    """List files, newest first, a JSON object a line. Example: mohr ca file list --state submitted."""
+    with opened_parts(deployment) as parts:
+        for file in parts.authority.files(FileState(state) if state else None):
+            answer(_file_members(file))
+
+
+@ca.command()
+@home_option
+@output_option
+@click.option("--profile", required=True, help="A profile of `mohr ca profiles`.")
+@click.option("--file", "file_id", required=True, metavar="ID", help="An approved registration file.")
+@click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The request, DER or PEM.")
+@click.option("--unapproved-pilot", is_flag=True, help="Skip the approvals; ledgered and marked in the certificate.")
+def issue(
+    deployment: Deployment,
+    output: Path | None,
+    profile: str,
+    file_id: str,
+    csr_file: Path,
+    unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
+) -> None:
+    """Issue a certificate for the key of a request to the holder of an approved file.
+
+    Example: mohr ca issue --profile clin-sign --file ID --csr sign.csr -o sign.pem
+    """
+    csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
+    with opened_parts(deployment) as parts:
+        issued = parts.authority.issue(profile, file_id, csr, OPERATOR, unapproved=unapproved_pilot)
+    text = pem(issued.der)
+    if output is not None:
+        write_atomically(output, text.encode())
+    answer({"serial": issued.serial_hex, "issuer": issued.issuer, "pem": text})
+
+
+def _certificate_members(record: CertificateRecord) -> dict[str, Any]:
+    """Write what an operator sees of a certificate: no national code."""
+    status = record.status
+    return {
+        "serial": record.serial_hex,
+        "state": str(record.state),
+        "profile": str(record.profile),
+        "issuer": str(record.issuer),
+        "name": record.name,
+        "not_after": format_instant(record.not_after),
+        "unapproved": record.unapproved,
+        "reason": None if status.reason is None else str(status.reason),
+        "revoked_at": None if status.revoked_at is None else format_instant(status.revoked_at),
+    }
+
+
+def _change(deployment: Deployment, serial: str, act: Callable[[Parts], CertificateRecord]) -> None:
+    """Change a status and make it felt: the list of its shard is published before the command answers."""
+    with opened_parts(deployment) as parts:
+        record = act(parts)
+        crl = parts.publish_status_of(serial)
+    answer({**_certificate_members(record), "crl_number": crl.number})
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else parse_instant(text)
+
+
+def _hyphenless(reason: str) -> str:
+    """Turn `key-compromise` into RFC 5280's `keyCompromise`; leave other spellings alone."""
+    first, *rest = reason.split("-")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+@ca.command()
+@home_option
+@click.argument("serial")
+@click.option("--reason", required=True, help="RFC 5280 §5.3.1, such as keyCompromise or key-compromise.")
+@click.option("--invalidity-date", metavar="RFC3339", help="Since when the key is doubted (RFC 5280 §5.3.2).")
+def revoke(deployment: Deployment, serial: str, reason: str, invalidity_date: str | None) -> None:
+    """Revoke a certificate for good. Example: mohr ca revoke 5f3a… --reason key-compromise."""
+    why, since = parse_reason(_hyphenless(reason)), _instant(invalidity_date)
+    _change(deployment, serial, lambda parts: parts.authority.revoke(serial, why, OPERATOR, invalidity_date=since))
+
+
+@ca.command()
+@home_option
+@click.argument("serial")
+def hold(deployment: Deployment, serial: str) -> None:
+    """Suspend a certificate. Example: mohr ca hold 5f3a…."""
+    _change(deployment, serial, lambda parts: parts.authority.hold(serial, OPERATOR))
+
+
+@ca.command()
+@home_option
+@click.argument("serial")
+def unhold(deployment: Deployment, serial: str) -> None:
+    """Lift a suspension. Example: mohr ca unhold 5f3a…."""
+    _change(deployment, serial, lambda parts: parts.authority.unhold(serial, OPERATOR))
+
+
+@ca.command()
+@home_option
+@output_option
+@click.option("--issuer", default="persons", show_default=True)
+@click.option("--shard", type=click.IntRange(0, 4095), help="One shard; default: publish every list.")
+@click.option("--delta", is_flag=True, help="Not there yet.")
+def crl(
+    deployment: Deployment,
+    output: Path | None,
+    issuer: str,
+    shard: int | None,
+    delta: bool,  # noqa: FBT001 - click passes options by name
+) -> None:
+    """Sign and publish revocation lists. Example: mohr ca crl --issuer persons --shard 0 -o persons-0.crl."""
+    if delta:
+        raise InvalidInput(ErrorCode.NOT_FOUND, "delta lists are not built yet")
+    if output is not None and shard is None:
+        raise click.UsageError("-o takes one list: name its --shard")
+    with opened_parts(deployment) as parts:
+        authority = parts.authority
+        lists = authority.publish_all_crls() if shard is None else (authority.publish_crl(issuer, shard),)
+        for published in lists:
+            parts.publish(published)
+            answer({"issuer": published.issuer, "shard": published.shard, "number": published.number})
+    if output is not None:
+        write_atomically(output, lists[0].der)
+
+
+@ca.command("list")
+@home_option
+@click.option("--state", help="good, on_hold, revoked …")
+@click.option("--profile")
+def list_certificates(deployment: Deployment, state: str | None, profile: str | None) -> None:
+    """List certificates, newest first, a JSON object a line. Example: mohr ca list --state revoked."""
+    try:
+        wanted = CertificateState(state) if state else None
+        kind = ProfileName(profile) if profile else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with opened_parts(deployment) as parts:
+        for record in parts.authority.certificates(state=wanted, profile=kind):
+            answer(_certificate_members(record))
+
+
+@ca.command()
+@home_option
+@click.argument("serial")
+def show(deployment: Deployment, serial: str) -> None:
+    """Show one certificate. Example: mohr ca show 5f3a…."""
+    with opened_parts(deployment) as parts:
+        record = parts.authority.get(serial)
+    answer({**_certificate_members(record), "pem": None if record.der is None else pem(record.der)})
+
+
+@ca.command("profiles")
+def list_profiles() -> None:
+    """List the certificate profiles, a JSON object a line. Example: mohr ca profiles."""
+    for name in ProfileName:
+        profile = profile_named(name)
+        answer(
+            {
+                "profile": str(name),
+                "issuer": None if profile.issuer is None else str(profile.issuer),
+                "holder": str(profile.holder),
+                "key_usage": sorted(str(usage) for usage in profile.key_usage),
+            }
+        )
