@@ -18,6 +18,7 @@ from typing import Final
 from hsm.errors import HsmUnavailable, ProtocolViolation
 from hsm.protocol import MAX_ITEMS, FrameReader, Operation, decode_answer, encode_request, pack_items, unpack_items
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
+from hsm.socket_address import socket_address
 from pki.errors import InvalidInput
 from pki.jose import compact_json, json_object
 from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for
@@ -64,7 +65,8 @@ class _Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(_remaining(deadline))
-            self._socket.connect(str(path))
+            with socket_address(path) as address:
+                self._socket.connect(address)
         except OSError:
             self._socket.close()
             raise

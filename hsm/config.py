@@ -12,11 +12,11 @@ from typing import Any
 
 from hsm.errors import ConfigurationInvalid
 from hsm.private_files import write_private
+from hsm.socket_address import MAX_NAME_OCTETS
 from pki.errors import InvalidInput
 from pki.jose import json_object
 
 MAX_SETTINGS_OCTETS = 65_536
-MAX_SOCKET_PATH_OCTETS = 107  # sun_path of unix(7), without its NUL
 DEFAULT_PIN_TRIES = 2
 _REFUSED_VARIABLES = ("LD_", "PYTHON", "PATH", "HOME", "GLIBC_", "MALLOC_")
 
@@ -54,8 +54,8 @@ class CustodianSettings:
     def __post_init__(self) -> None:
         if not 1 <= len(self.token_label.encode()) <= 32:  # CK_TOKEN_INFO.label
             raise ConfigurationInvalid("a token label has 1 to 32 octets")
-        if len(str(self.socket_path).encode()) > MAX_SOCKET_PATH_OCTETS:
-            raise ConfigurationInvalid(f"the socket's path is longer than {MAX_SOCKET_PATH_OCTETS} octets")
+        if not 1 <= len(self.socket_path.name.encode()) <= MAX_NAME_OCTETS:
+            raise ConfigurationInvalid(f"the socket's name is empty or longer than {MAX_NAME_OCTETS} octets")
         if any(not path.is_absolute() for path in (self.module_path, self.pin_file, self.keys_file, self.socket_path)):
             raise ConfigurationInvalid("paths must be absolute")
         if any(uid < 0 for uid in self.allowed_uids | self.admin_uids) or not self.allowed_uids | self.admin_uids:

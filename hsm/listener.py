@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hsm.errors import ConfigurationInvalid
+from hsm.socket_address import socket_address
 
 BACKLOG: Final = 128
 
@@ -26,7 +27,8 @@ def open_listener(path: Path) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
+        with socket_address(path) as address:
+            listener.bind(address)
         path.chmod(0o600)
         listener.listen(BACKLOG)
     except OSError as error:
@@ -44,9 +46,9 @@ def _remove_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigurationInvalid(f"{path.name} is there and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, socket_address(path) as address:
         probe.settimeout(1)
-        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+        if probe.connect_ex(address) != errno.ECONNREFUSED:
             raise ConfigurationInvalid("another custodian answers on this socket")
     path.unlink()
 

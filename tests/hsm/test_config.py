@@ -54,7 +54,7 @@ def test_settings_survive_their_file(tmp_path: Path) -> None:
         {"allowed_uids": [-1]},
         {"allowed_uids": [True]},
         {"allowed_uids": ["root"]},
-        {"socket": "s" * 110},
+        {"socket": "s" * 65},
         {"pin_tries": 0},
         {"pin_tries": True},
         {"environment": {"LD_PRELOAD": "/tmp/evil.so"}},

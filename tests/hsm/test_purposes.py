@@ -1,4 +1,6 @@
 import hashlib
+import sys
+import time
 import timeit
 from datetime import timedelta
 
@@ -295,6 +297,8 @@ def test_a_changed_octet_never_raises_anything_but_a_refusal(
 
 
 def test_reading_a_certificate_costs_little() -> None:
+    if sys.gettrace() is not None:
+        pytest.skip("traced code tells no time")
     message, ruled = m.tbs_certificate(OTHER_SPKI), rule()
-    best = min(timeit.repeat(lambda: check_message(ruled, message), number=200, repeat=10)) / 200
-    assert best < 200e-6  # 15 µs on an idle machine; the margin is for a busy one
+    times = timeit.repeat(lambda: check_message(ruled, message), timer=time.process_time, number=200, repeat=10)
+    assert min(times) / 200 < 200e-6  # 15 µs on an idle machine; the margin is for a busy one

@@ -7,13 +7,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from hsm import server
+from hsm.client import CustodianClient
 from hsm.config import CustodianSettings
-from hsm.errors import ConfigurationInvalid, PurposeRefused
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
 from hsm.listener import open_listener, peer_uid
 from hsm.protocol import (
     MAX_FRAME_OCTETS,
@@ -303,6 +305,19 @@ def test_a_living_socket_is_not_taken_over_and_a_dead_one_is(tmp_path: Path) -> 
     with open_listener(tmp_path / "s"), pytest.raises(ConfigurationInvalid):
         open_listener(tmp_path / "s")
     open_listener(tmp_path / "s").close()
+
+
+def test_a_socket_may_lie_deeper_than_the_kernel_can_name(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 30) / "run"
+    client = CustodianClient(folder / "s", timeout=timedelta(milliseconds=100))
+    with pytest.raises(HsmUnavailable, match="reached"):
+        client.keys()
+    with open_listener(folder / "s"):
+        assert (folder / "s").is_socket()
+        with pytest.raises(HsmUnavailable, match="in time"):
+            client.keys()
+        with pytest.raises(ConfigurationInvalid, match="another custodian"):
+            open_listener(folder / "s")
 
 
 def test_the_kernel_says_who_the_peer_is() -> None:

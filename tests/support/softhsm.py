@@ -87,7 +87,6 @@ def custodian_factory() -> Iterator[Callable[[], CustodianHome]]:
     homes: list[CustodianHome] = []
 
     def make() -> CustodianHome:
-        # Not pytest's folder: the path of a unix socket has at most 107 octets.
         homes.append(make_custodian(Path(tempfile.mkdtemp(prefix="mohr-"))))
         return homes[-1]
 
