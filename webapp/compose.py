@@ -17,6 +17,7 @@ from hsm.errors import HsmUnavailable
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from pki.notes import parse_verifier_key
+from pki.oids import OidArc
 from storage.engine import Database, open_database
 from storage.ledger import Ledger
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
@@ -50,6 +51,11 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
+
+    @property
+    def oids(self) -> OidArc:
+        """The deployment's identifiers."""
+        return OidArc(arc=self.settings.oid_arc)
 
     def publish(self, crl: PublishedCrl) -> None:
         """Put a list where its distribution point points."""

@@ -194,7 +194,11 @@ class Deployment:
 
     def publish_certificate(self, name: str, der: bytes) -> None:
         """Put an issuer's certificate where AIA points."""
-        write_atomically(self.public / "ca" / f"{name}.cer", der)
+        write_atomically(self.certificate_file(name), der)
+
+    def certificate_file(self, name: str) -> Path:
+        """Where the certificate of an authority lies."""
+        return self.public / "ca" / f"{name}.cer"
 
     def publish_crl(self, issuer: str, shard: int, der: bytes) -> None:
         """Put a CRL where CDP points."""

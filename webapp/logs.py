@@ -49,3 +49,12 @@ def log_incident(error: BaseException, *, request_id: str, route: str) -> None:
         chain.append({"class": f"{type(cause).__module__}.{type(cause).__qualname__}", "at": places})
         cause = cause.__cause__ or cause.__context__
     LOGGER.error("incident", extra={"fields": {"request_id": request_id, "route": route, "chain": chain}})
+
+
+def start_logging() -> None:
+    """Send everything at INFO and above to standard error as JSON lines; for composition roots."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)

@@ -1,0 +1,129 @@
+"""The worker: idempotent sweeps over rows, each on its own beat (`python -m webapp.worker`, HOME in MOHR_HOME).
+
+A sweep that fails is tried again on its next beat; what failed and since when is in the heartbeat file, which the
+health page reads. Killing the worker at any point loses nothing: every sweep starts from what the rows say.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from ca.profiles import ISSUING_AUTHORITIES
+from pki.errors import ServiceError
+from pki.instants import format_instant
+from pki.jose import compact_json
+from webapp.compose import Parts, authority_settings, open_parts
+from webapp.deployment import Deployment, write_atomically
+from webapp.logs import start_logging
+
+HEARTBEAT_SECONDS: Final = 5.0
+LOGGER: Final = logging.getLogger("mohr.worker")
+CRL_LEAD: Final = timedelta(hours=24)
+
+
+@dataclass
+class Sweep:
+    """One kind of upkeep: what it does, how often, and how its last run ended."""
+
+    name: str
+    seconds: float
+    act: Callable[[Parts], object]
+    due: float = 0.0
+    failure: str = ""
+
+    def run(self, parts: Parts, now: float) -> None:
+        """Run once and plan the next run."""
+        self.due = now + self.seconds
+        try:
+            self.act(parts)
+        except ServiceError as error:
+            if not self.failure:
+                LOGGER.warning("sweep failed", extra={"fields": {"sweep": self.name, "code": str(error.code)}})
+            self.failure = str(error.code)
+        else:
+            self.failure = ""
+
+
+def seal(parts: Parts) -> None:
+    """Give waiting events their leaves and publish a checkpoint."""
+    parts.seal_ledger()
+
+
+def refresh_crls(parts: Parts) -> None:
+    """Publish every list that ends within a day, and put back list files that are missing."""
+    now = parts.clock.now()
+    settings = authority_settings(parts.settings)
+    shards = [(issuer, shard) for issuer in ISSUING_AUTHORITIES for shard in range(settings.shards_of(issuer))]
+    for issuer, shard in shards:
+        latest = parts.authority.latest_crl(issuer, shard)
+        if latest is None or latest.next_update - now < CRL_LEAD:
+            parts.publish(parts.authority.publish_crl(issuer, shard))
+        elif not parts.deployment.crl_file(issuer, shard).exists():
+            parts.publish(latest)
+
+
+def sweeps() -> tuple[Sweep, ...]:
+    """Return every sweep of a deployment."""
+    return (
+        Sweep(name="ledger", seconds=1, act=seal),
+        Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
+        Sweep(name="crl", seconds=60, act=refresh_crls),
+        Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
+        Sweep(name="reconcile", seconds=60, act=lambda parts: parts.authority.reconcile()),
+        Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
+    )
+
+
+@dataclass
+class Worker:
+    """Run the sweeps until told to stop."""
+
+    parts: Parts
+    sweeps: tuple[Sweep, ...] = field(default_factory=sweeps)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def beat(self) -> None:
+        """Write the heartbeat: when, and which sweeps fail."""
+        failing = {sweep.name: sweep.failure for sweep in self.sweeps if sweep.failure}
+        state = {"at": format_instant(self.parts.clock.now()), "failing": failing}
+        write_atomically(self.parts.deployment.worker_state, compact_json(state))
+
+    def run(self) -> None:
+        """Sweep on every beat."""
+        next_beat = 0.0
+        while not self.stopping.is_set():
+            now = time.monotonic()
+            for sweep in self.sweeps:
+                if now >= sweep.due:
+                    sweep.run(self.parts, now)
+            if now >= next_beat:
+                next_beat = now + HEARTBEAT_SECONDS
+                self.beat()
+            self.stopping.wait(0.2)
+
+
+def main() -> int:
+    """Run the worker of the deployment that MOHR_HOME names."""
+    start_logging()
+    worker = Worker(open_parts(Deployment(Path(os.environ["MOHR_HOME"]))))
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        worker.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The application that granian runs: plain HTTP, pages and status (HOME in MOHR_HOME)."""
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from webapp.app import create_app
+from webapp.checks import check_parts
+from webapp.compose import Parts, open_parts
+from webapp.deployment import Deployment
+from webapp.fonts import cut_font
+from webapp.health import CachedHealth
+from webapp.logs import start_logging
+from webapp.services import PEER_CERTIFICATE, Services
+from webapp.status import status_wsgi
+from webapp.timestamping import TimestampDesk
+from webapp.verification import DeploymentVerifier
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def services_of(parts: Parts) -> Services:
+    """Name the parts of a deployment as the web application asks for them."""
+    deployment, settings = parts.deployment, parts.settings
+    oauth = parts.tokens.oauth
+    timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock)
+    return Services(
+        public_url=settings.public_url,
+        clock=parts.clock,
+        health=CachedHealth(partial(check_parts, parts), parts.clock),
+        organization=settings.organization,
+        oid_arc=settings.oid_arc,
+        origins=frozenset({settings.exchange_url}),
+        font_file=cut_font(deployment.cache),
+        verify=DeploymentVerifier(deployment, parts.clock),
+        ocsp=parts.authority.ocsp,
+        crl=lambda issuer, shard: _read(deployment.crl_file(issuer, shard)),
+        ca_certificate=lambda name: _read(deployment.certificate_file(name)),
+        tsa=timestamps.answer,
+        checkpoint=lambda: _read(deployment.checkpoint),
+        token=oauth.token_endpoint,
+        jwks=oauth.jwks,
+        oauth_metadata=oauth.metadata,
+        access=oauth.check_access,
+    )
+
+
+def build_application() -> "WSGIApplication":
+    """Build the whole application for the deployment that MOHR_HOME names."""
+    start_logging()
+    services = services_of(open_parts(Deployment(Path(os.environ["MOHR_HOME"]))))
+    return status_wsgi(services, create_app(services))
+
+
+def create_application() -> "WSGIApplication":
+    """Build the application for a listener without client certificates."""
+    application = build_application()
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        # granian's environ starts as a copy of the process environment: nobody may plant a certificate there.
+        environ.pop(PEER_CERTIFICATE, None)
+        return application(environ, start_response)
+
+    return guarded
