@@ -96,6 +96,13 @@ class Certificate:
             raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "larger than 64 KiB")
         return _parse_cached(bytes(data))
 
+    @staticmethod
+    def parse_once(data: bytes) -> "Certificate":
+        """Read as `parse` does a certificate that will not be met again: it takes no place in the cache."""
+        if len(data) > MAX_CERTIFICATE_OCTETS:
+            raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "larger than 64 KiB")
+        return _parse_or_refuse(data)
+
     @cached_property
     def sha256(self) -> bytes:
         """The SHA-256 fingerprint of the whole certificate."""
@@ -246,6 +253,10 @@ class Certificate:
 
 @lru_cache(maxsize=512)
 def _parse_cached(data: bytes) -> Certificate:
+    return _parse_or_refuse(data)
+
+
+def _parse_or_refuse(data: bytes) -> Certificate:
     try:
         return _parse(data)
     except (ServiceError, IndexError, ValueError) as error:
