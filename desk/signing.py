@@ -1,7 +1,5 @@
 """`mohr-agent sign`: the fields from the bytes, the consent, the PIN, the card, the signature."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -13,13 +11,11 @@ from desk.issuers import chain_of
 from desk.terminal import ask_consent, last_try_option, pin_source, show_document
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound
-from pki.keys import SigningKey
 from signer.documents import read_document
-from signer.formats import cades, jades, pades
-from signer.timestamps.client import HttpTimestampClient, TimeStamper
+from signer.formats.choice import SUFFIXES, SignatureFormat, sign_as
+from signer.timestamps.client import HttpTimestampClient
 
 MAX_DOCUMENT_OCTETS = 50 * 1024 * 1024
-_SUFFIXES = {"jades": ".jades.json", "cades": ".p7s", "pades": ".signed.pdf"}
 
 
 def read_file(path: Path) -> bytes:
@@ -35,32 +31,9 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def make_signature(
-    data: bytes,
-    form: str,
-    key: SigningKey,
-    chain: Sequence[Certificate],
-    *,
-    content_type: str,
-    signed_at: datetime,
-    stamper: TimeStamper | None,
-) -> bytes:
-    """Sign `data` in one format at baseline B, or T when there is a `stamper`."""
-    if form == "pades":
-        return pades.sign_pades(data, key, chain, signed_at=signed_at, stamper=stamper)
-    extend: Callable[[bytes, TimeStamper], bytes]
-    if form == "jades":
-        signed = jades.sign_jades(data, key, chain, signed_at=signed_at, content_type=content_type)
-        extend = jades.add_signature_timestamp
-    else:
-        signed = cades.sign_cades(data, key, chain, signed_at=signed_at)
-        extend = cades.add_signature_timestamp
-    return signed if stamper is None else extend(signed, stamper)
-
-
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["jades", "cades", "pades"]), required=True)
+@click.option("--format", "form", type=click.Choice([str(form) for form in SignatureFormat]), required=True)
 @click.option("--level", type=click.Choice(["B", "T"]), default="B", show_default=True)
 @click.option("--tsa", metavar="URL", help="The time-stamping service; needed for level T.")
 @click.option("--chain", type=click.Path(path_type=Path), help="Issuer certificates (PEM); else fetched by AIA.")
@@ -99,15 +72,15 @@ def sign(
         given = load_certificates(read_file(chain)) if chain else ()
         full_chain = chain_of(leaf, given)
         ask_consent(agreed=agreed)
-        signed = make_signature(
+        signed = sign_as(
+            SignatureFormat(form),
             data,
-            form,
             card.signing_key(key, pin_source(pin_fd), last_try_confirmed=last_try),
             full_chain,
             content_type=document.content_type,
             signed_at=RealClock().now(),
             stamper=HttpTimestampClient(tsa) if level == "T" and tsa else None,
         )
-    target = output or file.with_name(file.stem + _SUFFIXES[form])
+    target = output or file.with_name(file.stem + SUFFIXES[SignatureFormat(form)])
     target.write_bytes(signed)
     click.echo(f"{target}", err=True)

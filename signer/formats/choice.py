@@ -1,0 +1,46 @@
+"""Signing a document in the format that a caller names."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum, unique
+
+from pki.certificates import Certificate
+from pki.keys import SigningKey
+from signer.formats import cades, jades, pades
+from signer.timestamps.client import TimeStamper
+
+
+@unique
+class SignatureFormat(StrEnum):
+    """The formats that Mohr emits."""
+
+    JADES = "jades"
+    CADES = "cades"
+    PADES = "pades"
+
+
+SUFFIXES = {
+    SignatureFormat.JADES: ".jades.json",
+    SignatureFormat.CADES: ".p7s",
+    SignatureFormat.PADES: ".signed.pdf",
+}
+
+
+def sign_as(
+    form: SignatureFormat,
+    data: bytes,
+    key: SigningKey,
+    chain: Sequence[Certificate],
+    *,
+    content_type: str,
+    signed_at: datetime,
+    stamper: TimeStamper | None,
+) -> bytes:
+    """Sign the exact `data` at baseline B, or T with a `stamper`; CAdES is detached."""
+    if form is SignatureFormat.PADES:
+        return pades.sign_pades(data, key, chain, signed_at=signed_at, stamper=stamper)
+    if form is SignatureFormat.JADES:
+        signed = jades.sign_jades(data, key, chain, signed_at=signed_at, content_type=content_type)
+        return signed if stamper is None else jades.add_signature_timestamp(signed, stamper)
+    signed = cades.sign_cades(data, key, chain, signed_at=signed_at)
+    return signed if stamper is None else cades.add_signature_timestamp(signed, stamper)

@@ -1,0 +1,29 @@
+"""`mohr hsm`: the keys of the running service, and whether each one signs."""
+
+import click
+
+from webapp.commands.options import answer, home_option
+from webapp.compose import running_custodian
+from webapp.deployment import Deployment
+
+
+@click.group()
+def hsm() -> None:
+    """Look after keys. Example: mohr hsm keys."""
+
+
+@hsm.command()
+@home_option
+def keys(deployment: Deployment) -> None:
+    """List the service token's keys, a JSON object a line. Example: mohr hsm keys --home var."""
+    with running_custodian(deployment) as custodian:
+        for key in custodian.keys():
+            answer(
+                {
+                    "label": key.label,
+                    "algorithm": str(key.algorithm),
+                    "purpose": str(key.purpose),
+                    "id": key.id,
+                    "created": key.created.isoformat(),
+                }
+            )

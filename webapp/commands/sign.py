@@ -1,0 +1,82 @@
+"""`mohr sign`: sign a file with a key of the service or of a file; a card signs through `mohr-agent sign`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from hsm.key_uri import FileUri, parse_key_uri
+from hsm.soft import UnsafeSoftKey
+from pki.certificates import Certificate, load_certificates
+from pki.errors import ErrorCode, InvalidInput
+from pki.keys import SigningKey
+from signer.documents import read_document
+from signer.formats.choice import SUFFIXES, SignatureFormat, sign_as
+from signer.timestamps.client import HttpTimestampClient
+from webapp.commands.options import file_argument, home_option, output_option, read_file, say
+from webapp.compose import RealClock, opened_parts
+from webapp.deployment import Deployment, write_atomically
+
+
+@contextmanager
+def _opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, tuple[Certificate, ...]]]:
+    """Open a key by its URI with the certificate that the deployment knows for it, if any."""
+    parsed = parse_key_uri(uri)
+    if isinstance(parsed, FileUri):
+        production = deployment.exists() and deployment.settings().production
+        yield UnsafeSoftKey.load(Path(parsed.path), production=production), ()
+        return
+    if parsed.object is None:
+        raise InvalidInput(ErrorCode.KEY_URI_MALFORMED, "name the key: pkcs11:object=LABEL")
+    with opened_parts(deployment) as parts:
+        known = parts.authority.named_certificate(parsed.object)
+        yield parts.keys.signing_key(parsed.object), () if known is None else (Certificate.parse(known),)
+
+
+@click.command()
+@home_option
+@output_option
+@file_argument
+@click.option("--format", "form", type=click.Choice([*map(str, SignatureFormat), "cose"]), required=True)
+@click.option("--level", type=click.Choice(["B", "T", "LT", "LTA"]), default="B", show_default=True)
+@click.option("--key", "key_uri", required=True, metavar="URI", help="pkcs11:object=LABEL or file:PATH (tests).")
+@click.option("--cert", type=click.Path(path_type=Path), help="The signer's certificate with its issuers, PEM.")
+@click.option("--tsa", metavar="URL", help="The time-stamping service; default: the deployment's.")
+def sign(
+    deployment: Deployment,
+    output: Path | None,
+    file: Path,
+    form: str,
+    level: str,
+    key_uri: str,
+    cert: Path | None,
+    tsa: str | None,
+) -> None:
+    """Sign the exact bytes of FILE.
+
+    Example: mohr sign report.pdf --format pades --key pkcs11:object=service-seal -o report.signed.pdf
+    """
+    if form == "cose" or level in ("LT", "LTA"):
+        raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, f"{form} at level {level} is not built yet")
+    data = read_file(file)
+    document = read_document(data)
+    stamper = None
+    if level == "T":
+        stamper = HttpTimestampClient(tsa or f"{deployment.settings().public_url}/tsa")
+    with _opened_key(deployment, key_uri) as (key, known):
+        chain = load_certificates(read_file(cert)) if cert else known
+        if not chain:
+            raise click.UsageError("this key needs --cert")
+        signed = sign_as(
+            SignatureFormat(form),
+            data,
+            key,
+            chain,
+            content_type=document.content_type,
+            signed_at=RealClock().now(),
+            stamper=stamper,
+        )
+    target = output or file.with_name(file.stem + SUFFIXES[SignatureFormat(form)])
+    write_atomically(target, signed)
+    say(str(target))
