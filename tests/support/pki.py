@@ -54,7 +54,7 @@ def key_usage(*names: str) -> x509.KeyUsage:
     return x509.KeyUsage(**{field: field in names for field in fields})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Holder:
     """A certificate, its key, and the certificates above it up to, without, the root."""
 
@@ -78,7 +78,7 @@ class Holder:
         return pem(self.certificate.der)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Issuer(Holder):
     """A CA that issues what a test asks for."""
 
@@ -250,7 +250,7 @@ def make_root(common_name: str = "Test root", *, key: UnsafeSoftKey | None = Non
     return Issuer(x509=certificate, key=key, root=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrustPath:
     """Root, intermediate, a clinician and a time-stamping authority."""
 
