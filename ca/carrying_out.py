@@ -30,6 +30,7 @@ from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from pki.signatures import AnyPublicKey
 from storage.unit_of_work import UnitOfWork
 
+FIRST_RESPONSES: Final = 16
 _FIRST_VERSION: Final = 1
 
 
@@ -208,7 +209,12 @@ class IssuanceRunner(AuthorityContext):
             store_responses(unit.connection, responses)
 
     def _first_responses(self, candidates: Sequence[Candidate], now: datetime) -> list[dict[str, Any]]:
-        """Pre-sign the first OCSP responses; where that is not possible now, answers are signed when asked for."""
+        """Pre-sign the first OCSP responses, unless the round is large: `presign` follows, and answers are signed live.
+
+        Nor is a device that does not answer any more a reason to lose what it signed before.
+        """
+        if len(candidates) > FIRST_RESPONSES:
+            return []
         rows: list[dict[str, Any]] = []
         good = Status(state=CertificateState.GOOD)
         for authority in {c.authority.issuer.label: c.authority for c in candidates}.values():

@@ -183,7 +183,13 @@ def _constant_extensions(
         found += [_extension(_access(issuer, settings)), _extension(_distribution(issuer, shard, settings))]
     if profile.ocsp_no_check:
         found.append(_extension(x509.OCSPNoCheck()))
-    return tuple(found)
+    return tuple(_encoded(extension) for extension in found)
+
+
+def _encoded(extension: x509.Extension[x509.ExtensionType]) -> x509.Extension[x509.ExtensionType]:
+    """Encode an extension's value now, so that the builder need not do so for every certificate."""
+    value = x509.UnrecognizedExtension(extension.oid, extension.value.public_bytes())
+    return x509.Extension(extension.oid, extension.critical, value)
 
 
 def _access(issuer: IssuerName, settings: AuthoritySettings) -> x509.AuthorityInformationAccess:

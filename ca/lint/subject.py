@@ -121,7 +121,7 @@ class LintedCertificate:
         """Read the twin; InvalidInput (`certificate-malformed`) when it is not even a certificate."""
         self.content = content
         self.settings = settings
-        self.certificate = Certificate.parse(twin_der)
+        self.certificate = Certificate.parse_once(twin_der)
 
     @cached_property
     def shared(self) -> SharedExtensions:
