@@ -21,11 +21,12 @@ from typing import Final
 from hsm.errors import PurposeRefused
 from hsm.provider import KeyPurpose
 from pki import der, oids
-from pki.errors import InvalidInput
+from pki.errors import ErrorCode, InvalidInput
 from pki.jose import json_object, unb64url
 from pki.keys import SignatureAlgorithm, algorithm_identifier
 
 MAX_NOTE_OCTETS: Final = 65_536
+MAX_NAME_OCTETS: Final = 4096
 MAX_JOSE_HEADER_OCTETS: Final = 65_536
 MAX_TOKEN_OCTETS: Final = 65_536
 MAX_ATTRIBUTES: Final = 64
@@ -65,6 +66,9 @@ _ALLOWED: Final[dict[KeyPurpose, frozenset[MessageKind]]] = {
 }
 
 
+_ISSUING: Final = frozenset({KeyPurpose.ROOT, KeyPurpose.CERTIFICATE_AUTHORITY, KeyPurpose.OCSP})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningRule:
     """What is known of a key when its bytes are judged; `issuer_der` is None until it is bound."""
@@ -87,6 +91,16 @@ def check_message(rule: SigningRule, message: bytes) -> MessageKind:
     except InvalidInput as error:
         raise PurposeRefused(f"not a well-formed message: {error.detail}") from error
     return kind
+
+
+def check_issuer(purpose: KeyPurpose, issuer_der: bytes) -> None:
+    """Refuse a Name that a key of this purpose cannot be bound to: InvalidInput for no Name, or no use of one."""
+    if len(issuer_der) > MAX_NAME_OCTETS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"an issuer's name has at most {MAX_NAME_OCTETS} octets")
+    for relative_name in der.parse(issuer_der).sequence():
+        relative_name.set_of()
+    if purpose not in _ISSUING:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "what this key signs names no issuer")
 
 
 # --- 1. recognising -------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from hsm.device import Device
-from hsm.errors import DeviceLost, HsmUnavailable, SessionLost
+from hsm.errors import ConfigurationInvalid, DeviceLost, HsmUnavailable, SessionLost
+from pki.errors import ServiceError
 
 FIRST_DELAY_SECONDS: Final = 0.05
 LONGEST_DELAY_SECONDS: Final = 2.0
@@ -30,7 +31,10 @@ class Lifeline:
         self.generation = 0
 
     def connect(self) -> None:
-        """Connect if need be; HsmUnavailable while the device is away, PinIncorrect when the PIN is refused."""
+        """Connect if need be.
+
+        HsmUnavailable while the device is away, ConfigurationInvalid or PinIncorrect when it cannot be opened.
+        """
         if self._open:
             return
         if self._monotonic() < self._next_try:
@@ -38,7 +42,17 @@ class Lifeline:
         self._reconnect()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Do `work` on the connected device; a lost session is opened again and the work done once more."""
+        """Do `work` on the connected device; a lost session is opened again and the work done once more.
+
+        Settings that went bad since the start (a PIN file that is gone) are HsmUnavailable here: they are no
+        fault of who asks for the work.
+        """
+        try:
+            return self._run(work)
+        except ConfigurationInvalid as error:
+            raise HsmUnavailable(f"the device cannot be opened: {error.detail}") from error
+
+    def _run(self, work: Callable[[], Result]) -> Result:
         self.connect()
         try:
             return work()
@@ -56,14 +70,14 @@ class Lifeline:
     def _reconnect(self) -> None:
         try:
             self._device.open()
-        except HsmUnavailable as error:
+        except (HsmUnavailable, ConfigurationInvalid) as error:
             self._lose(error)
             raise
         self._open = True
         self._delay = FIRST_DELAY_SECONDS
         self.generation += 1
 
-    def _lose(self, error: HsmUnavailable) -> None:
+    def _lose(self, error: ServiceError) -> None:
         self._open = False
         self._reason = error.detail
         self._next_try = self._monotonic() + self._delay

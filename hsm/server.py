@@ -17,7 +17,7 @@ from hsm.errors import HsmUnavailable, PinIncorrect, ProtocolViolation, RoleRefu
 from hsm.listener import peer_uid
 from hsm.protocol import FrameReader, decode_request, encode_error, encode_result
 from hsm.service import CustodianService, Work
-from pki.errors import ErrorCode, ServiceError
+from pki.errors import ErrorCode, NotAllowed, ServiceError
 
 MAX_CONNECTIONS: Final = 64
 MAX_BUFFERED_OCTETS: Final = 256 * 1024 * 1024
@@ -273,6 +273,8 @@ class CustodianServer:
         except PinIncorrect:
             raise
         except ServiceError as error:
+            if isinstance(error, NotAllowed):
+                _log.warning("refused: %s", error)
             connection.work = None
             connection.closing = isinstance(error, ProtocolViolation)
             self._reply(connection, encode_error(error))

@@ -13,17 +13,14 @@ from hsm.errors import HsmUnavailable, KeyMismatch, RoleRefused
 from hsm.key_records import KeyRecord, KeyRecords
 from hsm.protocol import Operation, Request, pack_items, unpack_items
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, spki_of
-from hsm.purposes import SigningRule, check_message
+from hsm.purposes import SigningRule, check_issuer, check_message
 from hsm.recovery import Lifeline
-from pki import der
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed
 from pki.jose import compact_json, json_object
 from pki.keys import PublicKey, SignatureAlgorithm, verify_signature
 
 ADMIN_OPERATIONS: Final = frozenset({Operation.GENERATE, Operation.SET_ISSUER})
-MAX_NAME_OCTETS: Final = 4096
-ISSUING_PURPOSES: Final = frozenset({KeyPurpose.ROOT, KeyPurpose.CERTIFICATE_AUTHORITY, KeyPurpose.OCSP})
 
 # Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
 _PROBE: Final = b"\x00 mohr custodian probe"
@@ -176,12 +173,7 @@ class CustodianService:
         return record.spki_der
 
     def _set_issuer(self, request: Request) -> bytes:
-        if len(request.body) > MAX_NAME_OCTETS:
-            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "an issuer's name has at most 4096 octets")
-        for relative_name in der.parse(request.body).sequence():
-            relative_name.set_of()
-        if self._records.get(request.label).info.purpose not in ISSUING_PURPOSES:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "what this key signs names no issuer")
+        check_issuer(self._records.get(request.label).info.purpose, request.body)
         self._held[request.label] = _HeldKey(self._records.set_issuer(request.label, request.body))
         return b""
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hsm.errors import KeyExists, KeyNotFound
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose, check_label, spki_of
-from hsm.purposes import SigningRule, check_message
+from hsm.purposes import SigningRule, check_issuer, check_message
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed
 from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for, hash_of
@@ -120,6 +120,7 @@ class _GuardedSoftKey:
         return self._key.sign(message)
 
     def set_issuer(self, issuer_der: bytes) -> None:
+        check_issuer(self.info.purpose, issuer_der)
         if self._rule.issuer_der is not None:
             raise Conflict(ErrorCode.CONFLICT, f"{self.info.label} is already bound to an issuer")
         self._rule = replace(self._rule, issuer_der=issuer_der)

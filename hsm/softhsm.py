@@ -55,7 +55,7 @@ def find_module() -> Path | None:
 def create_softhsm_token(folder: Path, label: str) -> SoftHsmToken:
     """Make a token called `label` with random PINs in a new `folder`.
 
-    ConfigurationInvalid when the folder exists, HsmUnavailable when SoftHSM2 is missing or refuses.
+    ConfigurationInvalid when the folder exists or cannot be made, HsmUnavailable when SoftHSM2 is missing or refuses.
     """
     module = find_module()
     if module is None:
@@ -65,8 +65,8 @@ def create_softhsm_token(folder: Path, label: str) -> SoftHsmToken:
     try:
         folder.mkdir(mode=0o700, parents=True)
         (folder / "tokens").mkdir(mode=0o700)
-    except FileExistsError as error:
-        raise ConfigurationInvalid(f"{folder.name} exists already") from error
+    except OSError as error:
+        raise ConfigurationInvalid(f"{folder.name}: {error.strerror}") from error
     configuration = folder.resolve() / "softhsm2.conf"
     settings = (
         f"directories.tokendir = {configuration.parent / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hsm.errors import DeviceLost, HsmUnavailable, PinIncorrect, PurposeRefused, SessionLost
+from hsm.errors import ConfigurationInvalid, DeviceLost, HsmUnavailable, PinIncorrect, PurposeRefused, SessionLost
 from hsm.recovery import LONGEST_DELAY_SECONDS, Lifeline
 from pki.keys import PublicKey, SignatureAlgorithm
 
@@ -143,3 +143,20 @@ def test_a_refused_pin_comes_through(lifeline: Lifeline, device: ScriptedDevice)
     device.failure = PinIncorrect("no")
     with pytest.raises(PinIncorrect):
         lifeline.run(Work())
+
+
+def test_settings_that_went_bad_are_no_fault_of_who_asks_for_work(lifeline: Lifeline, device: ScriptedDevice) -> None:
+    device.failure = ConfigurationInvalid("pin: No such file")
+    with pytest.raises(ConfigurationInvalid):
+        lifeline.connect()
+    with pytest.raises(HsmUnavailable, match="No such file"):
+        lifeline.run(Work())
+
+
+def test_settings_that_are_mended_are_used_again(lifeline: Lifeline, device: ScriptedDevice, time: ManualTime) -> None:
+    device.failure = ConfigurationInvalid("pin: No such file")
+    with pytest.raises(HsmUnavailable, match="cannot be opened"):
+        lifeline.run(Work())
+    device.failure = None
+    time.seconds += 0.05
+    assert lifeline.run(Work()) == "done"

@@ -116,6 +116,9 @@ def test_a_key_is_bound_to_one_issuer_once(keys: UnsafeSoftKeys) -> None:
         key.sign(m.tbs_cert_list(issuer=m.name("Other CA")))
     with pytest.raises(Conflict):
         keys.set_issuer("ca", m.name("Other CA"))
+    keys.generate("seal", SignatureAlgorithm.EDDSA, KeyPurpose.SEAL)
+    with pytest.raises(InvalidInput):
+        keys.set_issuer("seal", m.ISSUER)
 
 
 def test_labels_are_unique_and_must_be_known(keys: UnsafeSoftKeys) -> None:
