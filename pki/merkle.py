@@ -200,8 +200,8 @@ def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: 
         raise _failed("the tree shrank")
     _check_sizes((old_root, new_root, *proof))
     if old_size in (0, new_size):
-        grown = old_size == 0 and old_root == EMPTY_ROOT and new_size > 0
-        if proof or not (grown or old_root == new_root):
+        expected = new_root if old_size else EMPTY_ROOT
+        if proof or old_root != expected or (new_size == 0 and new_root != EMPTY_ROOT):
             raise _failed("the roots differ")
         return
     index, last = old_size - 1, new_size - 1

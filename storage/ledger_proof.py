@@ -15,6 +15,7 @@ from pki.notes import Checkpoint, VerifierKey, open_checkpoint
 from storage.ledger_entries import entry_of
 
 MAX_PROOF_OCTETS: Final = 1_048_576
+_KINDS: Final = {"v": int, "event": str, "salt": str, "seq": int, "hashes": list, "checkpoint": str}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +40,29 @@ class LedgerProof:
         }
 
 
+def _refuse() -> InvalidInput:
+    return InvalidInput(ErrorCode.JSON_MALFORMED, "not a ledger proof")
+
+
 def parse_proof(data: bytes) -> LedgerProof:
     """Read the JSON form; InvalidInput when it is malformed. Nothing is verified."""
     if len(data) > MAX_PROOF_OCTETS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "longer than a ledger proof may be")
-    match strict_json(data):
-        case {"v": 1, "event": str(event), "salt": str(salt), "seq": int(seq), "hashes": list(hashes), **rest}:
-            note: Any = rest.get("checkpoint")
-            if isinstance(note, str) and len(rest) == 1 and all(isinstance(value, str) for value in hashes):
-                return LedgerProof(
-                    event=unb64url(event),
-                    salt=unb64url(salt),
-                    seq=seq,
-                    hashes=tuple(unb64url(value) for value in hashes),
-                    checkpoint=note,
-                )
-    raise InvalidInput(ErrorCode.JSON_MALFORMED, "not a ledger proof")
+    members: Any = strict_json(data)
+    if not isinstance(members, dict) or members.keys() != _KINDS.keys():
+        raise _refuse()
+    # `type`, not `isinstance`: true is no number here
+    if any(type(members[name]) is not kind for name, kind in _KINDS.items()) or members["v"] != 1:
+        raise _refuse()
+    if not all(isinstance(value, str) for value in members["hashes"]):
+        raise _refuse()
+    return LedgerProof(
+        event=unb64url(members["event"]),
+        salt=unb64url(members["salt"]),
+        seq=members["seq"],
+        hashes=tuple(unb64url(value) for value in members["hashes"]),
+        checkpoint=members["checkpoint"],
+    )
 
 
 def verify_proof(proof: LedgerProof, public_key: Ed25519PublicKey, origin: str) -> Checkpoint:

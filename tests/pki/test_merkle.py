@@ -217,6 +217,9 @@ def test_equal_and_empty_trees_are_consistent_without_a_proof_and_only_then() ->
     for old, old_root, proof in ((3, EMPTY_ROOT, ()), (0, root, ()), (3, root, (root,)), (0, EMPTY_ROOT, (root,))):
         with pytest.raises(VerificationFailed):
             verify_consistency(old, old_root, 3, root, proof)
+    verify_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, ())
+    with pytest.raises(VerificationFailed):
+        verify_consistency(0, EMPTY_ROOT, 0, root, ())
 
 
 def test_proofs_for_places_outside_the_tree_are_refused() -> None:
