@@ -1,0 +1,162 @@
+"""CMS and CAdES files: every signer with its time-stamps and embedded validation data (EN 319 122-1)."""
+
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from pki import oids
+from pki.certificates import Certificate
+from pki.der import Node
+from pki.errors import ServiceError
+from signer.parsers.cms import signature_id, signature_of
+from signer.parsers.model import (
+    Format,
+    LevelEvidence,
+    Note,
+    Octets,
+    ParsedFile,
+    ParsedSignature,
+    ParsedTimestamp,
+    TimestampKind,
+    UnreadableSignature,
+)
+from signer.parsers.signed_data import MAX_CERTIFICATES, SignedData, SignerInfo, all_values, read_signed_data, refuse
+from signer.parsers.tst import parse_token, read_timestamp
+from signer.validation.reasons import Reason
+
+_CONTENT_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.20"
+_CERTIFICATE_VALUES: Final = "1.2.840.113549.1.9.16.2.23"
+_REVOCATION_VALUES: Final = "1.2.840.113549.1.9.16.2.24"
+_ADOBE_REVOCATION: Final = "1.2.840.113583.1.1.8"  # ISO 32000-1 §12.8.3.3.2
+_ARCHIVE_TIMESTAMPS: Final = (
+    "1.2.840.113549.1.9.16.2.27",
+    "1.2.840.113549.1.9.16.2.48",
+    oids.ATTR_ARCHIVE_TIMESTAMP_V3,
+)
+
+_PEM: Final = re.compile(
+    rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----\s*"
+)
+
+
+def unwrap_pem(data: bytes) -> bytes:
+    """Decode the one PEM block that `data` is (RFC 7468 §8, §9); ServiceError otherwise."""
+    match = _PEM.fullmatch(data)
+    if match is None:
+        raise refuse("not one PEM block")
+    try:
+        return binascii.a2b_base64(b"".join(match[2].split()), strict_mode=True)
+    except binascii.Error as error:
+        raise refuse("PEM body is not base64") from error
+
+
+def parse_cms(data: bytes, content: bytes | None) -> ParsedFile:
+    """Read a CMS file; `content` is what a detached signature covers. ServiceError when it is not SignedData."""
+    notes: tuple[Note, ...] = ()
+    if data.lstrip()[:5] == b"-----":
+        data, notes = unwrap_pem(data), (Note(reason=Reason.PEM_WRAPPED),)
+    signed_data = read_signed_data(data)
+    if signed_data.content_type == oids.TST_INFO:
+        return parse_token(data, content)
+    covered = content if signed_data.content is None else signed_data.content
+    signatures = signatures_of(signed_data, None if covered is None else (covered,))
+    if signed_data.content is not None and content is not None and content != signed_data.content:
+        notes += (Note(reason=Reason.CONTENT_DIFFERS),)
+    cades = any(isinstance(s, ParsedSignature) and s.format is Format.CADES for s in signatures)
+    return ParsedFile(
+        format=Format.CADES if cades else Format.CMS,
+        signatures=signatures,
+        certificates=signed_data.certificates,
+        crls=signed_data.crls,
+        ocsp_responses=signed_data.ocsp_responses,
+        notes=notes,
+    )
+
+
+def signatures_of(
+    data: SignedData,
+    content: Octets | None,
+    *,
+    what: str = "content",
+    ranges: tuple[tuple[int, int], ...] = (),
+    form: Format = Format.CMS,
+) -> tuple[ParsedSignature | UnreadableSignature, ...]:
+    """Read every signer over `content` (None: nowhere); one whose attributes cannot be read is kept as unreadable."""
+    found: list[ParsedSignature | UnreadableSignature] = []
+    for signer in data.signers:
+        try:
+            found.append(_complete(data, signer, content, what, ranges, form))
+        except (ServiceError, IndexError, ValueError) as error:
+            detail = error.detail if isinstance(error, ServiceError) else "a part of an attribute is missing"
+            note = Note(reason=Reason.FORMAT_MALFORMED, detail=detail)
+            found.append(UnreadableSignature(id=signature_id(signer.signature), format=form, note=note))
+    return tuple(found)
+
+
+def _complete(
+    data: SignedData,
+    signer: SignerInfo,
+    content: Octets | None,
+    what: str,
+    ranges: tuple[tuple[int, int], ...],
+    form: Format,
+) -> ParsedSignature:
+    bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form)
+    certificates, crls, responses = _validation_values(signer)
+    timestamps = tuple(_timestamps(signer, content, bare.id))
+    notes = bare.notes
+    if oids.ATTR_COUNTERSIGNATURE in signer.unsigned:
+        notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)
+    return replace(
+        bare,
+        certificates=bare.certificates + certificates,
+        crls=bare.crls + crls,
+        ocsp_responses=bare.ocsp_responses + responses,
+        timestamps=timestamps,
+        notes=notes,
+        level=LevelEvidence(
+            baseline=bare.level.baseline,
+            certificate_values=bool(certificates) or len(data.certificates) > 1,
+            revocation_values=bool(crls or responses or data.crls or data.ocsp_responses),
+            archive_timestamp=any(stamp.kind is TimestampKind.ARCHIVE for stamp in timestamps),
+        ),
+    )
+
+
+def _timestamps(signer: SignerInfo, content: Octets | None, owner: str) -> Iterable[ParsedTimestamp]:
+    covers = frozenset((owner,))
+    for value in all_values(signer.unsigned, oids.ATTR_SIGNATURE_TIMESTAMP):
+        yield read_timestamp(value.raw, TimestampKind.SIGNATURE, (signer.signature,), covers)
+    for value in all_values(signer.signed, _CONTENT_TIMESTAMP):
+        yield read_timestamp(value.raw, TimestampKind.CONTENT, content)
+    for kind in _ARCHIVE_TIMESTAMPS:
+        for value in all_values(signer.unsigned, kind):
+            yield read_timestamp(value.raw, TimestampKind.ARCHIVE, None, covers)
+
+
+def _validation_values(
+    signer: SignerInfo,
+) -> tuple[tuple[Certificate, ...], tuple[bytes, ...], tuple[bytes, ...]]:
+    """Collect certificate-values and revocation-values (EN 319 122-1 §A.1.1.2, §A.1.2.2)."""
+    certificates: list[Certificate] = []
+    crls: list[bytes] = []
+    responses: list[bytes] = []
+    for value in all_values(signer.unsigned, _CERTIFICATE_VALUES):
+        certificates.extend(_readable(value.children(MAX_CERTIFICATES)))
+    values = all_values(signer.unsigned, _REVOCATION_VALUES) + all_values(signer.signed, _ADOBE_REVOCATION)
+    for value in values:
+        for part in value.children(3):
+            if part.tag in (0xA0, 0xA1):
+                into = crls if part.tag == 0xA0 else responses
+                into.extend(node.raw for node in part.inner().children(MAX_CERTIFICATES))
+    return tuple(certificates), tuple(crls), tuple(responses)
+
+
+def _readable(nodes: Iterable[Node]) -> Iterable[Certificate]:
+    for node in nodes:
+        try:
+            yield Certificate.parse(node.raw)
+        except ServiceError:
+            continue  # an unreadable extra certificate proves nothing and harms nothing

@@ -1,0 +1,62 @@
+"""Find a file's signature format from its bytes; the name never counts.
+
+A format is recognised by its opening even when the rest is broken, so that a damaged signature is told
+apart from a file that was never signed.
+"""
+
+import re
+from typing import Final
+
+from pki import der, oids
+from signer.parsers.model import Format
+
+PDF_HEADER_WINDOW: Final = 1024  # ISO 32000-1 annex H, implementation note 13
+_HEAD: Final = 4096
+
+_SIGNED_DATA: Final = der.oid(oids.CMS_SIGNED_DATA)
+_TST_INFO: Final = der.oid(oids.TST_INFO)
+_COMPACT: Final = re.compile(rb"ey[A-Za-z0-9_=+/-]*\.")
+_JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
+_XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
+_COSE_PREFIXES: Final = (b"IRX1:", b"HC1:")
+_ASIC_TYPES: Final = (b"application/vnd.etsi.asic-e+zip", b"application/vnd.etsi.asic-s+zip")
+_ASIC_ENTRY: Final = re.compile(
+    rb"META-INF/[^/\0]{0,64}(?:signatures?|timestamp)[^/\0]{0,64}\.(?:p7s|xml|tst)", re.IGNORECASE
+)
+
+
+def detect(data: bytes) -> Format | None:
+    """Return the format that `data` begins as, or None; `CADES` is told from `CMS` only by its parser."""
+    head = data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if data[:1] == b"\x30":
+        return _detect_der(data[:_HEAD])
+    if data[:4] == b"PK\x03\x04":
+        return Format.ASIC if any(kind in data[:200] for kind in _ASIC_TYPES) or _ASIC_ENTRY.search(data) else None
+    if head.startswith((b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"-----BEGIN PKCS #7 SIGNED DATA-----")):
+        return Format.CMS
+    if head.startswith(_COSE_PREFIXES):
+        return Format.COSE
+    if head[:1] == b"{":
+        return Format.JADES if _looks_like_jws(data) else None
+    if _COMPACT.match(data):
+        return Format.JADES
+    if b"%PDF-" in data[:PDF_HEADER_WINDOW]:
+        return Format.PADES
+    return Format.XADES if head[:1] == b"<" and _XML_SIGNATURE in data else None
+
+
+def _detect_der(head: bytes) -> Format | None:
+    at = head.find(_SIGNED_DATA, 0, 64)
+    if at < 0:
+        return None
+    # A token is SignedData over TSTInfo; a response wraps one behind a PKIStatusInfo.
+    return Format.TIMESTAMP if head.find(_TST_INFO, at, at + 128) >= 0 else Format.CMS
+
+
+def _looks_like_jws(data: bytes) -> bool:
+    names = set()
+    for match in _JSON_MEMBER.finditer(data):
+        names.add(match[1])
+        if b"protected" in names or b"signatures" in names or {b"payload", b"signature"} <= names:
+            return True
+    return False

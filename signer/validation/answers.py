@@ -1,0 +1,65 @@
+"""The three things a status source can say, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pki.certificates import Certificate
+
+CLOCK_SKEW: Final = timedelta(minutes=5)
+
+# CRLReason (RFC 5280 §5.3.1)
+REASONS: Final = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Good:
+    """Not revoked at `this_update`. `expired_since`: entries of certificates that expired after it are kept."""
+
+    origin: str
+    this_update: datetime
+    next_update: datetime | None
+    signer: Certificate
+    hash_oid: str | None
+    expired_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """Revoked (or on hold, by `reason`) at `revoked_at`; `invalid_since` is the declared invalidity date."""
+
+    origin: str
+    this_update: datetime
+    next_update: datetime | None
+    signer: Certificate
+    hash_oid: str | None
+    revoked_at: datetime
+    reason: str = "unspecified"
+    invalid_since: datetime | None = None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether this is a suspension."""
+        return self.reason == "certificateHold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """No usable answer, and why."""
+
+    origin: str
+    detail: str
+
+
+StatusAnswer = Good | Revoked | Silent

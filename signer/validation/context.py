@@ -1,0 +1,26 @@
+"""What a verification is given: trust, status sources, time, policy and detached content. All explicit."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.certificates import Certificate
+from signer.validation.policy import DEFAULT, Policy
+from signer.validation.status import IssuerSource, StatusSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationContext:
+    """The inputs of one verification; `at` is the validation time, aware UTC.
+
+    An anchor may be a root, an intermediate or the signer's own certificate. `content` is what a detached
+    signature covers. `offline` leaves `issuer_sources` unasked and is reported.
+    """
+
+    at: datetime
+    anchors: tuple[Certificate, ...] = ()
+    intermediates: tuple[Certificate, ...] = ()
+    status_sources: tuple[StatusSource, ...] = ()
+    issuer_sources: tuple[IssuerSource, ...] = ()
+    policy: Policy = DEFAULT
+    content: bytes | None = None
+    offline: bool = True

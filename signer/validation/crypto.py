@@ -1,0 +1,224 @@
+"""Steps 2 and 5 of EN 319 102-1 §5.3: which certificate signed, and whether digests and value hold."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from pki import oids
+from pki.certificates import Certificate
+from pki.errors import ServiceError, VerificationFailed
+from pki.signatures import AnyPublicKey, signature_hash, verify_value
+from signer.parsers.model import Octets, ParsedSignature, SignedObject
+from signer.validation.names import same_name
+from signer.validation.reasons import Reason
+from signer.validation.verdict import Covered, Crypto, Finding, SubIndication, failed, indeterminate
+
+MAX_GUESSES: Final = 8
+
+HASH_NAMES: Final = {
+    oids.SHA1: "sha1",
+    oids.SHA256: "sha256",
+    oids.SHA384: "sha384",
+    oids.SHA512: "sha512",
+    "1.2.840.113549.2.5": "md5",
+    "2.16.840.1.101.3.4.2.4": "sha224",
+    "2.16.840.1.101.3.4.2.6": "sha512_256",
+    "2.16.840.1.101.3.4.2.8": "sha3_256",
+    "2.16.840.1.101.3.4.2.9": "sha3_384",
+    "2.16.840.1.101.3.4.2.10": "sha3_512",
+}
+
+
+def digest(hash_oid: str, octets: Octets) -> bytes | None:
+    """Hash octets in pieces; None for a hash that is not known."""
+    name = HASH_NAMES.get(hash_oid)
+    if name is None:
+        return None
+    running = hashlib.new(name, usedforsecurity=False)
+    for piece in octets:
+        running.update(piece)
+    return running.digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """The signing certificate, if found, and what was wrong with its reference."""
+
+    certificate: Certificate | None
+    findings: tuple[Finding, ...] = ()
+
+
+def identify_signer(signature: ParsedSignature, pool: Iterable[Certificate]) -> Identified:
+    """Find the signing certificate (EN 319 102-1 §5.2.3).
+
+    The unsigned identifier proposes, the signed reference decides: a certificate whose digest is not the
+    referenced one did not make this signature, whatever the identifier says.
+    """
+    candidates = tuple(dict.fromkeys((*signature.certificates, *pool)))
+    hinted = _hinted(signature, candidates)
+    if hinted is not None and _agrees(signature, hinted):
+        return Identified(certificate=hinted, findings=_binding(signature))
+    referenced = next((c for c in candidates if signature.references and _agrees(signature, c)), None)
+    if referenced is not None and hinted is None:
+        return Identified(certificate=referenced)
+    proven = hinted or _by_key(signature)
+    if proven is None:
+        missing = indeterminate(
+            Reason.SIGNING_CERTIFICATE_NOT_FOUND, SubIndication.NO_SIGNING_CERTIFICATE_FOUND, _searched(signature)
+        )
+        return Identified(certificate=None, findings=(missing,))
+    mismatch = indeterminate(
+        Reason.SIGNING_CERTIFICATE_REFERENCE_MISMATCH,
+        SubIndication.SIG_CONSTRAINTS_FAILURE,
+        about=f"certificate {proven.serial_hex}",
+    )
+    return Identified(certificate=proven, findings=(mismatch,))
+
+
+def _binding(signature: ParsedSignature) -> tuple[Finding, ...]:
+    if signature.references or signature.bound:
+        return ()
+    missing = Reason.SIGNING_CERTIFICATE_REFERENCE_MISSING
+    return (indeterminate(missing, SubIndication.SIG_CONSTRAINTS_FAILURE),)
+
+
+def _agrees(signature: ParsedSignature, certificate: Certificate) -> bool:
+    return all(digest(r.digest_oid, (certificate.der,)) == r.digest for r in signature.references)
+
+
+def _hinted(signature: ParsedSignature, candidates: tuple[Certificate, ...]) -> Certificate | None:
+    hint = signature.hint
+    if hint.certificate is not None:
+        return hint.certificate
+    if hint.key_identifier is not None:
+        return next((c for c in candidates if _key_identifier(c) == hint.key_identifier), None)
+    if hint.issuer_der is None:
+        return None
+    for candidate in candidates:
+        if candidate.serial == hint.serial and _same_issuer(candidate, hint.issuer_der):
+            return candidate
+    return None
+
+
+def _key_identifier(certificate: Certificate) -> bytes | None:
+    try:
+        return certificate.subject_key_identifier
+    except ServiceError:
+        return None
+
+
+def _same_issuer(certificate: Certificate, issuer_der: bytes) -> bool:
+    try:
+        return same_name(certificate.issuer_der, issuer_der)
+    except (ServiceError, ValueError):
+        return False
+
+
+def _by_key(signature: ParsedSignature) -> Certificate | None:
+    """Find an embedded certificate whose key made the signature, though nothing refers to it (substitution)."""
+    for candidate in signature.certificates[:MAX_GUESSES]:
+        if value_holds(signature, candidate) is True:
+            return candidate
+    return None
+
+
+def _searched(signature: ParsedSignature) -> str:
+    return f"{len(signature.certificates)} certificates in the file, none fits the signature's identifier"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CryptoCheck:
+    """What is known of digests and signature value."""
+
+    crypto: Crypto
+    covered: tuple[Covered, ...]
+    findings: tuple[Finding, ...]
+
+
+def check_crypto(signature: ParsedSignature, certificate: Certificate | None) -> CryptoCheck:
+    """Check every digest, then the signature value (EN 319 102-1 §5.2.7); digests even without a certificate."""
+    findings: list[Finding] = []
+    covered: list[Covered] = []
+    known = True
+    for item in signature.objects:
+        found, finding = _check_object(item)
+        if found is not None:
+            covered.append(found)
+        if finding is not None:
+            findings.append(finding)
+    absent = any(item.octets is None for item in signature.objects)
+    value_reads_content = any(item.expected is None for item in signature.objects)
+    if certificate is None or (absent and value_reads_content):
+        known = False
+    else:
+        held = value_holds(signature, certificate)
+        if held is None:
+            known = False
+            reason = indeterminate(
+                Reason.ALGORITHM_UNSUPPORTED, SubIndication.CRYPTO_CONSTRAINTS_FAILURE, signature.algorithm_name
+            )
+            findings.append(reason)
+        elif not held:
+            findings.append(failed(Reason.SIGNATURE_VALUE_INVALID, SubIndication.SIG_CRYPTO_FAILURE))
+    broken = any(f.sub_indication in (SubIndication.HASH_FAILURE, SubIndication.SIG_CRYPTO_FAILURE) for f in findings)
+    unknown = not known or any(f.reason is Reason.ALGORITHM_UNSUPPORTED for f in findings) or absent
+    crypto = Crypto.BROKEN if broken else Crypto.UNKNOWN if unknown else Crypto.INTACT
+    return CryptoCheck(crypto=crypto, covered=tuple(covered), findings=tuple(findings))
+
+
+def _check_object(item: SignedObject) -> tuple[Covered | None, Finding | None]:
+    if item.octets is None:
+        absent = indeterminate(Reason.CONTENT_ABSENT, SubIndication.SIGNED_DATA_NOT_FOUND, about=item.what)
+        return None, absent
+    sha256 = digest(oids.SHA256, item.octets) or b""
+    covered = Covered(what=item.what, sha256=sha256.hex(), size=sum(map(len, item.octets)), ranges=item.ranges)
+    if item.expected is None or item.digest_oid is None:
+        return covered, None
+    actual = sha256 if item.digest_oid == oids.SHA256 else digest(item.digest_oid, item.octets)
+    if actual is None:
+        return covered, indeterminate(
+            Reason.ALGORITHM_UNSUPPORTED, SubIndication.CRYPTO_CONSTRAINTS_FAILURE, item.digest_oid
+        )
+    if actual != item.expected:
+        return covered, failed(Reason.DIGEST_MISMATCH, SubIndication.HASH_FAILURE, about=item.what)
+    return covered, None
+
+
+def value_holds(signature: ParsedSignature, certificate: Certificate) -> bool | None:
+    """Say whether the signature value holds under a certificate's key; None when that cannot be told."""
+    try:
+        key = certificate.public_key
+    except ServiceError:
+        return None
+    if not _fits(signature, key):
+        return False
+    for message in signature.signed_bytes:
+        try:
+            verify_value(key, signature.algorithm, signature.signature, message, digest_oid=signature.digest_oid)
+        except VerificationFailed:
+            continue
+        except ServiceError:
+            return None
+        return True
+    return False
+
+
+def _fits(signature: ParsedSignature, key: AnyPublicKey) -> bool:
+    """Say whether the algorithm can belong to the key at all: a value under another kind of key holds nowhere."""
+    name = signature.algorithm.sequence()[0].oid()
+    if name.startswith("1.2.840.10045.4."):
+        return isinstance(key, ec.EllipticCurvePublicKey) and signature.curve in (None, key.curve.name)
+    if name.startswith("1.2.840.113549.1.1."):
+        return isinstance(key, rsa.RSAPublicKey)
+    return name != oids.ED25519 or isinstance(key, ed25519.Ed25519PublicKey)
+
+
+def value_hash(signature: ParsedSignature) -> str | None:
+    """Return the OID of the hash inside the signature algorithm; None when there is none or it is unknown."""
+    try:
+        return signature_hash(signature.algorithm, signature.digest_oid)
+    except (ServiceError, IndexError):
+        return None

@@ -1,0 +1,197 @@
+"""Judging the certificate behind a signature or time-stamp: path, purpose, validity, status (EN 319 102-1 §5.2.6)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto, unique
+from typing import Final
+
+from pki import oids
+from pki.certificates import Certificate
+from pki.errors import ServiceError
+from signer.validation.context import VerificationContext
+from signer.validation.moment import Moment, validity_findings, weak_chain
+from signer.validation.path import Path, find_paths, issuers_of
+from signer.validation.policy import Policy
+from signer.validation.reasons import Reason
+from signer.validation.revocation import StatusOutcome, check_status, exempt
+from signer.validation.status import StatusSource
+from signer.validation.verdict import Finding, Indication, KnownStatus, SubIndication, indeterminate
+
+MAX_FETCHES: Final = 4
+
+_CODE_SIGNING: Final = "1.3.6.1.5.5.7.3.3"
+_NOT_FOR_DOCUMENTS: Final = frozenset(
+    (oids.EKU_SERVER_AUTH, oids.EKU_CLIENT_AUTH, oids.EKU_TIME_STAMPING, oids.EKU_OCSP_SIGNING, _CODE_SIGNING)
+)
+
+
+@unique
+class Purpose(Enum):
+    """What a key signed."""
+
+    DOCUMENT = auto()
+    TIMESTAMP = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All certificates and status sources that a file and its context offer."""
+
+    certificates: tuple[Certificate, ...]
+    sources: tuple[StatusSource, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What was found about a signing certificate; `chain` is empty when no path was found."""
+
+    chain: tuple[Certificate, ...]
+    findings: tuple[Finding, ...]
+    statuses: tuple[KnownStatus, ...] = ()
+
+    @property
+    def leaf_known_good(self) -> bool:
+        """Whether a counted answer says that the leaf is not revoked."""
+        return bool(self.statuses) and self.statuses[0].answer == "good"
+
+
+def judge_certificate(
+    leaf: Certificate, evidence: Evidence, moment: Moment, purpose: Purpose, context: VerificationContext
+) -> Judgement:
+    """Judge a certificate at a moment: from path to status, every step even when an earlier one failed."""
+    path, searched = _best_path(leaf, evidence, moment, context)
+    if path is None:
+        reason = Reason.ISSUER_NOT_FOUND if context.anchors else Reason.NO_ANCHOR_GIVEN
+        finding = indeterminate(reason, SubIndication.NO_CERTIFICATE_CHAIN_FOUND, searched)
+        return Judgement(chain=(), findings=(*_purpose(leaf, purpose, context.policy), finding))
+    findings: list[Finding] = []
+    if path.problem is not None:
+        general = SubIndication.CERTIFICATE_CHAIN_GENERAL_FAILURE
+        findings.append(indeterminate(Reason.PATH_RULE_BROKEN, general, path.problem))
+    findings += _purpose(leaf, purpose, context.policy)
+    findings += _admitted(path, purpose, context.policy)
+    findings += weak_chain(context.policy.algorithms, path.chain, moment)
+    expired = list(validity_findings(path.chain, moment))
+    outcomes = list(_statuses(path, evidence, moment, context))
+    findings += _refined(expired, outcomes)
+    findings += (finding for outcome in outcomes for finding in outcome.findings)
+    return Judgement(chain=path.chain, findings=tuple(findings), statuses=tuple(outcome.known for outcome in outcomes))
+
+
+def _best_path(
+    leaf: Certificate, evidence: Evidence, moment: Moment, context: VerificationContext
+) -> tuple[Path | None, str]:
+    """Choose the path that breaks no rule and is valid at the moment; else the nearest. Fetch issuers if none."""
+    pool = evidence.certificates
+    for attempt in range(MAX_FETCHES):
+        best: Path | None = None
+        for path in find_paths(leaf, pool, context.anchors):
+            if path.problem is None and not any(True for _ in validity_findings(path.chain, moment)):
+                return path, ""
+            best = best or path
+        if best is not None or not context.anchors:
+            return best, ""
+        top = _highest(leaf, pool)
+        fetched: tuple[Certificate, ...] = ()
+        if not context.offline and attempt < MAX_FETCHES - 1:
+            fetched = tuple(c for source in context.issuer_sources for c in source.issuers(top))
+        if not set(fetched) - set(pool):
+            break
+        pool += fetched
+    return None, f"issuer of certificate {top.serial_hex}: {top.issuer}"
+
+
+def _highest(leaf: Certificate, pool: tuple[Certificate, ...]) -> Certificate:
+    """Climb as far as loose certificates go: the last one is whose issuer is missing."""
+    seen = [leaf]
+    while True:
+        above = next((c for c in issuers_of(seen[-1], pool) if c not in seen), None)
+        if above is None or len(seen) > MAX_FETCHES:
+            return seen[-1]
+        seen.append(above)
+
+
+def _purpose(leaf: Certificate, purpose: Purpose, policy: Policy) -> Iterator[Finding]:
+    try:
+        problem = _document_problem(leaf, policy) if purpose is Purpose.DOCUMENT else _timestamp_problem(leaf)
+    except ServiceError as error:
+        problem = error.detail
+    if problem is not None:
+        reason = Reason.NOT_FOR_SIGNING if purpose is Purpose.DOCUMENT else Reason.NOT_FOR_TIMESTAMPING
+        yield indeterminate(reason, SubIndication.CHAIN_CONSTRAINTS_FAILURE, problem)
+
+
+def _document_problem(leaf: Certificate, policy: Policy) -> str | None:
+    if leaf.is_ca:
+        return "a CA certificate"
+    usage, extended = leaf.key_usage, leaf.extended_key_usage
+    if usage is not None and "nonRepudiation" not in usage:
+        return "key usage without nonRepudiation"
+    if usage is None and policy.require_non_repudiation:
+        return "no key usage"
+    if extended and _NOT_FOR_DOCUMENTS.issuperset(extended):
+        return "extended key usage for other ends"
+    return None
+
+
+def _timestamp_problem(leaf: Certificate) -> str | None:
+    """Ask for exactly the critical extended key usage timeStamping (RFC 3161 §2.3)."""
+    extension = leaf.extensions.get(oids.EXTENDED_KEY_USAGE)
+    if extension is None or not extension.critical or leaf.extended_key_usage != (oids.EKU_TIME_STAMPING,):
+        return "extended key usage is not critical timeStamping alone"
+    usage = leaf.key_usage
+    if usage is not None and not usage & {"digitalSignature", "nonRepudiation"}:
+        return "key usage without digitalSignature"
+    return "a CA certificate" if leaf.is_ca else None
+
+
+def _admitted(path: Path, purpose: Purpose, policy: Policy) -> Iterator[Finding]:
+    if purpose is not Purpose.DOCUMENT:
+        return
+    constraint = SubIndication.CHAIN_CONSTRAINTS_FAILURE
+    if policy.path_through and policy.path_through.isdisjoint(c.sha256.hex() for c in path.chain):
+        yield indeterminate(Reason.ANCHOR_NOT_ADMITTED, constraint)
+    missing = policy.required_policies.difference(path.chain[0].policies)
+    if missing:
+        yield indeterminate(Reason.POLICY_NOT_ASSERTED, constraint, ", ".join(sorted(missing)))
+
+
+def _statuses(path: Path, evidence: Evidence, moment: Moment, context: VerificationContext) -> Iterator[StatusOutcome]:
+    """Ask about every certificate below the anchor; of a directly trusted leaf only a "no" counts."""
+    pairs = list(zip(path.chain, path.chain[1:], strict=False))
+    if path.directly_trusted:
+        leaf = path.chain[0]
+        issuer = next((c for c in issuers_of(leaf, evidence.certificates) if c != leaf), None)
+        pairs = [] if issuer is None else [(leaf, issuer)]
+    for index, (certificate, issuer) in enumerate(pairs):
+        if exempt(certificate) or (index > 0 and not context.policy.require_ca_status):
+            continue
+        # A certificate that has expired by now is asked as of its last day (EN 319 102-1 §5.2.6.4).
+        asked = Moment(at=min(moment.at, certificate.not_after), proven=moment.proven)
+        outcome = check_status(
+            certificate,
+            issuer,
+            evidence.sources,
+            moment=asked,
+            at=context.at,
+            policy=context.policy,
+            is_leaf=index == 0,
+        )
+        silent = path.directly_trusted and outcome.known.answer in ("silent", "stale")
+        yield StatusOutcome(known=outcome.known, findings=()) if silent else outcome
+
+
+def _refined(expired: list[Finding], outcomes: list[StatusOutcome]) -> Iterator[Finding]:
+    """Turn OUT_OF_BOUNDS_NO_POE into OUT_OF_BOUNDS_NOT_REVOKED when everything is known to be good."""
+    known_good = bool(outcomes) and all(outcome.known.answer == "good" for outcome in outcomes)
+    for finding in expired:
+        if known_good and finding.sub_indication is SubIndication.OUT_OF_BOUNDS_NO_POE:
+            yield Finding(
+                reason=finding.reason,
+                indication=Indication.INDETERMINATE,
+                sub_indication=SubIndication.OUT_OF_BOUNDS_NOT_REVOKED,
+                detail=finding.detail,
+                about=finding.about,
+            )
+        else:
+            yield finding

@@ -1,0 +1,221 @@
+"""Reading OCSP responses and what they say of one certificate (RFC 6960), and writing requests."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from pki import der, oids
+from pki.certificates import Certificate, read_extensions
+from pki.der import Node
+from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.signatures import signature_hash, verify_value
+from signer.validation.answers import CLOCK_SKEW, REASONS, Good, Revoked, Silent, StatusAnswer
+from signer.validation.names import same_name
+from signer.validation.path import is_signed_by
+
+MAX_RESPONSE_OCTETS: Final = 128 * 1024
+MAX_RESPONSES: Final = 64
+
+_BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
+_NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
+_ARCHIVE_CUTOFF: Final = "1.3.6.1.5.5.7.48.1.6"
+_HASHES: Final = {oids.SHA1: "sha1", oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleResponse:
+    """What a response says of one certificate; `status` is the CertStatus node."""
+
+    hash_oid: str
+    name_hash: bytes
+    key_hash: bytes
+    serial: int
+    status: Node
+    this_update: datetime
+    next_update: datetime | None
+    archive_cutoff: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BasicResponse:
+    """A BasicOCSPResponse."""
+
+    tbs: bytes
+    responder: Node
+    produced_at: datetime
+    singles: tuple[SingleResponse, ...]
+    nonce: bytes | None
+    certificates: tuple[Certificate, ...]
+    algorithm: Node
+    signature: bytes
+
+
+def _refuse(detail: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.DER_MALFORMED, f"OCSP: {detail}")
+
+
+@lru_cache(maxsize=256)
+def parse_response(data: bytes) -> BasicResponse:
+    """Read an OCSPResponse, or the BasicOCSPResponse of CAdES revocation-values; InvalidInput otherwise."""
+    if len(data) > MAX_RESPONSE_OCTETS:
+        raise _refuse("too large")
+    try:
+        node = der.parse(data).expect(der.SEQUENCE)
+        parts = node.children(4)
+        if parts[0].tag == der.SEQUENCE:
+            return _basic(parts)
+        code = parts[0].integer(der.ENUMERATED)
+        if code != 0:
+            raise _refuse(f"the responder answered with error {code}")
+        kind, octets = parts[1].expect(0xA0).inner().children(2)
+        if kind.oid() != _BASIC:
+            raise _refuse("not a basic response")
+        return _basic(octets.expect(der.OCTET_STRING).inner().expect(der.SEQUENCE).children(4))
+    except (IndexError, ValueError) as error:
+        raise _refuse("a part is missing") from error
+
+
+def _basic(parts: tuple[Node, ...]) -> BasicResponse:
+    tbs, algorithm, signature = parts[:3]
+    certificates = parts[3].expect(0xA0).inner().children(MAX_RESPONSES) if len(parts) == 4 else ()
+    fields = list(tbs.expect(der.SEQUENCE).children(5))
+    if fields[0].tag == 0xA0:
+        fields.pop(0)
+    responder, produced_at, responses = fields[:3]
+    extensions = read_extensions(fields[3].expect(0xA1).inner()) if len(fields) == 4 else {}
+    nonce = extensions.get(_NONCE)
+    return BasicResponse(
+        tbs=tbs.raw,
+        responder=responder,
+        produced_at=produced_at.time(),
+        singles=tuple(_single(node) for node in responses.expect(der.SEQUENCE).children(MAX_RESPONSES)),
+        nonce=None if nonce is None else nonce.value,
+        certificates=tuple(Certificate.parse(node.raw) for node in certificates),
+        algorithm=algorithm,
+        signature=signature.bits(),
+    )
+
+
+def _single(node: Node) -> SingleResponse:
+    parts = list(node.expect(der.SEQUENCE).children(5))
+    identifier, status, this_update = parts[:3]
+    algorithm, name_hash, key_hash, serial = identifier.expect(der.SEQUENCE).children(4)
+    next_update, cutoff = None, None
+    for part in parts[3:]:
+        if part.tag == 0xA0:
+            next_update = part.inner().time()
+        elif part.tag == 0xA1 and (found := read_extensions(part.inner()).get(_ARCHIVE_CUTOFF)) is not None:
+            cutoff = der.parse(found.value).time()
+    return SingleResponse(
+        hash_oid=algorithm.sequence()[0].oid(),
+        name_hash=name_hash.octets(),
+        key_hash=key_hash.octets(),
+        serial=serial.integer(),
+        status=status,
+        this_update=this_update.time(),
+        next_update=next_update,
+        archive_cutoff=cutoff,
+    )
+
+
+def evaluate(
+    response: BasicResponse,
+    certificate: Certificate,
+    issuer: Certificate,
+    at: datetime,
+    *,
+    origin: str,
+    nonce: bytes | None = None,
+) -> StatusAnswer:
+    """Say what a response knows of a certificate; silent unless responder, signature and dates all fit."""
+    single = next((entry for entry in response.singles if _is_about(entry, certificate, issuer)), None)
+    if single is None:
+        return Silent(origin=origin, detail="about another certificate")
+    if nonce is not None and response.nonce is not None and response.nonce != nonce:
+        return Silent(origin=origin, detail="an answer to another question (nonce)")
+    if single.this_update > at + CLOCK_SKEW or response.produced_at > at + CLOCK_SKEW:
+        return Silent(origin=origin, detail="produced in the future")
+    signer = _responder(response, issuer)
+    if signer is None:
+        return Silent(origin=origin, detail="its signer is no responder of the issuer")
+    if not _is_signed_with(response, signer):
+        return Silent(origin=origin, detail="signature does not hold")
+    return _answer(single, signer, signature_hash(response.algorithm), origin)
+
+
+def _answer(single: SingleResponse, signer: Certificate, hash_oid: str | None, origin: str) -> StatusAnswer:
+    if single.status.tag == 0x80:
+        return Good(
+            origin=origin,
+            this_update=single.this_update,
+            next_update=single.next_update,
+            signer=signer,
+            hash_oid=hash_oid,
+            expired_since=single.archive_cutoff,
+        )
+    if single.status.tag != 0xA1:
+        return Silent(origin=origin, detail="the responder does not know the certificate")
+    parts = single.status.children(2)
+    code = parts[1].inner().integer(der.ENUMERATED) if len(parts) == 2 else 0
+    return Revoked(
+        origin=origin,
+        this_update=single.this_update,
+        next_update=single.next_update,
+        signer=signer,
+        hash_oid=hash_oid,
+        revoked_at=parts[0].time(),
+        reason=REASONS.get(code, "unspecified"),
+    )
+
+
+def _is_about(single: SingleResponse, certificate: Certificate, issuer: Certificate) -> bool:
+    name = _HASHES.get(single.hash_oid)
+    if name is None or single.serial != certificate.serial:
+        return False
+    key_bits = der.parse(issuer.spki_der).sequence()[1].bits()
+    return single.name_hash == _digest(name, certificate.issuer_der) and single.key_hash == _digest(name, key_bits)
+
+
+def _digest(name: str, data: bytes) -> bytes:
+    return hashlib.new(name, data, usedforsecurity=False).digest()
+
+
+def _responder(response: BasicResponse, issuer: Certificate) -> Certificate | None:
+    """Return who may have signed: the issuer, or whom it delegated (RFC 6960 §4.2.2.2)."""
+    if _is_named(response, issuer):
+        return issuer
+    for candidate in response.certificates:
+        delegated = oids.EKU_OCSP_SIGNING in (candidate.extended_key_usage or ())
+        alive = candidate.not_before <= response.produced_at <= candidate.not_after
+        if delegated and alive and _is_named(response, candidate) and is_signed_by(candidate, issuer):
+            return candidate
+    return None
+
+
+def _is_named(response: BasicResponse, certificate: Certificate) -> bool:
+    if response.responder.tag == 0xA1:
+        return same_name(response.responder.inner().raw, certificate.subject_der)
+    return response.responder.tag == 0xA2 and response.responder.inner().octets() == certificate.spki_sha1
+
+
+@lru_cache(maxsize=1024)
+def _is_signed_with(response: BasicResponse, signer: Certificate) -> bool:
+    try:
+        verify_value(signer.public_key, response.algorithm, response.signature, response.tbs)
+    except ServiceError:
+        return False
+    return True
+
+
+def build_request(certificate: Certificate, issuer: Certificate) -> bytes:
+    """Write an OCSPRequest for one certificate, with the SHA-1 CertID every responder knows (RFC 5019 §2.1.1)."""
+    key_bits = der.parse(issuer.spki_der).sequence()[1].bits()
+    identifier = der.sequence(
+        der.sequence(der.oid(oids.SHA1), der.null()),
+        der.octet_string(_digest("sha1", certificate.issuer_der)),
+        der.octet_string(_digest("sha1", key_bits)),
+        der.integer(certificate.serial),
+    )
+    return der.sequence(der.sequence(der.sequence(der.sequence(identifier))))

@@ -1,0 +1,127 @@
+"""Validation policies: data, not code (EN 319 102-1 §5.2.4). Two are built in; a deployer's own are JSON files.
+
+A policy file names a built-in `base` and changes its members:
+`{"base": "health-cluster", "name": "…", "path_through": ["<sha256 of a certificate>"], …}`.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from pki import jose, oids
+from pki.errors import ErrorCode, InvalidInput
+from pki.signatures import AnyPublicKey
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def _day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmPolicy:
+    """Until when an algorithm counts as reliable (ETSI TS 119 312); None: no end is known.
+
+    Key rules are (bits below which the rule holds, end), smallest first.
+    """
+
+    hash_ends: tuple[tuple[str, datetime | None], ...] = (
+        (oids.SHA256, None),
+        (oids.SHA384, None),
+        (oids.SHA512, None),
+        (oids.SHA1, _day("2012-08-01")),
+    )
+    rsa_ends: tuple[tuple[int, datetime], ...] = (
+        (786, _NEVER),
+        (1024, _day("2010-08-01")),
+        (1900, _day("2019-10-01")),
+        (3000, _day("2029-01-01")),
+    )
+    ec_ends: tuple[tuple[int, datetime], ...] = ((160, _NEVER), (224, _day("2012-08-01")), (256, _day("2021-10-01")))
+
+    @property
+    def never(self) -> datetime:
+        """The end of what was never reliable."""
+        return _NEVER
+
+    def hash_end(self, name: str) -> datetime | None:
+        """Return when hash `name` stops being reliable; the earliest instant if it never was."""
+        return dict(self.hash_ends).get(name, _NEVER)
+
+    def key_end(self, key: AnyPublicKey) -> datetime | None:
+        """Return when keys of this kind and size stop being reliable."""
+        if isinstance(key, rsa.RSAPublicKey):
+            table = self.rsa_ends
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            table = self.ec_ends
+        else:
+            return None
+        return next((end for bits, end in table if key.key_size < bits), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a signature must fulfil.
+
+    `path_through`: SHA-256 of certificates of which the path must hold one (empty: any path to an anchor).
+    `max_status_age`: how old a status may be; None lets it count until its nextUpdate (EN 319 102-1 §5.2.5).
+    `status_after_signature`: status must be produced at or after the proven time.
+    """
+
+    name: str
+    algorithms: AlgorithmPolicy = AlgorithmPolicy()
+    require_non_repudiation: bool = False
+    require_ca_status: bool = True
+    require_admission: bool = False
+    professions: frozenset[str] = frozenset()
+    required_policies: frozenset[str] = frozenset()
+    path_through: frozenset[str] = frozenset()
+    max_status_age: timedelta | None = None
+    status_after_signature: bool = False
+    clock_skew: timedelta = timedelta(minutes=5)
+    arc: oids.OidArc = field(default_factory=oids.OidArc)
+
+
+DEFAULT: Final = Policy(name="default")
+HEALTH_CLUSTER: Final = Policy(name="health-cluster", require_non_repudiation=True, require_admission=True)
+BUILT_IN: Final = {policy.name: policy for policy in (DEFAULT, HEALTH_CLUSTER)}
+
+_FLAGS: Final = ("require_non_repudiation", "require_ca_status", "require_admission", "status_after_signature")
+_SETS: Final = ("professions", "required_policies", "path_through")
+_DURATIONS: Final = {"max_status_age_seconds": "max_status_age", "clock_skew_seconds": "clock_skew"}
+
+
+def parse_policy(data: bytes) -> Policy:
+    """Read a policy file; InvalidInput for an unknown base, member or type."""
+    members = jose.json_object(data)
+    base = BUILT_IN.get(str(members.pop("base", DEFAULT.name)))
+    if base is None:
+        raise _refuse("base is not a built-in policy")
+    changes: dict[str, Any] = {}
+    for name, value in members.items():
+        if name in _SETS:
+            changes[name] = _names(name, value)
+        elif name in _DURATIONS:
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+                raise _refuse(f"{name} is not a number of seconds")
+            changes[_DURATIONS[name]] = timedelta(seconds=value)
+        elif name == "arc" and isinstance(value, str):
+            changes[name] = oids.OidArc(arc=value)
+        elif (name in _FLAGS and isinstance(value, bool)) or (name == "name" and isinstance(value, str)):
+            changes[name] = value
+        else:
+            raise _refuse(f"unknown member or type: {name[:40]}")
+    return replace(base, **{"name": f"{base.name} (changed)", **changes})
+
+
+def _names(name: str, value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _refuse(f"{name} is not an array of strings")
+    return frozenset(value)
+
+
+def _refuse(detail: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"policy: {detail}")

@@ -1,0 +1,209 @@
+"""One signature's verdict: everything found about it, and the conclusion (EN 319 102-1 §5.2.8, §5.3 to §5.5)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pki.certificates import Certificate
+from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind
+from signer.validation.context import VerificationContext
+from signer.validation.crypto import CryptoCheck, check_crypto, identify_signer, value_hash
+from signer.validation.identity import assurance, is_clinician, signer_identity
+from signer.validation.judge import Evidence, Judgement, Purpose, judge_certificate
+from signer.validation.moment import Moment, weak_hash
+from signer.validation.reasons import Reason
+from signer.validation.timestamps import Proofs
+from signer.validation.verdict import (
+    Care,
+    Crypto,
+    Finding,
+    Indication,
+    SignatureVerdict,
+    SubIndication,
+    TimeProof,
+    TimestampVerdict,
+    conclude,
+    failed,
+    indeterminate,
+    note,
+)
+
+_DEFERRABLE: Final = frozenset((Reason.STATUS_SILENT, Reason.STATUS_STALE, Reason.CERTIFICATE_EXPIRED))
+
+
+def noted(item: Note) -> Finding:
+    """Turn what a parser saw into a finding; most only inform."""
+    if item.reason is Reason.CONTENT_DIFFERS:
+        return failed(item.reason, SubIndication.HASH_FAILURE, item.detail)
+    return note(item.reason, item.detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Examined:
+    """Everything found about one signature, before the conclusion."""
+
+    moment: Moment
+    signer: Certificate | None
+    check: CryptoCheck
+    judgement: Judgement | None
+    findings: tuple[Finding, ...]
+    timestamps: tuple[TimestampVerdict, ...]
+
+
+def judge_signature(
+    signature: ParsedSignature,
+    parsed: ParsedFile,
+    proofs: Proofs,
+    evidence: Evidence,
+    context: VerificationContext,
+) -> SignatureVerdict:
+    """Judge one signature of a file; `proofs` is what the file's time-stamps prove."""
+    moment = proofs.moment(signature.id, context.at)
+    purpose = Purpose.TIMESTAMP if parsed.format is Format.TIMESTAMP else Purpose.DOCUMENT
+    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in signature.defects]
+    findings += [noted(item) for item in (*parsed.notes, *signature.notes)]
+    identified = identify_signer(signature, evidence.certificates)
+    check = check_crypto(signature, identified.certificate)
+    findings += [*identified.findings, *check.findings]
+    judgement = None
+    if identified.certificate is not None:
+        judgement = judge_certificate(identified.certificate, evidence, moment, purpose, context)
+        findings += judgement.findings
+    stamps = tuple(proofs.verdicts[stamp.id] for stamp in signature.timestamps)
+    findings += _acceptance(signature, identified.certificate, moment, purpose, context)
+    findings += _time_findings(signature, identified.certificate, moment, stamps)
+    if purpose is Purpose.TIMESTAMP:
+        # A token alone says nothing until its data are there (row 22).
+        findings += [f for v in proofs.verdicts.values() if v.kind is TimestampKind.TOKEN for f in _of_token(v)]
+    examined = _Examined(
+        moment=moment,
+        signer=identified.certificate,
+        check=check,
+        judgement=judgement,
+        findings=tuple(dict.fromkeys(findings)),
+        timestamps=stamps,
+    )
+    return _conclude(signature, examined, context)
+
+
+def _of_token(verdict: TimestampVerdict) -> list[Finding]:
+    own = (Reason.CONTENT_ABSENT, Reason.TIMESTAMP_IMPRINT_MISMATCH, Reason.TIMESTAMP_IN_FUTURE)
+    return [finding for finding in verdict.findings if finding.reason in own]
+
+
+def _acceptance(
+    signature: ParsedSignature,
+    signer: Certificate | None,
+    moment: Moment,
+    purpose: Purpose,
+    context: VerificationContext,
+) -> list[Finding]:
+    """Check what the policy asks of the signature itself: its hashes, and the signer's role."""
+    algorithms = context.policy.algorithms
+    hashes = dict.fromkeys((value_hash(signature), *(item.digest_oid for item in signature.objects)))
+    findings = [f for name in hashes for f in weak_hash(algorithms, name, moment, "signature")]
+    if signer is None or purpose is not Purpose.DOCUMENT:
+        return findings
+    identity = signer_identity(signer, context.policy.arc)
+    clinician = is_clinician(identity, context.policy.arc)
+    barred = context.policy.professions and identity.profession not in context.policy.professions
+    if (context.policy.require_admission and not clinician) or barred:
+        role = identity.profession or "no profession"
+        findings.append(indeterminate(Reason.PROFESSION_NOT_ADMITTED, SubIndication.SIG_CONSTRAINTS_FAILURE, role))
+    return findings
+
+
+def _time_findings(
+    signature: ParsedSignature, signer: Certificate | None, moment: Moment, stamps: tuple[TimestampVerdict, ...]
+) -> list[Finding]:
+    """Compare claimed, stamped and certified times."""
+    findings = [
+        note(Reason.TIMESTAMP_IGNORED, str(s.sub_indication), s.id)
+        for s in stamps
+        if s.indication is not Indication.PASSED
+    ]
+    if _out_of_order(stamps):
+        findings.append(indeterminate(Reason.TIMESTAMP_ORDER, SubIndication.TIMESTAMP_ORDER_FAILURE))
+    if not moment.proven:
+        findings.append(note(Reason.NO_TIME_PROOF))
+    claimed = signature.claimed_at
+    if claimed is None or signer is None:
+        return findings
+    if moment.proven and claimed > moment.at:
+        findings.append(note(Reason.CLAIMED_AFTER_PROOF, f"{claimed.isoformat()} > {moment.at.isoformat()}"))
+    if claimed < signer.not_before:
+        times = f"{claimed.isoformat()} < {signer.not_before.isoformat()}"
+        proven_inside = moment.proven and moment.at >= signer.not_before
+        findings.append(
+            note(Reason.CLAIMED_BEFORE_CERTIFICATE, times)
+            if proven_inside
+            else indeterminate(Reason.CLAIMED_BEFORE_CERTIFICATE, SubIndication.NOT_YET_VALID, times)
+        )
+    return findings
+
+
+def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
+    """Say whether good time-stamps contradict each other: content before signature before archive."""
+    times: dict[TimestampKind, list[datetime]] = {kind: [] for kind in TimestampKind}
+    for stamp in stamps:
+        if stamp.indication is Indication.PASSED and stamp.generated_at is not None:
+            times[stamp.kind].append(stamp.generated_at)
+    signed = times[TimestampKind.SIGNATURE]
+    if not signed:
+        return False
+    content, archived = times[TimestampKind.CONTENT], times[TimestampKind.ARCHIVE]
+    return max(content, default=min(signed)) > min(signed) or min(archived, default=min(signed)) < min(signed)
+
+
+def _conclude(signature: ParsedSignature, examined: _Examined, context: VerificationContext) -> SignatureVerdict:
+    indication, sub_indication = conclude(examined.findings)
+    moment, signer, arc = examined.moment, examined.signer, context.policy.arc
+    proof = TimeProof.TIMESTAMP if moment.proven else TimeProof.CLAIMED
+    care = _care(indication, signature, examined)
+    known_good = examined.judgement is not None and examined.judgement.leaf_known_good
+    return SignatureVerdict(
+        id=signature.id,
+        format=signature.format,
+        level=_level(signature, examined.timestamps, stamped=moment.proven),
+        indication=indication,
+        sub_indication=sub_indication,
+        crypto=examined.check.crypto,
+        care=care,
+        assurance=assurance(signer, care, proof, arc, known_good=known_good),
+        algorithm=signature.algorithm_name,
+        claimed_at=signature.claimed_at,
+        proven_at=moment.at if moment.proven else None,
+        time_proof=proof,
+        signer=None if signer is None else signer_identity(signer, arc),
+        chain=examined.judgement.chain if examined.judgement else (),
+        covered=examined.check.covered,
+        timestamps=examined.timestamps,
+        statuses=examined.judgement.statuses if examined.judgement else (),
+        findings=examined.findings,
+    )
+
+
+def _care(indication: Indication, signature: ParsedSignature, examined: _Examined) -> Care:
+    """Say the one word: deferred only when nothing but fresh status or proven time is missing."""
+    if indication is Indication.PASSED:
+        return Care.VALID
+    if indication is Indication.FAILED or examined.check.crypto is not Crypto.INTACT or examined.signer is None:
+        return Care.INVALID
+    open_points = {finding.reason for finding in examined.findings if finding.indication is not None}
+    if not open_points <= _DEFERRABLE:
+        return Care.INVALID
+    claimed, signer = signature.claimed_at, examined.signer
+    inside = claimed is not None and signer.not_before <= claimed <= signer.not_after
+    return Care.DEFERRED if inside or Reason.CERTIFICATE_EXPIRED not in open_points else Care.INVALID
+
+
+def _level(signature: ParsedSignature, stamps: tuple[TimestampVerdict, ...], *, stamped: bool) -> str | None:
+    """Name the baseline level by what the container holds; a time-stamp of other data does not count."""
+    if not signature.level.baseline:
+        return None
+    fitting = [s for s in stamps if s.kind is TimestampKind.SIGNATURE and s.crypto is Crypto.INTACT]
+    if not fitting and not stamped and not signature.level.archive_timestamp:
+        return "B-B"
+    if not (signature.level.revocation_values and signature.level.certificate_values):
+        return "B-T"
+    return "B-LTA" if signature.level.archive_timestamp else "B-LT"

@@ -1,0 +1,93 @@
+"""Trust and status from a deployment's public folder, with no server running.
+
+`HOME/public/root.pem`, `HOME/public/ca/NAME.cer`, `HOME/public/crl/NAME/SHARD.crl`: what the CA publishes.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pki.certificates import Certificate, load_certificates
+from pki.errors import ErrorCode, NotFound, ServiceError
+from signer.validation import crl
+from signer.validation.answers import Silent, StatusAnswer
+from signer.validation.crl import MAX_CRL_OCTETS, Crl
+
+MAX_FILES: Final = 4096
+MAX_CERTIFICATE_FILE: Final = 1024 * 1024
+
+_SHARD: Final = re.compile(r".*/crl/([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._-]*\.crl)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTrust:
+    """The anchors and issuers of one deployment."""
+
+    anchors: tuple[Certificate, ...]
+    intermediates: tuple[Certificate, ...]
+
+
+def load_trust(home: Path) -> LocalTrust:
+    """Read a deployment's root and issuing certificates; NotFound when the folder holds no root."""
+    public = home / "public"
+    root = public / "root.pem"
+    if not root.is_file():
+        raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(home))
+    intermediates: list[Certificate] = []
+    for path in sorted((public / "ca").glob("*.cer"))[:MAX_FILES]:
+        intermediates.extend(load_certificates(_read(path, MAX_CERTIFICATE_FILE)))
+    anchors = load_certificates(_read(root, MAX_CERTIFICATE_FILE))
+    return LocalTrust(anchors=anchors, intermediates=tuple(intermediates))
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise NotFound(ErrorCode.FILE_UNREADABLE, f"{path.name} is too large")
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(ErrorCode.FILE_UNREADABLE, path.name) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStatus:
+    """CRLs in a folder `{ca}/{shard}.crl`; files are read when asked for and again when they change."""
+
+    folder: Path
+    _read_before: dict[Path, tuple[tuple[int, int], Crl]] = field(default_factory=dict)
+
+    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
+        """Yield an answer for each list of the certificate's issuer, its own shard first."""
+        for path in self._candidates(certificate):
+            origin = f"local CRL {path.parent.name}/{path.name}"
+            try:
+                yield crl.evaluate(self._load(path), certificate, issuer, at, origin=origin)
+            except (ServiceError, IndexError, ValueError, OSError) as error:
+                detail = error.detail if isinstance(error, ServiceError) else "unreadable"
+                yield Silent(origin=origin, detail=detail)
+
+    def _candidates(self, certificate: Certificate) -> Iterator[Path]:
+        """Yield the files that the certificate's distribution points name; without any, all of them."""
+        named = False
+        for url in certificate.crl_urls:
+            match = _SHARD.fullmatch(urlsplit(url).path)
+            path = self.folder / match[1] / match[2] if match else None
+            if path is not None and path.is_file():
+                named = True
+                yield path
+        if not named:
+            yield from sorted(self.folder.glob("*/*.crl"))[:MAX_FILES]
+
+    def _load(self, path: Path) -> Crl:
+        found = path.stat() if path.is_file() else None
+        stamp = (found.st_mtime_ns, found.st_size) if found else (0, 0)
+        before = self._read_before.get(path)
+        if before is not None and before[0] == stamp:
+            return before[1]
+        read = crl.parse_crl(_read(path, MAX_CRL_OCTETS))
+        self._read_before[path] = (stamp, read)
+        return read

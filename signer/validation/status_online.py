@@ -1,0 +1,124 @@
+"""Status and issuers from the addresses that certificates carry: CRL, OCSP, caIssuers (RFC 5280 §4.2.2.1).
+
+Only asked for certificates of a path that ends at an anchor, so a stranger's file cannot send the verifier
+to addresses of its choice (issuers' certificates excepted, and only while a path is missing). Plain HTTP
+is normal here: the answers are signed. Each fetch has a time and size limit, and all of them share a budget.
+"""
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from pki.certificates import Certificate, load_certificates
+from pki.errors import ErrorCode, InvalidInput, ServiceError, Unavailable
+from signer.parsers.signed_data import read_signed_data
+from signer.validation.answers import Silent, StatusAnswer
+from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
+from signer.validation.status import judge_crl, judge_ocsp
+
+MAX_CRL_DOWNLOAD: Final = 16 * 1024 * 1024
+MAX_ISSUER_OCTETS: Final = 256 * 1024
+MAX_ADDRESSES: Final = 3
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect could lead anywhere: it is an error."""
+
+    def redirect_request(self, *_args: object, **_kwargs: object) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineStatus:
+    """Ask the network; `timeout` seconds a fetch, `budget` seconds for the life of this object.
+
+    Answers are kept as long as the object lives: make one for each command or request.
+    """
+
+    timeout: float = 4.0
+    budget: float = 8.0
+    _spent: list[float] = field(default_factory=lambda: [0.0])
+    _fetched: dict[tuple[str, bytes | None], bytes | ServiceError] = field(default_factory=dict)
+
+    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
+        """Yield what the certificate's OCSP responders and CRL addresses say."""
+        for url in certificate.ocsp_urls[:MAX_ADDRESSES]:
+            origin = f"OCSP {url[:120]}"
+            try:
+                data = self._fetch(url, MAX_RESPONSE_OCTETS, build_request(certificate, issuer))
+            except ServiceError as error:
+                yield Silent(origin=origin, detail=error.detail)
+                continue
+            yield judge_ocsp(data, certificate, issuer, at, origin=origin)
+        for url in certificate.crl_urls[:MAX_ADDRESSES]:
+            origin = f"CRL {url[:120]}"
+            try:
+                data = self._fetch(url, MAX_CRL_DOWNLOAD, None)
+            except ServiceError as error:
+                yield Silent(origin=origin, detail=error.detail)
+                continue
+            yield judge_crl(data, certificate, issuer, at, origin=origin)
+
+    def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """Fetch issuers by caIssuers; nothing when no address answers with certificates."""
+        found: list[Certificate] = []
+        for url in certificate.issuer_urls[:MAX_ADDRESSES]:
+            try:
+                found.extend(_certificates_in(self._fetch(url, MAX_ISSUER_OCTETS, None)))
+            except ServiceError:
+                continue  # a silent address leaves the path as it was: not found
+        return tuple(found)
+
+    def _fetch(self, url: str, limit: int, body: bytes | None) -> bytes:
+        key = (url, body)
+        if key not in self._fetched:
+            try:
+                self._fetched[key] = self._download(url, limit, body)
+            except ServiceError as error:
+                self._fetched[key] = error
+        held = self._fetched[key]
+        if isinstance(held, ServiceError):
+            raise held
+        return held
+
+    def _download(self, url: str, limit: int, body: bytes | None) -> bytes:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "address is not HTTP")
+        left = self.budget - self._spent[0]
+        if left <= 0:
+            raise Unavailable(ErrorCode.UNAVAILABLE, "time for fetching is used up")
+        started = time.monotonic()
+        try:
+            return _read(url, limit, body, min(self.timeout, left), started + left)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Unavailable(ErrorCode.UNAVAILABLE, type(error).__name__) from error
+        finally:
+            self._spent[0] += time.monotonic() - started
+
+
+def _read(url: str, limit: int, body: bytes | None, timeout: float, deadline: float) -> bytes:
+    headers = {"Content-Type": "application/ocsp-request"} if body is not None else {}
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - the scheme is checked above
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+    with opener.open(request, timeout=timeout) as answer:
+        parts, size = [], 0
+        while chunk := answer.read1(65536):
+            size += len(chunk)
+            if size > limit or time.monotonic() > deadline:
+                raise Unavailable(ErrorCode.UNAVAILABLE, "the answer is too large or too slow")
+            parts.append(chunk)
+    return b"".join(parts)
+
+
+def _certificates_in(data: bytes) -> tuple[Certificate, ...]:
+    """Read what caIssuers points to: one DER certificate, PEM, or a certs-only CMS (RFC 5280 §4.2.2.1)."""
+    try:
+        return load_certificates(data)
+    except ServiceError:
+        return read_signed_data(data).certificates

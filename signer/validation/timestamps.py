@@ -1,0 +1,129 @@
+"""Proof of existence: judging time-stamps and what each proves (EN 319 102-1 §5.4, §5.6.2).
+
+The latest is judged first: a document or archive time-stamp proves that earlier ones existed, so an old
+authority's certificate is judged at that proven time instead of now.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.errors import ServiceError
+from signer.parsers.model import ParsedTimestamp, TimestampKind
+from signer.validation.context import VerificationContext
+from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer
+from signer.validation.judge import Evidence, Judgement, Purpose, judge_certificate
+from signer.validation.moment import Moment, weak_hash
+from signer.validation.reasons import Reason
+from signer.validation.verdict import (
+    Crypto,
+    Finding,
+    Indication,
+    SubIndication,
+    TimestampVerdict,
+    conclude,
+    failed,
+    indeterminate,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """What time-stamps prove: when each signature or time-stamp surely existed, and their verdicts."""
+
+    existed: dict[str, datetime]
+    verdicts: dict[str, TimestampVerdict]
+
+    def moment(self, name: str, at: datetime) -> Moment:
+        """Return the moment to judge the thing named `name` at; `at` is the validation time."""
+        proven = self.existed.get(name)
+        return Moment(at=at) if proven is None else Moment(at=proven, proven=True)
+
+
+def prove_existence(
+    timestamps: tuple[ParsedTimestamp, ...], evidence: Evidence, context: VerificationContext
+) -> Proofs:
+    """Judge all time-stamps of a file, latest first, and gather what the good ones prove."""
+    proofs = Proofs(existed={}, verdicts={})
+    in_time = sorted(timestamps, key=lambda stamp: stamp.token.generated_at if stamp.token else context.at)
+    for stamp in reversed(in_time):
+        verdict = judge_timestamp(stamp, evidence, proofs.moment(stamp.id, context.at), context)
+        proofs.verdicts[stamp.id] = verdict
+        if verdict.indication is Indication.PASSED and verdict.generated_at is not None:
+            for name in stamp.covers:
+                proofs.existed[name] = min(proofs.existed.get(name, verdict.generated_at), verdict.generated_at)
+    return proofs
+
+
+def judge_timestamp(
+    stamp: ParsedTimestamp, evidence: Evidence, moment: Moment, context: VerificationContext
+) -> TimestampVerdict:
+    """Judge one time-stamp: structure, imprint, the authority's signature and certificate."""
+    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in stamp.defects]
+    token = stamp.token
+    if token is None:
+        return _verdict(stamp, findings, None, None)
+    findings += [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in token.signature.defects]
+    findings += _imprint(stamp)
+    findings += weak_hash(context.policy.algorithms, token.imprint_oid, moment, "imprint")
+    if token.generated_at > context.at + context.policy.clock_skew:
+        order = SubIndication.TIMESTAMP_ORDER_FAILURE
+        findings.append(indeterminate(Reason.TIMESTAMP_IN_FUTURE, order, token.generated_at.isoformat()))
+    identified = identify_signer(token.signature, evidence.certificates)
+    check = check_crypto(token.signature, identified.certificate)
+    findings += [*identified.findings, *check.findings]
+    judgement = None
+    if identified.certificate is not None:
+        # The authority's certificate must have been valid when it stamped, too.
+        judgement = judge_certificate(identified.certificate, evidence, moment, Purpose.TIMESTAMP, context)
+        findings += judgement.findings
+        if token.generated_at < identified.certificate.not_before:
+            early = identified.certificate.not_before.isoformat()
+            findings.append(indeterminate(Reason.CERTIFICATE_NOT_YET_VALID, SubIndication.NOT_YET_VALID, early))
+    return _verdict(stamp, findings, check, judgement)
+
+
+def _imprint(stamp: ParsedTimestamp) -> list[Finding]:
+    token = stamp.token
+    if token is None:
+        return []
+    if stamp.imprinted is None:
+        if stamp.kind is TimestampKind.TOKEN:
+            return [indeterminate(Reason.CONTENT_ABSENT, SubIndication.SIGNED_DATA_NOT_FOUND)]
+        return [indeterminate(Reason.TIMESTAMP_NOT_EVALUATED, SubIndication.GENERIC)]
+    actual = digest(token.imprint_oid, stamp.imprinted)
+    if actual is None:
+        return [indeterminate(Reason.ALGORITHM_UNSUPPORTED, SubIndication.CRYPTO_CONSTRAINTS_FAILURE, "imprint")]
+    if actual != token.imprint:
+        return [failed(Reason.TIMESTAMP_IMPRINT_MISMATCH, SubIndication.HASH_FAILURE)]
+    return []
+
+
+def _verdict(
+    stamp: ParsedTimestamp, findings: list[Finding], check: CryptoCheck | None, judgement: Judgement | None
+) -> TimestampVerdict:
+    indication, sub_indication = conclude(tuple(findings))
+    crypto = Crypto.UNKNOWN if check is None else check.crypto
+    if any(finding.reason is Reason.TIMESTAMP_IMPRINT_MISMATCH for finding in findings):
+        crypto = Crypto.BROKEN
+    return TimestampVerdict(
+        id=stamp.id,
+        kind=stamp.kind,
+        indication=indication,
+        sub_indication=sub_indication,
+        crypto=crypto,
+        generated_at=stamp.token.generated_at if stamp.token else None,
+        authority=_authority(stamp),
+        covers=tuple(sorted(stamp.covers)),
+        findings=tuple(findings),
+        statuses=judgement.statuses if judgement else (),
+    )
+
+
+def _authority(stamp: ParsedTimestamp) -> str | None:
+    if stamp.token is None or not stamp.token.signature.certificates:
+        return None
+    found = identify_signer(stamp.token.signature, ()).certificate
+    try:
+        return None if found is None else found.subject
+    except ServiceError:
+        return None

@@ -1,0 +1,152 @@
+"""The verifier's door: any bytes in, one verdict out (EN 319 102-1 §5). It never raises and never logs.
+
+The procedure, in the standard's order:
+1. format: found from the bytes, parsed strictly, within limits;
+2. time-stamps: judged latest first; what they prove decides the moment of everything else (§5.4, §5.6.2);
+3. signing certificate: identified by the signed reference (§5.2.3);
+4. cryptography: digests, then the signature value (§5.2.7);
+5. certificate: path, purpose, validity, status, algorithms at the proven moment (§5.2.6, §5.5);
+6. acceptance: what the policy asks of the signature itself (§5.2.8);
+7. conclusion: any failure before any doubt, then the standard's order (§5.1.3).
+"""
+
+from typing import Final
+
+from pki.certificates import Certificate
+from pki.errors import ServiceError
+from signer.parsers.detect import detect
+from signer.parsers.model import Format, ParsedFile, ParsedSignature, ParsedTimestamp, UnreadableSignature
+from signer.parsers.parse import parse
+from signer.validation.context import VerificationContext
+from signer.validation.judge import Evidence
+from signer.validation.reasons import Reason
+from signer.validation.signature import judge_signature, noted
+from signer.validation.status import EmbeddedStatus
+from signer.validation.timestamps import prove_existence
+from signer.validation.verdict import (
+    Assurance,
+    Care,
+    Crypto,
+    FileVerdict,
+    Finding,
+    Indication,
+    SignatureVerdict,
+    SubIndication,
+    failed,
+    indeterminate,
+    note,
+)
+
+MAX_INPUT_OCTETS: Final = 64 * 1024 * 1024
+
+_WORST_FIRST: Final = (Indication.FAILED, Indication.INDETERMINATE, Indication.PASSED)
+
+
+def verify_bytes(data: bytes, context: VerificationContext) -> FileVerdict:
+    """Judge any bytes. Always answers: what cannot be read is a verdict, never an exception."""
+    form: Format | None = None
+    try:
+        if len(data) > MAX_INPUT_OCTETS:
+            return too_large(data[:4096], context)
+        form = detect(data)
+        if form is None:
+            reason = Reason.FORMAT_UNKNOWN
+            return _file(None, Indication.INDETERMINATE, None, context, findings=(note(reason),))
+        return _judge_file(parse(data, form, context.content), context)
+    except ServiceError as error:
+        return _malformed(form, error.detail, context)
+    except Exception as error:  # noqa: BLE001 - documented boundary: the verifier always answers, and fails closed
+        return _malformed(form, type(error).__name__, context)
+
+
+def too_large(head: bytes, context: VerificationContext) -> FileVerdict:
+    """Answer for a file that is larger than `MAX_INPUT_OCTETS`, from its first octets."""
+    finding = indeterminate(Reason.INPUT_TOO_LARGE, SubIndication.GENERIC, f"more than {MAX_INPUT_OCTETS} octets")
+    return _file(detect(head), Indication.INDETERMINATE, SubIndication.GENERIC, context, findings=(finding,))
+
+
+def _malformed(form: Format | None, detail: str, context: VerificationContext) -> FileVerdict:
+    finding = failed(Reason.FORMAT_MALFORMED, SubIndication.FORMAT_FAILURE, detail)
+    return _file(form, Indication.FAILED, SubIndication.FORMAT_FAILURE, context, findings=(finding,))
+
+
+def _file(
+    form: Format | None,
+    indication: Indication,
+    sub_indication: SubIndication | None,
+    context: VerificationContext,
+    *,
+    findings: tuple[Finding, ...] = (),
+) -> FileVerdict:
+    return FileVerdict(
+        format=form,
+        indication=indication,
+        sub_indication=sub_indication,
+        validated_at=context.at,
+        policy=context.policy.name,
+        findings=findings,
+    )
+
+
+def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict:
+    evidence = _gather(parsed, context)
+    readable = [s for s in parsed.signatures if isinstance(s, ParsedSignature)]
+    stamps = parsed.timestamps + tuple(stamp for s in readable for stamp in s.timestamps)
+    proofs = prove_existence(stamps, evidence, context)
+    verdicts = tuple(
+        _opaque(s) if isinstance(s, UnreadableSignature) else judge_signature(s, parsed, proofs, evidence, context)
+        for s in parsed.signatures
+    )
+    findings = tuple(noted(item) for item in parsed.notes)
+    if not verdicts:
+        findings += (note(Reason.NOTHING_SIGNED),)
+    worst = min(verdicts, key=lambda v: _WORST_FIRST.index(v.indication), default=None)
+    return FileVerdict(
+        format=parsed.format,
+        indication=worst.indication if worst else Indication.INDETERMINATE,
+        sub_indication=worst.sub_indication if worst else None,
+        validated_at=context.at,
+        policy=context.policy.name,
+        signatures=verdicts,
+        timestamps=tuple(proofs.verdicts[stamp.id] for stamp in parsed.timestamps),
+        findings=findings,
+    )
+
+
+def _gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
+    """Collect every certificate and every piece of status that the file and the context offer."""
+    certificates: dict[Certificate, None] = dict.fromkeys(parsed.certificates)
+    crls, responses = dict.fromkeys(parsed.crls), dict.fromkeys(parsed.ocsp_responses)
+
+    def add(signature: ParsedSignature) -> None:
+        certificates.update(dict.fromkeys(signature.certificates))
+        crls.update(dict.fromkeys(signature.crls))
+        responses.update(dict.fromkeys(signature.ocsp_responses))
+
+    stamps: tuple[ParsedTimestamp, ...] = parsed.timestamps
+    for signature in parsed.signatures:
+        if isinstance(signature, ParsedSignature):
+            add(signature)
+            stamps += signature.timestamps
+    for stamp in stamps:
+        if stamp.token is not None:
+            add(stamp.token.signature)
+    certificates.update(dict.fromkeys((*context.intermediates, *context.anchors)))
+    embedded = EmbeddedStatus(crls=tuple(crls), ocsp_responses=tuple(responses))
+    return Evidence(certificates=tuple(certificates), sources=(embedded, *context.status_sources))
+
+
+def _opaque(signature: UnreadableSignature) -> SignatureVerdict:
+    make, sub = (indeterminate, SubIndication.GENERIC) if signature.foreign else (failed, SubIndication.FORMAT_FAILURE)
+    finding = make(signature.note.reason, sub, signature.note.detail)
+    return SignatureVerdict(
+        id=signature.id,
+        format=signature.format,
+        level=None,
+        indication=finding.indication or Indication.INDETERMINATE,
+        sub_indication=sub,
+        crypto=Crypto.UNKNOWN,
+        care=Care.INVALID,
+        assurance=Assurance.A0,
+        findings=(finding,),
+    )
