@@ -228,6 +228,13 @@ class Certificate:
         return tuple(name.content.decode("ascii", "replace") for name in names if name.tag == 0x86)
 
     @cached_property
+    def san_other_names(self) -> tuple[tuple[str, str], ...]:
+        """The otherName entries of the subject alternative name as (type OID, text)."""
+        node = self._extension(oids.SUBJECT_ALT_NAME)
+        names = (name.children() for name in (() if node is None else node.sequence()) if name.tag == 0xA0)
+        return tuple((kind.oid(), value.inner().text()) for kind, value in names)
+
+    @cached_property
     def admission(self) -> Admission | None:
         """The first ProfessionInfo of the Admission extension, if there is one."""
         node = self._extension(oids.ADMISSION)

@@ -175,8 +175,8 @@ def parse_name(text: str, *, limit: int = MAX_NAME) -> str:
 
 
 def _utf8(kind: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
-    # RFC 5280 §4.1.2.4: country stays a PrintableString, everything else is UTF8String.
-    if kind == NameOID.COUNTRY_NAME:
+    # RFC 5280 §4.1.2.4: UTF8String, where X.520 leaves the choice; countryName and serialNumber it does not.
+    if kind in (NameOID.COUNTRY_NAME, NameOID.SERIAL_NUMBER):
         return x509.NameAttribute(kind, value)
     return x509.NameAttribute(kind, value, x509.name._ASN1Type.UTF8String)  # noqa: SLF001 - no public name
 

@@ -121,6 +121,11 @@ class OidArc:
         return f"{self.arc}.4.1"
 
     @property
+    def connection_token(self) -> str:
+        """Type of the otherName that names a centre's connection token (UTF8String: its id)."""
+        return f"{self.arc}.6.1"
+
+    @property
     def signature_policy(self) -> str:
         """The signature policy named in documents."""
         return f"{self.arc}.5.1"

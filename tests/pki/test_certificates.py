@@ -30,6 +30,8 @@ def _make(common_name: str = "علی نمونه", *, key: ec.EllipticCurvePrivat
         None,
         [x509.ProfessionInfo(None, ["پزشک"], [x509.ObjectIdentifier("1.3.6.1.4.1.32473.364.3.1")], "12345", None)],
     )
+    uri = x509.UniformResourceIdentifier("urn:mohr:hix:1")
+    other = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.32473.364.6.1"), der.utf8("a-token"))
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -43,7 +45,7 @@ def _make(common_name: str = "علی نمونه", *, key: ec.EllipticCurvePrivat
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.CRLDistributionPoints([point]), critical=False)
         .add_extension(x509.AuthorityInformationAccess([access]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:mohr:hix:1")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([uri, other]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.Admissions(None, [admission]), critical=False)
     )
@@ -62,6 +64,7 @@ def test_a_certificate_says_what_was_put_in() -> None:
     assert certificate.ocsp_urls == ("http://ca.example/ocsp",)
     assert certificate.issuer_urls == ()
     assert certificate.san_uris == ("urn:mohr:hix:1",)
+    assert certificate.san_other_names == (("1.3.6.1.4.1.32473.364.6.1", "a-token"),)
     assert certificate.admission is not None
     assert certificate.admission.registration_number == "12345"
     assert certificate.admission.profession_items == ("پزشک",)
