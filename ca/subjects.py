@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from ca.config import AuthoritySettings, PersonSerial
 from ca.profiles import CertificateProfile
 from ca.registration import Registration, SystemIdentity
+from pki import der
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
 
 
@@ -76,9 +77,12 @@ def _person_subject(
     )
 
 
-def centre_uri(file_id: str) -> str:
-    """Name a centre's connection token: stable over renewals from the same registration file."""
-    return f"urn:mohr:hix:{file_id}"
+def _token_name(settings: AuthoritySettings, file_id: str) -> x509.OtherName:
+    """Name a centre's connection token: stable over renewals from the same registration file.
+
+    Not a URI: a `urn:` there is legal (RFC 5280 §4.2.1.6), but linters refuse one without a host.
+    """
+    return x509.OtherName(x509.ObjectIdentifier(settings.oids.connection_token), der.utf8(file_id))
 
 
 def _centre_subject(
@@ -99,7 +103,7 @@ def _centre_subject(
         if profile.admission
         else None,
         registration_number=number if profile.admission else None,
-        alternative_names=(x509.UniformResourceIdentifier(centre_uri(file_id)),) if profile.alternative_name else (),
+        alternative_names=(_token_name(settings, file_id),) if profile.alternative_name else (),
     )
 
 

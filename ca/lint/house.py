@@ -62,7 +62,7 @@ def _subject_is_the_approved_one(c: LintedCertificate) -> str | None:
 
 @rule("house: subject")
 def _names_are_utf8(c: LintedCertificate) -> str | None:
-    bad = any(a.tag != der.UTF8_STRING for a in c.subject if a.kind != oids.COUNTRY)
+    bad = any(a.tag != der.UTF8_STRING for a in c.subject if a.kind not in (oids.COUNTRY, oids.SERIAL_NUMBER))
     return "a name is not UTF8String" if bad else None
 
 

@@ -49,8 +49,9 @@ def _times_have_their_type(c: LintedCertificate) -> str | None:
 
 
 def _bad_string(attribute: NameAttribute) -> bool:
-    allowed = (der.PRINTABLE_STRING,) if attribute.kind == oids.COUNTRY else (der.UTF8_STRING, der.PRINTABLE_STRING)
-    return attribute.tag not in allowed
+    # X.520 leaves no choice for countryName and serialNumber.
+    fixed = attribute.kind in (oids.COUNTRY, oids.SERIAL_NUMBER)
+    return attribute.tag not in ((der.PRINTABLE_STRING,) if fixed else (der.UTF8_STRING, der.PRINTABLE_STRING))
 
 
 @rule("RFC 5280 §4.1.2.4")

@@ -1,0 +1,73 @@
+"""Deployments for the authority's tests: one ceremony a session, a fresh database a test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ca.hierarchy import Hierarchy, adopt, create_hierarchy
+from ca.service import CertificateAuthority
+from hsm.soft import UnsafeSoftKeys
+from storage.engine import Database, open_database
+from storage.migrate import upgrade
+from tests.ca.world import SETTINGS, FakeClock, World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceremony:
+    """A hierarchy, its service keys and a database file that holds it."""
+
+    hierarchy: Hierarchy
+    keys: UnsafeSoftKeys
+    template: Path
+
+
+@pytest.fixture(scope="session")
+def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
+    """One ceremony for the whole session."""
+    clock = FakeClock()
+    root, service = UnsafeSoftKeys(clock), UnsafeSoftKeys(clock)
+    hierarchy = create_hierarchy(root, service, SETTINGS, clock)
+    path = tmp_path_factory.mktemp("ceremony") / "mohr.db"
+    database = open_database(f"sqlite:///{path}")
+    upgrade(database)
+    adopt(database, hierarchy, SETTINGS, clock, "init")
+    database.close()
+    return Ceremony(hierarchy=hierarchy, keys=service, template=path)
+
+
+WorldMaker = Callable[[Database], World]
+
+
+@pytest.fixture
+def make_world(ceremony: Ceremony) -> WorldMaker:
+    """Build a deployment over a database that holds the session's hierarchy."""
+
+    def make(database: Database) -> World:
+        clock = FakeClock()
+        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock)
+        return World(
+            authority=authority, database=database, keys=ceremony.keys, hierarchy=ceremony.hierarchy, clock=clock
+        )
+
+    return make
+
+
+@pytest.fixture
+def database(ceremony: Ceremony, tmp_path: Path) -> Iterator[Database]:
+    """A fresh SQLite database with the session's hierarchy."""
+    path = tmp_path / "mohr.db"
+    shutil.copyfile(ceremony.template, path)
+    database = open_database(f"sqlite:///{path}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def world(database: Database, make_world: WorldMaker) -> World:
+    """A fresh deployment on SQLite."""
+    return make_world(database)
