@@ -28,6 +28,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.CONFLICT: 409,
     ErrorCode.STATE_ILLEGAL: 409,
     ErrorCode.DEPLOYMENT_EXISTS: 409,
+    ErrorCode.HSM_KEY_EXISTS: 409,
     ErrorCode.CRL_REGRESSION: 409,
     ErrorCode.ASSERTION_INVALID: 401,
     ErrorCode.ASSERTION_REPLAYED: 401,

@@ -34,7 +34,7 @@ class Verifier(Protocol):
 class TokenEndpoint(Protocol):
     """Answer an OAuth token request (RFC 6749 §4.4) with the members of its JSON response."""
 
-    def __call__(self, form: Mapping[str, str], peer_certificate: bytes | None) -> Mapping[str, Any]:
+    def __call__(self, form: Mapping[str, str], peer_certificate: bytes | None, /) -> Mapping[str, Any]:
         """Return the token response; ServiceError where the request is refused."""
         ...
 
@@ -42,7 +42,7 @@ class TokenEndpoint(Protocol):
 class AccessCheck(Protocol):
     """Check a bound access token for the protected endpoint, as a gateway does."""
 
-    def __call__(self, token: str, peer_certificate: bytes | None) -> TokenDecision:
+    def __call__(self, token: str, peer_certificate: bytes | None, /) -> TokenDecision:
         """Return the decision on `token` presented over a connection with that client certificate (DER)."""
         ...
 

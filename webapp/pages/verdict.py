@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 
 _REVOKED: Final = frozenset({"REVOKED", "REVOKED_NO_POE", "REVOKED_CA_NO_POE"})
-_PERSON_ID: Final = re.compile(r"(?<![0-9])[0-9]{6,9}([0-9]{2})(?![0-9])")
+_PERSON_ID: Final = re.compile(r"(?<!\d)\d{6,9}(\d{2})(?!\d)")  # digits of any script
 _COMMON_NAME: Final = re.compile(r"(?:^|, )CN=([^=]*?)(?:, [A-Za-z0-9.]+=|$)")
 _PROFESSIONS: Final = {profession.slug: profession for profession in Profession}
 
