@@ -42,6 +42,7 @@ class _Connection:
         "requests",
         "served",
         "sock",
+        "waits_for",
         "work",
     )
 
@@ -55,6 +56,7 @@ class _Connection:
         self.served = 0
         self.last_active = now
         self.frame_began: float | None = None
+        self.waits_for = 0  # the events that the selector knows of
 
     def stalled(self, now: float) -> bool:
         """Tell whether the peer neither finishes its request nor takes its answer."""
@@ -137,7 +139,7 @@ class CustodianServer:
         else:
             connection = _Connection(sock, admin=admin, now=self._now())
             self._connections[sock] = connection
-            self._selector.register(sock, selectors.EVENT_READ, connection)
+            self._await(connection, selectors.EVENT_READ)
 
     def _refuse(self, sock: socket.socket, error: ServiceError) -> None:
         try:
@@ -157,8 +159,7 @@ class CustodianServer:
     def _drop(self, connection: _Connection) -> None:
         if self._connections.pop(connection.sock, None) is None:
             return
-        if connection.sock in self._selector.get_map():
-            self._selector.unregister(connection.sock)
+        self._await(connection, 0)
         connection.sock.close()
         connection.requests.clear()
         connection.work = None
@@ -247,14 +248,15 @@ class CustodianServer:
 
     def _await(self, connection: _Connection, events: int) -> None:
         """Choose what wakes us for `connection`; a peer with work under way is not read from."""
-        registered = self._selector.get_map().get(connection.sock)
-        if registered is None:
-            if events:
-                self._selector.register(connection.sock, events, connection)
-        elif not events:
+        if events == connection.waits_for:
+            return
+        if not events:
             self._selector.unregister(connection.sock)
-        elif registered.events != events:
+        elif connection.waits_for:
             self._selector.modify(connection.sock, events, connection)
+        else:
+            self._selector.register(connection.sock, events, connection)
+        connection.waits_for = events
 
     def _step(self, connection: _Connection) -> None:
         """Do one request, or one step of a long one. Wrong requests get a coded answer, whatever they are."""
