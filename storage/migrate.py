@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from pki.errors import Conflict, ErrorCode
 from storage.engine import Database
 
 _SCRIPTS: Final = "storage:migrations"
@@ -34,9 +35,15 @@ def current_revision(database: Database) -> str | None:
 def upgrade(database: Database) -> None:
     """Apply every schema change that `database` lacks, in one transaction.
 
-    Two programs may do so at once: the second waits, then finds nothing to do.
+    Two programs may do so at once: the second waits, then finds nothing to do. Conflict when the schema is of a
+    newer program than this one.
     """
     with database.begin() as unit:
+        connection = unit.connection
         if database.dialect == "postgresql":
-            unit.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRESQL_LOCK})
-        command.upgrade(_config(connection=unit.connection), "head")
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRESQL_LOCK})
+        present = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+        if present is not None and present not in known:
+            raise Conflict(ErrorCode.CONFLICT, f"the database has schema {present}, which this program does not know")
+        command.upgrade(_config(connection=connection), "head")

@@ -34,6 +34,14 @@ class Attacker:
         with database.engine.begin() as connection:
             yield cls(connection)
 
+    @classmethod
+    @contextmanager
+    def undone(cls, database: Database) -> Iterator[Attacker]:
+        """Change a database in a transaction that is rolled back afterwards."""
+        with database.engine.connect() as connection, connection.begin() as transaction:
+            yield cls(connection)
+            transaction.rollback()
+
     def execute(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> Result[Any]:
         return self.connection.execute(statement, rows) if rows else self.connection.execute(statement)
 

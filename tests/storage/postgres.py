@@ -100,6 +100,7 @@ class Pool:
         self._made = 0
         with _connection(socket_folder, template) as connection:
             self._tables = self._tables_of(connection)
+            self._version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
 
     @staticmethod
     def _tables_of(connection: psycopg.Connection[Any]) -> set[str]:
@@ -128,4 +129,5 @@ class Pool:
                     connection.execute(f"DROP TABLE {table} CASCADE".encode())
                 elif table != "alembic_version":
                     connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608  names of our own tables
+            connection.execute("UPDATE alembic_version SET version_num = %s", self._version)
         self._free.append(name)

@@ -15,6 +15,9 @@ from storage.ledger_entries import EventId
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 ORIGIN = "ledger.example/mohr"
+SIZES = (5, 12, 21)
+COVERED = SIZES[-1]
+BEYOND = 3  # entries after the last checkpoint
 _ACTIONS = tuple(AuditAction)
 
 
@@ -65,3 +68,15 @@ def build_history(database: Database, *sizes: int, pending: int = 0) -> list[str
     if pending:
         record(database, size, pending)
     return notes
+
+
+def build_victim(database: Database) -> str:
+    """Fill a database for attacks: checkpoints at `SIZES`, `BEYOND` more entries, two waiting events.
+
+    Return the last checkpoint, which the attacker cannot reach.
+    """
+    note = build_history(database, *SIZES)[-1]
+    record(database, COVERED, BEYOND)
+    Ledger(database).sequence()
+    record(database, COVERED + BEYOND, 2)
+    return note

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 import ca
 import storage.ledger_tables
 import storage.migrations
+from pki.errors import Conflict
 from storage.base import metadata
 from storage.engine import Database, open_database
 from storage.migrate import current_revision, head_revision, upgrade
@@ -101,6 +102,14 @@ def test_programs_that_upgrade_at_once_on_sqlite_all_succeed(tmp_path: Path) -> 
 def test_programs_that_upgrade_at_once_on_postgresql_all_succeed(postgres_folder: Path) -> None:
     postgres.execute(postgres_folder, "CREATE DATABASE at_once")
     upgrade_many(postgres.url_of(postgres_folder, "at_once"))
+
+
+def test_a_schema_of_a_newer_program_is_left_alone(database: Database) -> None:
+    with database.begin() as unit:
+        unit.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Conflict):
+        upgrade(database)
+    assert current_revision(database) == "9999"
 
 
 def test_a_failed_upgrade_leaves_no_half_schema(tmp_path: Path) -> None:
