@@ -214,8 +214,6 @@ def _extension(element: Element) -> str:
 
 
 def remaining(element: Element) -> str:
-    """Read the leaves below that were not shown yet, each with its member's name."""
-    base = len(element.path) + 1
-    return join(
-        *(f"{leaf.path[base:]}: {leaf.text()}" for leaf in element.leaves() if leaf and not leaf.shown), by=", "
-    )
+    """Read the values below that were not shown yet, each with its path from here."""
+    unread = [leaf for leaf in element.leaves() if leaf.is_value and not leaf.shown]
+    return join(*(f"{leaf.path[len(element.path) :].lstrip('.')}: {leaf.text()}" for leaf in unread), by=", ")
