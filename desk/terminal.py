@@ -28,9 +28,15 @@ def show_document(document: Document, name: str) -> None:
     click.echo(f"\n{isolate(name)}  {document.size} bytes  {document.content_type}", err=True)
     click.echo(f"SHA-256 {document.sha256.hex()}", err=True)
     for field in document.fields:
-        click.echo(f"  {field.label_fa} | {field.label_en}: {isolate(field.value)}", err=True)
+        if not field.detail:
+            click.echo(f"  {field.label_fa} | {field.label_en}: {isolate(field.value)}", err=True)
+    details = [field for field in document.fields if field.detail]
+    if details:
+        click.echo("  — سایر مقدارهای زیر امضا | everything else that is signed —", err=True)
+    for field in details:
+        click.echo(f"    {field.label_en}: {isolate(field.value)}", err=True)
     for warning in document.warnings:
-        click.echo(f"  ! {warning}", err=True)
+        click.echo(f"  ! {warning.text_fa} | {warning.text_en} {isolate(warning.where)}", err=True)
     click.echo(
         "با امضا، این محتوا به نام شما ثبت می‌شود و انکارپذیر نیست. | Your signature binds you to this content.",
         err=True,
