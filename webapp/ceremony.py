@@ -33,6 +33,7 @@ from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from webapp.compose import Parts, RealClock, assemble, authority_settings
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+from webapp.fonts import cut_font
 
 CEREMONY: Final = "mohr init"
 ROOT_TOKEN: Final = "mohr-root"
@@ -59,6 +60,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
         _make_everything(deployment, settings, root_config)
     finally:
         root_pin_file.unlink()
+    cut_font(deployment.cache)
     deployment.write_settings(settings)
     with root.pin as pin:
         return pin.reveal()

@@ -52,9 +52,10 @@ def log_incident(error: BaseException, *, request_id: str, route: str) -> None:
 
 
 def start_logging() -> None:
-    """Send everything at INFO and above to standard error as JSON lines; for composition roots."""
+    """Send our INFO and everybody's WARNING to standard error as JSON lines; for composition roots."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("mohr").setLevel(logging.INFO)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from hsm.custody import open_key
 from hsm.key_uri import FileUri, parse_key_uri
-from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SigningKey
@@ -25,13 +25,11 @@ def _opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, 
     parsed = parse_key_uri(uri)
     if isinstance(parsed, FileUri):
         production = deployment.exists() and deployment.settings().production
-        yield UnsafeSoftKey.load(Path(parsed.path), production=production), ()
+        yield open_key(uri, production=production), ()
         return
-    if parsed.object is None:
-        raise InvalidInput(ErrorCode.KEY_URI_MALFORMED, "name the key: pkcs11:object=LABEL")
     with opened_parts(deployment) as parts:
-        known = parts.authority.named_certificate(parsed.object)
-        yield parts.keys.signing_key(parsed.object), () if known is None else (Certificate.parse(known),)
+        known = None if parsed.object is None else parts.authority.named_certificate(parsed.object)
+        yield open_key(uri, provider=parts.keys), () if known is None else (Certificate.parse(known),)
 
 
 @click.command()

@@ -32,7 +32,10 @@ def _tell(parts: Parts, token_id: str) -> None:
     "--medium", type=click.Choice([str(medium) for medium in KeyStorage]), default="software", show_default=True
 )
 def request(deployment: Deployment, officer: str, siam: str, system_id: str, medium: str) -> None:
-    """Ask for a token; the three lights are shown. Example: mohr token request --siam pilot-clinic-1 --system his-demo-1."""
+    """Ask for a token; the three lights are shown.
+
+    Example: mohr token request --siam pilot-clinic-1 --system his-demo-1 --officer parsa
+    """
     with opened_parts(deployment) as parts:
         _tell(parts, parts.tokens.request(siam, system_id, KeyStorage(medium), officer).id)
 
@@ -54,7 +57,10 @@ def approve(deployment: Deployment, officer: str, token_id: str) -> None:
 @click.option("--officer", default="operator", show_default=True, metavar="ID")
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The centre's request.")
 def activate(deployment: Deployment, output: Path | None, token_id: str, officer: str, csr_file: Path) -> None:
-    """Issue the certificate for the centre's own key. Example: mohr token activate TOKEN --csr centre.csr -o centre.pem."""
+    """Issue the certificate for the centre's own key.
+
+    Example: mohr token activate TOKEN --csr centre.csr -o centre.pem
+    """
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
         activation = parts.tokens.activate(token_id, csr, officer)
