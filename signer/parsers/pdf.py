@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
-from io import BytesIO
 from itertools import islice
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from pyhanko.sign.fields import enumerate_sig_fields
 from pki import der
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
+from signer.bounded_pdf import open_pdf
 from signer.parsers.cades import signatures_of
 from signer.parsers.model import (
     MAX_SIGNATURES,
@@ -71,7 +71,9 @@ def parse_pdf(data: bytes) -> ParsedFile:
         try:
             good.append(_read_field(reader, data, name, field))
         except ServiceError as error:
-            note = Note(reason=Reason.BYTE_RANGE_REFUSED, detail=error.detail)
+            refused = error.code is ErrorCode.INPUT_MALFORMED
+            reason = Reason.BYTE_RANGE_REFUSED if refused else Reason.FORMAT_MALFORMED
+            note = Note(reason=reason, detail=error.detail)
             unreadable.append(UnreadableSignature(id=name, format=Format.PADES, note=note))
         except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
             note = Note(reason=Reason.FORMAT_MALFORMED, detail=type(error).__name__)
@@ -91,7 +93,7 @@ def parse_pdf(data: bytes) -> ParsedFile:
 
 def _open(data: bytes) -> tuple[PdfFileReader, list[tuple[str, Any]]]:
     try:
-        reader = PdfFileReader(BytesIO(data), strict=True)
+        reader = open_pdf(data)
         if reader.encrypted:
             reader.decrypt("")
         fields = []

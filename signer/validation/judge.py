@@ -10,6 +10,7 @@ from pki.certificates import Certificate
 from pki.errors import ServiceError
 from signer.validation.context import VerificationContext
 from signer.validation.moment import Moment, validity_findings, weak_chain
+from signer.validation.names import readable_name
 from signer.validation.path import Path, find_paths, issuers_of
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
@@ -98,7 +99,7 @@ def _best_path(
         if not set(fetched) - set(pool):
             break
         pool += fetched
-    return None, f"issuer of certificate {top.serial_hex}: {top.issuer}"
+    return None, f"issuer of certificate {top.serial_hex}: {readable_name(top.issuer_der)}"
 
 
 def _highest(leaf: Certificate, pool: tuple[Certificate, ...]) -> Certificate:

@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Final
 
 from pki import der, oids
-from pki.certificates import Certificate
+from pki.certificates import Certificate, name_text
 from pki.der import Node
+from pki.errors import ServiceError
 
 _EMAIL_ATTRIBUTE: Final = "1.2.840.113549.1.9.1"
 _RFC822, _DNS, _DIRECTORY, _URI, _IP = 0x81, 0x82, 0xA4, 0x86, 0x87
@@ -29,6 +30,14 @@ def name_key(name_der: bytes) -> NameKey:
 def same_name(left_der: bytes, right_der: bytes) -> bool:
     """Compare two Names."""
     return left_der == right_der or name_key(left_der) == name_key(right_der)
+
+
+def readable_name(name_der: bytes) -> str:
+    """Write a Name for people; a stranger's Name that has no structure is shown as such, never raised."""
+    try:
+        return name_text(name_der)
+    except (ServiceError, ValueError):
+        return "(unreadable name)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def check_status(
 def _silence(certificate: Certificate, silent: list[Silent], about: str) -> StatusOutcome:
     detail = "; ".join(f"{answer.origin}: {answer.detail}" for answer in silent[:4]) or "no source was asked"
     finding = indeterminate(Reason.STATUS_SILENT, SubIndication.TRY_LATER, detail, about)
-    known = KnownStatus(subject=certificate.serial_hex, answer="silent", origin=detail)
+    known = KnownStatus(serial=certificate.serial_hex, answer="silent", origin=detail)
     return StatusOutcome(known=known, findings=(finding,))
 
 
@@ -133,8 +133,7 @@ def _counts(answer: Good, certificate: Certificate, moment: Moment, policy: Poli
     age = moment.at - answer.this_update
     if policy.max_status_age is not None:
         return age <= policy.max_status_age
-    until = answer.next_update or answer.this_update
-    return moment.at <= until + policy.clock_skew
+    return moment.at - policy.clock_skew <= (answer.next_update or answer.this_update)
 
 
 def exempt(certificate: Certificate) -> bool:
@@ -148,7 +147,7 @@ def _known(certificate: Certificate, answer: Good | Revoked, *, stale: bool = Fa
     if isinstance(answer, Revoked):
         name, revoked_at, reason = ("on-hold" if answer.on_hold else "revoked"), answer.revoked_at, answer.reason
     return KnownStatus(
-        subject=certificate.serial_hex,
+        serial=certificate.serial_hex,
         answer=name,
         origin=answer.origin,
         this_update=answer.this_update,

@@ -22,6 +22,7 @@ from signer.validation.verdict import (
     SubIndication,
     TimeProof,
     TimestampVerdict,
+    by_weight,
     conclude,
     failed,
     indeterminate,
@@ -80,7 +81,7 @@ def judge_signature(
         signer=identified.certificate,
         check=check,
         judgement=judgement,
-        findings=tuple(dict.fromkeys(findings)),
+        findings=by_weight(findings),
         timestamps=stamps,
     )
     return _conclude(signature, examined, context)

@@ -7,12 +7,12 @@ authority's certificate is judged at that proven time instead of now.
 from dataclasses import dataclass
 from datetime import datetime
 
-from pki.errors import ServiceError
 from signer.parsers.model import ParsedTimestamp, TimestampKind
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer
 from signer.validation.judge import Evidence, Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
+from signer.validation.names import readable_name
 from signer.validation.reasons import Reason
 from signer.validation.verdict import (
     Crypto,
@@ -20,6 +20,7 @@ from signer.validation.verdict import (
     Indication,
     SubIndication,
     TimestampVerdict,
+    by_weight,
     conclude,
     failed,
     indeterminate,
@@ -101,7 +102,7 @@ def _imprint(stamp: ParsedTimestamp) -> list[Finding]:
 def _verdict(
     stamp: ParsedTimestamp, findings: list[Finding], check: CryptoCheck | None, judgement: Judgement | None
 ) -> TimestampVerdict:
-    indication, sub_indication = conclude(tuple(findings))
+    indication, sub_indication = conclude(findings)
     crypto = Crypto.UNKNOWN if check is None else check.crypto
     if any(finding.reason is Reason.TIMESTAMP_IMPRINT_MISMATCH for finding in findings):
         crypto = Crypto.BROKEN
@@ -114,16 +115,13 @@ def _verdict(
         generated_at=stamp.token.generated_at if stamp.token else None,
         authority=_authority(stamp),
         covers=tuple(sorted(stamp.covers)),
-        findings=tuple(findings),
+        findings=by_weight(findings),
         statuses=judgement.statuses if judgement else (),
     )
 
 
 def _authority(stamp: ParsedTimestamp) -> str | None:
-    if stamp.token is None or not stamp.token.signature.certificates:
+    if stamp.token is None:
         return None
     found = identify_signer(stamp.token.signature, ()).certificate
-    try:
-        return None if found is None else found.subject
-    except ServiceError:
-        return None
+    return None if found is None else readable_name(found.subject_der)

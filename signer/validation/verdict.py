@@ -3,6 +3,7 @@
 `Indication`, `SubIndication` are the standard's; `Care` and `Assurance` are this project's words for people.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -120,16 +121,24 @@ def note(reason: Reason, detail: str = "", about: str = "") -> Finding:
 _RANK = {sub: rank for rank, sub in enumerate(SubIndication)}
 
 
-def conclude(findings: tuple[Finding, ...]) -> tuple[Indication, SubIndication | None]:
-    """Return the worst finding's answer: any failure before any doubt, then the standard's order."""
-    deciding = [finding for finding in findings if finding.indication is not None]
-    if not deciding:
+def by_weight(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Order findings: failures, then doubts, each as the standard ranks them, then what only informs."""
+    return tuple(sorted(dict.fromkeys(findings), key=_weight))
+
+
+def _weight(finding: Finding) -> tuple[int, int]:
+    if finding.indication is None:
+        return 2, 0
+    rank = len(_RANK) if finding.sub_indication is None else _RANK[finding.sub_indication]
+    return int(finding.indication is not Indication.FAILED), rank
+
+
+def conclude(findings: Iterable[Finding]) -> tuple[Indication, SubIndication | None]:
+    """Return the weightiest finding's answer; PASSED when none decides."""
+    worst = min(findings, key=_weight, default=None)
+    if worst is None or worst.indication is None:
         return Indication.PASSED, None
-    worst = min(
-        deciding,
-        key=lambda f: (f.indication is not Indication.FAILED, _RANK.get(f.sub_indication or SubIndication.GENERIC, 0)),
-    )
-    return worst.indication or Indication.INDETERMINATE, worst.sub_indication
+    return worst.indication, worst.sub_indication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +155,7 @@ class Covered:
 class KnownStatus:
     """What was learned of one certificate's revocation, from where and how old it is."""
 
-    subject: str
+    serial: str
     answer: str
     origin: str
     this_update: datetime | None = None
