@@ -41,7 +41,7 @@ class LocalTimeStamper:
 
 
 class HttpTimestampClient:
-    """Take tokens from an RFC 3161 service. No redirects, no proxies, at most 64 KiB, one overall deadline."""
+    """Take tokens from an RFC 3161 service: no redirects, no proxies, at most 64 KiB, bounded waits."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class HttpTimestampClient:
         *,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
-        """Take the service's http(s) URL and the seconds one stamp may last; InvalidInput for another URL."""
+        """Take an http(s) URL and the seconds that each wait, and the whole body, may last; InvalidInput otherwise."""
         self._url, self._timeout, self._random_bits = _parse_url(url), timeout, random_bits
 
     def stamp(self, digest_sha256: bytes) -> bytes:

@@ -99,6 +99,25 @@ def test_a_second_timestamp_joins_the_first(path: TrustPath, stamper: LocalTimeS
     assert attributes == sorted(attributes)
 
 
+class NumberStamper:
+    """Gives falling numbers for tokens."""
+
+    def __init__(self) -> None:
+        self.next = 9
+
+    def stamp(self, digest_sha256: bytes) -> bytes:
+        del digest_sha256
+        self.next -= 1
+        return der.integer(self.next)
+
+
+def test_unsigned_attributes_are_kept_in_der_order(path: TrustPath) -> None:
+    cms, numbers = sign_cades(CONTENT, path.clinician.key, path.clinician.chain, signed_at=NOW), NumberStamper()
+    twice = add_signature_timestamp(add_signature_timestamp(cms, numbers), numbers)
+    values = [node.sequence()[1].set_of()[0].integer() for node in signer_info(twice)[-1].children()]
+    assert values == [7, 8]
+
+
 def test_the_token_is_over_the_signature_value(path: TrustPath, stamper: LocalTimeStamper) -> None:
     stamped = add_signature_timestamp(
         sign_cades(CONTENT, path.clinician.key, path.clinician.chain, signed_at=NOW), stamper

@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -245,6 +246,22 @@ def test_a_file_of_too_many_objects_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pades, "MAX_OBJECTS", 100)
     heavy = page_pdf(catalogue="/Big [" + "1 " * 200 + "]")
     assert [finding.code for finding in inspect_pdf(heavy).findings] == [FindingCode.PDF_TOO_COMPLEX]
+
+
+@pytest.mark.parametrize("where", [b"MediaBox", b"/ByteRange"], ids=["old-bytes", "update"])
+def test_a_file_written_wrongly_never_leaves(monkeypatch: pytest.MonkeyPatch, path: TrustPath, where: bytes) -> None:
+    class Damaged(BytesIO):
+        def getvalue(self) -> bytes:
+            return super().getvalue().replace(where, where.swapcase(), 1)
+
+    finish = pades._Embedding.finish
+
+    def damage(embedding: pades._Embedding, cms: bytes) -> bytes:
+        return finish(replace(embedding, file=Damaged(embedding.file.getvalue())), cms)
+
+    monkeypatch.setattr(pades._Embedding, "finish", damage)
+    with pytest.raises(SignerMismatch, match="not the file"):
+        sign_pades(sample_pdf(), path.clinician.key, path.clinician.chain, signed_at=NOW)
 
 
 def test_another_persons_key_is_refused(path: TrustPath) -> None:

@@ -156,6 +156,7 @@ def test_a_bad_request_is_answered_with_its_failure_bit(authority: TimestampAuth
     status, _text, bits = info.sequence()
     assert status.integer() == 2
     assert bits.bit_set() == {failure}
+    assert bits.content[0] == 7 - failure % 8, "DER: the last bit is the one that is set (X.690 §11.2.2)"
 
 
 @pytest.mark.real

@@ -2,7 +2,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -28,8 +28,10 @@ REPLY = "application/timestamp-reply"
 
 
 @contextmanager
-def service(answer: Callable[[bytes], bytes], *, status: int = 200, kind: str = REPLY) -> Iterator[str]:
-    """Run a real HTTP server on loopback that answers each POST; yields its URL."""
+def service(
+    answer: Callable[[bytes], bytes], *, status: int = 200, kind: str = REPLY, pause: float = 0
+) -> Iterator[str]:
+    """Run a real HTTP server on loopback that answers each POST, with a pause between octets; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -40,7 +42,12 @@ def service(answer: Callable[[bytes], bytes], *, status: int = 200, kind: str = 
             self.send_header("Content-Type", kind)
             self.send_header("Location", "http://127.0.0.1:9/elsewhere")
             self.end_headers()
-            self.wfile.write(reply)
+            if not pause:
+                self.wfile.write(reply)
+            with suppress(OSError):  # the client hangs up in the middle
+                for octet in reply if pause else b"":
+                    self.wfile.write(bytes((octet,)))
+                    time.sleep(pause)
 
         def log_message(self, *_: object) -> None:
             """Keep test output quiet."""
@@ -98,6 +105,11 @@ def test_silence_is_unavailable_and_retryable() -> None:
         HttpTimestampClient(url, timeout=0.1).stamp(DIGEST)
     assert isinstance(silent.value, Unavailable)
     assert silent.value.retryable
+
+
+def test_a_reply_that_drips_is_cut_off(authority: TimestampAuthority) -> None:
+    with service(authority.respond, pause=0.02) as url, pytest.raises(TimestampUnavailable, match="too slow"):
+        HttpTimestampClient(url, timeout=0.2).stamp(DIGEST)
 
 
 def test_a_closed_port_is_unavailable() -> None:
