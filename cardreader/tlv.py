@@ -82,7 +82,10 @@ def parse_tlvs(data: bytes, *, padded: bool = False) -> tuple[Tlv, ...]:
 
 
 def ends_in_padding(data: bytes) -> bool:
-    """Whether `data`, the beginning of a file, holds its last object already; CardProtocolError when malformed."""
+    """Whether `data`, the beginning of a file, surely holds its last object; CardProtocolError when malformed.
+
+    False for as long as a header could still be cut off by the end of `data`.
+    """
     offset = 0
     while offset < len(data):
         if data[offset] in _PADDING:

@@ -147,7 +147,7 @@ def _entries(content: bytes) -> Iterator[Node]:
 
 
 def _text(node: Node | None) -> str:
-    return "" if node is None else node.text().rstrip("\x00 ")
+    return "" if node is None else node.content.decode("utf-8", "replace").rstrip("\x00 ")
 
 
 def _octet(node: Node, tag: int = der.INTEGER) -> int:

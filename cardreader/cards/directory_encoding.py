@@ -147,7 +147,7 @@ def private_key(entry: PrivateKeyEntry) -> bytes:
 
 
 def public_key(key: PrivateKeyEntry, where: FilePath) -> bytes:
-    """Encode the PuKDF entry that belongs to a private key; the file holds a SubjectPublicKeyInfo."""
+    """Encode the PuKDF entry that belongs to a private key; the file is `public_keys.to_file`'s."""
     attributes = der.sequence(path(where), der.integer(_RSA_BITS) if key.is_rsa else b"")
     return der.tlv(
         der.SEQUENCE if key.is_rsa else 0xA0,

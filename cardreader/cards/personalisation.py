@@ -13,7 +13,7 @@ from cardreader import tlv
 from cardreader.cards import directory, directory_encoding
 from cardreader.cards.directory import FilePath, PrivateKeyEntry, ValueEntry
 from cardreader.cards.files import CardFiles
-from cardreader.cards.public_keys import spki
+from cardreader.cards.public_keys import to_file
 from cardreader.errors import CardFull, CardUnsupported
 from pki.keys import PublicKey, SignatureAlgorithm, algorithm_for
 
@@ -37,7 +37,7 @@ class Personalisation:
         """Write the public half of a new key and make the private key's entry say its type."""
         entry = replace(entry, is_rsa=algorithm_for(key) is SignatureAlgorithm.RS256)
         self._replace(self._prkdf, directory.parse_prkdf, entry.key_id, directory_encoding.private_key(entry))
-        public = directory_encoding.public_key(entry, self._store(spki(key)))
+        public = directory_encoding.public_key(entry, self._store(to_file(key)))
         self._settle(self._replace(self._pukdf, directory.parse_pukdf, entry.key_id, public))
 
     def register_certificate(self, key_id: bytes, label: str, certificate_der: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Public keys in the forms that cards give them."""
+"""Public keys in the forms that cards give them (ISO/IEC 7816-8, ISO/IEC 7816-15)."""
 
 from typing import Final
 
@@ -17,8 +17,10 @@ _CURVES: Final[dict[int, ec.EllipticCurve]] = {65: ec.SECP256R1(), 97: ec.SECP38
 _RSA_BITS: Final = range(2048, 4097)
 
 
-def spki(key: PublicKey) -> bytes:
-    """Encode as SubjectPublicKeyInfo, DER."""
+def to_file(key: PublicKey) -> bytes:
+    """Encode for a public key file: RSAPublicKey, or for EC the SubjectPublicKeyInfo that OpenSC expects there."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -46,6 +48,8 @@ def from_modulus(modulus: int, exponent: int) -> PublicKey:
     """Build an RSA key of 2048 to 4096 bits."""
     if modulus.bit_length() not in _RSA_BITS or exponent.bit_length() > 32:
         raise CardUnsupported("an RSA key of a size that Mohr does not sign with")
+    if not modulus & 1:
+        raise CardProtocolError("the card's RSA key is malformed")
     try:
         return rsa.RSAPublicNumbers(exponent, modulus).public_key()
     except ValueError as error:

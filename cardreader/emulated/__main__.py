@@ -26,12 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cardreader.emulated", description=__doc__)
     parser.add_argument("state", type=Path, help="the card's state file")
     parser.add_argument("port", type=int, nargs="?", default=DEFAULT_PORT, help="port of the virtual reader")
+    parser.add_argument("--wait", type=float, default=5.0, help="seconds to wait for the virtual reader")
     parser.add_argument("--new", action="store_true", help="make a blank card first")
     options = parser.parse_args(arguments)
     try:
         if options.new:
             create_card(options.state, _read_secrets(), serial=secrets.token_bytes(8))
-        serve_on_system_reader(options.state, port=options.port)
+        serve_on_system_reader(options.state, port=options.port, timeout=options.wait)
     except CardError as error:
         sys.stderr.write(f"{error}\n")
         return 1

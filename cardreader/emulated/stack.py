@@ -97,9 +97,9 @@ class PrivateReaderStack:
         except OSError as error:
             raise ReaderServiceDown("the private reader stack does not answer") from error
 
-    def _expect(self, word: str, answer: str) -> None:
+    def _expect(self, word: str, *answers: str) -> None:
         told = self._tell(word)
-        if told != answer:
+        if told not in answers:
             raise ReaderServiceDown(f"the private reader stack answered {told!r} to {word}")
 
     def insert(self) -> None:
@@ -115,8 +115,8 @@ class PrivateReaderStack:
         self._expect("stop-service", "empty")
 
     def start_service(self) -> None:
-        """Start pcscd again, with an empty reader."""
-        self._expect("start-service", "empty")
+        """Start pcscd again if it does not run; its reader is empty then."""
+        self._expect("start-service", "empty", "inserted")
 
     def close(self) -> None:
         """End the stack; its supervisor sees its input end, and is killed if it does not obey."""
@@ -141,15 +141,15 @@ class PrivateReaderStack:
         self.close()
 
 
-def serve_on_system_reader(state_file: Path, *, port: int = DEFAULT_PORT) -> None:
+def serve_on_system_reader(state_file: Path, *, port: int = DEFAULT_PORT, timeout: float = 5.0) -> None:
     """Keep the card in the virtual reader of the machine's own pcscd until the reader lets it go.
 
     For where namespaces are refused. The virtual reader's port is open to everybody who can reach the
-    machine: anybody may take the card's place. ReaderServiceDown when no virtual reader listens.
+    machine: anybody may take the card's place. ReaderServiceDown when no virtual reader listens in `timeout` s.
     """
     file = StateFile(state_file)
     with file.owned():
-        inserted = InsertedCard(EmulatedCard(file.load(), file.save), port)
+        inserted = InsertedCard(EmulatedCard(file.load(), file.save), port, timeout=timeout)
         try:
             inserted.wait()
         finally:

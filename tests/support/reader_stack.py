@@ -1,0 +1,38 @@
+"""Real pcscd for tests, and one fixed name for its socket.
+
+libpcsclite reads PCSCLITE_CSOCK_NAME once in a process. Every test in this process shares one name, a symbolic
+link, and points it at the stack it uses.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cardreader.emulated.service import program, virtual_reader_driver
+from cardreader.emulated.stack import PrivateReaderStack, namespaces_allowed
+from cardreader.errors import CardUnsupported
+
+_VARIABLE = "PCSCLITE_CSOCK_NAME"
+
+
+def require_reader_programs() -> None:
+    """Skip the test where pcscd, vsmartcard-vpcd or namespaces are missing."""
+    try:
+        for name in ("pcscd", "unshare", "mount", "setpriv"):
+            program(name)
+        virtual_reader_driver()
+    except CardUnsupported as error:
+        pytest.skip(error.detail)
+    if not namespaces_allowed():
+        pytest.skip("this machine refuses private namespaces")
+
+
+def attach(stack: PrivateReaderStack) -> None:
+    """Let this process's PC/SC calls reach `stack`, and nothing else."""
+    if _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = str(Path(tempfile.mkdtemp(prefix="mohr-pcsc-")) / "pcscd.comm")
+    link = Path(os.environ[_VARIABLE])
+    link.unlink(missing_ok=True)
+    link.symlink_to(stack.socket_path)
