@@ -35,7 +35,7 @@ def _primes_below(limit: int) -> tuple[int, ...]:
     return tuple(n for n in range(2, limit) if all(n % d for d in range(2, isqrt(n) + 1)))
 
 
-_SMALL_PRIMES: Final = prod(_primes_below(752))  # FIPS 186-5 and CA/B BR §6.1.6 ask for none below 752
+SMALL_PRIMES: Final = prod(_primes_below(752))  # FIPS 186-5 and CA/B BR §6.1.6 ask for none below 752
 # ROCA (CVE-2017-15361): modulus and both primes are powers of 65537 modulo each small prime.
 _ROCA_RESIDUES: Final = tuple(
     (prime, frozenset(pow(65537, k, prime) for k in range(prime))) for prime in _primes_below(168)[1:]
@@ -73,7 +73,7 @@ def _rsa_kind(key: rsa.RSAPublicKey) -> KeyKind:
         raise KeyRefused("RSA exponent out of range")
     if is_roca(numbers.n):
         raise KeyRefused("RSA key of the ROCA generator")
-    if gcd(numbers.n, _SMALL_PRIMES) != 1:
+    if gcd(numbers.n, SMALL_PRIMES) != 1:
         raise KeyRefused("RSA modulus with a small factor")
     if _has_close_primes(numbers.n):
         raise KeyRefused("RSA primes too close to each other")

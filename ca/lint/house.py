@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from cryptography import x509
+
 from ca.lint.findings import RulePack
 from ca.lint.subject import LintedCertificate
 from ca.profiles import AUTHORITY_USAGES, IssuerName
@@ -159,22 +161,25 @@ def _no_check_is_the_profiles(c: LintedCertificate) -> str | None:
 def _admission_is_the_registered_one(c: LintedCertificate) -> str | None:
     if not c.content.profile.admission:
         return "Admission in a profile without" if oids.ADMISSION in c.certificate.extensions else None
-    found = c.certificate.admission
-    if found is None or c.is_critical(oids.ADMISSION):
+    found, meant = c.certificate.admission, c.content.subject
+    if found is None or meant.admission is None or c.is_critical(oids.ADMISSION):
         return "Admission is absent or critical"
     whole = len(found.profession_items) == 1 and len(found.profession_oids) == 1
-    same = found.registration_number == c.content.subject.registration_number
-    return None if whole and same else "Admission is not one profession with the registered number"
+    numbered = found.registration_number == meant.registration_number
+    same = c.certificate.extensions[oids.ADMISSION].value == meant.admission.public_bytes()
+    return None if whole and numbered and same else "Admission is not the registered profession and number"
 
 
 @rule("house: alternative names")
 def _alternative_names_are_the_approved_ones(c: LintedCertificate) -> str | None:
-    node = c.value(oids.SUBJECT_ALT_NAME)
-    found = 0 if node is None else len(node.sequence())
-    expected = len(c.content.subject.alternative_names)
-    if bool(expected) != c.content.profile.alternative_name:
+    approved = c.content.subject.alternative_names
+    if bool(approved) != c.content.profile.alternative_name:
         return "the profile and the subject disagree about alternative names"
-    return None if found == expected and not c.is_critical(oids.SUBJECT_ALT_NAME) else "other alternative names"
+    found = c.certificate.extensions.get(oids.SUBJECT_ALT_NAME)
+    if found is None:
+        return "alternative names are missing" if approved else None
+    same = bool(approved) and found.value == x509.SubjectAlternativeName(approved).public_bytes()
+    return None if same and not found.critical else "other alternative names"
 
 
 @rule("house: private key usage period")

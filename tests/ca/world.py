@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from ca.carrying_out import IssuedCertificate
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.hierarchy import Hierarchy
-from ca.carrying_out import IssuedCertificate
 from ca.registration import Officer, RegistrationFile
 from ca.service import CertificateAuthority
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
@@ -51,7 +51,7 @@ SYSTEM = {
     "hosts": ["exchange.example", "127.0.0.1"],
 }
 
-FILE_PROFILES = {
+FILE_PROFILES: dict[str, dict[str, Any]] = {
     "clin-sign": CLINICIAN,
     "clin-auth": CLINICIAN,
     "cit-sign": CITIZEN,
