@@ -1,74 +1,55 @@
-"""The OAuth addresses that answer through Flask: token endpoint and server metadata.
+"""The OAuth addresses: token, introspection, revocation, server metadata.
 
-The trade itself (client assertions, the gate, binding, signing) is `ca`'s; here are the form, the error names of
-RFC 6749 §5.2 and the cache headers of RFC 6749 §5.1.
+The trade itself (client assertions, the gate, binding, signing, what a refusal may tell) is `ca.tokens`'s; here
+are the form and the connection it came over.
 """
 
+import json
 from typing import Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
-from pki.errors import ErrorCode, InvalidInput, ServiceError
-from pki.messages import MESSAGES
+from ca.tokens.oauth_answers import OAuthError, OAuthResponse, RequestRefused, unavailable
+from pki.errors import ErrorCode
 from webapp.callers import peer_certificate
-from webapp.openapi import json_response
-from webapp.problems import problem_of
-from webapp.services import Services, installed
+from webapp.openapi import JSON, json_response
+from webapp.services import OAuthEndpoint, Services, installed
 
-MAX_FORM_OCTETS: Final = 32 * 1024
+MAX_FORM_OCTETS: Final = 64 * 1024
 FORM: Final = "application/x-www-form-urlencoded"
-_ERROR_NAMES: Final = {
-    401: "invalid_client",
-    403: "unauthorized_client",
-    500: "server_error",
-    502: "server_error",
-    503: "temporarily_unavailable",
-}
 
 
 def install(app: Flask, services: Services) -> None:
-    """Serve `/oauth2/token` and `/.well-known/oauth-authorization-server`."""
-
-    def token() -> Response:
-        try:
-            members = installed(services.token)(_form(), peer_certificate())
-        except ServiceError as error:
-            return _refusal(error)
-        answer = json_response(members)
-        answer.headers["Pragma"] = "no-cache"
-        return answer
+    """Serve `/oauth2/token`, `/oauth2/introspect`, `/oauth2/revoke` and the metadata (RFC 8414 §3)."""
+    _add(app, "token", services.token)
+    _add(app, "introspect", services.introspection)
+    _add(app, "revoke", services.revocation)
 
     def metadata() -> Response:
         answer = json_response(installed(services.oauth_metadata)())
         answer.headers["Cache-Control"] = "public, max-age=300"
         return answer
 
-    app.add_url_rule("/oauth2/token", "token", token, methods=["POST"])
     app.add_url_rule("/.well-known/oauth-authorization-server", "oauth_metadata", metadata, methods=["GET"])
 
 
-def _form() -> dict[str, str]:
-    """Read the form; no parameter may appear twice (RFC 6749 §3.2)."""
-    if request.mimetype != FORM:
-        raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, FORM)
-    if (request.content_length or 0) > MAX_FORM_OCTETS:
-        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"at most {MAX_FORM_OCTETS} octets")
-    found: dict[str, str] = {}
-    for name, values in request.form.lists():
-        if len(values) != 1:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a parameter appears twice")
-        found[name] = values[0]
-    return found
+def _add(app: Flask, name: str, endpoint: OAuthEndpoint | None) -> None:
+    def view() -> Response:
+        if endpoint is None:
+            return _response(unavailable())
+        if request.mimetype != FORM:  # RFC 6749 §4.4.2
+            return _response(_bad_request(ErrorCode.MEDIA_TYPE_REFUSED))
+        if request.content_length is None or request.content_length > MAX_FORM_OCTETS:
+            return _response(_bad_request(ErrorCode.INPUT_TOO_LARGE))
+        return _response(endpoint(request.form.to_dict(flat=False), peer_certificate()))
+
+    app.add_url_rule(f"/oauth2/{name}", f"oauth_{name}", view, methods=["POST"])
 
 
-def _refusal(error: ServiceError) -> Response:
-    """Answer with the error members of RFC 6749 §5.2 beside those of RFC 9457."""
-    problem = problem_of(error, g.request_id)
-    name, status = _ERROR_NAMES.get(problem.status, "invalid_request"), problem.status
-    if problem.code is ErrorCode.SCOPE_REFUSED:
-        name, status = "invalid_scope", 400
-    members = problem.as_json() | {"error": name, "error_description": MESSAGES[problem.code].en, "status": status}
-    answer = json_response(members, status)
-    if status == 503:
-        answer.headers.update(problem.extra_headers)
-    return answer
+def _bad_request(code: ErrorCode) -> OAuthResponse:
+    return RequestRefused(OAuthError.INVALID_REQUEST, code, str(code)).response()
+
+
+def _response(answer: OAuthResponse) -> Response:
+    body = b"" if answer.json is None else json.dumps(answer.json, ensure_ascii=False).encode()
+    return Response(body, status=answer.status, headers=dict(answer.headers), content_type=JSON)

@@ -1,7 +1,7 @@
 """The JSON of a verdict, as `mohr verify --json` prints it and the API answers it.
 
-The pages read a verdict through these models too, so that a page and the API can never differ. Members that
-only some formats have are optional; unknown members are kept.
+The pages read a verdict through these models too, so that a page and the API can never differ. Unknown members
+are kept: a newer verifier may say more.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Indication = Literal["TOTAL-PASSED", "TOTAL-FAILED", "INDETERMINATE"]
+Crypto = Literal["intact", "broken", "unknown"]
 
 
 class _Model(BaseModel):
@@ -17,26 +18,41 @@ class _Model(BaseModel):
 
 
 class Reason(_Model):
-    """Why a verdict is what it is: a stable code and its sentence in both languages."""
+    """Something found: with an indication it decided, without one it only informs."""
 
-    code: str = Field(examples=["no-trusted-path"])
+    code: str = Field(examples=["issuer-not-found"])
     text_fa: str
     text_en: str
+    indication: Indication | None = None
+    sub_indication: str | None = None
+    detail: str | None = None
+    object: str | None = None
 
 
 class Identity(_Model):
     """What the signer's certificate says of its holder's profession."""
 
     council_number: str | None = None
-    profession: str | None = None
+    profession: str | None = Field(default=None, examples=["physician"])
 
 
 class Signer(_Model):
     """The signer's certificate."""
 
     subject: str
+    issuer: str | None = None
     serial: str
+    not_before: datetime | None = None
+    not_after: datetime | None = None
     identity: Identity | None = None
+
+
+class ChainLink(_Model):
+    """One certificate of the path."""
+
+    subject: str
+    serial: str
+    sha256: str
 
 
 class Covered(_Model):
@@ -45,57 +61,68 @@ class Covered(_Model):
     what: str = Field(examples=["payload"])
     sha256: str
     bytes: int
-
-
-class ChainLink(_Model):
-    """One certificate of the path, signer first."""
-
-    subject: str
-    serial: str
+    ranges: list[tuple[int, int]] = []
 
 
 class StatusEvidence(_Model):
-    """What was known of a certificate's status, from where and as of when."""
+    """What was known of one certificate's revocation, from where and as of when."""
 
-    source: str = Field(examples=["ocsp"])
-    status: str = Field(examples=["good"])
-    as_of: datetime | None = None
+    serial: str
+    answer: str = Field(examples=["good", "stale", "silent", "on-hold", "revoked"])
+    origin: str
+    this_update: datetime | None = None
+    next_update: datetime | None = None
+    revoked_at: datetime | None = None
+    reason: str | None = None
+
+
+class Timestamp(_Model):
+    """The verdict on one time-stamp token."""
+
+    id: str
+    kind: str = Field(examples=["signature"])
+    time: datetime | None
+    indication: Indication
+    sub_indication: str | None
+    crypto: Crypto
+    authority: str | None
+    covers: list[str] = []
+    status: list[StatusEvidence] = []
+    reasons: list[Reason] = []
 
 
 class Signature(_Model):
     """The verdict on one signature (ETSI EN 319 102-1)."""
 
     id: str
+    format: str
     level: str | None = Field(examples=["B-T"])
     indication: Indication
     sub_indication: str | None
+    crypto: Crypto
     care: Literal["valid", "deferred", "invalid"]
-    crypto: Literal["intact", "broken", "unknown"]
-    assurance: str | None = Field(default=None, examples=["A3"])
+    assurance: Literal["A0", "A1", "A2", "A3"]
+    algorithm: str | None = None
     best_signature_time: datetime | None
-    time_proof: Literal["timestamp", "ledger", "claimed"] | None
+    time_proof: Literal["timestamp", "ledger", "claimed"]
+    claimed_signing_time: datetime | None = None
     signer: Signer | None
-    covered: list[Covered]
-    reasons: list[Reason]
     chain: list[ChainLink] = []
+    covered: list[Covered]
+    timestamps: list[Timestamp] = []
     status: list[StatusEvidence] = []
-    policy: str | None = None
-
-
-class Timestamp(_Model):
-    """A time-stamp token of its own, or one that covers a whole document."""
-
-    indication: Indication | None = None
-    time: datetime | None = None
+    reasons: list[Reason]
 
 
 class FileVerdict(_Model):
     """The verdict on a file: its worst signature's."""
 
-    file: str | None
+    file: str
     format: str | None = Field(examples=["JAdES"])
     indication: Indication
     sub_indication: str | None
+    validated_at: datetime
+    policy: str
     signatures: list[Signature]
     timestamps: list[Timestamp] = []
     reasons: list[Reason] = []

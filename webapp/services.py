@@ -4,12 +4,13 @@ A part that is None is not installed in this deployment; its address answers 503
 Every callable may raise `pki.errors.ServiceError`; anything else it raises becomes a 500 with an incident id.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
 from pki.gateway import TokenDecision
@@ -21,6 +22,8 @@ PEER_CERTIFICATE: Final = "mohr.peer_certificate"
 
 
 _Part = TypeVar("_Part")
+OAuthEndpoint = Callable[[Mapping[str, Sequence[str]], bytes | None], OAuthResponse]
+"""Answers a form that came over a connection with that client certificate (DER); it refuses by answering."""
 
 
 class Verifier(Protocol):
@@ -28,14 +31,6 @@ class Verifier(Protocol):
 
     def __call__(self, data: bytes, *, content: bytes | None, name: str) -> Mapping[str, Any]:
         """Return the verdict on `data`; `content` is what a detached signature covers, `name` the file's name."""
-        ...
-
-
-class TokenEndpoint(Protocol):
-    """Answer an OAuth token request (RFC 6749 §4.4) with the members of its JSON response."""
-
-    def __call__(self, form: Mapping[str, str], peer_certificate: bytes | None, /) -> Mapping[str, Any]:
-        """Return the token response; ServiceError where the request is refused."""
         ...
 
 
@@ -64,7 +59,9 @@ class Services:
     ca_certificate: Callable[[str], bytes | None] | None = None
     tsa: Callable[[bytes], bytes] | None = None
     checkpoint: Callable[[], bytes | None] | None = None
-    token: TokenEndpoint | None = None
+    token: OAuthEndpoint | None = None
+    introspection: OAuthEndpoint | None = None
+    revocation: OAuthEndpoint | None = None
     jwks: Callable[[], bytes] | None = None
     oauth_metadata: Callable[[], Mapping[str, Any]] | None = None
     access: AccessCheck | None = None

@@ -5,7 +5,7 @@ value passes one of these filters, each of which returns one `<bdi>`.
 """
 
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -115,7 +115,21 @@ def jalali(moment: datetime) -> Markup:
     return Markup('<bdi dir="ltr">{} ({})</bdi>').format(text, jalali_day)
 
 
+def age(span: timedelta) -> Markup:
+    """Show how old something is, in the largest whole unit; a negative age as zero."""
+    seconds = max(0, int(span.total_seconds()))
+    fa = current_language() is Language.FA
+    for unit_fa, unit_en, size in (("روز", "day", 86400), ("ساعت", "hour", 3600), ("دقیقه", "minute", 60)):
+        count = seconds // size
+        if count:
+            return Markup("<bdi>{} {}</bdi>").format(
+                _digits(f"{count:,}".replace(",", "٬")) if fa else f"{count:,}",
+                unit_fa if fa else unit_en + "s" * (count > 1),
+            )
+    return Markup("<bdi>{}</bdi>").format("کمتر از یک دقیقه" if fa else "less than a minute")
+
+
 def install(app: Flask) -> None:
     """Give the templates these filters."""
-    for show in (code, spoken, person, number, file_size, utc, jalali):
+    for show in (code, spoken, person, number, file_size, utc, jalali, age):
         app.jinja_env.filters[show.__name__] = show

@@ -7,15 +7,16 @@ a file without signature and one of unknown format have no word of their own but
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from pki.errors import ErrorCode, VerificationFailed
-from pki.identity import Profession
+from pki.identity import InstitutionKind, Profession
 from webapp.addresses import Language
-from webapp.schemas import FileVerdict, Reason, Signature
+from webapp.schemas import FileVerdict, Reason, Signature, StatusEvidence
 
 
 @unique
@@ -34,7 +35,7 @@ class Outcome(StrEnum):
 _REVOKED: Final = frozenset({"REVOKED", "REVOKED_NO_POE", "REVOKED_CA_NO_POE"})
 _PERSON_ID: Final = re.compile(r"(?<!\d)\d{6,9}(\d{2})(?!\d)")  # digits of any script
 _COMMON_NAME: Final = re.compile(r"(?:^|, )CN=([^=]*?)(?:, [A-Za-z0-9.]+=|$)")
-_PROFESSIONS: Final = {profession.slug: profession for profession in Profession}
+_TITLES_FA: Final = {holder.slug: holder.title_fa for holder in (*Profession, *InstitutionKind)}
 
 
 def outcome_of(signature: Signature) -> Outcome:
@@ -72,6 +73,26 @@ def read_verdict(members: Mapping[str, Any]) -> FileVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """What was known of one certificate's status, with its age at validation (None where there is no answer)."""
+
+    holder: str
+    answer: str
+    origin: str
+    this_update: datetime | None
+    age: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One finding in the language of the page."""
+
+    text: str
+    code: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureView:
     """One signature as its card shows it, in one language."""
 
@@ -81,38 +102,70 @@ class SignatureView:
     subject: str
     profession: str | None
     council_number: str | None
-    reasons: tuple[tuple[str, str], ...]
     chain: tuple[str, ...]
+    stamped_by: str | None
+    statuses: tuple[StatusView, ...]
+    remarks: tuple[Remark, ...]
 
 
 def views_of(verdict: FileVerdict, language: Language) -> list[SignatureView]:
     """Prepare the cards of all signatures, in the order of the file."""
-    return [_view(signature, language) for signature in verdict.signatures]
-
-
-def _view(signature: Signature, language: Language) -> SignatureView:
-    signer = signature.signer
-    identity = signer.identity if signer else None
-    subject = masked(signer.subject) if signer else ""
-    return SignatureView(
-        signature=signature,
-        outcome=outcome_of(signature).value,
-        name=_common_name(subject) or subject or signature.id,
-        subject=subject,
-        profession=profession_title(identity.profession, language) if identity and identity.profession else None,
-        council_number=identity.council_number if identity else None,
-        reasons=tuple((reason_text(reason, language), reason.code) for reason in signature.reasons),
-        chain=tuple(masked(link.subject) for link in signature.chain),
-    )
+    return [_view(signature, verdict.validated_at, language) for signature in verdict.signatures]
 
 
 def main_reason(verdict: FileVerdict, language: Language) -> str | None:
-    """Return the first reason of the file's worst signature, else the file's own; None when all is well."""
+    """Return the sentence that decided about the file's worst signature, else about the file; None if all is well."""
     worst = outcome_of_file(verdict)
     if worst is Outcome.VALID:
         return None
-    reasons = [r for signature in verdict.signatures if outcome_of(signature) is worst for r in signature.reasons]
-    return next((reason_text(reason, language) for reason in (*reasons, *verdict.reasons)), None)
+    found = [r for one in verdict.signatures if outcome_of(one) is worst for r in _deciding(one)]
+    return next((reason_text(reason, language) for reason in (*found, *verdict.reasons)), None)
+
+
+def _deciding(signature: Signature) -> list[Reason]:
+    """Return the reasons that made the verdict, those of its own sub-indication first."""
+    deciding = [reason for reason in signature.reasons if reason.indication is not None]
+    return sorted(deciding, key=lambda reason: reason.sub_indication != signature.sub_indication)
+
+
+def _view(signature: Signature, validated_at: datetime, language: Language) -> SignatureView:
+    signer = signature.signer
+    identity = signer.identity if signer else None
+    subject = masked(signer.subject) if signer else ""
+    holders = {link.serial: display_name(link.subject) for link in signature.chain}
+    if signer:
+        holders[signer.serial] = display_name(signer.subject)
+    return SignatureView(
+        signature=signature,
+        outcome=outcome_of(signature).value,
+        name=display_name(subject) or signature.id,
+        subject=subject,
+        profession=profession_title(identity.profession, language) if identity and identity.profession else None,
+        council_number=identity.council_number if identity else None,
+        chain=tuple(masked(link.subject) for link in signature.chain),
+        stamped_by=_stamping_authority(signature),
+        statuses=tuple(_status(evidence, holders, validated_at) for evidence in signature.status),
+        remarks=tuple(
+            Remark(text=reason_text(reason, language), code=reason.code, detail=reason.detail)
+            for reason in signature.reasons
+        ),
+    )
+
+
+def _stamping_authority(signature: Signature) -> str | None:
+    """Return the authority of the time-stamp that gave the best signature time."""
+    stamps = (stamp for stamp in signature.timestamps if stamp.time == signature.best_signature_time)
+    return next((display_name(stamp.authority) for stamp in stamps if stamp.authority), None)
+
+
+def _status(evidence: StatusEvidence, holders: Mapping[str, str], validated_at: datetime) -> StatusView:
+    return StatusView(
+        holder=holders.get(evidence.serial, evidence.serial),
+        answer=evidence.answer,
+        origin=evidence.origin,
+        this_update=evidence.this_update,
+        age=None if evidence.this_update is None else validated_at - evidence.this_update,
+    )
 
 
 def reason_text(reason: Reason, language: Language) -> str:
@@ -126,14 +179,13 @@ def masked(text: str) -> str:
 
 
 def profession_title(slug: str, language: Language) -> str:
-    """Return a profession's title; its own name where it is not one of ours."""
-    known = _PROFESSIONS.get(slug)
-    if known is None:
+    """Return the title of a profession or a kind of centre; its own text where it is not one of ours."""
+    if slug not in _TITLES_FA:
         return slug
-    return known.title_fa if language is Language.FA else known.title_en
+    return _TITLES_FA[slug] if language is Language.FA else slug.replace("-", " ").capitalize()
 
 
-def _common_name(subject: str) -> str:
-    """Return what follows `CN=` in a subject; for display alone, nothing is decided by it."""
+def display_name(subject: str) -> str:
+    """Return the common name of a subject, else all of it; for display alone, nothing is decided by it."""
     found = _COMMON_NAME.search(subject)
-    return found[1] if found else ""
+    return masked(found[1] if found else subject)

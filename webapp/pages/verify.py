@@ -46,7 +46,6 @@ def _verdict_values(members: Mapping[str, Any], upload: Upload, services: Servic
         "why": main_reason(verdict, current_language()),
         "signatures": views_of(verdict, current_language()),
         "name": upload.name,
-        "at": services.clock.now(),
         "sha256": hashlib.sha256(upload.data).hexdigest(),
         "size": len(upload.data),
         "api_url": f"{services.public_url}/api/v1/verify",
