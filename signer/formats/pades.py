@@ -141,7 +141,7 @@ def _check_result(pdf: bytes, signed: bytes, embedding: _Embedding, cms: bytes) 
     digest.update(view[embedding.end :])
     hole = signed[embedding.begin : embedding.end]
     expected = b"<" + cms.hex().encode().ljust(2 * RESERVED_OCTETS, b"0") + b">"
-    if view[: len(pdf)] != pdf or hole != expected or digest.digest() != embedding.digest:
+    if not signed.startswith(pdf) or hole != expected or digest.digest() != embedding.digest:
         raise SignerMismatch("the file written is not the file that was signed")
 
 
