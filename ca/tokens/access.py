@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection
-
-from ca.tokens import repository
 from ca.tokens.config import TokenSettings
-from ca.tokens.gate import GateDecision, decide
+from ca.tokens.gate import GateDecision
 from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, TokenState
 from ca.tokens.lights import Light
 from ca.tokens.oauth_answers import OAuthError, RequestRefused
+from ca.tokens.standing import Standing
 from pki.access_tokens import AccessClaims
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import ErrorCode
@@ -82,15 +80,8 @@ class Grant:
         )
 
 
-def gate_of(connection: Connection, token: ConnectionToken, settings: TokenSettings, now: datetime) -> GateDecision:
-    """Ask the gate about a token, from its lights as they are written down."""
-    lights = repository.lights_of(connection, [token.id])[token.id]
-    return decide(lights.values(), settings.policy, now)
-
-
 def grant_access(
-    connection: Connection,
-    token: ConnectionToken,
+    standing: Standing,
     asked: tuple[str, ...],
     jwk: Jwk,
     settings: TokenSettings,
@@ -98,7 +89,8 @@ def grant_access(
     random_bytes: Callable[[int], bytes],
 ) -> Grant | RequestRefused:
     """Decide what a proven client gets now."""
-    gate, certificate = gate_of(connection, token, settings, now), token.certificate
+    token, gate = standing.token, standing.gate(settings.policy, now)
+    certificate = token.certificate
     refusal = _closed(token, gate)
     if refusal is not None or certificate is None:
         return refusal or _refuse(token, ErrorCode.STATE_ILLEGAL, "not-active")

@@ -17,14 +17,13 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from ca import repository as certificates
-from ca.revocation import CertificateState
 from ca.tokens import repository
 from ca.tokens.assertions import ASSERTION_TYPE, AssertionClaims, certificate_digest, check_assertion, read_assertion
 from ca.tokens.config import TokenSettings
-from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, TokenState
+from ca.tokens.life_cycle import BoundCertificate
 from ca.tokens.oauth_answers import OAuthError, RequestRefused
 from ca.tokens.rate_limit import RateLimiter
+from ca.tokens.standing import Standing
 from pki.compact_jws import TokenReason, TokenRefused
 from pki.errors import ErrorCode
 from storage.engine import Database
@@ -32,13 +31,22 @@ from storage.engine import Database
 Form = Mapping[str, Sequence[str]]
 MAX_PARAMETERS: Final = 16
 MAX_FORM_CHARACTERS: Final = 16 * 1024
+MAX_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Registered:
+    """Which client a key or certificate belongs to."""
+
+    client_id: str
+    certificate: BoundCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A client whose assertion is signed by its registered key; the assertion may still be a copy."""
 
-    token: ConnectionToken
+    client_id: str
     certificate: BoundCertificate
     assertion: AssertionClaims
 
@@ -66,6 +74,7 @@ class ClientAuthenticator:
     def __init__(self, database: Database, settings: TokenSettings) -> None:
         self._database, self._settings = database, settings
         self._limiter = RateLimiter(per_minute=settings.requests_per_minute, burst=settings.burst)
+        self._registered: dict[tuple[bytes | None, str | None], _Registered] = {}
 
     def identify(self, form: Mapping[str, str], peer_certificate_der: bytes | None, now: datetime) -> Client:
         """Do steps 2 to 4; RequestRefused."""
@@ -74,9 +83,8 @@ class ClientAuthenticator:
         client_id: str | None = None
         try:
             jws = read_assertion(form["client_assertion"])
-            with self._database.read() as connection:
-                token, certificate = _named_by(connection, certificate_digest(jws), jws.header.get("kid"))
-            client_id = token.id
+            registered = self._named_by(certificate_digest(jws), jws.header.get("kid"))
+            client_id, certificate = registered.client_id, registered.certificate
             assertion = check_assertion(jws, certificate.spki, client_id, self._settings, now)
         except TokenRefused as refusal:
             raise _unproven(client_id, f"assertion-{refusal.reason}") from refusal
@@ -85,7 +93,29 @@ class ClientAuthenticator:
         if peer_certificate_der is not None and hashlib.sha256(peer_certificate_der).digest() != certificate.sha256:
             raise _unproven(client_id, "connection-of-another-certificate")
         self._limit(client_id, now)
-        return Client(token=token, certificate=certificate, assertion=assertion)
+        return Client(client_id=client_id, certificate=certificate, assertion=assertion)
+
+    def _named_by(self, sha256: bytes | None, key_id: str | None) -> "_Registered":
+        """Find the client whose certificate or key an assertion names; TokenRefused (`key-unknown`).
+
+        What was found is remembered: a binding never changes, and `confirm` looks at the present one.
+        """
+        found = self._registered.get((sha256, key_id))
+        if found is not None:
+            return found
+        token = None
+        with self._database.read() as connection:
+            if sha256 is not None:
+                token = repository.find_by_certificate(connection, sha256)
+            elif key_id is not None:
+                token = repository.find_by_key(connection, key_id)
+        if token is None or token.certificate is None or key_id not in (None, token.certificate.key_id):
+            raise TokenRefused(TokenReason.KEY_UNKNOWN)
+        found = _Registered(client_id=token.id, certificate=token.certificate)
+        if len(self._registered) >= MAX_REMEMBERED:
+            self._registered.clear()
+        self._registered[sha256, key_id] = found
+        return found
 
     def _limit(self, client_id: str, now: datetime) -> None:
         wait = self._limiter.take(client_id, now)
@@ -101,52 +131,22 @@ class ClientAuthenticator:
             )
 
     @staticmethod
-    def confirm(connection: Connection, client: Client, now: datetime) -> ConnectionToken | RequestRefused:
-        """Do step 5 inside the deciding transaction; return the token as it stands when the client is proven.
+    def confirm(connection: Connection, client: Client, now: datetime) -> Standing | RequestRefused:
+        """Do step 5 inside the deciding transaction; return how the token stands when the client is proven.
 
         A refusal is returned, not raised: the assertion stays used, so the transaction must be committed.
         """
-        token_id, assertion = client.token.id, client.assertion
-        if not repository.use_assertion(connection, token_id, assertion.jti, assertion.expires_at):
-            return _unproven(token_id, "assertion-replayed", ErrorCode.ASSERTION_REPLAYED)
-        token = repository.find_token(connection, token_id)
-        reason = _not_in_force(connection, client.certificate, now)
-        if token is None or token.certificate != client.certificate:
+        client_id, assertion = client.client_id, client.assertion
+        if not repository.use_assertion(connection, client_id, assertion.jti, assertion.expires_at):
+            return _unproven(client_id, "assertion-replayed", ErrorCode.ASSERTION_REPLAYED)
+        standing = repository.standing_of(connection, client_id)
+        reason = standing.objection(now)
+        if standing.token.certificate != client.certificate:
             reason = "certificate-replaced"
-        elif token.state is TokenState.TERMINATED:
-            reason = "terminated"
-        if token is None or reason is not None:
-            return RequestRefused(
-                OAuthError.INVALID_CLIENT, ErrorCode.NOT_ALLOWED, str(reason), client=token_id, proven=True
-            )
-        return token
+        if reason is None:
+            return standing
+        return RequestRefused(OAuthError.INVALID_CLIENT, ErrorCode.NOT_ALLOWED, reason, client=client_id, proven=True)
 
 
 def _unproven(client_id: str | None, reason: str, code: ErrorCode = ErrorCode.ASSERTION_INVALID) -> RequestRefused:
     return RequestRefused(OAuthError.INVALID_CLIENT, code, reason, client=client_id)
-
-
-def _named_by(
-    connection: Connection, sha256: bytes | None, key_id: str | None
-) -> tuple[ConnectionToken, BoundCertificate]:
-    """Find the token whose certificate or key the assertion names; TokenRefused (`key-unknown`)."""
-    found = None
-    if sha256 is not None:
-        found = repository.find_by_certificate(connection, sha256)
-    elif key_id is not None:
-        found = repository.find_by_key(connection, key_id)
-    if found is None or found.certificate is None or key_id not in (None, found.certificate.key_id):
-        raise TokenRefused(TokenReason.KEY_UNKNOWN)
-    return found, found.certificate
-
-
-def _not_in_force(connection: Connection, certificate: BoundCertificate, now: datetime) -> str | None:
-    """Say why a certificate is not in force, None when it is."""
-    record = certificates.find(connection, certificate.serial)
-    if record is None:
-        return "certificate-unknown"
-    if record.state is not CertificateState.GOOD:
-        return f"certificate-{record.state}".replace("_", "-")
-    if now >= record.not_after:
-        return "certificate-expired"
-    return None if now >= record.not_before else "certificate-not-yet-valid"

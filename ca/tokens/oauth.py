@@ -15,12 +15,13 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection
 
 from ca.tokens import repository
-from ca.tokens.access import Grant, OpensKeys, TokenKey, gate_of, grant_access
+from ca.tokens.access import Grant, OpensKeys, TokenKey, grant_access
 from ca.tokens.assertions import ASSERTION_ALGORITHMS
 from ca.tokens.client_authentication import ClientAuthenticator, Form, single_values
 from ca.tokens.config import TokenSettings
-from ca.tokens.life_cycle import ConnectionToken, TokenState
 from ca.tokens.oauth_answers import OAuthError, OAuthResponse, RequestRefused, unavailable
+from ca.tokens.shared_transactions import SharedTransactions
+from ca.tokens.standing import Standing
 from pki.access_tokens import AccessClaims, parse_scopes, read_access_token
 from pki.audit import AuditAction, AuditEvent
 from pki.clock import Clock
@@ -54,6 +55,7 @@ class OAuthServer:
         self._database, self._settings, self._clock = database, settings, clock
         self._key = TokenKey(keys, settings.key_label)
         self._authenticator = ClientAuthenticator(database, settings)
+        self._transactions = SharedTransactions(database)
         self._random_bytes = random_bytes
 
     def token_endpoint(self, form: Form, peer_certificate_der: bytes | None) -> OAuthResponse:
@@ -75,8 +77,8 @@ class OAuthServer:
                 return handle(now)
             except RequestRefused as refusal:
                 if not refusal.in_ledger:
-                    with self._database.begin() as unit:
-                        unit.audit.record(refusal.event(now))
+                    event = refusal.event(now)
+                    self._transactions.run(lambda unit: unit.audit.record(event))
                 return refusal.response()
         except Unavailable:
             return unavailable(RETRY_AFTER)
@@ -86,17 +88,21 @@ class OAuthServer:
         values: Mapping[str, str],
         peer: bytes | None,
         now: datetime,
-        act: Callable[[UnitOfWork, ConnectionToken], _Outcome | RequestRefused],
+        act: Callable[[UnitOfWork, Standing], _Outcome | RequestRefused],
     ) -> _Outcome:
         """Authenticate, then act in the transaction that uses up the assertion; RequestRefused after its commit."""
         client = self._authenticator.identify(values, peer, now)
-        with self._database.begin() as unit:
-            token = self._authenticator.confirm(unit.connection, client, now)
-            outcome = token if isinstance(token, RequestRefused) else act(unit, token)
+
+        def decide(unit: UnitOfWork) -> _Outcome | RequestRefused:
+            standing = self._authenticator.confirm(unit.connection, client, now)
+            outcome = standing if isinstance(standing, RequestRefused) else act(unit, standing)
             if isinstance(outcome, RequestRefused):
                 unit.audit.record(outcome.event(now))
-                outcome.in_ledger = True
+            return outcome
+
+        outcome = self._transactions.run(decide)
         if isinstance(outcome, RequestRefused):
+            outcome.in_ledger = True
             raise outcome
         return outcome
 
@@ -107,8 +113,8 @@ class OAuthServer:
         asked = self._asked(values)
         key, jwk = self._key.open()
 
-        def act(unit: UnitOfWork, token: ConnectionToken) -> Grant | RequestRefused:
-            outcome = grant_access(unit.connection, token, asked, jwk, self._settings, now, self._random_bytes)
+        def act(unit: UnitOfWork, standing: Standing) -> Grant | RequestRefused:
+            outcome = grant_access(standing, asked, jwk, self._settings, now, self._random_bytes)
             if isinstance(outcome, Grant):
                 unit.audit.record(outcome.event(now))
             return outcome
@@ -154,8 +160,8 @@ class OAuthServer:
     def _introspect(self, form: Form, peer: bytes | None, now: datetime) -> OAuthResponse:
         values = single_values(form)
 
-        def act(unit: UnitOfWork, token: ConnectionToken) -> dict[str, Any]:
-            claims = self._own(values.get("token", ""), token, now)
+        def act(unit: UnitOfWork, standing: Standing) -> dict[str, Any]:
+            claims = self._own(values.get("token", ""), standing.token.id, now)
             if claims is None or not self._usable(unit.connection, claims, now):
                 return {"active": False}
             return {"active": True, "token_type": "Bearer", **claims.members()}
@@ -165,16 +171,17 @@ class OAuthServer:
     def _revoke(self, form: Form, peer: bytes | None, now: datetime) -> OAuthResponse:
         values = single_values(form)
 
-        def act(unit: UnitOfWork, token: ConnectionToken) -> None:
-            claims = self._own(values.get("token", ""), token, now)
+        def act(unit: UnitOfWork, standing: Standing) -> None:
+            client_id = standing.token.id
+            claims = self._own(values.get("token", ""), client_id, now)
             if claims is None:
                 return
             repository.deny_token(unit.connection, claims.jti, claims.expires_at)
             event = AuditEvent(
                 action=AuditAction.ACCESS_TOKEN_REVOKED,
                 at=now,
-                actor=token.id,
-                subject=token.id,
+                actor=client_id,
+                subject=client_id,
                 facts={"jti": claims.jti},
             )
             unit.audit.record(event)
@@ -182,21 +189,22 @@ class OAuthServer:
         self._as_client(values, peer, now, act)
         return OAuthResponse(status=200, json=None)
 
-    def _own(self, access_token: str, token: ConnectionToken, now: datetime) -> AccessClaims | None:
+    def _own(self, access_token: str, client_id: str, now: datetime) -> AccessClaims | None:
         """Return the claims of an access token of ours that is the client's and has not expired."""
         try:
             claims = read_access_token(access_token, self._key_set(now), now)
         except TokenRefused:
             return None
-        return claims if claims.client_id == token.id and now < claims.expires_at else None
+        return claims if claims.client_id == client_id and now < claims.expires_at else None
 
     def _usable(self, connection: Connection, claims: AccessClaims, now: datetime) -> bool:
         """Whether the issuer still stands by a token of its own."""
-        token = repository.find_token(connection, claims.client_id)
-        if token is None or token.state is not TokenState.ACTIVE or repository.is_denied(connection, claims.jti):
+        if repository.is_denied(connection, claims.jti):
             return False
-        bound = token.certificate is not None and token.certificate.sha256 == claims.certificate_sha256
-        return bound and gate_of(connection, token, self._settings, now).open
+        standing = repository.standing_of(connection, claims.client_id)
+        bound = standing.token.certificate
+        same = bound is not None and bound.sha256 == claims.certificate_sha256
+        return same and standing.is_usable(self._settings.policy, now)
 
     # -- what resource servers and clients need ---------------------------------------------------
 

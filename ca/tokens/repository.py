@@ -3,14 +3,17 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.registration import KeyStorage
+from ca.revocation import CertificateState
+from ca.tables import certificates
 from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, Hold, TokenKind, TokenState
 from ca.tokens.lights import Answer, Light, LightKind
+from ca.tokens.standing import CertificateStanding, Standing
 from ca.tokens.tables import (
     assertion_jtis,
     connection_light_changes,
@@ -132,8 +135,8 @@ def list_tokens(
 
 def _light(row: Row[Any]) -> Light:
     return Light(
-        kind=LightKind(row.kind),
-        state=Answer(row.state),
+        kind=LightKind(row.light_kind),
+        state=Answer(row.light_state),
         since=row.since,
         last_answer=None if row.last_answer is None else Answer(row.last_answer),
         last_answer_at=row.last_answer_at,
@@ -141,6 +144,13 @@ def _light(row: Row[Any]) -> Light:
         reference=row.reference,
         valid_until=row.valid_until,
     )
+
+
+def _selected(table: Table) -> list[ColumnElement[Any]]:
+    """The columns of a light, those named apart that a token has too."""
+    c = table.c
+    same = (c.since, c.last_answer, c.last_answer_at, c.source, c.reference, c.valid_until)
+    return [c.kind.label("light_kind"), c.state.label("light_state"), *same]
 
 
 def _light_columns(token_id: str, light: Light) -> dict[str, object]:
@@ -160,7 +170,8 @@ def _light_columns(token_id: str, light: Light) -> dict[str, object]:
 def lights_of(connection: Connection, token_ids: Sequence[str]) -> dict[str, dict[LightKind, Light]]:
     """Return the lights of tokens as they stand, by token id."""
     found: dict[str, dict[LightKind, Light]] = {token_id: {} for token_id in token_ids}
-    rows = connection.execute(select(connection_lights).where(connection_lights.c.token_id.in_(token_ids)))
+    table = connection_lights
+    rows = connection.execute(select(table.c.token_id, *_selected(table)).where(table.c.token_id.in_(token_ids)))
     for row in rows:
         light = _light(row)
         found[row.token_id][light.kind] = light
@@ -170,8 +181,41 @@ def lights_of(connection: Connection, token_ids: Sequence[str]) -> dict[str, dic
 def light_changes_of(connection: Connection, token_id: str) -> tuple[Light, ...]:
     """Return every change of a token's lights, oldest first."""
     table = connection_light_changes
-    rows = connection.execute(select(table).where(table.c.token_id == token_id).order_by(table.c.id))
+    rows = connection.execute(select(*_selected(table)).where(table.c.token_id == token_id).order_by(table.c.id))
     return tuple(map(_light, rows))
+
+
+# Asked for each access token: one statement, built once.
+_STANDING: Final = (
+    select(
+        connection_tokens,
+        certificates.c.state.label("certificate_state"),
+        certificates.c.not_before,
+        certificates.c.not_after,
+        *_selected(connection_lights),
+    )
+    .select_from(
+        connection_tokens.outerjoin(
+            certificates, certificates.c.serial == connection_tokens.c.certificate_serial
+        ).outerjoin(connection_lights, connection_lights.c.token_id == connection_tokens.c.id)
+    )
+    .where(connection_tokens.c.id == bindparam("token_id"))
+)
+
+
+def standing_of(connection: Connection, token_id: str) -> Standing:
+    """Return a token with its lights and the status of its certificate; NotFound."""
+    rows = connection.execute(_STANDING, {"token_id": token_id}).all()
+    token = _there(_token(rows[0]) if rows else None)
+    certificate = None
+    if rows[0].certificate_state is not None:
+        certificate = CertificateStanding(
+            state=CertificateState(rows[0].certificate_state),
+            not_before=rows[0].not_before,
+            not_after=rows[0].not_after,
+        )
+    lights = {light.kind: light for light in (_light(row) for row in rows if row.light_kind is not None)}
+    return Standing(token=token, lights=lights, certificate=certificate)
 
 
 def save_light(connection: Connection, token_id: str, light: Light) -> None:
@@ -188,11 +232,17 @@ def add_light_change(connection: Connection, token_id: str, light: Light, now: d
     connection.execute(insert(connection_light_changes).values(columns))
 
 
+_USE_ASSERTION: Final = {
+    "sqlite": sqlite.insert(assertion_jtis).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(assertion_jtis).on_conflict_do_nothing(),
+}
+
+
 def use_assertion(connection: Connection, client_id: str, jti: str, expires_at: datetime) -> bool:
     """Mark a client's `jti` as used; False when it was used before. One statement: no race between nodes."""
     digest = hashlib.sha256(client_id.encode() + b"\0" + jti.encode()).digest()
-    statement = _insert(connection, assertion_jtis).values(digest=digest, expires_at=expires_at)
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    statement = _USE_ASSERTION[connection.dialect.name]
+    return connection.execute(statement, {"digest": digest, "expires_at": expires_at}).rowcount == 1
 
 
 def deny_token(connection: Connection, jti: str, expires_at: datetime) -> None:

@@ -16,7 +16,7 @@ from ca.records import CertificateRecord
 from ca.registration import FileState, KeyStorage, Officer, Registration, RegistrationFile, registration_json
 from ca.revocation import CertificateState, RevocationReason
 from ca.tokens import repository
-from ca.tokens.access import OpensKeys, gate_of
+from ca.tokens.access import OpensKeys
 from ca.tokens.config import TokenSettings
 from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, Hold, TokenAct, TokenKind, TokenState, next_state
 from ca.tokens.lights import Answer
@@ -219,8 +219,8 @@ class TokenService:
             token = repository.lock_token(unit.connection, token_id)
             if token.hold is None:
                 raise Conflict(ErrorCode.STATE_ILLEGAL, "there is no hold to lift")
-            failed = gate_of(unit.connection, token, self._settings, now).failed
-            state = token.state if failed else next_state(token.state, TokenAct.RESTORE)
+            gate = repository.standing_of(unit.connection, token_id).gate(self._settings.policy, now)
+            state = token.state if gate.failed else next_state(token.state, TokenAct.RESTORE)
             lifted = replace(token, state=state, hold=None, changed_at=now)
             repository.save_token(unit.connection, lifted)
             self._tell(unit, AuditAction.TOKEN_RESTORED, lifted, actor, cause="hold")
@@ -248,10 +248,9 @@ class TokenService:
     def status(self, token_id: str) -> TokenStatus:
         """Return a token with its lights and what the gate allows now; NotFound."""
         with self._database.read() as connection:
-            token = repository.get_token(connection, token_id)
-            lights = repository.lights_of(connection, [token_id])[token_id]
-            gate = gate_of(connection, token, self._settings, self._clock.now())
-        return TokenStatus(token=token, lights=lights, gate=gate)
+            standing = repository.standing_of(connection, token_id)
+        gate = standing.gate(self._settings.policy, self._clock.now())
+        return TokenStatus(token=standing.token, lights=standing.lights, gate=gate)
 
     def list(self, states: Collection[TokenState] = ALIVE, *, limit: int = 500) -> tuple[ConnectionToken, ...]:
         """List tokens in these states, by id."""
