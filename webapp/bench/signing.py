@@ -1,6 +1,7 @@
 """`sign.*`: our emitters with a software key, beside pyHanko, joserfc and one bare P-256 signature."""
 
 import asyncio
+import base64
 import io
 from typing import Any
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jws
 from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, SimpleSigner, sign_pdf
 from pyhanko.sign.fields import SigSeedSubFilter
@@ -72,18 +74,21 @@ def _cades(material: Material, private: ec.EllipticCurvePrivateKey, floor: float
 def _jades(material: Material, private: ec.EllipticCurvePrivateKey, floor: float) -> Figure:
     peer_key = ECKey.import_key(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     payload = material.prescription
+    x5c = [base64.b64encode(certificate.der).decode() for certificate in material.chain]
+    header = {"alg": "ES256", "typ": "jose+json", "cty": "application/fhir+json", "x5c": x5c}
+    roomy = JWSRegistry()
+    roomy.max_header_length = 64 * 1024
 
-    def ours() -> bytes:
-        return sign_jades(
-            payload, material.key, material.chain, signed_at=material.at, content_type="application/fhir+json"
-        )
+    def peer_signs() -> None:
+        signed = jws.serialize_json({"protected": header}, payload, peer_key, registry=roomy)
+        jws.deserialize_json(signed, peer_key, registry=roomy)
 
     return Figure(
         name="sign.jades_b",
-        value=median_ms(ours, runs=1000),
+        value=median_ms(lambda: sign_jades(payload, material.key, material.chain, signed_at=material.at), runs=1000),
         unit="ms",
-        peer="joserfc serialize_json (plain JWS: no x5c, no JAdES headers, no check of the result)",
-        peer_value=median_ms(lambda: jws.serialize_json({"protected": {"alg": "ES256"}}, payload, peer_key), runs=500),
+        peer="joserfc serialize_json with x5c, then deserialize_json as the check (no JAdES headers)",
+        peer_value=median_ms(peer_signs, runs=500),
         floor=_P256,
         floor_value=floor,
         note=f"FHIR Bundle of {len(payload)} bytes, x5c of two, own signature verified before it is returned",

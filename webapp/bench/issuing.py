@@ -1,0 +1,152 @@
+"""`issue.batch` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside the `openssl` command line."""
+
+import base64
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from ca.hierarchy import authority_key
+from ca.issuing_desk import IssuanceRequest
+from ca.profiles import IssuerName
+from ca.registration import Officer
+from hsm.provider import SignsMany
+from hsm.soft import UnsafeSoftKey
+from pki import der, oids
+from pki.certificates import Certificate
+from pki.csr import build_csr
+from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
+from pki.keys import SignatureAlgorithm
+from webapp.bench.measure import Figure, per_second
+from webapp.bench.openssl_peer import OpensslCa, free_port
+from webapp.commands.init import initialise
+from webapp.compose import Parts, opened_parts
+from webapp.demo.people import DemoPhysician
+from webapp.demo.stage import running_server
+from webapp.deployment import Deployment
+
+BATCH: Final = 256
+PEER_COUNT: Final = 20
+LOAD: Final = ("-t1", "-c32", "-d4s", "--latency")
+
+
+def scratch_deployment(folder: Path) -> Deployment:
+    """Return the bench's own deployment, made when it is not there."""
+    deployment = Deployment(folder)
+    if not deployment.exists():
+        initialise(deployment, f"http://127.0.0.1:{free_port()}", None)
+    return deployment
+
+
+def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
+    """Measure batches of certificates, then pre-signed OCSP over HTTP."""
+    with tempfile.TemporaryDirectory(prefix="mohr-bench-") as folder:
+        peer = OpensslCa.make(Path(folder) / "ca")
+        peer_rate = per_second(lambda: peer.issue(PEER_COUNT), runs=2)
+        with opened_parts(deployment) as parts:
+            batch = _issue(parts, peer_rate)
+            leaf = _any_leaf(parts)
+        figures = [batch]
+        if shutil.which("wrk") is not None:
+            figures.append(_ocsp(deployment, leaf, peer))
+        return tuple(figures)
+
+
+def _requests(file_id: str) -> list[IssuanceRequest]:
+    keys = [UnsafeSoftKey.generate(SignatureAlgorithm.ES256) for _ in range(BATCH)]
+    return [IssuanceRequest(profile="clin-sign", file_id=file_id, csr=build_csr(key, "bench")) for key in keys]
+
+
+def _approved_file(parts: Parts) -> str:
+    file = parts.authority.submit_file(DemoPhysician.make().registration(), Officer(id="bench-clerk"))
+    for officer in ("bench-first", "bench-second"):
+        parts.authority.approve(file.id, Officer(id=officer))
+    return file.id
+
+
+def _issue(parts: Parts, peer_rate: float) -> Figure:
+    file_id = _approved_file(parts)
+    batches = [_requests(file_id) for _ in range(4)]
+    label, keys = authority_key(IssuerName.PERSONS), parts.keys
+
+    def issue_one_batch() -> int:
+        outcomes = parts.authority.issue_batch(batches.pop(), "bench")
+        refused = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+        if refused:
+            raise refused[0]
+        return len(outcomes)
+
+    issue_one_batch()
+    rate = per_second(issue_one_batch, runs=3)
+    tbs = _any_leaf(parts).tbs
+
+    def sign_only() -> int:
+        if not isinstance(keys, SignsMany):
+            raise Unavailable(ErrorCode.UNAVAILABLE, "the provider signs one by one")
+        return len(keys.sign_many(label, [tbs] * BATCH))
+
+    return Figure(
+        name="issue.batch",
+        value=rate,
+        unit="1/s",
+        peer="openssl ca, a process each, key in a file, no lint, no ledger",
+        peer_value=peer_rate,
+        floor="custodian signatures alone, P-256 in SoftHSM2, 1/s",
+        floor_value=per_second(sign_only),
+        note=f"batches of {BATCH}, one client: CSR proof, own lint of every certificate, intent and result rows and "
+        "ledger events in SQLite with synchronous=FULL, P-256 in SoftHSM2 behind the custodian",
+    )
+
+
+def _any_leaf(parts: Parts) -> Certificate:
+    found = next(
+        (record.der for record in parts.authority.certificates(limit=50) if record.file_id and record.der), None
+    )
+    if found is None:
+        raise VerificationFailed(ErrorCode.NOT_FOUND, "the bench has issued nothing")
+    return Certificate.parse(found)
+
+
+def _ocsp_request(leaf: Certificate, issuer: Certificate) -> bytes:
+    import hashlib
+
+    name_hash = hashlib.sha1(leaf.issuer_der, usedforsecurity=False).digest()
+    certificate_id = der.sequence(
+        der.sequence(der.oid(oids.SHA1), der.null()),
+        der.octet_string(name_hash),
+        der.octet_string(issuer.spki_sha1),
+        der.integer(leaf.serial),
+    )
+    return der.sequence(der.sequence(der.sequence(der.sequence(certificate_id))))
+
+
+def _load(url: str) -> tuple[float, str]:
+    """Drive `url` with wrk; return requests per second and the 99th percentile."""
+    done = subprocess.run(["wrk", *LOAD, url], check=True, capture_output=True, text=True)  # noqa: S603, S607 - fixed program
+    if re.search(r"Non-2xx", done.stdout):
+        raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"not every answer was a success at {url}")
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)
+    p99 = re.search(r"99%\s+(\S+)", done.stdout)
+    return float(rate.group(1)) if rate else 0.0, p99.group(1) if p99 else "?"
+
+
+def _ocsp(deployment: Deployment, leaf: Certificate, peer: OpensslCa) -> Figure:
+    issuer = Certificate.parse(deployment.certificate_file("persons").read_bytes())
+    path = base64.b64encode(_ocsp_request(leaf, issuer)).decode()
+    with running_server(deployment) as bind:
+        rate, p99 = _load(f"http://{bind}/ocsp/{path}")
+        floor, _ = _load(f"http://{bind}/ca/persons.cer")
+    with peer.responder(2) as address:
+        peer_rate, _ = _load(address + peer.ocsp_path())
+    return Figure(
+        name="ocsp.presigned",
+        value=rate,
+        unit="1/s",
+        peer="openssl ocsp -multi 2, one certificate in its index, signing each answer",
+        peer_value=peer_rate,
+        floor="GET of an issuer's certificate from the same server, 1/s",
+        floor_value=floor,
+        note=f"GET, wrk -t1 -c32 keep-alive on the same two cores, 2 workers, answers from SQLite rows, p99 {p99}",
+    )

@@ -1,0 +1,101 @@
+"""`openssl ca` and `openssl ocsp` as peers: a throw-away CA in a temporary folder."""
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_CONFIGURATION: Final = """
+[ca]
+default_ca = bench
+[bench]
+dir = {folder}
+database = {folder}/index.txt
+new_certs_dir = {folder}/new
+certificate = {folder}/ca.pem
+private_key = {folder}/ca.key
+rand_serial = yes
+default_md = sha256
+default_days = 90
+policy = any
+unique_subject = no
+[any]
+commonName = supplied
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpensslCa:
+    """A CA of the `openssl` command line in `folder`."""
+
+    folder: Path
+
+    @staticmethod
+    def make(folder: Path) -> "OpensslCa":
+        """Create key, certificate and empty index."""
+        (folder / "new").mkdir(parents=True)
+        (folder / "index.txt").touch()
+        (folder / "openssl.cnf").write_text(_CONFIGURATION.format(folder=folder), encoding="utf-8")
+        made = OpensslCa(folder)
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        made._openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=peer", "-days", "30")
+        made._openssl("req", "-new", *curve, "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf")
+        return made
+
+    def _openssl(self, *arguments: str) -> bytes:
+        done = subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)  # noqa: S603, S607 - fixed program
+        return done.stdout
+
+    def issue(self, count: int) -> int:
+        """Issue `count` certificates, a process each, as `openssl ca` is used."""
+        for _ in range(count):
+            self._openssl("ca", "-config", "openssl.cnf", "-batch", "-in", "leaf.csr", "-out", "leaf.pem", "-notext")
+        return count
+
+    def ocsp_path(self) -> str:
+        """Return the GET path that asks for the last certificate's status (RFC 6960 appendix A.1)."""
+        self._openssl("ocsp", "-issuer", "ca.pem", "-cert", "leaf.pem", "-no_nonce", "-reqout", "request.der")
+        return "/" + base64.b64encode((self.folder / "request.der").read_bytes()).decode()
+
+    @contextlib.contextmanager
+    def responder(self, workers: int) -> Iterator[str]:
+        """Run `openssl ocsp` with the CA's own key; give its address."""
+        port = free_port()
+        files = ("-index", "index.txt", "-CA", "ca.pem", "-rsigner", "ca.pem", "-rkey", "ca.key")
+        child = subprocess.Popen(  # noqa: S603 - fixed program
+            ["openssl", "ocsp", "-port", str(port), "-multi", str(workers), "-ndays", "1", *files],  # noqa: S607 - fixed program
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            # Its workers spin when only the parent dies.
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)

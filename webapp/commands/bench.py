@@ -1,0 +1,64 @@
+"""`mohr bench`: the figures, beside peers measured in the same job."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from webapp.bench.issuing import issuing_figures, scratch_deployment
+from webapp.bench.material import make_material
+from webapp.bench.measure import Figure, machine
+from webapp.bench.signing import sign_figures
+from webapp.bench.starting import start_figure
+from webapp.bench.verifying import verify_figures
+from webapp.commands.options import answer, home_option, say
+from webapp.deployment import Deployment, write_atomically
+
+GROUPS = ("sign", "verify", "issue", "start")
+
+
+def _vectors() -> Path | None:
+    folder = Path(__file__).resolve().parents[3] / "shared" / "vectors"
+    return folder if folder.is_dir() else None
+
+
+def _measure(group: str, deployment: Deployment) -> tuple[Figure, ...]:
+    measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
+        "sign": lambda: sign_figures(make_material()),
+        "verify": lambda: verify_figures(make_material(), _vectors()),
+        "issue": lambda: issuing_figures(deployment),
+        "start": lambda: (start_figure(deployment),),
+    }
+    return measures[group]()
+
+
+def _group_of(name: str) -> str:
+    prefix = name.split(".", maxsplit=1)[0]
+    group = {"ocsp": "issue"}.get(prefix, prefix)
+    if group not in GROUPS:
+        raise click.BadParameter(f"no figure is called {name}", param_hint="NAME")
+    return group
+
+
+@click.command()
+@home_option
+@click.argument("name", required=False)
+def bench(deployment: Deployment, name: str | None) -> None:
+    """Measure every figure, or the one called NAME with its neighbours, and write HOME/bench.json.
+
+    Example: mohr bench verify.jades_b
+    """
+    groups = GROUPS if name is None else (_group_of(name),)
+    scratch = scratch_deployment(deployment.cache / "bench")
+    figures: list[Figure] = []
+    for group in groups:
+        say(f"measuring {group}.*")
+        figures += _measure(group, scratch)
+    shown = [figure for figure in figures if name is None or figure.name == name]
+    report = {"machine": machine(scratch.home), "figures": [figure.as_json() for figure in shown]}
+    if name is None:
+        write_atomically(deployment.home / "bench.json", json.dumps(report, ensure_ascii=False, indent=1).encode())
+    for figure in shown:
+        say(f"{figure.name:16} {figure.value:>10} {figure.unit:4} ratio {figure.ratio}")
+    answer(report)
