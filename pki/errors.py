@@ -85,6 +85,7 @@ class ErrorCode(StrEnum):
     CHECKPOINT_INVALID = "checkpoint-invalid"
     # Web requests
     METHOD_REFUSED = "method-refused"
+    LENGTH_REQUIRED = "length-required"
     MEDIA_TYPE_REFUSED = "media-type-refused"
     CROSS_SITE_REFUSED = "cross-site-refused"
     # Anything else

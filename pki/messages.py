@@ -117,6 +117,9 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.METHOD_REFUSED: Message(
         "این روش درخواست در این نشانی پذیرفته نیست.", "This address refuses that method."
     ),
+    ErrorCode.LENGTH_REQUIRED: Message(
+        "درخواست باید اندازهٔ خود را از پیش بگوید.", "The request must announce its length (Content-Length)."
+    ),
     ErrorCode.MEDIA_TYPE_REFUSED: Message(
         "نوع محتوای درخواست پذیرفته نیست.", "The request's content type is not accepted here."
     ),

@@ -61,6 +61,7 @@ VERIFY: Final = Operation(
         ErrorCode.INPUT_EMPTY,
         ErrorCode.INPUT_MALFORMED,
         ErrorCode.INPUT_TOO_LARGE,
+        ErrorCode.LENGTH_REQUIRED,
         ErrorCode.MEDIA_TYPE_REFUSED,
         ErrorCode.UNAVAILABLE,
     ),

@@ -13,6 +13,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.INPUT_TOO_LARGE: 413,
     ErrorCode.MEDIA_TYPE_REFUSED: 415,
     ErrorCode.METHOD_REFUSED: 405,
+    ErrorCode.LENGTH_REQUIRED: 411,
     ErrorCode.CROSS_SITE_REFUSED: 403,
     ErrorCode.NOT_ALLOWED: 403,
     ErrorCode.FOUR_EYES: 403,

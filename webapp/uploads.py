@@ -51,8 +51,12 @@ def install(app: Flask) -> None:
 def read_upload() -> Upload:
     """Read the file of the request in hand: multipart fields `file` and `content`, or the body itself.
 
-    InvalidInput (`input-empty`) without a file or with an empty one; `input-too-large` beyond the limit.
+    InvalidInput (`input-empty`) without a file or with an empty one; `input-too-large` beyond the limit,
+    `length-required` for a body of unknown length.
     """
+    if request.content_length is None:
+        # Werkzeug cuts a body of unknown length off at the limit; a verdict must never be about cut bytes.
+        raise InvalidInput(ErrorCode.LENGTH_REQUIRED)
     try:
         upload = _read()
     except RequestEntityTooLarge as error:

@@ -158,6 +158,19 @@ def test_a_file_just_within_the_limit_reaches_the_verifier(client_of: Client) ->
     assert seen == [size]
 
 
+@pytest.mark.parametrize("path", ["/verify", "/api/v1/verify"])
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "multipart/form-data; boundary=b"])
+def test_a_body_of_unknown_length_is_refused_and_not_cut(client: FlaskClient, path: str, content_type: str) -> None:
+    answer = client.post(
+        path,
+        input_stream=BytesIO(bytes(64)),
+        content_type=content_type,
+        headers=FROM_OWN_PAGE,
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == 411
+
+
 def test_too_many_parts_are_too_large(client: FlaskClient) -> None:
     data = {f"field{number}": "x" for number in range(40)}
     answer = client.post("/api/v1/verify", data=data, content_type="multipart/form-data")
