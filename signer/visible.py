@@ -14,8 +14,10 @@ _ZWNJ: Final = "\u200c"
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _ARABIC_LETTER: Final = frozenset({"AL", "NSM"})
-_PLAIN: Final = re.compile(r"[\x20-\x7e]*")
-_BREAK: Final = re.compile(r"\s*\r?\n\s*")
+# Latin and Arabic-script text without anything to mark: the usual case, told apart at once.
+_ARABIC: Final = "\u0620-\u065f\u066e-\u06d3"
+_VISIBLE: Final = f" -~\u00a0-\u00ac\u00ae-\u024f\u060c\u061b\u061f{_ARABIC}\u0660-\u066d\u06f0-\u06f9\u2010-\u2027"
+_PLAIN: Final = re.compile(f"(?:[{_VISIBLE}]|(?<=[{_ARABIC}]){_ZWNJ}(?=[{_ARABIC}]))*")
 _DIGITS: Final = re.compile(r"\d+(?:[.,/٫٬]\d+)*")
 
 
@@ -34,7 +36,7 @@ def mark_hidden(text: str) -> tuple[str, bool]:
     """Return `text` with marks such as ⟦U+202E⟧ in place of hidden characters, and whether there were any."""
     if _PLAIN.fullmatch(text):
         return text, False
-    lines = _BREAK.sub(" ⏎ ", text).replace("\t", " ")
+    lines = text.replace("\r\n", "\n").replace("\n", " ⏎ ").replace("\t", " ")
     shown = "".join(f"⟦U+{ord(char):04X}⟧" if _is_hidden(lines, i) else char for i, char in enumerate(lines))
     return shown, shown != lines
 

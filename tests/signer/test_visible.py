@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signer import visible
 from signer.visible import mark_hidden, mixes_digits
 
 
@@ -32,7 +33,21 @@ def test_ordinary_spelling_stays(text: str) -> None:
 
 
 def test_a_value_stays_on_its_line() -> None:
-    assert mark_hidden("one\r\n  Prescriber: someone else\tx") == ("one ⏎ Prescriber: someone else x", False)
+    assert mark_hidden("one\r\n  Prescriber: someone else\tx") == ("one ⏎   Prescriber: someone else x", False)
+
+
+def test_the_quick_way_and_the_careful_way_agree_on_every_character() -> None:
+    for code in range(0x11000):
+        if visible._PLAIN.fullmatch(chr(code)):
+            assert not visible._is_hidden(chr(code), 0), hex(code)
+
+
+@given(st.text(alphabet="اآیکمٔ\u200cab ", max_size=6))
+def test_the_quick_way_and_the_careful_way_agree_on_joiners(text: str) -> None:
+    careful = any(visible._is_hidden(text, index) for index in range(len(text)))
+    assert mark_hidden(text)[1] is careful
+    if visible._PLAIN.fullmatch(text):
+        assert not careful
 
 
 @given(st.text())
