@@ -210,6 +210,15 @@ def test_an_inner_node_cannot_pass_for_a_leaf() -> None:
         verify_inclusion(tree.read(1, 0), 0, 4, (tree.read(1, 1),), root_of(leaves))
 
 
+def test_an_octet_moved_from_one_hash_to_its_neighbour_is_seen() -> None:
+    left, right = leaves_of(2)
+    root = node_hash(left, right)
+    with pytest.raises(VerificationFailed):
+        verify_inclusion(left + right[:1], 0, 2, (right[1:],), root)
+    with pytest.raises(VerificationFailed):
+        verify_consistency(1, left + right[:1], 2, root, (right[1:],))
+
+
 def test_equal_and_empty_trees_are_consistent_without_a_proof_and_only_then() -> None:
     root = root_of(leaves_of(3))
     verify_consistency(3, root, 3, root, ())
