@@ -165,7 +165,7 @@ def test_a_body_of_unknown_length_is_refused_and_not_cut(client: FlaskClient, pa
         path,
         input_stream=BytesIO(bytes(64)),
         content_type=content_type,
-        headers=FROM_OWN_PAGE,
+        headers={**FROM_OWN_PAGE, "Transfer-Encoding": "chunked"},
         environ_overrides={"wsgi.input_terminated": True},
     )
     assert answer.status_code == 411
