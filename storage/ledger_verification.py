@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from pki.errors import ErrorCode
 from pki.merkle import TreeNode, leaf_hash
@@ -66,16 +66,19 @@ def _take_entry(audit: LedgerAudit, row: Sequence[Any]) -> list[TreeNode]:
 
 
 def _expect_checkpoints(connection: Connection, audit: LedgerAudit, *, above: int, up_to: int) -> None:
-    query = select(*raw_checkpoint(connection)).where(checkpoints.c.size > above, checkpoints.c.size <= up_to)
-    for row in connection.execute(query.order_by(checkpoints.c.size)):
-        stored = checkpoint_of(row)
-        audit.expect(stored.note, size=stored.size, root=stored.root)
+    size = checkpoints.c.size
+    _announce(connection, audit, select(*raw_checkpoint(connection)).where(size > above, size <= up_to).order_by(size))
 
 
 def _expect_longer_checkpoints(connection: Connection, audit: LedgerAudit, *, above: int) -> None:
     """Announce checkpoints that cover more than is left; the longest of them tell enough."""
-    query = select(*raw_checkpoint(connection)).where(checkpoints.c.size > above)
-    for row in connection.execute(query.order_by(checkpoints.c.size.desc()).limit(MAX_FINDINGS)):
+    size = checkpoints.c.size
+    query = select(*raw_checkpoint(connection)).where(size > above).order_by(size.desc()).limit(MAX_FINDINGS)
+    _announce(connection, audit, query)
+
+
+def _announce(connection: Connection, audit: LedgerAudit, query: Select[Any]) -> None:
+    for row in connection.execute(query):
         stored = checkpoint_of(row)
         audit.expect(stored.note, size=stored.size, root=stored.root)
 
