@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -168,6 +169,22 @@ def test_a_slower_worker_takes_the_checkpoint_of_the_faster_one(database: Databa
     ledger.sequence()
     assert open_checkpoint(ledger.checkpoint(Overtaken(), ORIGIN, NOW), LOG).size == 4
     assert ledger.verify(PUBLIC, ORIGIN, None).checkpoints == 2
+
+
+def test_workers_that_sign_the_same_size_at_once_agree_on_one_checkpoint(database: Database) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    class Together(SealKey):
+        def sign(self, message: bytes) -> bytes:
+            together.wait()
+            return super().sign(message)
+
+    record(database, 0, 3)
+    Ledger(database).sequence()
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(Ledger(database).checkpoint, Together(), ORIGIN, NOW) for _ in range(3)]
+        assert len({job.result() for job in jobs}) == 1
+    assert Ledger(database).verify(PUBLIC, ORIGIN, None).checkpoints == 1
 
 
 def test_two_sequencers_and_two_writers_at_once_make_one_ledger(database: Database) -> None:
