@@ -7,7 +7,7 @@ breaks off leaves keys and no deployment.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -65,8 +65,8 @@ class CeremonyCrl:
 class Hierarchy:
     """What a ceremony made: certificates, the root's first CRL, and the labels of the keys without certificates."""
 
-    certificates: tuple[CeremonyCertificate, ...]
-    root_crl: CeremonyCrl
+    certificates: tuple[CeremonyCertificate, ...] = field(repr=False)
+    root_crl: CeremonyCrl = field(repr=False)
     other_keys: tuple[str, ...]
 
     def certificate(self, name: str) -> bytes:

@@ -6,6 +6,7 @@ the extension of Common PKI part 1 table 29. A request's own subject is never us
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -15,6 +16,8 @@ from ca.profiles import CertificateProfile
 from ca.registration import Registration, SystemIdentity
 from pki import der
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
+
+MAX_COMMON_NAME_OCTETS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,18 @@ class Pseudonyms:
 
     yearly: str
     lasting: str
+
+
+def common_name(text: str) -> str:
+    """Shorten a name to a commonName's 64 octets, at a word's end where there is one.
+
+    The bound of RFC 5280 appendix A.1 counts characters, but readers are around that count UTF-8 octets; the
+    whole name is in surname and givenName, or in organizationName.
+    """
+    if len(text.encode()) <= MAX_COMMON_NAME_OCTETS:
+        return text
+    cut = text.encode()[:MAX_COMMON_NAME_OCTETS].decode("utf-8", "ignore")
+    return (cut.rpartition(" ")[0] or cut).rstrip("\u200c ")
 
 
 def _admission(
@@ -64,7 +79,7 @@ def _person_subject(
         (NameOID.SURNAME, person.surname),
         (NameOID.GIVEN_NAME, person.given_name),
         (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else person.serial_number),
-        (NameOID.COMMON_NAME, person.common_name),
+        (NameOID.COMMON_NAME, common_name(person.common_name)),
     )
     if not profile.admission or not isinstance(person, ClinicianIdentity):
         return Subject(name=name)
@@ -97,7 +112,7 @@ def _centre_subject(
             (NameOID.ORGANIZATION_NAME, centre.name),
             (NameOID.ORGANIZATION_IDENTIFIER, f"NTR{settings.country}-{centre.legal_id}"),
             (NameOID.SERIAL_NUMBER, number),
-            (NameOID.COMMON_NAME, centre.name),
+            (NameOID.COMMON_NAME, common_name(centre.name)),
         ),
         admission=_admission(settings, centre.kind.title_fa, settings.oids.profession(centre.kind), number)
         if profile.admission
@@ -119,7 +134,7 @@ def _system_subject(system: SystemIdentity, settings: AuthoritySettings) -> Subj
         name=build_name(
             (NameOID.COUNTRY_NAME, settings.country),
             (NameOID.ORGANIZATION_NAME, system.organization),
-            (NameOID.COMMON_NAME, system.common_name),
+            (NameOID.COMMON_NAME, common_name(system.common_name)),
         ),
         alternative_names=tuple(_host_name(host) for host in system.hosts),
     )
@@ -142,12 +157,12 @@ def subject_of(
     return _system_subject(registration.identity, settings)
 
 
-def service_subject(settings: AuthoritySettings, common_name: str) -> Subject:
+def service_subject(settings: AuthoritySettings, name: str) -> Subject:
     """Build the subject of the deployment's own authorities and services."""
     return Subject(
         name=build_name(
             (NameOID.COUNTRY_NAME, settings.country),
             (NameOID.ORGANIZATION_NAME, settings.organization),
-            (NameOID.COMMON_NAME, common_name),
+            (NameOID.COMMON_NAME, name),
         )
     )

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from ca.config import AuthoritySettings, PersonSerial
 from ca.profiles import profile_named
 from ca.registration import parse_registration
-from ca.subjects import Pseudonyms, Subject, service_subject, subject_of
+from ca.subjects import Pseudonyms, Subject, common_name, service_subject, subject_of
 from pki import der
 from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, SETTINGS, SYSTEM, file_json
 
@@ -112,6 +112,29 @@ def test_a_centres_seal_names_no_connection_token() -> None:
 def test_a_system_is_reached_by_names_and_addresses() -> None:
     found = subject("tls-server", SYSTEM)
     assert [type(name) for name in found.alternative_names] == [x509.DNSName, x509.IPAddress]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("علی رضایی", "علی رضایی"),
+        ("a" * 64, "a" * 64),
+        ("a" * 65, "a" * 64),
+        ("بیمارستان آموزشی و درمانی آزمایشی شهر نمونه", "بیمارستان آموزشی و درمانی آزمایشی"),
+        ("ب" * 40, "ب" * 32),
+        ("ب" * 30 + "\u200cب" + "ب" * 9, "ب" * 30),
+    ],
+)
+def test_a_common_name_is_cut_to_what_every_reader_takes(name: str, expected: str) -> None:
+    assert common_name(name) == expected
+    assert len(common_name(name).encode()) <= 64
+
+
+def test_a_long_persian_name_stays_whole_beside_its_common_name() -> None:
+    long = {**CLINICIAN, "given_name": "سید محمدحسین", "surname": "طباطبایی نژاد اصفهانی آزمایشی"}
+    found = dict(attributes(subject("clin-sign", long)))
+    assert found[NameOID.SURNAME] == "طباطبایی نژاد اصفهانی آزمایشی"
+    assert found[NameOID.COMMON_NAME] == "سید محمدحسین طباطبایی نژاد"
 
 
 def test_names_are_utf8_where_x520_leaves_the_choice() -> None:
