@@ -135,7 +135,7 @@ def claimed_time(header: dict[str, Any]) -> tuple[datetime | None, tuple[Note, .
         if not isinstance(text, str) or not _INSTANT.fullmatch(text):
             raise refuse("sigT is not an instant in UTC")
         try:
-            claimed = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            claimed = datetime.fromisoformat(text)
         except ValueError as error:
             raise refuse("sigT is not a calendar time") from error
     if issued and claimed and issued.replace(microsecond=0) != claimed:

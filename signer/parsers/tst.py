@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,7 +10,16 @@ from pki import der, oids
 from pki.der import Node
 from pki.errors import ServiceError
 from signer.parsers.cms import signature_of
-from signer.parsers.model import Format, Note, Octets, ParsedFile, ParsedTimestamp, TimestampKind, TimestampToken
+from signer.parsers.model import (
+    Format,
+    LevelEvidence,
+    Note,
+    Octets,
+    ParsedFile,
+    ParsedTimestamp,
+    TimestampKind,
+    TimestampToken,
+)
 from signer.parsers.signed_data import SignedData, read_signed_data, refuse
 from signer.validation.reasons import Reason
 
@@ -32,13 +42,15 @@ def token_of(data: SignedData) -> TimestampToken:
         signature = signature_of(data, data.signers[0], content=(data.content,), what="tst-info", form=Format.TIMESTAMP)
         fields = der.parse(data.content).expect(der.SEQUENCE).children(10)
         imprint_algorithm, imprint = fields[2].expect(der.SEQUENCE).children(2)
+        generated_at = _generated_at(fields[4])
         return TimestampToken(
-            generated_at=_generated_at(fields[4]),
+            generated_at=generated_at,
             imprint_oid=imprint_algorithm.sequence()[0].oid(),
             imprint=imprint.octets(),
             serial=int.from_bytes(fields[3].expect(der.INTEGER).content[:64], "big", signed=True),
             policy=fields[1].oid(),
-            signature=signature,
+            # A token's own time takes the place of a claimed one; baseline levels are not for tokens.
+            signature=replace(signature, claimed_at=generated_at, level=LevelEvidence()),
         )
     except (IndexError, ValueError) as error:
         raise refuse("a part of the time-stamp token is missing") from error

@@ -73,6 +73,8 @@ def judge_signature(
     stamps = tuple(proofs.verdicts[stamp.id] for stamp in signature.timestamps)
     findings += _acceptance(signature, identified.certificate, moment, purpose, context)
     findings += _time_findings(signature, identified.certificate, moment, stamps)
+    if purpose is Purpose.DOCUMENT and not moment.proven:
+        findings.append(note(Reason.NO_TIME_PROOF))
     if purpose is Purpose.TIMESTAMP:
         # A token alone says nothing until its data are there (row 22).
         findings += [f for v in proofs.verdicts.values() if v.kind is TimestampKind.TOKEN for f in _of_token(v)]
@@ -125,8 +127,6 @@ def _time_findings(
     ]
     if _out_of_order(stamps):
         findings.append(indeterminate(Reason.TIMESTAMP_ORDER, SubIndication.TIMESTAMP_ORDER_FAILURE))
-    if not moment.proven:
-        findings.append(note(Reason.NO_TIME_PROOF))
     claimed = signature.claimed_at
     if claimed is None or signer is None:
         return findings
@@ -159,7 +159,9 @@ def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
 def _conclude(signature: ParsedSignature, examined: _Examined, context: VerificationContext) -> SignatureVerdict:
     indication, sub_indication = conclude(examined.findings)
     moment, signer, arc = examined.moment, examined.signer, context.policy.arc
-    proof = TimeProof.TIMESTAMP if moment.proven else TimeProof.CLAIMED
+    # A token's own time is the authority's word, not a signer's.
+    stamped = moment.proven or signature.format is Format.TIMESTAMP
+    proof = TimeProof.TIMESTAMP if stamped else TimeProof.CLAIMED
     care = _care(indication, signature, examined)
     known_good = examined.judgement is not None and examined.judgement.leaf_known_good
     return SignatureVerdict(

@@ -7,16 +7,14 @@ is normal here: the answers are signed. Each fetch has a time and size limit, an
 
 import http.client
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from pki.certificates import Certificate, load_certificates
-from pki.errors import ErrorCode, InvalidInput, ServiceError, Unavailable
+from pki.errors import ErrorCode, ServiceError, Unavailable
+from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
 from signer.validation.answers import Silent, StatusAnswer
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
@@ -25,13 +23,6 @@ from signer.validation.status import judge_crl, judge_ocsp
 MAX_CRL_DOWNLOAD: Final = 16 * 1024 * 1024
 MAX_ISSUER_OCTETS: Final = 256 * 1024
 MAX_ADDRESSES: Final = 3
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect could lead anywhere: it is an error."""
-
-    def redirect_request(self, *_args: object, **_kwargs: object) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,32 +79,18 @@ class OnlineStatus:
         return held
 
     def _download(self, url: str, limit: int, body: bytes | None) -> bytes:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "address is not HTTP")
         left = self.budget - self._spent[0]
         if left <= 0:
             raise Unavailable(ErrorCode.UNAVAILABLE, "time for fetching is used up")
+        headers = {} if body is None else {"Content-Type": "application/ocsp-request"}
         started = time.monotonic()
         try:
-            return _read(url, limit, body, min(self.timeout, left), started + left)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Unavailable(ErrorCode.UNAVAILABLE, type(error).__name__) from error
+            reply = exchange(url, seconds=min(self.timeout, left), limit=limit, body=body, headers=headers)
         finally:
             self._spent[0] += time.monotonic() - started
-
-
-def _read(url: str, limit: int, body: bytes | None, timeout: float, deadline: float) -> bytes:
-    headers = {"Content-Type": "application/ocsp-request"} if body is not None else {}
-    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - the scheme is checked above
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-    with opener.open(request, timeout=timeout) as answer:
-        parts, size = [], 0
-        while chunk := answer.read1(65536):
-            size += len(chunk)
-            if size > limit or time.monotonic() > deadline:
-                raise Unavailable(ErrorCode.UNAVAILABLE, "the answer is too large or too slow")
-            parts.append(chunk)
-    return b"".join(parts)
+        if reply.status != http.client.OK:
+            raise Unavailable(ErrorCode.UNAVAILABLE, f"HTTP {reply.status}")
+        return reply.body
 
 
 def _certificates_in(data: bytes) -> tuple[Certificate, ...]:

@@ -152,12 +152,20 @@ class Issuer(Holder):
             extended_critical=True,
         )
 
-    def issue_ca(self, common_name: str = "Test intermediate", *, key: UnsafeSoftKey | None = None) -> "Issuer":
-        """Issue a CA certificate with path length 0."""
+    def issue_ca(
+        self,
+        common_name: str = "Test intermediate",
+        *,
+        key: UnsafeSoftKey | None = None,
+        path_length: int | None = 0,
+        extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    ) -> "Issuer":
+        """Issue a CA certificate, by default with path length 0."""
         key = key or new_key()
         extensions: list[tuple[x509.ExtensionType, bool]] = [
-            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (x509.BasicConstraints(ca=True, path_length=path_length), True),
             (key_usage("key_cert_sign", "crl_sign"), True),
+            *extra,
         ]
         name = build_name((NameOID.COUNTRY_NAME, "IR"), (NameOID.COMMON_NAME, common_name))
         issued = self._issue(
@@ -173,8 +181,10 @@ class Issuer(Holder):
         next_update: datetime = NOW + timedelta(days=1),
         number: int = 1,
         reason: x509.ReasonFlags | None = None,
+        invalid_since: datetime | None = None,
+        extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> bytes:
-        """Sign a full CRL, DER."""
+        """Sign a full CRL, DER; `reason` and `invalid_since` go into every entry."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.x509.subject)
@@ -187,7 +197,11 @@ class Issuer(Holder):
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at)
             if reason is not None:
                 entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+            if invalid_since is not None:
+                entry = entry.add_extension(x509.InvalidityDate(invalid_since.replace(tzinfo=None)), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
+        for extension, critical in extra:
+            builder = builder.add_extension(extension, critical=critical)
         return builder.sign(builder_key(self.key), hashes.SHA256()).public_bytes(Encoding.DER)
 
     def ocsp_responder(self) -> Holder:
@@ -210,8 +224,7 @@ class Issuer(Holder):
     ) -> bytes:
         """Sign an OCSP response about `holder`: good, or revoked at `revoked_at`; DER."""
         by = responder or self
-        certificates = () if responder is None else (responder.x509,)
-        response = (
+        builder = (
             ocsp.OCSPResponseBuilder()
             .add_response(
                 cert=holder.x509,
@@ -224,10 +237,10 @@ class Issuer(Holder):
                 revocation_reason=None,
             )
             .responder_id(ocsp.OCSPResponderEncoding.HASH, by.x509)
-            .certificates(list(certificates))
-            .sign(builder_key(by.key), hashes.SHA256())
         )
-        return response.public_bytes(Encoding.DER)
+        if responder is not None:
+            builder = builder.certificates([responder.x509])
+        return builder.sign(builder_key(by.key), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def make_root(common_name: str = "Test root", *, key: UnsafeSoftKey | None = None) -> Issuer:
