@@ -2,13 +2,12 @@
 
 import http.client
 import secrets
-import time
 from collections.abc import Callable
 from typing import Final, Protocol
-from urllib.parse import SplitResult, urlsplit
 
-from pki.errors import ErrorCode, InvalidInput
+from pki.errors import InvalidInput, Unavailable
 from signer.errors import TimestampInvalid, TimestampUnavailable
+from signer.http_exchange import exchange, parse_url
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.messages import MAX_RESPONSE_OCTETS, build_request, read_response
 
@@ -41,7 +40,7 @@ class LocalTimeStamper:
 
 
 class HttpTimestampClient:
-    """Take tokens from an RFC 3161 service: no redirects, no proxies, at most 64 KiB, bounded waits."""
+    """Take tokens from an RFC 3161 service: no redirects, no proxies, at most 64 KiB, one deadline."""
 
     def __init__(
         self,
@@ -50,8 +49,9 @@ class HttpTimestampClient:
         *,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
-        """Take an http(s) URL and the seconds that each wait, and the whole body, may last; InvalidInput otherwise."""
-        self._url, self._timeout, self._random_bits = _parse_url(url), timeout, random_bits
+        """Take an http(s) URL (InvalidInput for another) and the seconds that one stamp may last."""
+        parse_url(url)
+        self._url, self._timeout, self._random_bits = url, timeout, random_bits
 
     def stamp(self, digest_sha256: bytes) -> bytes:
         """Return a token over the digest."""
@@ -59,41 +59,16 @@ class HttpTimestampClient:
         return read_response(self._post(build_request(digest_sha256, nonce)), digest_sha256, nonce)
 
     def _post(self, request: bytes) -> bytes:
-        secure = self._url.scheme == "https"
-        make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = make(self._url.hostname or "", self._url.port, timeout=self._timeout)
-        path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
         try:
-            connection.request("POST", path, request, _HEADERS)
-            return _read_reply(connection.getresponse(), time.monotonic() + self._timeout)
-        except (OSError, http.client.HTTPException) as error:
-            raise TimestampUnavailable(f"no answer ({type(error).__name__})") from error
-        finally:
-            connection.close()
-
-
-def _parse_url(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError as error:
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not a URL") from error
-    if not valid or any(character <= " " for character in url):
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not an http or https URL")
-    return parts
-
-
-def _read_reply(reply: http.client.HTTPResponse, deadline: float) -> bytes:
-    if reply.status != http.client.OK:
-        raise TimestampUnavailable(f"HTTP {reply.status}")
-    kind = reply.headers.get_content_type()
-    if kind != "application/timestamp-reply":
-        raise TimestampInvalid("not a time-stamp reply")
-    body = b""
-    while chunk := reply.read1(MAX_RESPONSE_OCTETS + 1 - len(body)):
-        body += chunk
-        if len(body) > MAX_RESPONSE_OCTETS:
-            raise TimestampInvalid("reply larger than 64 KiB")
-        if time.monotonic() > deadline:
-            raise TimestampUnavailable("reply too slow")
-    return body
+            reply = exchange(
+                self._url, seconds=self._timeout, limit=MAX_RESPONSE_OCTETS, body=request, headers=_HEADERS
+            )
+        except Unavailable as error:
+            raise TimestampUnavailable(error.detail) from error
+        except InvalidInput as error:
+            raise TimestampInvalid("reply larger than 64 KiB") from error
+        if reply.status != http.client.OK:
+            raise TimestampUnavailable(f"HTTP {reply.status}")
+        if reply.content_type != "application/timestamp-reply":
+            raise TimestampInvalid("not a time-stamp reply")
+        return reply.body
