@@ -26,6 +26,8 @@ class ErrorCode(StrEnum):
     KEY_URI_MALFORMED = "key-uri-malformed"
     IDENTITY_INVALID = "identity-invalid"
     FILE_UNREADABLE = "file-unreadable"
+    FILE_UNWRITABLE = "file-unwritable"
+    USAGE = "usage"
     DOCUMENT_UNSIGNABLE = "document-unsignable"
     # Rights and state
     NOT_ALLOWED = "not-allowed"

@@ -28,6 +28,8 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.KEY_URI_MALFORMED: Message("نشانی کلید نادرست است.", "The key URI is malformed."),
     ErrorCode.IDENTITY_INVALID: Message("شناسه نادرست است.", "The identifier is not valid."),
     ErrorCode.FILE_UNREADABLE: Message("فایل خوانده نشد.", "The file cannot be read."),
+    ErrorCode.FILE_UNWRITABLE: Message("فایل نوشته نشد.", "The file cannot be written."),
+    ErrorCode.USAGE: Message("فرمان درست نوشته نشده است.", "The command line is wrong."),
     ErrorCode.DOCUMENT_UNSIGNABLE: Message(
         "این سند با این قالب امضا نمی‌شود.", "This document cannot be signed in this format."
     ),

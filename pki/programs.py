@@ -49,8 +49,13 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
     except click.FileError as error:
         click.echo(sentence(ServiceError(ErrorCode.FILE_UNREADABLE, error.format_message())), err=True)
         return ExitStatus.USAGE
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        if error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        click.echo(sentence(ServiceError(ErrorCode.USAGE, error.format_message())), err=True)
+        return ExitStatus.USAGE
+    except click.ClickException as error:  # `mohr verify` writes its own sentence
+        click.echo(error.format_message(), err=True)
         return ExitStatus.USAGE
     except ServiceError as error:
         click.echo(sentence(error), err=True)
@@ -58,8 +63,15 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
     except BrokenPipeError:
         return ExitStatus.REFUSED
     except Exception:  # noqa: BLE001 - the documented outermost boundary
-        incident = secrets.token_hex(4)
-        keep_trace(incident, traceback.format_exc())
-        click.echo(sentence(ServiceError(ErrorCode.INTERNAL, f"incident {incident}")), err=True)
+        _tell_incident(traceback.format_exc(), keep_trace)
         return ExitStatus.INTERNAL
     return result if isinstance(result, int) else ExitStatus.OK
+
+
+def _tell_incident(trace: str, keep_trace: Callable[[str, str], None]) -> None:
+    incident = secrets.token_hex(4)
+    try:
+        keep_trace(incident, trace)
+    except OSError as error:
+        click.echo(sentence(ServiceError(ErrorCode.FILE_UNWRITABLE, f"no trace kept: {error.strerror}")), err=True)
+    click.echo(sentence(ServiceError(ErrorCode.INTERNAL, f"incident {incident}")), err=True)

@@ -74,6 +74,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
             ErrorCode.PIN_BLOCKED,
             ErrorCode.PIN_REQUIRED,
             ErrorCode.PIN_LAST_TRY,
+            ErrorCode.FILE_UNWRITABLE,
+            ErrorCode.USAGE,
             ErrorCode.CARD_FULL,
             ErrorCode.CARD_KEY_EXISTS,
             ErrorCode.HSM_PIN_INCORRECT,

@@ -43,3 +43,24 @@ def test_a_program_ends_with_its_status_and_without_a_traceback(
     assert "Traceback" not in shown.err
     assert "secret" not in shown.err
     assert bool(kept) == (status == ExitStatus.INTERNAL)
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    def refuse(_incident: str, _text: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(SystemExit):
+        run_program(_command, arguments, refuse)
+    return capsys.readouterr().err
+
+
+def test_a_wrong_command_line_is_told_by_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    usage, *said = _run(["--nonsense"], capsys).splitlines()
+    assert usage.startswith("Usage: ")
+    assert said[-1].startswith("usage: ")
+    assert "--nonsense" in said[-1]
+
+
+def test_a_trace_that_cannot_be_kept_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    said = _run(["bug"], capsys)
+    assert [line.split(":")[0] for line in said.splitlines()] == ["file-unwritable", "internal"]
