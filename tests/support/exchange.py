@@ -63,17 +63,18 @@ class Ceremony:
 
     file: Path
     keys: UnsafeSoftKeys
+    at: datetime
 
     @staticmethod
-    def hold(folder: Path) -> "Ceremony":
-        clock, settings = MovableClock(), _authority_settings()
+    def hold(folder: Path, at: datetime = START) -> "Ceremony":
+        clock, settings = MovableClock(at), _authority_settings()
         root_keys, service_keys = UnsafeSoftKeys(clock), UnsafeSoftKeys(clock)
         hierarchy = create_hierarchy(root_keys, service_keys, settings, clock)
         database = open_database(f"sqlite:///{folder / 'ceremony.db'}")
         upgrade(database)
         adopt(database, hierarchy, settings, clock, "ceremony")
         database.close()
-        return Ceremony(file=folder / "ceremony.db", keys=service_keys)
+        return Ceremony(file=folder / "ceremony.db", keys=service_keys, at=at)
 
 
 def _authority_settings() -> AuthoritySettings:
@@ -95,7 +96,7 @@ class Centre:
         found = {
             "iss": self.client_id,
             "sub": self.client_id,
-            "aud": ISSUER,
+            "aud": self.exchange.settings.issuer,
             "iat": now,
             "exp": now + 60,
             "jti": secrets.token_hex(8),
@@ -161,8 +162,8 @@ class Exchange:
     @staticmethod
     def copy(ceremony: Ceremony, folder: Path) -> "Exchange":
         shutil.copy(ceremony.file, folder / "mohr.db")
-        exchange = Exchange(folder=folder, keys=ceremony.keys)
-        exchange.registry_file.write_bytes(registry_json(default_centres(START)))
+        exchange = Exchange(folder=folder, keys=ceremony.keys, clock=MovableClock(ceremony.at))
+        exchange.registry_file.write_bytes(registry_json(default_centres(ceremony.at)))
         return exchange
 
     @property
