@@ -77,7 +77,7 @@ class FakeClock:
 
 def national_code(number: int) -> str:
     """Make a synthetic national code with a valid check digit."""
-    digits = f"{100_000_000 + number:09d}"
+    digits = f"{100_123_456 + number:09d}"
     rest = sum(int(digit) * (10 - index) for index, digit in enumerate(digits)) % 11
     return digits + str(rest if rest < 2 else 11 - rest)
 
