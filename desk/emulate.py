@@ -14,6 +14,7 @@ import click
 from cardreader.emulated.layout import InitialSecrets, create_card
 from cardreader.emulated.stack import PrivateReaderStack
 from cardreader.pin import Pin
+from desk.files import read_file
 from pki.errors import ErrorCode, InvalidInput
 
 DIGITS_OF_A_PIN = 6
@@ -25,10 +26,7 @@ def _random_digits(count: int) -> str:
 
 
 def _read_pins(path: Path) -> tuple[str, str]:
-    try:
-        lines = path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
+    lines = read_file(path).decode("ascii", "replace").split()
     if len(lines) != 2:
         raise InvalidInput(
             ErrorCode.PIN_FORMAT, "the file holds the signing PIN and the authentication PIN, a line each"
@@ -37,15 +35,18 @@ def _read_pins(path: Path) -> tuple[str, str]:
 
 
 def _new_card(state: Path, pins_file: Path | None) -> None:
-    """Make a blank card; PINs that were not given are drawn and shown once."""
+    """Make a blank card; secrets that were not given are drawn and shown once."""
     puk = _random_digits(DIGITS_OF_A_PUK)
     if pins_file is None:
         sign_pin, auth_pin = _random_digits(DIGITS_OF_A_PIN), _random_digits(DIGITS_OF_A_PIN)
-        click.echo(f"new card: signing PIN {sign_pin}, authentication PIN {auth_pin}, PUK {puk} (shown once)", err=True)
+        pins = f"signing PIN {sign_pin}, authentication PIN {auth_pin}, "
     else:
         sign_pin, auth_pin = _read_pins(pins_file)
-    initial = InitialSecrets(auth_pin=Pin(auth_pin.encode()), sign_pin=Pin(sign_pin.encode()), puk=Pin(puk.encode()))
-    create_card(state, initial, serial=secrets.token_bytes(8))
+        pins = ""
+    with Pin(auth_pin.encode()) as auth, Pin(sign_pin.encode()) as sign, Pin(puk.encode()) as unblocking:
+        initial = InitialSecrets(auth_pin=auth, sign_pin=sign, puk=unblocking)
+        create_card(state, initial, serial=secrets.token_bytes(8))
+    click.echo(f"new card: {pins}PUK {puk} (shown once)", err=True)
 
 
 @click.command()
@@ -63,10 +64,13 @@ def emulate(folder: Path, initial_pins: Path | None) -> None:
 
     Example: mohr-agent emulate --folder var/card
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = folder / "card.json"
-    if not state.exists():
-        _new_card(state, initial_pins)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not state.exists():
+            _new_card(state, initial_pins)
+    except OSError as error:
+        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, folder.name) from error
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -5,16 +5,14 @@ from pathlib import Path
 import click
 
 from cardreader.cards.objects import KeyUsage
-from desk.cards import find_key, open_card
-from desk.signing import read_file
-from desk.terminal import ask_pin
+from desk.cards import find_key, open_card, reader_option, usage_option
+from desk.files import check_writable, read_file, write_file
+from desk.terminal import ask_pin, last_try_option, pin_fd_option, shown
 from pki.certificates import load_certificates
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
 
-_USAGE = click.option("--usage", type=click.Choice(["sign", "auth"]), default="sign", show_default=True)
-_READER = click.option("--reader", help="The reader's name; default: the first with a card.")
-_PIN_FD = click.option("--pin-fd", type=int, help="Read the PIN from this file descriptor.")
+_ALGORITHMS = (SignatureAlgorithm.ES256, SignatureAlgorithm.RS256)
 
 
 @click.group()
@@ -23,16 +21,18 @@ def personalise() -> None:
 
 
 @personalise.command()
-@_USAGE
-@_READER
-@_PIN_FD
-@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), default="ES256", show_default=True)
+@usage_option
+@reader_option
+@pin_fd_option
+@last_try_option
+@click.option("--algorithm", type=click.Choice([*map(str, _ALGORITHMS)]), default="ES256", show_default=True)
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="Where the request goes.")
 @click.option("--replace", is_flag=True, help="Destroy the key and certificate that are there.")
 def keygen(
     usage: str,
     reader: str | None,
     pin_fd: int | None,
+    last_try: bool,  # noqa: FBT001 - click passes options by name
     algorithm: str,
     csr_file: Path,
     replace: bool,  # noqa: FBT001 - click passes options by name
@@ -41,20 +41,30 @@ def keygen(
 
     Example: mohr-agent personalise keygen --usage sign --csr sign.csr
     """
-    with open_card(reader) as card, ask_pin("PIN", pin_fd) as pin:
-        card.generate_key(KeyUsage(usage), SignatureAlgorithm(algorithm), pin, replace=replace)
+    check_writable(csr_file)
+    with open_card(reader) as card, ask_pin("رمز کارت | PIN", pin_fd) as pin:
+        card.generate_key(
+            KeyUsage(usage), SignatureAlgorithm(algorithm), pin, replace=replace, last_try_confirmed=last_try
+        )
         key = find_key(card, KeyUsage(usage))
         request = build_csr(card.signing_key(key, pin), f"mohr {usage} key {card.serial}")
-    csr_file.write_bytes(request)
+    write_file(csr_file, request)
     click.echo(f"{csr_file}", err=True)
 
 
 @personalise.command()
-@_USAGE
-@_READER
-@_PIN_FD
+@usage_option
+@reader_option
+@pin_fd_option
+@last_try_option
 @click.argument("certificate_file", type=click.Path(path_type=Path))
-def write(usage: str, reader: str | None, pin_fd: int | None, certificate_file: Path) -> None:
+def write(
+    usage: str,
+    reader: str | None,
+    pin_fd: int | None,
+    last_try: bool,  # noqa: FBT001 - click passes options by name
+    certificate_file: Path,
+) -> None:
     """Write the issued certificate onto the card, if it is for the card's key.
 
     Example: mohr-agent personalise write --usage sign sign.pem
@@ -62,6 +72,6 @@ def write(usage: str, reader: str | None, pin_fd: int | None, certificate_file: 
     certificate = load_certificates(read_file(certificate_file))[0]
     with open_card(reader) as card:
         key = find_key(card, KeyUsage(usage))
-        with ask_pin("PIN", pin_fd) as pin:
-            card.write_certificate(key.key_id, certificate.der, pin)
-    click.echo(certificate.subject, err=True)
+        with ask_pin("رمز کارت | PIN", pin_fd) as pin:
+            card.write_certificate(key.key_id, certificate.der, pin, last_try_confirmed=last_try)
+    click.echo(shown(certificate.subject), err=True)
