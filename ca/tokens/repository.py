@@ -233,8 +233,8 @@ def add_light_change(connection: Connection, token_id: str, light: Light, now: d
 
 
 _USE_ASSERTION: Final = {
-    "sqlite": sqlite.insert(assertion_jtis).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(assertion_jtis).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(assertion_jtis).on_conflict_do_nothing().returning(assertion_jtis.c.expires_at),
+    "postgresql": postgresql.insert(assertion_jtis).on_conflict_do_nothing().returning(assertion_jtis.c.expires_at),
 }
 
 
@@ -242,7 +242,7 @@ def use_assertion(connection: Connection, client_id: str, jti: str, expires_at: 
     """Mark a client's `jti` as used; False when it was used before. One statement: no race between nodes."""
     digest = hashlib.sha256(client_id.encode() + b"\0" + jti.encode()).digest()
     statement = _USE_ASSERTION[connection.dialect.name]
-    return connection.execute(statement, {"digest": digest, "expires_at": expires_at}).rowcount == 1
+    return connection.execute(statement, {"digest": digest, "expires_at": expires_at}).one_or_none() is not None
 
 
 def deny_token(connection: Connection, jti: str, expires_at: datetime) -> None:
@@ -257,12 +257,10 @@ def is_denied(connection: Connection, jti: str) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
-def purge_expired(connection: Connection, before: datetime) -> int:
-    """Forget assertions and denied tokens that expired before an instant; return how many."""
-    return sum(
-        connection.execute(delete(table).where(table.c.expires_at < before)).rowcount
-        for table in (assertion_jtis, denied_tokens)
-    )
+def purge_expired(connection: Connection, before: datetime) -> None:
+    """Forget assertions and denied tokens that expired before an instant."""
+    for table in (assertion_jtis, denied_tokens):
+        connection.execute(delete(table).where(table.c.expires_at < before))
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -61,20 +61,20 @@ class MovableClock:
 class Ceremony:
     """What is made once: a database with its authorities, and their keys."""
 
-    file: Path
+    url: str
     keys: UnsafeSoftKeys
     at: datetime
 
     @staticmethod
-    def hold(folder: Path, at: datetime = START) -> "Ceremony":
-        clock, settings = MovableClock(at), _authority_settings()
+    def hold(folder: Path, at: datetime = START, url: str | None = None) -> "Ceremony":
+        clock, settings, url = MovableClock(at), _authority_settings(), url or f"sqlite:///{folder / 'ceremony.db'}"
         root_keys, service_keys = UnsafeSoftKeys(clock), UnsafeSoftKeys(clock)
         hierarchy = create_hierarchy(root_keys, service_keys, settings, clock)
-        database = open_database(f"sqlite:///{folder / 'ceremony.db'}")
+        database = open_database(url)
         upgrade(database)
         adopt(database, hierarchy, settings, clock, "ceremony")
         database.close()
-        return Ceremony(file=folder / "ceremony.db", keys=service_keys, at=at)
+        return Ceremony(url=url, keys=service_keys, at=at)
 
 
 def _authority_settings() -> AuthoritySettings:
@@ -150,9 +150,10 @@ class Centre:
 
 @dataclass(kw_only=True)
 class Exchange:
-    """A deployment in a folder."""
+    """A deployment: its database, and a folder for everything else."""
 
     folder: Path
+    url: str
     keys: UnsafeSoftKeys
     clock: MovableClock = field(default_factory=MovableClock)
     settings: TokenSettings = field(
@@ -160,11 +161,26 @@ class Exchange:
     )
 
     @staticmethod
-    def copy(ceremony: Ceremony, folder: Path) -> "Exchange":
-        shutil.copy(ceremony.file, folder / "mohr.db")
-        exchange = Exchange(folder=folder, keys=ceremony.keys, clock=MovableClock(ceremony.at))
+    def of(ceremony: Ceremony, folder: Path) -> "Exchange":
+        """Begin a deployment with the ceremony's own database."""
+        exchange = Exchange(folder=folder, url=ceremony.url, keys=ceremony.keys, clock=MovableClock(ceremony.at))
         exchange.registry_file.write_bytes(registry_json(default_centres(ceremony.at)))
         return exchange
+
+    @staticmethod
+    def copy(ceremony: Ceremony, folder: Path) -> "Exchange":
+        """Begin a deployment with a copy of the ceremony's SQLite file."""
+        shutil.copy(ceremony.url.removeprefix("sqlite:///"), folder / "mohr.db")
+        return Exchange.of(replace(ceremony, url=f"sqlite:///{folder / 'mohr.db'}"), folder)
+
+    def node(self) -> "Exchange":
+        """A second server of the same deployment."""
+        return Exchange(folder=self.folder, url=self.url, keys=self.keys, clock=self.clock, settings=self.settings)
+
+    def again(self) -> "Exchange":
+        """The same deployment after a restart."""
+        self.database.close()
+        return self.node()
 
     @property
     def registry_file(self) -> Path:
@@ -172,7 +188,7 @@ class Exchange:
 
     @cached_property
     def database(self) -> Database:
-        return open_database(f"sqlite:///{self.folder / 'mohr.db'}")
+        return open_database(self.url)
 
     @cached_property
     def authority(self) -> CertificateAuthority:
@@ -182,11 +198,6 @@ class Exchange:
     def service(self) -> TokenService:
         registry = FileRegistry(self.registry_file)
         return TokenService(self.database, self.authority, self.keys, registry, self.settings, self.clock)
-
-    def again(self) -> "Exchange":
-        """The same deployment after a restart."""
-        self.database.close()
-        return Exchange(folder=self.folder, keys=self.keys, clock=self.clock, settings=self.settings)
 
     def approved(self, siam_id: str = CLINIC, system_id: str = CLINIC_SYSTEM) -> str:
         """Have a token requested and approved; return its id."""
@@ -216,7 +227,8 @@ class Exchange:
     def events(self, subject: str | None = None) -> list[tuple[str, dict[str, Any]]]:
         """The audit events, oldest first, as (action, facts with actor and subject)."""
         with self.database.read() as connection:
-            rows = connection.execute(select(audit_events).order_by(text("rowid"))).all()
+            order = text("rowid" if self.database.dialect == "sqlite" else "ctid")
+            rows = connection.execute(select(audit_events).order_by(order)).all()
         return [
             (row.action, {**json.loads(row.facts), "actor": row.actor, "subject": row.subject})
             for row in rows

@@ -341,7 +341,7 @@ def test_an_assertion_works_once(exchange: Exchange, clinic: Centre) -> None:
 
 def test_a_second_node_and_a_restarted_one_refuse_the_replay(exchange: Exchange, clinic: Centre) -> None:
     assertion = clinic.assertion()
-    second = Exchange(folder=exchange.folder, keys=exchange.keys, clock=exchange.clock, settings=exchange.settings)
+    second = exchange.node()
     assert clinic.ask(assertion).status == 200
     assert second.service.oauth.token_endpoint(clinic.form(assertion), None).status == 401
     second.database.close()
@@ -351,10 +351,7 @@ def test_a_second_node_and_a_restarted_one_refuse_the_replay(exchange: Exchange,
 
 
 def test_of_many_at_once_on_two_nodes_exactly_one_is_accepted(exchange: Exchange, clinic: Centre) -> None:
-    nodes = [
-        exchange,
-        Exchange(folder=exchange.folder, keys=exchange.keys, clock=exchange.clock, settings=exchange.settings),
-    ]
+    nodes = [exchange, exchange.node()]
     assertion = clinic.assertion()
     with ThreadPoolExecutor(8) as pool:
         answers = list(
@@ -636,9 +633,8 @@ def test_a_device_that_does_not_answer_is_503_and_is_told_to_the_ledger(
 
 def test_a_database_that_is_none_is_503(exchange: Exchange, clinic: Centre, tmp_path: Path) -> None:
     form = clinic.form()
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "mohr.db").write_bytes(b"no database" * 500)
-    broken = Exchange(folder=tmp_path / "broken", keys=exchange.keys, clock=exchange.clock)
+    (tmp_path / "broken.db").write_bytes(b"no database" * 500)
+    broken = Exchange(folder=tmp_path, url=f"sqlite:///{tmp_path / 'broken.db'}", keys=exchange.keys)
     answer = broken.service.oauth.token_endpoint(form, None)
     assert refused(answer, 503, "temporarily_unavailable") == {"error": "temporarily_unavailable"}
     broken.database.close()
