@@ -68,12 +68,12 @@ class StatusEvidence(_Model):
     """What was known of one certificate's revocation, from where and as of when."""
 
     serial: str
-    answer: str = Field(examples=["good", "stale", "silent", "on-hold", "revoked"])
-    origin: str
-    this_update: datetime | None = None
-    next_update: datetime | None = None
-    revoked_at: datetime | None = None
-    reason: str | None = None
+    status: str = Field(examples=["good", "stale", "silent", "on-hold", "revoked"])
+    source: str
+    as_of: datetime | None
+    next_update: datetime | None
+    revoked_at: datetime | None
+    reason: str | None
 
 
 class Timestamp(_Model):

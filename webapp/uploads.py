@@ -12,7 +12,7 @@ from pki.errors import ErrorCode, InvalidInput
 
 MAX_REQUEST_OCTETS: Final = 50 * 1024 * 1024
 MAX_FORM_PARTS: Final = 8
-MAX_FORM_FIELD_OCTETS: Final = 64 * 1024
+MAX_FORM_FIELD_OCTETS: Final = 512 * 1024  # bounds the parser's buffer too, which takes files in steps of 64 KiB
 MAX_NAME_CHARS: Final = 255
 UNNAMED: Final = "upload"
 
@@ -56,7 +56,8 @@ def read_upload() -> Upload:
     """
     if request.content_length is None:
         # Werkzeug cuts a body of unknown length off at the limit; a verdict must never be about cut bytes.
-        raise InvalidInput(ErrorCode.LENGTH_REQUIRED)
+        endless = request.environ.get("wsgi.input_terminated") and request.environ["wsgi.input"].read(1)
+        raise InvalidInput(ErrorCode.LENGTH_REQUIRED if endless else ErrorCode.INPUT_EMPTY)
     try:
         upload = _read()
     except RequestEntityTooLarge as error:

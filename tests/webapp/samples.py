@@ -36,7 +36,7 @@ NO_ISSUER = reason(
 
 
 def status(serial: str, answer: str = "good", **changes: Any) -> dict[str, Any]:
-    found = {"serial": serial, "answer": answer, "origin": "crl", "this_update": "2026-11-22T08:31:00Z"}
+    found = {"serial": serial, "status": answer, "source": "local CRL persons/0.crl", "as_of": "2026-11-22T08:31:00Z"}
     return found | {"next_update": "2026-11-23T08:31:00Z", "revoked_at": None, "reason": None} | changes
 
 
@@ -78,6 +78,7 @@ def signature(**changes: Any) -> dict[str, Any]:
         "algorithm": "ES256",
         "claimed_signing_time": "2026-11-22T08:59:58Z",
         "chain": [
+            {"subject": "C=IR, GN=مریم, SN=کریمی, CN=مریم کریمی", "serial": SERIAL, "sha256": SHA},
             {"subject": "C=IR, O=Mohr pilot, CN=Mohr Persons CA", "serial": "0b", "sha256": SHA},
             {"subject": "C=IR, O=Mohr pilot, CN=Mohr Pilot Root", "serial": "01", "sha256": SHA},
         ],
@@ -109,7 +110,7 @@ DEFERRED = signature(
     care="deferred",
     assurance="A2",
     reasons=[STATUS_SILENT],
-    status=[status(SERIAL, "silent", origin="no source was asked", this_update=None, next_update=None), status("0b")],
+    status=[status(SERIAL, "silent", source="no source was asked", as_of=None, next_update=None), status("0b")],
 )
 BROKEN = signature(
     indication="TOTAL-FAILED",

@@ -59,7 +59,7 @@ def probed(value: Any) -> Any:
     """Put the probe in place of every text that a signer or a file may choose."""
     chosen = {"subject", "serial", "what", "sha256", "id", "level", "text_fa", "text_en", "code", "profession"}
     chosen |= {"council_number", "format", "sub_indication", "file", "policy"}
-    chosen |= {"answer", "origin", "authority", "kind", "detail", "object", "issuer", "algorithm"}
+    chosen |= {"status", "source", "authority", "kind", "detail", "object", "issuer", "algorithm"}
     if isinstance(value, dict):
         return {name: PROBE if name in chosen and isinstance(v, str) else probed(v) for name, v in value.items()}
     return [probed(item) for item in value] if isinstance(value, list) else value

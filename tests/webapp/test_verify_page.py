@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
@@ -169,6 +170,19 @@ def test_a_body_of_unknown_length_is_refused_and_not_cut(client: FlaskClient, pa
         environ_overrides={"wsgi.input_terminated": True},
     )
     assert answer.status_code == 411
+
+
+@pytest.mark.parametrize("size", [60_000, 65_536, 66_000, 200_000, 3_000_001])
+def test_files_of_any_size_arrive_whole(client_of: Client, size: int) -> None:
+    seen: list[bytes] = []
+
+    def verify(data: bytes, *, content: bytes | None, name: str) -> dict[str, Any]:
+        seen.append(data)
+        return samples.SAMPLES["unknown-format"]
+
+    data = random.Random(size).randbytes(size)
+    assert client_of(verify=verify).post("/verify", headers=FROM_OWN_PAGE, **multipart(data)).status_code == 200
+    assert seen == [data]
 
 
 def test_too_many_parts_are_too_large(client: FlaskClient) -> None:

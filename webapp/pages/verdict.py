@@ -77,9 +77,9 @@ class StatusView:
     """What was known of one certificate's status, with its age at validation (None where there is no answer)."""
 
     holder: str
-    answer: str
-    origin: str
-    this_update: datetime | None
+    status: str
+    source: str
+    as_of: datetime | None
     age: timedelta | None
 
 
@@ -133,8 +133,6 @@ def _view(signature: Signature, validated_at: datetime, language: Language) -> S
     identity = signer.identity if signer else None
     subject = masked(signer.subject) if signer else ""
     holders = {link.serial: display_name(link.subject) for link in signature.chain}
-    if signer:
-        holders[signer.serial] = display_name(signer.subject)
     return SignatureView(
         signature=signature,
         outcome=outcome_of(signature).value,
@@ -142,7 +140,7 @@ def _view(signature: Signature, validated_at: datetime, language: Language) -> S
         subject=subject,
         profession=profession_title(identity.profession, language) if identity and identity.profession else None,
         council_number=identity.council_number if identity else None,
-        chain=tuple(masked(link.subject) for link in signature.chain),
+        chain=tuple(holders.values()),
         stamped_by=_stamping_authority(signature),
         statuses=tuple(_status(evidence, holders, validated_at) for evidence in signature.status),
         remarks=tuple(
@@ -161,10 +159,10 @@ def _stamping_authority(signature: Signature) -> str | None:
 def _status(evidence: StatusEvidence, holders: Mapping[str, str], validated_at: datetime) -> StatusView:
     return StatusView(
         holder=holders.get(evidence.serial, evidence.serial),
-        answer=evidence.answer,
-        origin=evidence.origin,
-        this_update=evidence.this_update,
-        age=None if evidence.this_update is None else validated_at - evidence.this_update,
+        status=evidence.status,
+        source=evidence.source,
+        as_of=evidence.as_of,
+        age=None if evidence.as_of is None else validated_at - evidence.as_of,
     )
 
 
