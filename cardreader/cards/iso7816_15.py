@@ -31,6 +31,7 @@ _DEFAULT_HOME: Final = MF + b"\x50\x15"
 _ODF, _CIA_INFO = b"\x50\x31", b"\x50\x32"
 _PRKDF, _PUKDF, _CDF, _AODF = 0, 1, 4, 8  # tags of the ODF (§8.2.3)
 _MAX_OBJECTS: Final = 64
+_SIGNING_USAGES: Final = frozenset((directory.USAGE_SIGN, directory.USAGE_NON_REPUDIATION))
 
 # (PKCS #11 mechanism, operation bit of AlgorithmInfo) by algorithm (§8.10)
 _SIGNING: Final = {
@@ -55,7 +56,8 @@ class Iso7816Card(SmartCard):
         self._card_pins: tuple[CardPin, ...] = ()
         self._pin_by_id: dict[bytes, int] = {}
         self._private_keys: tuple[PrivateKeyEntry, ...] = ()
-        self._filled: frozenset[bytes] = frozenset()
+        self._public_keys: dict[bytes, ValueEntry] = {}
+        self._certificates: dict[bytes, ValueEntry] = {}
 
     # --- discovery --------------------------------------------------------------------------------
 
@@ -105,10 +107,12 @@ class Iso7816Card(SmartCard):
         self._load_keys()
 
     def _load_keys(self) -> None:
-        self._private_keys = directory.parse_prkdf(self._content(_PRKDF))
-        if len(self._private_keys) > _MAX_OBJECTS:
+        entries = directory.parse_prkdf(self._content(_PRKDF))
+        self._private_keys = tuple(entry for entry in entries if entry.usage & _SIGNING_USAGES)
+        if len(entries) > _MAX_OBJECTS:
             raise CardProtocolError("more keys than a card can hold")
-        self._filled = frozenset((*self._public_entries(), *self._certificate_entries()))
+        self._public_keys = _by_key(directory.parse_pukdf(self._content(_PUKDF)))
+        self._certificates = _by_key(directory.parse_cdf(self._content(_CDF)))
 
     def _content(self, kind: int) -> bytes:
         """Return the entries of all directory files of one kind, without padding."""
@@ -117,16 +121,6 @@ class Iso7816Card(SmartCard):
             content = self._files.read_objects(where.path) if where.length is None else self._files.read(where)
             parts.extend(entry.raw for entry in tlv.parse_tlvs(content, padded=True))
         return b"".join(parts)
-
-    def _public_entries(self) -> dict[bytes, ValueEntry]:
-        return {entry.key_id: entry for entry in directory.parse_pukdf(self._content(_PUKDF))}
-
-    def _certificate_entries(self) -> dict[bytes, ValueEntry]:
-        """Return the certificates by key identifier; the first of several is the holder's, others are issuers'."""
-        found: dict[bytes, ValueEntry] = {}
-        for entry in directory.parse_cdf(self._content(_CDF)):
-            found.setdefault(entry.key_id, entry)
-        return found
 
     def _pins_impl(self) -> tuple[CardPin, ...]:
         return self._card_pins
@@ -139,7 +133,7 @@ class Iso7816Card(SmartCard):
                 usage=_usage(entry),
                 key_reference=entry.key_reference,
                 pin_reference=self._pin_reference(entry),
-                filled=entry.key_id in self._filled,
+                filled=entry.key_id in self._public_keys or entry.key_id in self._certificates,
             )
             for entry in self._private_keys
         )
@@ -152,12 +146,10 @@ class Iso7816Card(SmartCard):
         return self._pin_by_id[entry.auth_id]
 
     def _keys_impl(self) -> tuple[CardKey, ...]:
-        public, certificates = self._public_entries(), self._certificate_entries()
-        self._filled = frozenset((*public, *certificates))
         found = []
         for entry in self._private_keys:
-            certificate = self._read_certificate(certificates.get(entry.key_id))
-            key = self._read_public_key(certificate, public.get(entry.key_id))
+            certificate = self._read_certificate(self._certificates.get(entry.key_id))
+            key = self._read_public_key(certificate, self._public_keys.get(entry.key_id))
             if key is not None:
                 found.append(self._card_key(entry, key, certificate))
         return tuple(found)
@@ -252,6 +244,11 @@ class Iso7816Card(SmartCard):
         except KeyError as error:
             raise CardUnsupported("the card lacks a directory for keys or certificates") from error
         return Personalisation(self._files, prkdf=prkdf, pukdf=pukdf, cdf=cdf)
+
+
+def _by_key(entries: tuple[ValueEntry, ...]) -> dict[bytes, ValueEntry]:
+    """Sort by key identifier; the first of several with one identifier is taken."""
+    return {entry.key_id: entry for entry in reversed(entries)}
 
 
 def _usage(entry: PrivateKeyEntry) -> KeyUsage:

@@ -17,7 +17,7 @@ class PinCommands:
         self._channel = channel
 
     def status(self, pin: CardPin) -> PinStatus:
-        """Ask for the retry counter with an empty VERIFY, which takes no try."""
+        """Ask for the retry counter with an empty VERIFY, which takes no try; many cards do not tell a PUK's."""
         response = self._channel.transmit(CommandApdu(ins=Instruction.VERIFY, p2=pin.reference))
         if response.ok:
             return PinStatus(tries_left=None, blocked=False, verified=True)
@@ -25,7 +25,7 @@ class PinCommands:
             return PinStatus(tries_left=0, blocked=True)
         if response.tries_left is not None:
             return PinStatus(tries_left=response.tries_left, blocked=False)
-        if response.sw == StatusWord.REFERENCE_NOT_FOUND:
+        if response.sw == StatusWord.REFERENCE_NOT_FOUND and not pin.is_puk:
             raise CardUnsupported(f"the card has no PIN {pin.reference}")
         return PinStatus(tries_left=None, blocked=False)
 

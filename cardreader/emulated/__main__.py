@@ -12,8 +12,8 @@ from pathlib import Path
 from cardreader.emulated.bridge import DEFAULT_PORT
 from cardreader.emulated.layout import InitialSecrets, create_card
 from cardreader.emulated.stack import serve_on_system_reader
-from cardreader.errors import CardError
 from cardreader.pin import Pin
+from pki.errors import ServiceError
 
 
 def _read_secrets() -> InitialSecrets:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.new:
             create_card(options.state, _read_secrets(), serial=secrets.token_bytes(8))
         serve_on_system_reader(options.state, port=options.port, timeout=options.wait)
-    except CardError as error:
+    except ServiceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:

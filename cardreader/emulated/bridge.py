@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Final, Protocol
 
-from cardreader.errors import ReaderServiceDown
+from cardreader.errors import CardError, ReaderServiceDown
 
 DEFAULT_PORT: Final = 35963
 _POWER_CHANGES: Final = (b"\x00", b"\x01", b"\x02")  # off, on, reset
@@ -84,8 +84,8 @@ class InsertedCard:
         self._card.reset()
         try:
             self._serve()
-        except OSError:
-            return  # the reader went away, or the card was pulled while it answered
+        except (OSError, CardError):
+            return  # the reader went away, the card was pulled while it answered, or it could not keep its state
         finally:
             self._card.reset()
             self._connection.close()

@@ -19,8 +19,8 @@ from cardreader.cards.directory import (
 )
 from cardreader.cards.objects import KeyUsage
 from cardreader.emulated.state import SCRYPT_COST, CardState, KeyRecord, PinRecord, StateFile, new_pin
-from cardreader.errors import CardKeyExists
 from cardreader.pin import Pin, PinFormat, wipe
+from pki.errors import Conflict, ErrorCode
 
 PKCS15_AID: Final = bytes.fromhex("A000000063504B43532D3135")
 MF: Final = "3F00"
@@ -72,10 +72,10 @@ def create_card(
 ) -> StateFile:
     """Make a blank card in a new state file; PinFormatRefused for PINs outside the card's limits.
 
-    `serial` is 4 to 16 octets. `scrypt_cost` is lowered by tests alone. CardKeyExists when the file exists.
+    Conflict when the file exists. `scrypt_cost` is lowered by tests alone.
     """
     if path.exists():
-        raise CardKeyExists("the state file exists already")
+        raise Conflict(ErrorCode.CONFLICT, "the emulated card's state file exists already")
     file = StateFile(path)
     file.save(blank_state(initial, serial=serial, label=label, scrypt_cost=scrypt_cost))
     return file

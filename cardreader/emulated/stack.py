@@ -67,11 +67,20 @@ class PrivateReaderStack:
             raise ReaderServiceDown(
                 "this machine refuses private namespaces; use the virtual reader of the system's pcscd"
             )
-        (self.folder / RUNTIME_NAME).mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
+        try:
+            (self.folder / RUNTIME_NAME).mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
+            self._process = self._launch()
+        except OSError as error:
+            raise ReaderServiceDown("the private reader stack cannot use its folder") from error
+        if self._process.stdout is None or self._process.stdout.readline().strip() != READY.encode():
+            self.close()
+            raise ReaderServiceDown(f"the private reader stack did not start: {self._last_words()}")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "cardreader.emulated.supervisor", str(self.folder), str(self._state_file)]
         with (self.folder / "stack.log").open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # fixed programs, single arguments
+            return subprocess.Popen(  # noqa: S603  # fixed programs, single arguments
                 [*_namespaces(), *words, *(() if self._inserted else ("--empty",))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -79,9 +88,6 @@ class PrivateReaderStack:
                 cwd=_PACKAGE_ROOT,
                 start_new_session=True,
             )
-        if self._process.stdout is None or self._process.stdout.readline().strip() != READY.encode():
-            self.close()
-            raise ReaderServiceDown(f"the private reader stack did not start: {self._last_words()}")
 
     def _last_words(self) -> str:
         lines = (self.folder / "stack.log").read_text("utf-8", "replace").splitlines()

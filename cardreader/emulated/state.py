@@ -133,12 +133,18 @@ class StateFile:
             raise CardUnsupported("the emulated card's state file cannot be read") from error
 
     def save(self, state: CardState) -> None:
-        """Replace the file by `state`, at once or not at all."""
+        """Replace the file by `state`, at once or not at all; CardUnsupported when it cannot be written."""
         text = json.dumps({"format": FORMAT, **_pack(asdict(state))}, indent=1)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")  # mode 0600
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(name).replace(self.path)
+        try:
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")  # mode 0600
+            try:
+                with os.fdopen(handle, "w") as file:
+                    file.write(text)
+                Path(name).replace(self.path)
+            finally:
+                Path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise CardUnsupported("the emulated card's state file cannot be written") from error
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -84,11 +84,10 @@ class PcscChannel:
         was_reset = self._begin()
         try:
             yield was_reset
-        except BaseException:
-            if self._open:
-                scard.SCardEndTransaction(self._card, scard.SCARD_LEAVE_CARD)  # the first error is the one to tell
-            raise
-        require(scard.SCardEndTransaction(self._card, scard.SCARD_LEAVE_CARD), "end transaction")
+        finally:
+            # What it returns says nothing about the block: an answer that came stays good when the card leaves
+            # right after it, and the next transaction will tell.
+            scard.SCardEndTransaction(self._card, scard.SCARD_LEAVE_CARD)
 
     def _begin(self) -> bool:
         """Begin a transaction, once more after a reset by another program."""

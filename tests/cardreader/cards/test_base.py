@@ -184,6 +184,15 @@ def test_a_puk_has_no_puk_and_an_unknown_pin_is_unsupported() -> None:
         card.pin_status(0x55)
 
 
+def test_a_puk_whose_counter_the_card_does_not_tell_is_still_tried() -> None:
+    card, channel = open_emulated()
+    channel.after = lambda command, response: (
+        ResponseApdu(sw=0x6A88) if command.ins == Instruction.VERIFY and command.p2 == PUK_REFERENCE else response
+    )
+    card.unblock_pin(SIGN_REFERENCE, Pin(PUK), Pin(b"99887766"))
+    card.verify_pin(SIGN_REFERENCE, Pin(b"99887766"))
+
+
 def test_no_pin_appears_in_any_log_or_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     card, channel = open_emulated(personalised_state())

@@ -189,6 +189,15 @@ def test_a_card_written_by_opensc_is_read() -> None:
     ]
 
 
+def test_keys_that_do_not_sign_are_not_listed() -> None:
+    state = opensc_card()
+    decrypting = opensc_files.PRKDF.replace(bytes.fromhex("03020274"), bytes.fromhex("03020640"))
+    assert decrypting != opensc_files.PRKDF
+    state.files["3F0050154402"] = decrypting.ljust(2048, b"\0")
+    card, _channel = open_emulated(state)
+    assert [key.label for key in card.keys()] == ["cert 2"]
+
+
 def test_a_key_without_a_certificate_is_known_by_its_public_key_file() -> None:
     card, _channel = open_emulated(opensc_card(certificates=False))
     assert [key.certificate for key in card.keys()] == [None, None]

@@ -140,8 +140,18 @@ class PinCounters(RuleBasedStateMachine):
 
 TestPinCounters = PinCounters.TestCase
 TestPinCounters.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_the_signature_pin_is_spent_by_one_signature_and_the_other_is_not(wire: Wire) -> None:
+    for reference, key, again in (
+        (layout.SIGN_PIN, layout.SIGN_KEY, 0x6982),
+        (layout.AUTH_PIN, layout.AUTH_KEY, 0x9000),
+    ):
+        assert wire.verify(reference, REFERENCES[reference]) == 0x9000
+        assert wire.sign(layout.ECDSA, key, bytes(32)).ok
+        assert wire.sign(layout.ECDSA, key, bytes(32)).sw == again
 
 
 def test_a_wrong_try_is_saved_before_the_card_answers(wire: Wire) -> None:

@@ -11,8 +11,9 @@ from cardreader.emulated import layout
 from cardreader.emulated.card import EmulatedCard
 from cardreader.emulated.layout import create_card
 from cardreader.emulated.state import MAX_STATE_OCTETS, StateFile
-from cardreader.errors import CardKeyExists, CardUnsupported, PinFormatRefused, PinIncorrect
+from cardreader.errors import CardUnsupported, PinFormatRefused, PinIncorrect
 from cardreader.pin import Pin
+from pki.errors import Conflict
 from tests.support.emulated_card import (
     AUTH_PIN,
     PUK,
@@ -51,7 +52,7 @@ def test_no_pin_stands_in_the_file(file: StateFile) -> None:
 
 def test_an_existing_card_is_not_overwritten(file: StateFile) -> None:
     before = file.path.read_bytes()
-    with pytest.raises(CardKeyExists):
+    with pytest.raises(Conflict):
         create_card(file.path, initial_secrets(), serial=SERIAL)
     assert file.path.read_bytes() == before
 
@@ -98,6 +99,15 @@ def test_a_state_file_of_another_kind_is_refused(file: StateFile, change: dict[s
     file.path.write_text(json.dumps(document | change))
     with pytest.raises(CardUnsupported):
         file.load()
+
+
+def test_a_state_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CardUnsupported, match="cannot be written"):
+        StateFile(tmp_path / "absent" / "card.json").save(personalised_state())
+    (tmp_path / "card.json").mkdir()
+    with pytest.raises(CardUnsupported, match="cannot be written"):
+        StateFile(tmp_path / "card.json").save(personalised_state())
+    assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
 
 
 def test_an_absent_or_huge_state_file_is_refused(tmp_path: Path) -> None:
