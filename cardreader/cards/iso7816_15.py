@@ -68,7 +68,7 @@ class Iso7816Card(SmartCard):
             raise CardUnsupported("the card's application does not answer any more")
 
     def _find_application(self) -> None:
-        """Take the application from EF.DIR, or try the standard's name and path where that file is missing."""
+        """Take the application that EF.DIR names, or the standard's own name and path where that file is missing."""
         home, aid = _DEFAULT_HOME, _AID_PREFIXES[0]
         try:
             applications = directory.parse_ef_dir(self._files.read_objects(EF_DIR))
@@ -273,14 +273,18 @@ def ecdsa_signature(value: bytes, raw_size: int) -> bytes:
 
     CardProtocolError when it is neither. `raw_size` is twice the coordinate's octets.
     """
-    try:
-        numbers = der.parse(value).sequence()
-        if len(numbers) == 2 and all(number.integer() > 0 for number in numbers):
-            return value
-    except InvalidInput as error:
-        if len(value) != raw_size:
-            raise CardProtocolError("the card's answer is not an ECDSA signature") from error
+    if _is_signature_value(value):
+        return value
     if len(value) != raw_size:
         raise CardProtocolError("the card's answer is not an ECDSA signature")
     half = raw_size // 2
     return encode_dss_signature(int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big"))
+
+
+def _is_signature_value(value: bytes) -> bool:
+    """Whether `value` is a SEQUENCE of two positive INTEGERs (RFC 3279 §2.2.3)."""
+    try:
+        numbers = der.parse(value).sequence()
+        return len(numbers) == 2 and all(number.integer() > 0 for number in numbers)
+    except InvalidInput:
+        return False
