@@ -1,6 +1,6 @@
 """Publishing CRLs: reserve the number, build, compare with the last, sign, compare again, publish."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
@@ -17,6 +17,7 @@ from pki.errors import ErrorCode, NotFound
 from storage.unit_of_work import UnitOfWork
 
 WORKER: Final = "mohr"
+_EVER: Final = datetime(1950, 1, 1, tzinfo=UTC)
 
 
 class CrlDesk(AuthorityContext):
@@ -57,23 +58,29 @@ class CrlDesk(AuthorityContext):
         label = authority.issuer.label.value
         with self._database.begin() as unit:
             connection = unit.connection
+            last = status_rows.latest_crl(connection, label, shard)
             plan = CrlPlan(
                 issuer=authority.issuer,
                 url=self._settings.crl_url(label, shard),
                 number=status_rows.next_crl_number(connection, label, shard),
                 this_update=now,
                 next_update=min(now + self._settings.crl_validity, authority.certificate.not_after),
-                entries=status_rows.crl_entries(
-                    connection, label, shard, ended_after=now - self._settings.crl_retention
-                ),
+                entries=status_rows.crl_entries(connection, label, shard, ended_from=self._kept_from(last, now)),
             )
             tbs = build_tbs_crl(plan)
             built = check_plan(tbs, plan)
-            last = status_rows.latest_crl(connection, label, shard)
             if last is not None:
                 self._check_succession(unit, read_crl(last.der), built)
             status_rows.reserve_crl(connection, plan, shard, tbs)
         return plan, tbs
+
+    def _kept_from(self, last: PublishedCrl | None, now: datetime) -> datetime:
+        """Since when a certificate must have ended to stay listed.
+
+        An entry appears on at least one list issued after its certificate's end (RFC 5280 §3.3), and longer
+        while the retention lasts.
+        """
+        return _EVER if last is None else min(now - self._settings.crl_retention, last.this_update)
 
     def _check_succession(self, unit: UnitOfWork, last: CrlSummary, built: CrlSummary) -> None:
         for entry in lost_entries(last, built):

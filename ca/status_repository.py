@@ -25,11 +25,11 @@ ISSUED: Final = tuple(
 _LIVING: Final = (CertificateState.GOOD.value, CertificateState.ON_HOLD.value, CertificateState.REVOKED.value)
 
 
-def crl_entries(connection: Connection, issuer: str, shard: int, *, ended_after: datetime) -> list[bytes]:
-    """Return the entries of a shard, oldest certificate first, without those that expired by `ended_after`."""
+def crl_entries(connection: Connection, issuer: str, shard: int, *, ended_from: datetime) -> list[bytes]:
+    """Return the entries of a shard, oldest certificate first, of certificates that ended at `ended_from` or later."""
     statement = (
         select(_c.crl_entry)
-        .where(_c.issuer == issuer, _c.shard == shard, _c.crl_entry.is_not(None), _c.not_after > ended_after)
+        .where(_c.issuer == issuer, _c.shard == shard, _c.crl_entry.is_not(None), _c.not_after >= ended_from)
         .order_by(_c.id)
     )
     return list(connection.execute(statement).scalars())

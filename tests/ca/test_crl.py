@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ca.crl import CrlPlan, CrlSummary, build_tbs_crl, check_plan, lost_entries, read_crl, read_entry, read_tbs_crl
+from ca.errors import CrlRegression
+from ca.profiles import IssuerName
+from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry
+from ca.signing import sign_structures
+from ca.tbs import Issuer
+from pki.builder_keys import builder_key
+from pki.certificates import Certificate
+from pki.errors import InvalidInput, ServiceError
+from tests.ca.conftest import Ceremony
+from tests.ca.world import START
+
+URL = "http://pki.example.org:8080/crl/persons/0.crl"
+
+
+def status(reason: RevocationReason = RevocationReason.SUPERSEDED) -> Status:
+    return Status(state=CertificateState.REVOKED, revoked_at=START, reason=reason)
+
+
+def entries(*serials: int, reason: RevocationReason = RevocationReason.SUPERSEDED) -> tuple[bytes, ...]:
+    return tuple(encode_crl_entry(serial, status(reason)) for serial in serials)
+
+
+@pytest.fixture(scope="module")
+def issuer(ceremony: Ceremony) -> Issuer:
+    return Issuer.of(IssuerName.PERSONS, Certificate.parse(ceremony.hierarchy.certificate("persons")))
+
+
+def plan(issuer: Issuer, *revoked: bytes, **changes: Any) -> CrlPlan:
+    made = CrlPlan(
+        issuer=issuer,
+        url=URL,
+        number=5,
+        this_update=START,
+        next_update=START + timedelta(days=1),
+        entries=revoked,
+    )
+    return replace(made, **changes)
+
+
+def summary(issuer: Issuer, *revoked: bytes, **changes: Any) -> CrlSummary:
+    return read_tbs_crl(build_tbs_crl(plan(issuer, *revoked, **changes)))
+
+
+def by_the_builder(issuer: Issuer, ceremony: Ceremony, serials: list[int]) -> bytes:
+    """The same list from an independent encoder."""
+    point = x509.IssuingDistributionPoint(
+        full_name=[x509.UniformResourceIdentifier(URL)],
+        relative_name=None,
+        only_contains_user_certs=False,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
+    revoked = [
+        x509.RevokedCertificateBuilder()
+        .serial_number(serial)
+        .revocation_date(START)
+        .add_extension(x509.CRLReason(x509.ReasonFlags.superseded), critical=False)
+        .build()
+        for serial in serials
+    ]
+    builder = (
+        x509.CertificateRevocationListBuilder(revoked_certificates=revoked)
+        .issuer_name(issuer.name)
+        .last_update(START)
+        .next_update(START + timedelta(days=1))
+        .add_extension(x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None), critical=False)
+        .add_extension(x509.CRLNumber(5), critical=False)
+        .add_extension(point, critical=True)
+    )
+    key = builder_key(ceremony.keys.signing_key("ca-persons"))
+    return builder.sign(key, hashes.SHA256()).tbs_certlist_bytes
+
+
+@given(serials=st.lists(st.integers(1, 2**159 - 1), unique=True, max_size=20))
+def test_our_list_is_octet_for_octet_the_builders(issuer: Issuer, ceremony: Ceremony, serials: list[int]) -> None:
+    assert build_tbs_crl(plan(issuer, *entries(*serials))) == by_the_builder(issuer, ceremony, serials)
+
+
+def test_an_empty_list_has_no_entries_field(issuer: Issuer, ceremony: Ceremony) -> None:
+    (crl_der,) = sign_structures(ceremony.keys, "ca-persons", issuer.public_key, [build_tbs_crl(plan(issuer))])
+    crl = x509.load_der_x509_crl(crl_der)
+    assert len(crl) == 0
+    assert crl.is_signature_valid(issuer.public_key)
+    assert read_crl(crl_der).revoked is None
+    assert crl.public_bytes(Encoding.DER) == crl_der
+
+
+def test_a_list_is_read_back_as_it_was_planned(issuer: Issuer) -> None:
+    made = plan(issuer, *entries(1, 2))
+    found = check_plan(build_tbs_crl(made), made)
+    assert (found.number, found.url, found.issuer_der) == (5, URL, issuer.name_der)
+    assert (found.this_update, found.next_update) == (made.this_update, made.next_update)
+    assert found.entries == frozenset(made.entries)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": 6},
+        {"url": "http://pki.example.org:8080/crl/persons/1.crl"},
+        {"entries": entries(1)},
+        {"entries": entries(1, 2, 3)},
+        {"entries": entries(1, 3)},
+    ],
+)
+def test_a_list_that_is_not_the_planned_one_is_stopped(issuer: Issuer, changes: dict[str, Any]) -> None:
+    made = plan(issuer, *entries(1, 2))
+    with pytest.raises(CrlRegression, match="not what was planned"):
+        check_plan(build_tbs_crl(replace(made, **changes)), made)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"next_update": START}, "nextUpdate"),
+        ({"number": 0}, "out of range"),
+        ({"number": 1 << 160}, "out of range"),
+        ({"entries": entries(1, 1)}, "twice"),
+    ],
+)
+def test_a_plan_that_no_list_may_follow_is_stopped(issuer: Issuer, changes: dict[str, Any], words: str) -> None:
+    made = plan(issuer, **changes)
+    with pytest.raises(CrlRegression, match=words):
+        check_plan(build_tbs_crl(made), made)
+
+
+def test_bytes_that_are_no_list_are_stopped(issuer: Issuer) -> None:
+    with pytest.raises(CrlRegression):
+        check_plan(b"\x30\x00", plan(issuer))
+
+
+@given(st.binary(max_size=80))
+def test_reading_never_raises_anything_but_ours(data: bytes) -> None:
+    for read in (read_crl, read_tbs_crl):
+        with pytest.raises(ServiceError):
+            read(data)
+
+
+def test_a_list_of_others_is_not_one_of_ours(ceremony: Ceremony, issuer: Issuer) -> None:
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.name)
+        .last_update(START)
+        .next_update(START + timedelta(days=1))
+        .add_extension(x509.CRLNumber(5), critical=False)
+        .sign(builder_key(ceremony.keys.signing_key("ca-persons")), hashes.SHA256())
+    )
+    with pytest.raises(InvalidInput):
+        read_crl(crl.public_bytes(Encoding.DER))
+
+
+def test_an_entry_tells_whether_it_is_a_hold() -> None:
+    assert read_entry(*entries(7)) == read_entry(*entries(7, reason=RevocationReason.UNSPECIFIED))
+    held = read_entry(*entries(7, reason=RevocationReason.CERTIFICATE_HOLD))
+    assert (held.serial, held.on_hold) == (7, True)
+
+
+def test_a_lost_entry_is_named_and_a_changed_one_is_not_lost(issuer: Issuer) -> None:
+    held = entries(2, reason=RevocationReason.CERTIFICATE_HOLD)
+    before = summary(issuer, *entries(1), *held, *entries(3))
+    after = summary(issuer, *entries(2, 3, 4), number=6)
+    assert [entry.serial for entry in lost_entries(before, after)] == [1]
+
+
+def test_nothing_is_lost_when_entries_are_only_added(issuer: Issuer) -> None:
+    assert lost_entries(summary(issuer, *entries(1)), summary(issuer, *entries(1, 2), number=6)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"number": 5}, "does not follow"),
+        ({"number": 4}, "does not follow"),
+        ({"number": 6, "this_update": START - timedelta(seconds=1)}, "older"),
+        ({"number": 6, "url": "http://pki.example.org:8080/crl/persons/1.crl"}, "distribution point"),
+    ],
+)
+def test_a_list_that_goes_back_is_stopped(issuer: Issuer, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(CrlRegression, match=words):
+        lost_entries(summary(issuer), summary(issuer, **changes))
+
+
+def test_a_list_of_another_issuer_is_stopped(issuer: Issuer, ceremony: Ceremony) -> None:
+    other = Issuer.of(IssuerName.SYSTEMS, Certificate.parse(ceremony.hierarchy.certificate("systems")))
+    with pytest.raises(CrlRegression, match="another issuer"):
+        lost_entries(summary(issuer), summary(other, number=6))

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import delete, select, update
+
+from ca.carrying_out import IssuedCertificate
+from ca.crl import PublishedCrl
+from ca.errors import CrlRegression
+from ca.profiles import ISSUING_AUTHORITIES
+from ca.revocation import CertificateState, RevocationReason
+from ca.service import CertificateAuthority
+from ca.tables import certificates, crls, ocsp_responses
+from hsm.errors import HsmUnavailable
+from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
+from tests.ca.test_issuing_desk import DyingKeys
+from tests.ca.world import FILE_PROFILES, SETTINGS, START, World, new_csr
+
+
+def serials(crl: PublishedCrl | None) -> set[int]:
+    assert crl is not None
+    return {entry.serial_number for entry in x509.load_der_x509_crl(crl.der)}
+
+
+def shard_of(world: World, issued: IssuedCertificate) -> int:
+    return world.authority.get(issued.serial_hex).shard
+
+
+def test_every_shard_of_every_authority_is_published_and_signed_by_it(world: World) -> None:
+    published = world.authority.publish_all_crls()
+    assert len(published) == len(ISSUING_AUTHORITIES) * SETTINGS.crl_shards
+    for crl in published:
+        read = x509.load_der_x509_crl(crl.der)
+        assert read.is_signature_valid(world.issuer(crl.issuer).public_key())  # type: ignore[arg-type]  # an EC key
+        point = read.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+        assert point.critical
+        assert point.value.full_name == [x509.UniformResourceIdentifier(SETTINGS.crl_url(crl.issuer, crl.shard))]
+
+
+def test_numbers_rise_by_one_and_the_latest_is_served(world: World) -> None:
+    numbers = [world.authority.publish_crl("persons", 0).number for _ in range(3)]
+    assert numbers == [1, 2, 3]
+    latest = world.authority.latest_crl("persons", 0)
+    assert latest is not None
+    assert latest.number == 3
+
+
+def test_the_roots_first_list_is_there_from_the_ceremony(world: World) -> None:
+    crl = world.authority.latest_crl("root", 0)
+    assert crl is not None
+    assert x509.load_der_x509_crl(crl.der).is_signature_valid(world.issuer("root").public_key())  # type: ignore[arg-type]  # an EC key
+    assert crl.next_update - crl.this_update > timedelta(days=365)
+
+
+def test_a_revoked_certificate_is_in_its_own_shard_alone(world: World) -> None:
+    issued = world.issue()
+    record = world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    found = {crl.shard: serials(crl) for crl in world.authority.publish_all_crls() if crl.issuer == "persons"}
+    assert found == {shard: {record.serial} if shard == record.shard else set() for shard in range(4)}
+
+
+@pytest.mark.parametrize(("issuer", "shard"), [("persons", 4), ("persons", -1), ("nobody", 0)])
+def test_an_unknown_list_is_not_found(world: World, issuer: str, shard: int) -> None:
+    with pytest.raises(NotFound):
+        world.authority.publish_crl(issuer, shard)
+    assert world.authority.latest_crl(issuer, shard) is None
+
+
+def test_a_list_that_would_lose_an_entry_is_not_published(world: World) -> None:
+    issued = world.issue()
+    shard = shard_of(world, issued)
+    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    before = world.authority.publish_crl("persons", shard)
+    with world.database.begin() as unit:  # what a restored backup or a wrong hand does
+        unit.connection.execute(
+            update(certificates).where(certificates.c.serial == issued.serial_hex).values(crl_entry=None)
+        )
+    with pytest.raises(CrlRegression) as caught:
+        world.authority.publish_crl("persons", shard)
+    assert caught.value.code is ErrorCode.CRL_REGRESSION
+    assert world.authority.latest_crl("persons", shard) == before
+
+
+def test_a_hold_whose_row_was_reset_by_hand_is_not_excused(world: World) -> None:
+    issued = world.issue()
+    shard = shard_of(world, issued)
+    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.publish_crl("persons", shard)
+    with world.database.begin() as unit:
+        unit.connection.execute(
+            update(certificates)
+            .where(certificates.c.serial == issued.serial_hex)
+            .values(crl_entry=None, revoked_at=None, reason=None, state=CertificateState.GOOD.value)
+        )
+    with pytest.raises(CrlRegression):
+        world.authority.publish_crl("persons", shard)
+
+
+def test_a_certificate_missing_from_the_register_is_not_excused(world: World) -> None:
+    issued = world.issue()
+    shard = shard_of(world, issued)
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.publish_crl("persons", shard)
+    with world.database.begin() as unit:
+        unit.connection.execute(delete(ocsp_responses).where(ocsp_responses.c.serial == issued.serial_hex))
+        unit.connection.execute(delete(certificates).where(certificates.c.serial == issued.serial_hex))
+    with pytest.raises(CrlRegression):
+        world.authority.publish_crl("persons", shard)
+
+
+def test_a_lifted_hold_leaves_the_list_for_good(world: World) -> None:
+    issued = world.issue()
+    shard = shard_of(world, issued)
+    world.authority.hold(issued.serial_hex, "clerk")
+    assert serials(world.authority.publish_crl("persons", shard)) == {int(issued.serial_hex, 16)}
+    world.authority.unhold(issued.serial_hex, "clerk")
+    assert serials(world.authority.publish_crl("persons", shard)) == set()
+
+
+def test_a_clock_that_went_back_publishes_nothing(world: World) -> None:
+    world.authority.publish_crl("persons", 0)
+    world.clock.move(hours=-1)
+    with pytest.raises(CrlRegression, match="older"):
+        world.authority.publish_crl("persons", 0)
+
+
+def test_an_expired_certificate_stays_until_a_list_after_its_end_has_named_it(world: World) -> None:
+    issued = world.issue("hix-tls")  # software keys: 90 days
+    shard = shard_of(world, issued)
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.clock.move(days=91)
+    assert serials(world.authority.publish_crl("institutions", shard)) == {int(issued.serial_hex, 16)}
+    world.clock.move(days=7)
+    assert serials(world.authority.publish_crl("institutions", shard)) == set()
+
+
+def test_an_entry_is_not_dropped_when_no_list_was_issued_after_its_certificates_end(world: World) -> None:
+    issued = world.issue("hix-tls")
+    shard = shard_of(world, issued)
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.publish_crl("institutions", shard)
+    world.clock.move(days=120)  # nobody published for a month
+    assert serials(world.authority.publish_crl("institutions", shard)) == {int(issued.serial_hex, 16)}
+    assert serials(world.authority.publish_crl("institutions", shard)) == set()
+
+
+def test_a_device_that_does_not_answer_leaves_the_last_list_and_uses_no_number_twice(world: World) -> None:
+    before = world.authority.publish_crl("persons", 0)
+    dying = CertificateAuthority(
+        world.database,
+        DyingKeys(HsmUnavailable("gone")),  # type: ignore[arg-type]  # has what is used
+        SETTINGS,
+        world.clock,
+    )
+    with pytest.raises(Unavailable):
+        dying.publish_crl("persons", 0)
+    assert world.authority.latest_crl("persons", 0) == before
+    assert world.authority.publish_crl("persons", 0).number == before.number + 2
+
+
+def test_a_list_overtaken_by_another_program_is_not_published(world: World) -> None:
+    authority = world.authority
+
+    class Overtaken:
+        """Signs, but another program publishes while it does."""
+
+        def signing_key(self, label: str) -> object:
+            authority.publish_crl("persons", 0)
+            return world.keys.signing_key(label)
+
+    slow = CertificateAuthority(world.database, Overtaken(), SETTINGS, world.clock)  # type: ignore[arg-type]  # has what is used
+    with pytest.raises(CrlRegression, match="meanwhile"):
+        slow.publish_crl("persons", 0)
+    latest = authority.latest_crl("persons", 0)
+    assert latest is not None
+    assert latest.number == 2
+
+
+def test_only_the_last_two_lists_are_kept(world: World) -> None:
+    for _ in range(5):
+        world.authority.publish_crl("persons", 0)
+    with world.database.read() as connection:
+        kept = connection.execute(
+            select(crls.c.number).where(crls.c.issuer == "persons", crls.c.shard == 0, crls.c.der.is_not(None))
+        ).scalars()
+        assert sorted(kept) == [4, 5]
+
+
+class Histories(RuleBasedStateMachine):
+    """Random histories of issue, hold, release, revoke, time and publishing: no answer contradicts the history."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.issued: list[IssuedCertificate] = []
+        self.truth: dict[int, bool] = {}
+        self.number = 0
+
+    @initialize()
+    def start(self) -> None:
+        self.file = self.world.approved(FILE_PROFILES["hix-tls"])
+
+    @rule()
+    def issue(self) -> None:
+        certificate = self.world.authority.issue("hix-tls", self.file.id, new_csr(), "clerk")
+        self.issued.append(certificate)
+        self.truth[int(certificate.serial_hex, 16)] = False
+
+    @rule(pick=st.integers(0, 99), act=st.sampled_from(["hold", "unhold", "revoke"]))
+    def change(self, pick: int, act: str) -> None:
+        if not self.issued:
+            return
+        chosen = self.issued[pick % len(self.issued)]
+        try:
+            if act == "revoke":
+                self.world.authority.revoke(chosen.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+            else:
+                getattr(self.world.authority, act)(chosen.serial_hex, "clerk")
+        except ServiceError:
+            return
+        self.truth[int(chosen.serial_hex, 16)] = act != "unhold"
+
+    @rule(minutes=st.integers(1, 600))
+    def wait(self, minutes: int) -> None:
+        self.world.clock.move(minutes=minutes)
+
+    @rule()
+    def publish(self) -> None:
+        lists = [self.world.authority.publish_crl("institutions", shard) for shard in range(SETTINGS.crl_shards)]
+        assert lists[0].number > self.number
+        self.number = lists[0].number
+        found = set().union(*(serials(crl) for crl in lists))
+        assert found & self.truth.keys() == {serial for serial, bad in self.truth.items() if bad}
+
+    @invariant()
+    def ocsp_tells_the_truth(self) -> None:
+        for certificate in self.issued[-3:]:
+            bad = self.world.ask(certificate).certificate_status.name == "REVOKED"
+            assert bad == self.truth[int(certificate.serial_hex, 16)]
+
+
+def test_no_published_answer_contradicts_the_history(world: World) -> None:
+    machine = type("MachineOnThisWorld", (Histories,), {"world": world})
+    run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=15, deadline=None))
+
+
+def test_a_published_list_is_dated_when_it_is_made(world: World) -> None:
+    world.clock.move(minutes=3)
+    crl = world.authority.publish_crl("systems", 1)
+    assert (crl.this_update, crl.next_update) == (
+        START + timedelta(minutes=3),
+        START + timedelta(minutes=3) + SETTINGS.crl_validity,
+    )

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509 import ocsp
+
+from ca.carrying_out import IssuedCertificate
+from ca.errors import IllegalTransition
+from ca.profiles import ProfileName
+from ca.records import CertificateRecord
+from ca.revocation import CertificateState, RevocationReason
+from ca.revocation_desk import parse_reason, parse_serial
+from pki.audit import AuditAction
+from pki.errors import InvalidInput, NotFound, ServiceError
+from tests.ca.test_registration_desk import actions
+from tests.ca.world import CENTRE, START, World
+
+
+def listed(world: World, issued: IssuedCertificate) -> x509.RevokedCertificate | None:
+    """Publish every CRL and look the certificate up in the one that its CDP names."""
+    world.authority.publish_all_crls()
+    record = world.authority.get(issued.serial_hex)
+    published = world.authority.latest_crl(issued.issuer, record.shard)
+    assert published is not None
+    return x509.load_der_x509_crl(published.der).get_revoked_certificate_by_serial_number(record.serial)
+
+
+def test_a_revocation_is_felt_in_crl_and_ocsp(world: World) -> None:
+    issued = world.issue()
+    assert listed(world, issued) is None
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
+    world.clock.move(hours=1)
+    record = world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    assert record.state is CertificateState.REVOKED
+    answer = world.ask(issued)
+    assert (answer.certificate_status, answer.revocation_reason) == (
+        ocsp.OCSPCertStatus.REVOKED,
+        x509.ReasonFlags.key_compromise,
+    )
+    assert answer.revocation_time_utc == START + timedelta(hours=1)
+    assert listed(world, issued) is not None
+    assert actions(world.database, issued.serial_hex)[AuditAction.CERTIFICATE_REVOKED] == 1
+
+
+def test_a_hold_and_its_lifting_are_felt_in_crl_and_ocsp(world: World) -> None:
+    issued = world.issue("hix-tls")
+    world.authority.hold(issued.serial_hex, "clerk")
+    assert world.ask(issued).revocation_reason is x509.ReasonFlags.certificate_hold
+    assert listed(world, issued) is not None
+    world.clock.move(minutes=5)
+    record = world.authority.unhold(issued.serial_hex, "clerk")
+    assert (record.state, record.status.listed) == (CertificateState.GOOD, False)
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert listed(world, issued) is None
+    found = actions(world.database, issued.serial_hex)
+    assert (found[AuditAction.CERTIFICATE_HELD], found[AuditAction.CERTIFICATE_RELEASED]) == (1, 1)
+
+
+def test_the_invalidity_date_is_in_the_crl(world: World) -> None:
+    issued = world.issue()
+    world.clock.move(days=2)
+    since = START + timedelta(days=1)
+    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk", invalidity_date=since)
+    entry = listed(world, issued)
+    assert entry is not None
+    date = entry.extensions.get_extension_for_class(x509.InvalidityDate).value
+    assert date.invalidity_date_utc == since
+
+
+def test_a_revoked_certificate_stays_revoked(world: World) -> None:
+    issued = world.issue()
+    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    acts: list[Callable[[], object]] = [
+        lambda: world.authority.unhold(issued.serial_hex, "clerk"),
+        lambda: world.authority.hold(issued.serial_hex, "clerk"),
+        lambda: world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk"),
+    ]
+    for act in acts:
+        with pytest.raises(IllegalTransition):
+            act()
+    assert world.authority.get(issued.serial_hex).state is CertificateState.REVOKED
+
+
+def test_two_who_act_at_once_leave_one_outcome(world: World) -> None:
+    issued = world.issue()
+
+    def act(number: int) -> CertificateRecord | ServiceError:
+        try:
+            if number % 2:
+                return world.authority.hold(issued.serial_hex, "one")
+            return world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "other")
+        except ServiceError as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(act, range(4)))
+    assert world.authority.get(issued.serial_hex).state is CertificateState.REVOKED
+    assert 1 <= sum(isinstance(item, CertificateRecord) for item in found) <= 2
+
+
+def test_an_unknown_serial_is_not_found(world: World) -> None:
+    acts: list[Callable[[], object]] = [
+        lambda: world.authority.get("00ff"),
+        lambda: world.authority.hold("00ff", "clerk"),
+        lambda: world.authority.revoke("00ff", RevocationReason.SUPERSEDED, "clerk"),
+    ]
+    for act in acts:
+        with pytest.raises(NotFound):
+            act()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0A:bC 12", "0abc12"), ("abc", "0abc"), ("00", "00"), ("f" * 40, "f" * 40)]
+)
+def test_serials_are_read_as_people_copy_them(text: str, expected: str) -> None:
+    assert parse_serial(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "0x12", "f" * 41, "-5", "१२"])
+def test_what_is_no_serial_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_serial(text)
+
+
+def test_reasons_are_read_by_their_standard_names() -> None:
+    assert parse_reason("keyCompromise") is RevocationReason.KEY_COMPROMISE
+    with pytest.raises(InvalidInput):
+        parse_reason("removeFromCRL")
+
+
+def test_certificates_are_listed_newest_first_and_page_by_page(world: World) -> None:
+    first, second, third = world.issue(), world.issue("hix-tls"), world.issue("hix-seal")
+    newest = [record.serial_hex for record in world.authority.certificates(limit=2)]
+    assert newest == [third.serial_hex, second.serial_hex]
+    rest = world.authority.certificates(before=newest[-1], limit=1)
+    assert [record.serial_hex for record in rest] == [first.serial_hex]
+
+
+def test_certificates_are_found_by_state_profile_holder_and_file(world: World) -> None:
+    centre, doctor = world.issue("hix-tls"), world.issue()
+    world.authority.hold(doctor.serial_hex, "clerk")
+    find = world.authority.certificates
+    assert [r.serial_hex for r in find(state=CertificateState.ON_HOLD)] == [doctor.serial_hex]
+    assert [r.serial_hex for r in find(profile=ProfileName.HIX_TLS)] == [centre.serial_hex]
+    assert [r.serial_hex for r in find(holder=CENTRE["siam_id"])] == [centre.serial_hex]
+    file_id = world.authority.get(doctor.serial_hex).file_id
+    assert [r.serial_hex for r in find(file_id=file_id)] == [doctor.serial_hex]
+
+
+def test_certificates_are_counted_by_state(world: World) -> None:
+    before = world.authority.counts()[CertificateState.GOOD]
+    issued = world.issue()
+    world.issue("hix-tls")
+    world.authority.hold(issued.serial_hex, "clerk")
+    counts = world.authority.counts()
+    assert (counts[CertificateState.GOOD], counts[CertificateState.ON_HOLD]) == (before + 1, 1)
