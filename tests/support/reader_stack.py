@@ -4,7 +4,9 @@ libpcsclite reads PCSCLITE_CSOCK_NAME once in a process. Every test in this proc
 link, and points it at the stack it uses.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def require_reader_programs() -> None:
 def attach(stack: PrivateReaderStack) -> None:
     """Let this process's PC/SC calls reach `stack`, and nothing else."""
     if _VARIABLE not in os.environ:
-        os.environ[_VARIABLE] = str(Path(tempfile.mkdtemp(prefix="mohr-pcsc-")) / "pcscd.comm")
+        folder = tempfile.mkdtemp(prefix="mohr-pcsc-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ[_VARIABLE] = str(Path(folder) / "pcscd.comm")
     link = Path(os.environ[_VARIABLE])
     link.unlink(missing_ok=True)
     link.symlink_to(stack.socket_path)
