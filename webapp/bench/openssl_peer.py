@@ -74,7 +74,7 @@ class OpensslCa:
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,  # a session leader it cannot be: it makes itself a group leader and would fail
         )
         try:
             _wait_for(port)
