@@ -20,7 +20,7 @@ from pki.access_tokens import AccessClaims
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import ErrorCode
 from pki.instants import format_instant
-from pki.jose import b64url
+from pki.jose import b64url, compact_json
 from pki.jwks import Jwk
 from pki.keys import PublicKey, SigningKey
 
@@ -57,11 +57,12 @@ class Grant:
 
     claims: AccessClaims
     message: bytes
-    policy_version: str
+    gate: GateDecision
 
     def event(self, now: datetime) -> AuditEvent:
-        """Return the audit event of the grant: enough to prove what was signed, nothing that opens a door."""
+        """Return the audit event of the grant: enough to prove what was signed and why, nothing that opens a door."""
         claims = self.claims
+        ages = {str(kind): int(age.total_seconds()) for kind, age in self.gate.ages}
         return AuditEvent(
             action=AuditAction.ACCESS_TOKEN_ISSUED,
             at=now,
@@ -75,7 +76,8 @@ class Grant:
                 "exp": int(claims.expires_at.timestamp()),
                 "certificate_sha256": claims.certificate_sha256.hex(),
                 "signing_input_sha256": hashlib.sha256(self.message).hexdigest(),
-                "policy": self.policy_version,
+                "policy": self.gate.policy_version,
+                "light_ages_s": compact_json(ages).decode(),
             },
         )
 
@@ -110,7 +112,7 @@ def grant_access(
         siam_id=token.siam_id,
         assurance=gate.assurance,
     )
-    return Grant(claims=claims, message=claims.signing_input(jwk), policy_version=gate.policy_version)
+    return Grant(claims=claims, message=claims.signing_input(jwk), gate=gate)
 
 
 def _end(certificate: BoundCertificate, settings: TokenSettings, now: datetime) -> datetime:

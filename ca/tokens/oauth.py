@@ -29,7 +29,7 @@ from pki.compact_jws import TokenReason, TokenRefused, sign_compact
 from pki.errors import ErrorCode, Unavailable
 from pki.gateway import Decision, TokenDecision, verify_access_token
 from pki.jose import compact_json
-from pki.jwks import KeySet
+from pki.jwks import Jwk, KeySet
 from pki.keys import SigningKey
 from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
@@ -111,7 +111,7 @@ class OAuthServer:
     def _token(self, form: Form, peer: bytes | None, now: datetime) -> OAuthResponse:
         values = single_values(form)
         asked = self._asked(values)
-        key, jwk = self._key.open()
+        key, jwk = self._opened_key()
 
         def act(unit: UnitOfWork, standing: Standing) -> Grant | RequestRefused:
             outcome = grant_access(standing, asked, jwk, self._settings, now, self._random_bytes)
@@ -133,20 +133,18 @@ class OAuthServer:
         except TokenRefused as error:
             raise RequestRefused(OAuthError.INVALID_SCOPE, ErrorCode.SCOPE_REFUSED, "scope-malformed") from error
 
+    def _opened_key(self) -> tuple[SigningKey, Jwk]:
+        try:
+            return self._key.open()
+        except Unavailable as error:
+            raise _no_signature(error) from error
+
     def _signed(self, grant: Grant, key: SigningKey, now: datetime) -> OAuthResponse:
         claims = grant.claims
         try:
             access_token = sign_compact(grant.message, key)
         except Unavailable as error:  # never another key: the client tries again
-            raise RequestRefused(
-                OAuthError.TEMPORARILY_UNAVAILABLE,
-                error.code,
-                "signing-failed",
-                client=claims.client_id,
-                proven=True,
-                retry_after=RETRY_AFTER,
-                facts={"jti": claims.jti},
-            ) from error
+            raise _no_signature(error, client=claims.client_id, proven=True, facts={"jti": claims.jti}) from error
         members = {
             "access_token": access_token,
             "token_type": "Bearer",  # RFC 8705 §3: bound all the same
@@ -254,6 +252,12 @@ class OAuthServer:
         if exchange is not None:
             found["mtls_endpoint_aliases"] = {name: exchange + path for name, path in endpoints.items()}
         return found
+
+
+def _no_signature(error: Unavailable, **known: Any) -> RequestRefused:
+    return RequestRefused(
+        OAuthError.TEMPORARILY_UNAVAILABLE, error.code, "signing-failed", retry_after=RETRY_AFTER, **known
+    )
 
 
 _ENDPOINTS: Final = {"token": "token", "introspection": "introspect", "revocation": "revoke"}

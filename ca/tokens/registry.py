@@ -12,6 +12,11 @@ from ca.tokens.lights import Answer, LightKind, RegistryAnswer
 from pki.identity import CentreIdentity, SiamId
 
 
+def is_system_id(text: str) -> bool:
+    """Whether `text` can name a system: 1 to 64 printable ASCII characters without spaces."""
+    return 0 < len(text) <= 64 and text.isascii() and text.isprintable() and " " not in text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryReport:
     """What the registries said of one centre and one system: an answer for each kind of light.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ca.tokens.lights import Answer
-from ca.tokens.registry import Attestation, RegisteredCentre, RegistryReport, Snapshot
+from ca.tokens.registry import Attestation, RegisteredCentre, RegistryReport, Snapshot, is_system_id
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.identity import CentreIdentity, InstitutionKind, SiamId, parse_legal_id, parse_name, parse_siam_id
 from pki.instants import format_instant, parse_instant
@@ -111,11 +111,6 @@ def _centre(entry: object) -> RegisteredCentre:
         siam=_light(members["siam"]),
         systems={name: _light(light) for name, light in systems.items()},
     )
-
-
-def is_system_id(text: str) -> bool:
-    """Whether `text` can name a system: 1 to 64 printable ASCII characters without spaces."""
-    return 0 < len(text) <= 64 and text.isascii() and text.isprintable() and " " not in text
 
 
 def _light(value: object) -> Attestation:

@@ -257,9 +257,20 @@ def is_denied(connection: Connection, jti: str) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
+_EXPIRING: Final = (assertion_jtis, denied_tokens)
+
+
+def has_expired(connection: Connection, before: datetime) -> bool:
+    """Whether there are assertions or denied tokens that expired before an instant."""
+    return any(
+        connection.execute(select(table.c.expires_at).where(table.c.expires_at < before).limit(1)).first()
+        for table in _EXPIRING
+    )
+
+
 def purge_expired(connection: Connection, before: datetime) -> None:
     """Forget assertions and denied tokens that expired before an instant."""
-    for table in (assertion_jtis, denied_tokens):
+    for table in _EXPIRING:
         connection.execute(delete(table).where(table.c.expires_at < before))
 
 

@@ -21,8 +21,7 @@ from ca.tokens.config import TokenSettings
 from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, Hold, TokenAct, TokenKind, TokenState, next_state
 from ca.tokens.lights import Answer
 from ca.tokens.oauth import OAuthServer
-from ca.tokens.registry import CentreRegistry
-from ca.tokens.registry_file import is_system_id
+from ca.tokens.registry import CentreRegistry, is_system_id
 from ca.tokens.status import TokenStatus
 from ca.tokens.watch import ALIVE, SweepReport, Watch, hear
 from pki.access_tokens import Assurance
@@ -183,7 +182,12 @@ class TokenService:
             key_id=key_id,
             spki=certificate.spki_der,
         )
-        return Activation(token=self._bind(token_id, bound, actor), certificate_der=certificate.der)
+        try:
+            token = self._bind(token_id, bound, actor)
+        except Conflict:
+            self._authority.revoke(bound.serial, RevocationReason.CESSATION_OF_OPERATION, actor)
+            raise
+        return Activation(token=token, certificate_der=certificate.der)
 
     def _bind(self, token_id: str, certificate: BoundCertificate, actor: str) -> ConnectionToken:
         try:

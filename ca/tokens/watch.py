@@ -113,9 +113,16 @@ class Watch:
                     suspended.append(now_is.token.id)
                 elif step == (TokenState.SUSPENDED, TokenState.ACTIVE):
                     restored.append(now_is.token.id)
-        with self._database.begin() as unit:
-            repository.purge_expired(unit.connection, self._clock.now() - PURGE_AFTER)
+        self._purge()
         return SweepReport(checked=checked, suspended=tuple(suspended), restored=tuple(restored), silent=silent)
+
+    def _purge(self) -> None:
+        before = self._clock.now() - PURGE_AFTER
+        with self._database.read() as connection:
+            if not repository.has_expired(connection, before):
+                return
+        with self._database.begin() as unit:
+            repository.purge_expired(unit.connection, before)
 
     def _ask(self, token: ConnectionToken, now: datetime) -> tuple[RegistryAnswer, ...]:
         return self._registry.ask(token.siam_id, token.system_id, now).answers

@@ -101,6 +101,7 @@ def test_the_event_of_a_grant_proves_what_was_signed_and_opens_nothing(exchange:
     assert facts["signing_input_sha256"] == hashlib.sha256(signed).hexdigest()
     assert facts["subject"] == clinic.client_id
     assert facts["policy"] == HIX_POLICY.version
+    assert json.loads(facts["light_ages_s"]) == {"operating-licence": 0, "siam-id": 0, "certified-system": 0}
     assert token not in json.dumps(exchange.events())
 
 
@@ -629,6 +630,19 @@ def test_a_device_that_does_not_answer_is_503_and_is_told_to_the_ledger(
     (granted, first), (refusal, second) = exchange.events(clinic.client_id)[-2:]
     assert (granted, refusal) == ("access-token.issued", "access-token.refused")
     assert first["jti"] == second["jti"]
+
+
+def test_a_device_that_is_away_altogether_is_503_and_is_told_to_the_ledger(
+    exchange: Exchange, clinic: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_keys: object, _label: str) -> SigningKey:
+        raise HsmUnavailable("test")
+
+    form = clinic.form()
+    monkeypatch.setattr(type(exchange.keys), "signing_key", away)
+    answer = exchange.node().service.oauth.token_endpoint(form, None)
+    assert refused(answer, 503, "temporarily_unavailable") == {"error": "temporarily_unavailable"}
+    assert last_event(exchange)[1]["reason"] == "signing-failed"
 
 
 def test_a_database_that_is_none_is_503(exchange: Exchange, clinic: Centre, tmp_path: Path) -> None:

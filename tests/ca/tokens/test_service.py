@@ -189,6 +189,18 @@ def test_one_key_serves_one_token(exchange: Exchange, siam_id: str, system_id: s
     assert exchange.service.get(second).state is TokenState.APPROVED
 
 
+def test_a_race_for_one_key_leaves_no_certificate_without_a_token(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinic, second = exchange.centre(), exchange.approved()
+    monkeypatch.setattr(repository, "find_by_key", lambda *_arguments: None)  # as if the other came a moment later
+    with pytest.raises(Conflict):
+        exchange.service.activate(second, build_csr(clinic.key, "wish"), CLERK)
+    (orphan,) = exchange.authority.certificates(file_id=second)
+    assert orphan.state is CertificateState.REVOKED
+    assert exchange.service.get(second).state is TokenState.APPROVED
+
+
 @pytest.mark.parametrize("csr", [b"", b"nonsense", b"\x30" * 40_000])
 def test_a_bad_request_for_a_certificate_is_a_coded_error(exchange: Exchange, csr: bytes) -> None:
     with pytest.raises(InvalidInput):
