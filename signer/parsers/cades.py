@@ -10,6 +10,7 @@ from pki import oids
 from pki.certificates import Certificate
 from pki.der import Node
 from pki.errors import ServiceError
+from signer.parsers.archive import read_archive_timestamp
 from signer.parsers.cms import signature_id, signature_of
 from signer.parsers.model import (
     Format,
@@ -30,11 +31,7 @@ _CONTENT_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.20"
 _CERTIFICATE_VALUES: Final = "1.2.840.113549.1.9.16.2.23"
 _REVOCATION_VALUES: Final = "1.2.840.113549.1.9.16.2.24"
 _ADOBE_REVOCATION: Final = "1.2.840.113583.1.1.8"  # ISO 32000-1 §12.8.3.3.2
-_ARCHIVE_TIMESTAMPS: Final = (
-    "1.2.840.113549.1.9.16.2.27",
-    "1.2.840.113549.1.9.16.2.48",
-    oids.ATTR_ARCHIVE_TIMESTAMP_V3,
-)
+_OLD_ARCHIVE_TIMESTAMPS: Final = ("1.2.840.113549.1.9.16.2.27", "1.2.840.113549.1.9.16.2.48")
 
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----\s*"
@@ -105,7 +102,7 @@ def _complete(
 ) -> ParsedSignature:
     bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form)
     certificates, crls, responses = _validation_values(signer)
-    timestamps = tuple(_timestamps(signer, content, bare.id))
+    timestamps = tuple(_timestamps(data, signer, content, bare.id))
     notes = bare.notes
     if oids.ATTR_COUNTERSIGNATURE in signer.unsigned:
         notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)
@@ -125,13 +122,15 @@ def _complete(
     )
 
 
-def _timestamps(signer: SignerInfo, content: Octets | None, owner: str) -> Iterable[ParsedTimestamp]:
+def _timestamps(data: SignedData, signer: SignerInfo, content: Octets | None, owner: str) -> Iterable[ParsedTimestamp]:
     covers = frozenset((owner,))
     for value in all_values(signer.unsigned, oids.ATTR_SIGNATURE_TIMESTAMP):
         yield read_timestamp(value.raw, TimestampKind.SIGNATURE, (signer.signature,), covers)
     for value in all_values(signer.signed, _CONTENT_TIMESTAMP):
         yield read_timestamp(value.raw, TimestampKind.CONTENT, content)
-    for kind in _ARCHIVE_TIMESTAMPS:
+    for value in all_values(signer.unsigned, oids.ATTR_ARCHIVE_TIMESTAMP_V3):
+        yield read_archive_timestamp(value.raw, data, signer, content, owner)
+    for kind in _OLD_ARCHIVE_TIMESTAMPS:
         for value in all_values(signer.unsigned, kind):
             yield read_timestamp(value.raw, TimestampKind.ARCHIVE, None, covers)
 

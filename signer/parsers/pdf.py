@@ -133,6 +133,9 @@ def _read_field(reader: PdfFileReader, data: bytes, name: str, field: Dictionary
     )
     if end == len(data):
         return found
+    if not data.rstrip(b"\0\t\n\f\r ").endswith(b"%%EOF"):
+        # A reader that repairs files would find objects there; nobody signed them.
+        return replace(found, defects=(Note(reason=Reason.DOCUMENT_CHANGED, detail="octets after the last %%EOF"),))
     notes, defects = _changes_since(reader, field, name)
     return replace(found, notes=notes, defects=defects)
 

@@ -28,6 +28,7 @@ AttributeValues = dict[str, tuple[tuple[Node, ...], ...]]
 class SignerInfo:
     """One SignerInfo; attributes map a type to the value sets of each attribute of that type."""
 
+    node: Node
     issuer_der: bytes | None
     serial: int | None
     key_identifier: bytes | None
@@ -47,13 +48,17 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedData:
-    """A SignedData's parts; `content` is None when it is detached."""
+    """A SignedData's parts; `content` is None when it is detached.
+
+    `choices` holds every member of `certificates` and of `crls` as it stands, for archive time-stamps.
+    """
 
     content_type: str
     content: bytes | None
     certificates: tuple[Certificate, ...]
     crls: tuple[bytes, ...]
     ocsp_responses: tuple[bytes, ...]
+    choices: tuple[bytes, ...]
     signers: tuple[SignerInfo, ...]
     notes: tuple[Note, ...]
 
@@ -96,11 +101,15 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
     certificates: tuple[Certificate, ...] = ()
     crls: tuple[bytes, ...] = ()
     responses: tuple[bytes, ...] = ()
+    choices: tuple[bytes, ...] = ()
     if fields[0].tag == 0xA0:
-        certificates, unreadable = _certificates(fields.pop(0))
-        notes += unreadable
+        members = fields.pop(0).children(MAX_CERTIFICATES)
+        certificates, unreadable = _certificates(members)
+        choices, notes = tuple(member.raw for member in members), notes + unreadable
     if fields[0].tag == 0xA1:
-        crls, responses = _revocation(fields.pop(0))
+        members = fields.pop(0).children(MAX_REVOCATION)
+        crls, responses = _revocation(members)
+        choices += tuple(member.raw for member in members)
     signers = fields.pop(0).expect(der.SET).children(MAX_SIGNATURES)
     if fields:
         raise refuse("octets after the signers")
@@ -110,6 +119,7 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
         certificates=certificates,
         crls=crls,
         ocsp_responses=responses,
+        choices=choices,
         signers=tuple(_signer(node) for node in signers),
         notes=notes,
     )
@@ -121,9 +131,9 @@ def _encapsulated(node: Node) -> tuple[str, bytes | None]:
     return parts[0].oid(), content
 
 
-def _certificates(node: Node) -> tuple[tuple[Certificate, ...], tuple[Note, ...]]:
+def _certificates(members: tuple[Node, ...]) -> tuple[tuple[Certificate, ...], tuple[Note, ...]]:
     found, notes = [], []
-    for child in node.children(MAX_CERTIFICATES):
+    for child in members:
         if child.tag != der.SEQUENCE:
             continue  # attribute certificates and other formats (RFC 5652 §10.2.2) prove nothing here
         try:
@@ -133,9 +143,9 @@ def _certificates(node: Node) -> tuple[tuple[Certificate, ...], tuple[Note, ...]
     return tuple(found), tuple(notes)
 
 
-def _revocation(node: Node) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+def _revocation(members: tuple[Node, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     crls, responses = [], []
-    for child in node.children(MAX_REVOCATION):
+    for child in members:
         if child.tag == der.SEQUENCE:
             crls.append(child.raw)
         elif child.tag == 0xA1:
@@ -164,6 +174,7 @@ def _signer(node: Node) -> SignerInfo:
     digest_algorithm.sequence()[0].oid()
     algorithm.sequence()[0].oid()
     return SignerInfo(
+        node=node,
         issuer_der=issuer,
         serial=serial,
         key_identifier=key_identifier,

@@ -104,8 +104,11 @@ def _verdict(
 ) -> TimestampVerdict:
     indication, sub_indication = conclude(findings)
     crypto = Crypto.UNKNOWN if check is None else check.crypto
-    if any(finding.reason is Reason.TIMESTAMP_IMPRINT_MISMATCH for finding in findings):
+    seen = {finding.reason for finding in findings}
+    if Reason.TIMESTAMP_IMPRINT_MISMATCH in seen:
         crypto = Crypto.BROKEN
+    elif crypto is Crypto.INTACT and not seen.isdisjoint((Reason.TIMESTAMP_NOT_EVALUATED, Reason.CONTENT_ABSENT)):
+        crypto = Crypto.UNKNOWN
     return TimestampVerdict(
         id=stamp.id,
         kind=stamp.kind,
