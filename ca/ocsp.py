@@ -100,11 +100,14 @@ def _parse_request(data: bytes) -> OcspRequest:
 
 def _cert_id(request: der.Node) -> CertId:
     parts = request.sequence()
+    fields = parts[0].sequence()
+    if len(parts) > 2 or len(fields) != 4:
+        raise _refuse("not a Request")
     if len(parts) == 2:
         extensions = read_extensions(parts[1].expect(0xA0).inner())
         if any(extension.critical for extension in extensions.values()):
             raise _refuse("critical extension of a single request")
-    algorithm, name_hash, key_hash, serial = parts[0].sequence()
+    algorithm, name_hash, key_hash, serial = fields
     if len(serial.content) > MAX_SERIAL_OCTETS:
         raise _refuse("serial number too long")
     return CertId(

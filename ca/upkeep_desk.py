@@ -33,6 +33,16 @@ class UpkeepDesk(IssuanceRunner):
                 return tuple(abandoned)
             abandoned += self._abandon(serials, WORKER)
 
+    def expire(self) -> int:
+        """Note which certificates' validity has ended; return how many. What relying parties are told stays."""
+        ended = 0
+        while True:
+            with self._database.begin() as unit:
+                round_ended = len(repository.expire(unit.connection, self._now()))
+            ended += round_ended
+            if not round_ended:
+                return ended
+
     def renew_responders(self) -> tuple[str, ...]:
         """Give each OCSP delegate whose certificate ends within ten days a new one for the same key; return names."""
         renewed = []

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cryptography.x509 import ocsp
+
+from ca.profiles import ISSUING_AUTHORITIES
+from ca.revocation import CertificateState, RevocationReason
+from ca.service import CertificateAuthority
+from pki.certificates import Certificate
+from tests.ca.world import SETTINGS, START, World
+
+
+def test_delegates_are_renewed_before_they_end_and_only_then(world: World) -> None:
+    assert world.authority.renew_responders() == ()
+    world.clock.move(days=21)
+    assert set(world.authority.renew_responders()) == {f"ocsp-{label}" for label in ISSUING_AUTHORITIES}
+    assert world.authority.renew_responders() == ()
+    renewed = world.authority.named_certificate("ocsp-persons")
+    assert renewed is not None
+    old, new = Certificate.parse(world.hierarchy.certificate("ocsp-persons")), Certificate.parse(renewed)
+    assert (new.spki_der, new.subject_der) == (old.spki_der, old.subject_der)
+    assert new.not_after > START + timedelta(days=50)
+
+
+def test_answers_carry_the_renewed_delegate(world: World) -> None:
+    issued = world.issue()
+    world.clock.move(days=40)
+    world.authority.renew_responders()
+    answer = world.ask(issued)
+    assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+    (delegate,) = answer.certificates
+    assert delegate.not_valid_after_utc > START + timedelta(days=40)
+
+
+def test_another_server_learns_of_a_renewal_within_a_minute(world: World) -> None:
+    issued = world.issue()
+    other = CertificateAuthority(world.database, world.keys, SETTINGS, world.clock)
+    other.ocsp(world.request_for(issued))
+    world.clock.move(days=29)
+    other.publish_crl("persons", 0)  # has read the authorities as they were
+    world.authority.renew_responders()
+    world.clock.move(minutes=2)
+    answer = ocsp.load_der_ocsp_response(other.ocsp(world.request_for(issued, nonce=b"n")))
+    assert answer.certificates[0].not_valid_after_utc > START + timedelta(days=50)
+
+
+def test_certificates_end_with_their_validity(world: World) -> None:
+    held, revoked, good = world.issue("hix-tls"), world.issue("hix-tls"), world.issue("hix-tls")
+    world.authority.hold(held.serial_hex, "clerk")
+    world.authority.revoke(revoked.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    assert world.authority.expire() == 0
+    world.clock.move(days=91)
+    world.authority.renew_responders()
+    assert world.authority.expire() >= 2
+    assert world.authority.expire() == 0
+    states = [world.authority.get(issued.serial_hex).state for issued in (held, revoked, good)]
+    assert states == [CertificateState.EXPIRED, CertificateState.REVOKED, CertificateState.EXPIRED]
+    assert world.ask(held).certificate_status is ocsp.OCSPCertStatus.REVOKED
+    assert world.ask(good).certificate_status is ocsp.OCSPCertStatus.GOOD
