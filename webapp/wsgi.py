@@ -49,6 +49,8 @@ def services_of(parts: Parts) -> Services:
         tsa=timestamps.answer,
         checkpoint=lambda: _read(deployment.checkpoint),
         token=oauth.token_endpoint,
+        introspection=oauth.introspection_endpoint,
+        revocation=oauth.revocation_endpoint,
         jwks=oauth.jwks,
         oauth_metadata=oauth.metadata,
         access=oauth.check_access,
