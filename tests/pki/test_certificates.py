@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ def _make(common_name: str = "علی نمونه", *, key: ec.EllipticCurvePrivat
     name = build_name((NameOID.COUNTRY_NAME, "IR"), (NameOID.COMMON_NAME, common_name))
     point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://ca.example/crl/1.crl")], None, None, None)
     access = x509.AccessDescription(
-        x509.AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://ca.example/ocsp")
+        AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://ca.example/ocsp")
     )
     admission = x509.Admission(
         None,
@@ -57,7 +57,7 @@ def test_a_certificate_says_what_was_put_in() -> None:
     assert certificate.subject == "C=IR, CN=علی نمونه"
     assert certificate.serial_hex == "0abc"
     assert (certificate.not_before, certificate.not_after) == (NOW, NOW + dt.timedelta(days=30))
-    assert certificate.key_usage == {"nonRepudiation"}
+    assert certificate.key_usage == frozenset({"nonRepudiation"})
     assert certificate.extended_key_usage == ("1.3.6.1.5.5.7.3.2",)
     assert not certificate.is_ca
     assert certificate.crl_urls == ("http://ca.example/crl/1.crl",)
@@ -140,4 +140,5 @@ def test_brainpool_signers_of_real_prescriptions_are_read(vectors: Path) -> None
     signer = Certificate.parse(certificates.children()[0].raw)
     assert signer.admission is not None
     assert signer.admission.registration_number
-    assert signer.public_key
+    assert isinstance(signer.public_key, ec.EllipticCurvePublicKey)
+    assert signer.public_key.curve.name == "brainpoolP256r1"
