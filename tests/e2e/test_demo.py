@@ -1,0 +1,61 @@
+"""The whole promise, played through processes on real parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cardreader.emulated.stack import namespaces_allowed
+from hsm.softhsm import find_module
+
+pytestmark = pytest.mark.real
+
+
+def _two_free_ports() -> int:
+    """Return a port whose successor is free as well."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            if port < 65535 and second.connect_ex(("127.0.0.1", port + 1)) != 0:
+                return port
+    raise AssertionError("no two neighbouring ports are free")
+
+
+def _mohr(*arguments: str, seconds: float = 200) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "webapp", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+@pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed")
+@pytest.mark.skipif(shutil.which("pcscd") is None, reason="pcscd is not installed")
+def test_the_demo_ends_with_every_verdict_as_expected(tmp_path: Path) -> None:
+    if not namespaces_allowed():
+        pytest.skip("this machine allows no private namespaces for the emulated reader")
+    home = tmp_path / "home"
+    made = _mohr("init", "--home", str(home), "--public-url", f"http://127.0.0.1:{_two_free_ports()}")
+    assert made.returncode == 0, made.stderr
+    played = _mohr("demo", "--home", str(home), "--json")
+    assert played.returncode == 0, played.stderr[-2000:]
+    checks = json.loads(played.stdout.splitlines()[-1])["checks"]
+    assert len(checks) >= 19
+    assert all(check["expected"] == check["actual"] for check in checks)
+    _nothing_secret_was_kept(home, made.stderr)
+
+
+def _nothing_secret_was_kept(home: Path, shown_at_init: str) -> None:
+    """The root's PIN is nowhere under HOME, and no log holds a national code or a card's PIN."""
+    pin = next(line.rsplit(": ", 1)[1] for line in shown_at_init.splitlines() if "pilot root PIN" in line)
+    for path in home.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert pin.encode() not in data, f"{path.name} holds the root's PIN"
+            if path.suffix == ".log":
+                assert b"135790" not in data
+                assert b"PNOIR-" not in data
