@@ -28,7 +28,7 @@ def chain_of(
     issuer = _issuer_of(leaf, candidates)
     if given and issuer is None:
         raise NotFound(ErrorCode.NOT_FOUND, "the issuer of the card's certificate is not among those given")
-    while issuer is not None and not issuer.self_issued and len(chain) < MAX_CHAIN:
+    while issuer is not None and not issuer.self_issued and issuer not in chain and len(chain) < MAX_CHAIN:
         chain.append(issuer)
         issuer = _issuer_of(issuer, candidates)
     return tuple(chain)

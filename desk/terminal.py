@@ -59,6 +59,7 @@ def ask_consent(*, agreed: bool) -> None:
     try:
         consents = agreed or click.confirm("امضا می‌کنید؟ | Sign it?", default=False, err=True)
     except click.Abort as error:
+        click.echo(err=True)  # the prompt's line has no end yet
         raise NotAllowed(ErrorCode.CONSENT_REFUSED) from error
     if not consents:
         raise NotAllowed(ErrorCode.CONSENT_REFUSED)
