@@ -1,7 +1,8 @@
 """Certificate revocation lists (RFC 5280 §5): built by joining ready entries, read back, compared before publishing.
 
 A list is one shard of one issuer; its URL is in the critical issuing distribution point and in the CDP of the
-certificates it answers for. Entries were encoded when they were revoked (`revocation.encode_crl_entry`).
+certificates it answers for. The root has one complete list, without a distribution point, so that it also
+answers for the root itself. Entries were encoded when they were revoked (`revocation.encode_crl_entry`).
 """
 
 from collections.abc import Sequence
@@ -26,10 +27,10 @@ _CONTEXT_URI: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrlPlan:
-    """What a list will say. Times are aware UTC; fractions of a second are cut off."""
+    """What a list will say; `url` None makes it complete. Times are aware UTC, fractions of a second are cut off."""
 
     issuer: Issuer
-    url: str
+    url: str | None
     number: int
     this_update: datetime
     next_update: datetime
@@ -70,7 +71,8 @@ def _extension(name: str, value: bytes, *, critical: bool = False) -> bytes:
 def _distribution_point(url: str) -> bytes:
     """IssuingDistributionPoint with the shard's URL alone (RFC 5280 §5.2.5): all reasons, all certificates of it."""
     uri = der.context(_CONTEXT_URI, url.encode("ascii"), constructed=False)
-    return der.sequence(der.context(0, der.context(0, uri)))
+    value = der.sequence(der.context(0, der.context(0, uri)))
+    return _extension(oids.ISSUING_DISTRIBUTION_POINT, value, critical=True)
 
 
 def build_tbs_crl(plan: CrlPlan) -> bytes:
@@ -80,7 +82,7 @@ def build_tbs_crl(plan: CrlPlan) -> bytes:
             oids.AUTHORITY_KEY_IDENTIFIER, der.sequence(der.context(0, plan.issuer.key_identifier, constructed=False))
         ),
         _extension(oids.CRL_NUMBER, der.integer(plan.number)),
-        _extension(oids.ISSUING_DISTRIBUTION_POINT, _distribution_point(plan.url), critical=True),
+        b"" if plan.url is None else _distribution_point(plan.url),
     )
     # An empty revokedCertificates must be left out (§5.1.2.6).
     revoked = (der.sequence(*plan.entries),) if plan.entries else ()
@@ -103,7 +105,7 @@ class CrlSummary:
     number: int
     this_update: datetime
     next_update: datetime
-    url: str
+    url: str | None
     revoked: der.Node | None
 
     @cached_property
@@ -131,16 +133,21 @@ def read_entry(entry: bytes) -> CrlEntry:
 def _read_tbs(tbs: bytes) -> CrlSummary:
     fields = der.parse(tbs).sequence()
     extensions = read_extensions(fields[-1].expect(0xA0).inner())
-    point = der.parse(extensions[oids.ISSUING_DISTRIBUTION_POINT].value).sequence()
-    uri = point[0].expect(0xA0).inner().expect(0xA0).inner().expect(0x80 | _CONTEXT_URI)
+    point = extensions.get(oids.ISSUING_DISTRIBUTION_POINT)
     return CrlSummary(
         issuer_der=fields[2].raw,
         number=der.parse(extensions[oids.CRL_NUMBER].value).integer(),
         this_update=fields[3].time(),
         next_update=fields[4].time(),
-        url=uri.content.decode("ascii"),
+        url=None if point is None else _read_point(point.value),
         revoked=fields[5] if fields[5].tag == der.SEQUENCE else None,
     )
+
+
+def _read_point(value: bytes) -> str:
+    point = der.parse(value).sequence()
+    uri = point[0].expect(0xA0).inner().expect(0xA0).inner().expect(0x80 | _CONTEXT_URI)
+    return uri.content.decode("ascii")
 
 
 def read_tbs_crl(tbs: bytes) -> CrlSummary:

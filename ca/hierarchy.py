@@ -164,7 +164,7 @@ class _Ceremony:
         now = self._now.replace(microsecond=0)
         plan = CrlPlan(
             issuer=root,
-            url=self._settings.crl_url(root.label, 0),
+            url=None,
             number=1,
             this_update=now,
             next_update=now + self._settings.root_crl_validity,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,14 +153,19 @@ def test_reading_never_raises_anything_but_ours(data: bytes) -> None:
             read(data)
 
 
-def test_a_list_of_others_is_not_one_of_ours(ceremony: Ceremony, issuer: Issuer) -> None:
+def test_a_complete_list_has_no_distribution_point(issuer: Issuer) -> None:
+    assert summary(issuer, url=None).url is None
+    with pytest.raises(CrlRegression, match="distribution point"):
+        lost_entries(summary(issuer), summary(issuer, url=None, number=6))
+
+
+def test_a_list_without_a_number_is_not_one_of_ours(issuer: Issuer) -> None:
     crl = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.name)
         .last_update(START)
         .next_update(START + timedelta(days=1))
-        .add_extension(x509.CRLNumber(5), critical=False)
-        .sign(builder_key(ceremony.keys.signing_key("ca-persons")), hashes.SHA256())
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
     )
     with pytest.raises(InvalidInput):
         read_crl(crl.public_bytes(Encoding.DER))
