@@ -66,7 +66,7 @@ class HeaderRule:
         """TokenRefused (`header`, `type`) unless the header is exactly of this form."""
         members = header.keys()
         named = members - {"alg", "typ"}
-        if not named or not named <= self.names or not all(isinstance(value, str) for value in header.values()):
+        if not named or not named <= self.names or not all(map(is_plain_text, header.values())):
             raise TokenRefused(TokenReason.HEADER)
         if header.get("typ") not in self.types:
             raise TokenRefused(TokenReason.TYPE)
@@ -133,9 +133,14 @@ def numeric_date(claims: Mapping[str, Any], name: str, now: datetime) -> int:
     return value
 
 
+def is_plain_text(value: object, limit: int = 256) -> bool:
+    """Whether a decoded value is text of 1 to `limit` printable ASCII characters."""
+    return isinstance(value, str) and 0 < len(value) <= limit and value.isascii() and value.isprintable()
+
+
 def text_claim(claims: Mapping[str, Any], name: str, *, limit: int = 256) -> str:
     """Read a text claim of 1 to `limit` printable ASCII characters; TokenRefused (`claims`)."""
     value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= limit or not value.isascii() or not value.isprintable():
+    if not is_plain_text(value, limit):
         raise TokenRefused(TokenReason.CLAIMS, name)
-    return value
+    return str(value)

@@ -88,7 +88,7 @@ def save_token(connection: Connection, token: ConnectionToken) -> None:
 
 def find_token(connection: Connection, token_id: str) -> ConnectionToken | None:
     """Return a token, or None."""
-    return _one(connection, connection_tokens.c.id == token_id)
+    return _one(connection, connection_tokens.c.id == token_id) if _is_id(token_id) else None
 
 
 def get_token(connection: Connection, token_id: str) -> ConnectionToken:
@@ -99,8 +99,13 @@ def get_token(connection: Connection, token_id: str) -> ConnectionToken:
 def lock_token(connection: Connection, token_id: str) -> ConnectionToken:
     """Return a token that nobody else may change before this transaction ends; NotFound."""
     query = select(connection_tokens).where(connection_tokens.c.id == token_id).with_for_update()
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query).one_or_none() if _is_id(token_id) else None
     return _there(None if row is None else _token(row))
+
+
+def _is_id(token_id: str) -> bool:
+    """Whether this can be an id at all; not every text can be asked for in a database."""
+    return token_id.isascii() and token_id.isalnum()
 
 
 def _there(token: ConnectionToken | None) -> ConnectionToken:
@@ -205,7 +210,7 @@ _STANDING: Final = (
 
 def standing_of(connection: Connection, token_id: str) -> Standing:
     """Return a token with its lights and the status of its certificate; NotFound."""
-    rows = connection.execute(_STANDING, {"token_id": token_id}).all()
+    rows = connection.execute(_STANDING, {"token_id": token_id}).all() if _is_id(token_id) else []
     token = _there(_token(rows[0]) if rows else None)
     certificate = None
     if rows[0].certificate_state is not None:

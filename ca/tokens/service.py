@@ -163,7 +163,7 @@ class TokenService:
         NotAllowed (`not-approved`, `gate-closed`); Unavailable (`registry-silent`) while a light has no fresh
         yes: a new right needs three answers, only a right that is there survives silence.
         """
-        token = self.get(token_id)
+        token, by = self.get(token_id), Officer(id=actor).id
         if token.state is TokenState.REQUESTED:  # a crash may have come between the file's approval and ours
             token = self._follow_file(token, self._authority.file(token_id))
         if token.state is TokenState.REQUESTED:
@@ -174,7 +174,7 @@ class TokenService:
         with self._database.read() as connection:
             if repository.find_by_key(connection, key_id) is not None:
                 raise _key_taken()
-        certificate = Certificate.parse(self._authority.issue(ProfileName.HIX_TLS, token_id, csr, actor).der)
+        certificate = Certificate.parse(self._authority.issue(ProfileName.HIX_TLS, token_id, csr, by).der)
         bound = BoundCertificate(
             serial=certificate.serial_hex,
             sha256=certificate.sha256,
@@ -183,9 +183,9 @@ class TokenService:
             spki=certificate.spki_der,
         )
         try:
-            token = self._bind(token_id, bound, actor)
+            token = self._bind(token_id, bound, by)
         except Conflict:
-            self._authority.revoke(bound.serial, RevocationReason.CESSATION_OF_OPERATION, actor)
+            self._authority.revoke(bound.serial, RevocationReason.CESSATION_OF_OPERATION, by)
             raise
         return Activation(token=token, certificate_der=certificate.der)
 
@@ -204,21 +204,21 @@ class TokenService:
         said = " ".join(reason.split())
         if not 1 <= len(said) <= MAX_REASON or not said.isprintable():
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a hold says why, in 1 to {MAX_REASON} characters")
-        now = self._clock.now()
+        now, by = self._clock.now(), Officer(id=actor).id
         with self._database.begin() as unit:
             token = repository.lock_token(unit.connection, token_id)
             if token.hold is not None:
                 raise Conflict(ErrorCode.STATE_ILLEGAL, "the connection token is on hold")
             if token.state is not TokenState.SUSPENDED:
                 next_state(token.state, TokenAct.SUSPEND)
-            held = replace(token, state=TokenState.SUSPENDED, hold=Hold(by=actor, at=now, reason=said), changed_at=now)
+            held = replace(token, state=TokenState.SUSPENDED, hold=Hold(by=by, at=now, reason=said), changed_at=now)
             repository.save_token(unit.connection, held)
-            self._tell(unit, AuditAction.TOKEN_SUSPENDED, held, actor, cause="hold")
+            self._tell(unit, AuditAction.TOKEN_SUSPENDED, held, by, cause="hold")
             return held
 
     def restore(self, token_id: str, actor: str) -> ConnectionToken:
         """Lift the hold; the token is in force again unless a light failed. Conflict when there is none."""
-        now = self._clock.now()
+        now, by = self._clock.now(), Officer(id=actor).id
         with self._database.begin() as unit:
             token = repository.lock_token(unit.connection, token_id)
             if token.hold is None:
@@ -227,20 +227,20 @@ class TokenService:
             state = token.state if gate.failed else next_state(token.state, TokenAct.RESTORE)
             lifted = replace(token, state=state, hold=None, changed_at=now)
             repository.save_token(unit.connection, lifted)
-            self._tell(unit, AuditAction.TOKEN_RESTORED, lifted, actor, cause="hold")
+            self._tell(unit, AuditAction.TOKEN_RESTORED, lifted, by, cause="hold")
             return lifted
 
     def terminate(self, token_id: str, actor: str) -> ConnectionToken:
         """End a token for good and revoke its certificate."""
-        token = self.get(token_id)
+        token, by = self.get(token_id), Officer(id=actor).id
         next_state(token.state, TokenAct.TERMINATE)
         if token.certificate is not None:
             serial = token.certificate.serial
             if self._authority.get(serial).state in (CertificateState.GOOD, CertificateState.ON_HOLD):
-                self._authority.revoke(serial, RevocationReason.CESSATION_OF_OPERATION, actor)
+                self._authority.revoke(serial, RevocationReason.CESSATION_OF_OPERATION, by)
         with self._database.begin() as unit:
             ended = replace(repository.lock_token(unit.connection, token_id), hold=None)
-            return self._step(unit, ended, TokenAct.TERMINATE, AuditAction.TOKEN_TERMINATED, actor)
+            return self._step(unit, ended, TokenAct.TERMINATE, AuditAction.TOKEN_TERMINATED, by)
 
     # -- looking ----------------------------------------------------------------------------------
 

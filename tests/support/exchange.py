@@ -26,7 +26,7 @@ from ca.tokens.registry_file import FileRegistry, default_centres, registry_json
 from ca.tokens.service import TokenService
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
 from pki.certificates import Certificate
-from pki.compact_jws import sign_compact, signing_input
+from pki.compact_jws import sign_compact
 from pki.csr import build_csr
 from pki.gateway import TokenDecision, verify_access_token
 from pki.jose import b64url
@@ -119,8 +119,9 @@ class Centre:
         self, header: Mapping[str, Any] | None = None, *, key: UnsafeSoftKey | None = None, **claims: Any
     ) -> str:
         """Sign an assertion."""
-        message = signing_input(header or self.header(), self.claims(**claims))
-        return sign_compact(message, key or self.key)
+        parts = (header or self.header(), self.claims(**claims))
+        message = ".".join(b64url(json.dumps(part).encode()) for part in parts)
+        return sign_compact(message.encode(), key or self.key)
 
     def form(self, assertion: str | None = None, **changes: Any) -> dict[str, list[str]]:
         """The form of a token request with `changes`; a None takes a parameter away, a list repeats it."""

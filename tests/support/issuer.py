@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki.access_tokens import AccessClaims, Assurance
 from pki.compact_jws import sign_compact
 from pki.gateway import TokenDecision, verify_access_token
-from pki.jose import b64url, compact_json
+from pki.jose import b64url
 from pki.jwks import Jwk, KeySet
 from pki.keys import PublicKey, SignatureAlgorithm
 
@@ -80,7 +80,7 @@ class Issuer:
         """Sign any header and claims with the true key; a None takes the claim away."""
         members = {**good_claims().members(), **claims}
         kept = {name: value for name, value in members.items() if value is not None}
-        return self.sign(compact_json(header or self.header()), json.dumps(kept).encode())
+        return self.sign(json.dumps(header or self.header()).encode(), json.dumps(kept).encode())
 
     def sign(self, header: bytes, payload: bytes) -> str:
         """Sign any bytes as header and payload with the true key."""

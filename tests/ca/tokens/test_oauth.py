@@ -300,6 +300,8 @@ def test_a_hold_by_a_person_is_told_to_the_centre_without_the_note(exchange: Exc
         ({"typ": None}, TokenReason.TYPE),
         ({"kid": "unknown", "x5t#S256": None}, TokenReason.KEY_UNKNOWN),
         ({"kid": "unknown"}, TokenReason.KEY_UNKNOWN),
+        ({"kid": "\ud800", "x5t#S256": None}, TokenReason.MALFORMED),
+        ({"kid": "a\0b", "x5t#S256": None}, TokenReason.HEADER),
         ({"x5t#S256": b64url(bytes(32))}, TokenReason.KEY_UNKNOWN),
         ({"x5t#S256": b64url(b"short")}, TokenReason.HEADER),
         ({"x5t#S256": "not base64url!"}, TokenReason.HEADER),

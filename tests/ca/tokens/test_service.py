@@ -207,17 +207,18 @@ def test_a_bad_request_for_a_certificate_is_a_coded_error(exchange: Exchange, cs
         exchange.service.activate(exchange.approved(), csr, CLERK)
 
 
-def test_a_token_that_is_not_there_is_not_found(exchange: Exchange) -> None:
+@pytest.mark.parametrize("token_id", ["nobody", "", "a\0b", "\ud800", "توکن", "x" * 5000])
+def test_a_token_that_is_not_there_is_not_found(exchange: Exchange, token_id: str) -> None:
     service = exchange.service
     for act in (
-        lambda: service.get("nobody"),
-        lambda: service.status("nobody"),
-        lambda: service.refresh("nobody"),
-        lambda: service.approve("nobody", FIRST),
-        lambda: service.activate("nobody", new_csr(), CLERK),
-        lambda: service.suspend("nobody", FIRST, "why"),
-        lambda: service.restore("nobody", FIRST),
-        lambda: service.terminate("nobody", FIRST),
+        lambda: service.get(token_id),
+        lambda: service.status(token_id),
+        lambda: service.refresh(token_id),
+        lambda: service.approve(token_id, FIRST),
+        lambda: service.activate(token_id, new_csr(), CLERK),
+        lambda: service.suspend(token_id, FIRST, "why"),
+        lambda: service.restore(token_id, FIRST),
+        lambda: service.terminate(token_id, FIRST),
     ):
         with pytest.raises(NotFound):
             act()
@@ -251,6 +252,21 @@ def test_cured_lights_do_not_lift_a_hold_nor_the_other_way_round(exchange: Excha
     service.sweep()
     assert service.get(clinic.client_id).state is TokenState.SUSPENDED
     assert service.restore(clinic.client_id, SECOND).state is TokenState.ACTIVE
+
+
+@pytest.mark.parametrize("actor", ["", "x" * 129, "two\nlines", "\ud800"])
+def test_whoever_acts_has_a_readable_id(exchange: Exchange, actor: str) -> None:
+    clinic, service = exchange.centre(), exchange.service
+    for act in (
+        lambda: service.request(CLINIC, CLINIC_SYSTEM, KeyStorage.SOFTWARE, actor),
+        lambda: service.approve(requested(exchange), actor),
+        lambda: service.activate(exchange.approved(), new_csr(), actor),
+        lambda: service.suspend(clinic.client_id, actor, "why"),
+        lambda: service.restore(clinic.client_id, actor),
+        lambda: service.terminate(clinic.client_id, actor),
+    ):
+        with pytest.raises(InvalidInput):
+            act()
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 257, "written \u202esdrawkcab"])
