@@ -45,7 +45,7 @@ def parse_csr(data: bytes) -> Csr:
         request = x509.load_pem_x509_csr(data) if is_pem else x509.load_der_x509_csr(data)
         proven = request.is_signature_valid
         spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise InvalidInput(ErrorCode.CSR_MALFORMED, "not a certificate request") from error
     if not proven:
         raise InvalidInput(ErrorCode.CSR_PROOF_INVALID)

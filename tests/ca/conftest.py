@@ -17,7 +17,7 @@ from storage.migrate import upgrade
 from tests.ca.world import SETTINGS, FakeClock, World
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Ceremony:
     """A hierarchy, its service keys and a database file that holds it."""
 

@@ -179,6 +179,7 @@ BAD_REQUESTS: dict[str, tuple[Callable[[], bytes], ErrorCode]] = {
     "trailing octets": (lambda: new_csr() + b"\0", ErrorCode.CSR_MALFORMED),
     "too large": (lambda: b"\x30" * 40_000, ErrorCode.CSR_MALFORMED),
     "a certificate": (lambda: b"-----BEGIN CERTIFICATE-----\n", ErrorCode.CSR_MALFORMED),
+    "version 5": (lambda: new_csr().replace(b"\x02\x01\x00", b"\x02\x01\x05", 1), ErrorCode.CSR_MALFORMED),
     "broken proof": (with_broken_proof, ErrorCode.CSR_PROOF_INVALID),
     "another key": (with_another_key, ErrorCode.CSR_PROOF_INVALID),
     "P-521": (lambda: signed_by(ec.generate_private_key(ec.SECP521R1()), hashes.SHA256()), ErrorCode.KEY_REFUSED),

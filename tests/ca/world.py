@@ -90,7 +90,7 @@ def new_csr(algorithm: SignatureAlgorithm = SignatureAlgorithm.ES256) -> bytes:
     return build_csr(UnsafeSoftKey.generate(algorithm), "a wish")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class World:
     """One deployment: its authority, and what a test needs to play with it."""
 
