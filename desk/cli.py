@@ -1,12 +1,11 @@
 """`mohr-agent`: the program on the physician's desk. The composition root of `desk`."""
 
-import importlib
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from pki.programs import run_program
+from pki.programs import LateCommands, run_program
 
 _COMMANDS = {
     "cards": ("desk.cards", "cards"),
@@ -17,21 +16,7 @@ _COMMANDS = {
 }
 
 
-class _LateCommands(click.Group):
-    """Commands whose modules load when they are called, so `--help` needs no reader and no PDF library."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), name)
-        return command if isinstance(command, click.Command) else None
-
-
-@click.group(cls=_LateCommands)
+@click.group(cls=LateCommands, commands_at=_COMMANDS)
 def agent() -> None:
     """Show documents, ask, and sign with a smart card.
 

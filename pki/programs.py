@@ -4,12 +4,13 @@ A person sees a stable code with Persian and English text on standard error, nev
 exit statuses of `mohr verify` (0, 1, 2) are its own; everything else uses those below.
 """
 
+import importlib
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum, unique
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -27,6 +28,29 @@ class ExitStatus(IntEnum):
     USAGE = 3
     INTERNAL = 70
     INTERRUPTED = 130
+
+
+class LateCommands(click.Group):
+    """A group whose commands' modules load when they are called: `--help` and small commands start quickly.
+
+    `commands_at` maps a command's name to (module, attribute).
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names."""
+        return sorted(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in self._commands_at:
+            return None
+        module, name = self._commands_at[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        return command if isinstance(command, click.Command) else None
 
 
 def run_program(

@@ -1,13 +1,12 @@
 """`mohr`: the program of operators, auditors and centres. The composition root of the server side."""
 
-import importlib
 import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from pki.programs import run_program
+from pki.programs import LateCommands, run_program
 
 _COMMANDS = {
     "audit": ("webapp.commands.audit", "audit"),
@@ -25,21 +24,7 @@ _COMMANDS = {
 }
 
 
-class _LateCommands(click.Group):
-    """Commands whose modules load when they are called: `mohr verify` starts without Flask and SQLAlchemy."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), name)
-        return command if isinstance(command, click.Command) else None
-
-
-@click.group(cls=_LateCommands)
+@click.group(cls=LateCommands, commands_at=_COMMANDS)
 def mohr() -> None:
     """Run a certification authority, sign and verify.
 
