@@ -6,7 +6,7 @@ in between leaves intents, which `reconcile` abandons: their certificates were g
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -38,7 +38,7 @@ _FIRST_VERSION: Final = 1
 class IssuedCertificate:
     """A certificate that is signed, recorded and in force."""
 
-    der: bytes
+    der: bytes = field(repr=False)
     serial_hex: str
     issuer: str
 
@@ -50,8 +50,8 @@ class Candidate:
     prepared: PreparedCertificate
     authority: Authority
     spki_sha256: bytes
-    holder: str
-    name: str
+    holder: str = field(repr=False)
+    name: str = field(repr=False)
     file_id: str | None = None
 
     @property

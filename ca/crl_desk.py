@@ -9,11 +9,11 @@ from ca import status_repository as status_rows
 from ca.context import Authority, AuthorityContext, event
 from ca.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
 from ca.errors import CrlRegression
-from ca.profiles import ISSUING_AUTHORITIES
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.signing import sign_structures
 from pki.audit import AuditAction, AuditEvent
 from pki.certificates import serial_hex
-from pki.errors import ErrorCode, NotFound
+from pki.errors import ErrorCode, NotFound, ServiceError
 from storage.unit_of_work import UnitOfWork
 
 WORKER: Final = "mohr"
@@ -29,11 +29,18 @@ class CrlDesk(AuthorityContext):
             return status_rows.latest_crl(connection, issuer, shard)
 
     def publish_all_crls(self) -> tuple[PublishedCrl, ...]:
-        """Publish every shard of every issuing authority."""
-        labels = [label for label in ISSUING_AUTHORITIES if label in self._authorities()]
-        return tuple(
-            self.publish_crl(label, shard) for label in labels for shard in range(self._settings.shards_of(label))
-        )
+        """Publish every shard of every issuing authority; one that fails holds no other back, and is raised last."""
+        published: list[PublishedCrl] = []
+        failures: list[ServiceError] = []
+        for label in ISSUING_AUTHORITIES:
+            for shard in range(self._settings.shards_of(label) if label in self._authorities() else 0):
+                try:
+                    published.append(self.publish_crl(label, shard))
+                except ServiceError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+        return tuple(published)
 
     def publish_crl(self, issuer: str, shard: int) -> PublishedCrl:
         """Sign and record a new list of one shard.
@@ -42,6 +49,8 @@ class CrlDesk(AuthorityContext):
         too; NotFound for an unknown issuer or shard; Unavailable. The last list stays published then.
         """
         authority = self._authority(issuer)
+        if authority.issuer.label is IssuerName.ROOT:
+            raise NotFound(ErrorCode.NOT_FOUND, "the root's list is made where its key is")
         if not 0 <= shard < self._settings.shards_of(issuer):
             raise NotFound(ErrorCode.NOT_FOUND, "no such CRL")
         plan, tbs = self._reserve(authority, shard)

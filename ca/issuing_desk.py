@@ -94,9 +94,9 @@ class IssuingDesk(IssuanceRunner):
         self, request: IssuanceRequest, file: RegistrationFile | None, authorities: Authorities
     ) -> Candidate:
         profile = profile_named(request.profile)
-        check_state(None if file is None else file.state, unapproved=request.unapproved)
         if file is None:
             raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
+        check_state(file.state, unapproved=request.unapproved)
         _check_profile(profile, file)
         csr = parse_csr(request.csr)
         registration = file.registration

@@ -1,6 +1,6 @@
 """What the repositories give back: frozen values, never rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ca.profiles import IssuerName, ProfileName
@@ -18,8 +18,8 @@ class CertificateRecord:
     issuer: IssuerName
     profile: ProfileName
     file_id: str | None
-    holder: str
-    name: str
+    holder: str = field(repr=False)
+    name: str = field(repr=False)
     status: Status
     status_version: int
     shard: int
@@ -30,7 +30,7 @@ class CertificateRecord:
     intended_at: datetime
     issued_at: datetime | None
     released_at: datetime | None
-    der: bytes | None
+    der: bytes | None = field(repr=False)
 
     @property
     def serial(self) -> int:
@@ -49,14 +49,14 @@ class NamedCertificate:
 
     name: str
     key_label: str
-    der: bytes
+    der: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyUse:
     """A certificate, present or past, of some public key."""
 
-    holder: str
+    holder: str = field(repr=False)
     profile: str
     compromised: bool
 

@@ -11,7 +11,7 @@ has organization, common_name and hosts. `key_storage` (default: hardware for pe
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import Any, Final
@@ -62,7 +62,7 @@ class Officer:
     """Who acts on files. With the national code known, nobody passes their own file under another id."""
 
     id: str
-    national_code: str | None = None
+    national_code: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.id or len(self.id) > MAX_OFFICER or not self.id.isprintable():
@@ -96,7 +96,7 @@ class Registration:
     """What a file says, checked."""
 
     kind: HolderKind
-    identity: Identity
+    identity: Identity = field(repr=False)
     key_storage: KeyStorage
     evidence: tuple[Evidence, ...] = ()
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from ca.errors import IllegalTransition
 from ca.issuance import PreparedCertificate
@@ -14,6 +15,7 @@ from ca.records import CertificateRecord, KeyUse, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
 from ca.tables import certificates, named_certificates
 from pki.certificates import serial_hex
+from pki.errors import Conflict, ErrorCode
 
 MAX_PAGE: Final = 1000
 
@@ -115,8 +117,11 @@ def intent_row(
 
 
 def insert_intents(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write intents; a serial number that exists breaks the unique constraint."""
-    connection.execute(_INSERT, rows)
+    """Write intents; Conflict when a serial number exists already."""
+    try:
+        connection.execute(_INSERT, rows)
+    except IntegrityError as error:
+        raise Conflict(ErrorCode.CONFLICT, "a serial number was drawn twice") from error
 
 
 def complete(connection: Connection, signed: Mapping[str, bytes], at: datetime) -> None:

@@ -1,7 +1,7 @@
 """Changing and reading the status of certificates; each change is one row update with its audit event."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from ca import repository
@@ -78,9 +78,12 @@ class RevocationDesk(AuthorityContext):
         self, serial: str, reason: RevocationReason, actor: str, *, invalidity_date: datetime | None = None
     ) -> CertificateRecord:
         """Revoke for good; IllegalTransition, NotFound, InvalidInput for an invalidity date outside its life."""
+        if invalidity_date is not None and invalidity_date.tzinfo is None:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the invalidity date has no time zone")
+        since = None if invalidity_date is None else invalidity_date.astimezone(UTC).replace(microsecond=0)
 
         def change(record: CertificateRecord, at: datetime) -> Status:
-            return revoke(record.status, at, reason, not_before=record.not_before, invalidity_date=invalidity_date)
+            return revoke(record.status, at, reason, not_before=record.not_before, invalidity_date=since)
 
         return self._change(serial, actor, AuditAction.CERTIFICATE_REVOKED, change)
 

@@ -5,7 +5,7 @@ the extension of Common PKI part 1 table 29. A request's own subject is never us
 """
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
@@ -24,9 +24,9 @@ MAX_COMMON_NAME_OCTETS: Final = 64
 class Subject:
     """What a certificate says of its holder. `registration_number` repeats what Admission carries."""
 
-    name: x509.Name
-    admission: x509.Admissions | None = None
-    registration_number: str | None = None
+    name: x509.Name = field(repr=False)
+    admission: x509.Admissions | None = field(default=None, repr=False)
+    registration_number: str | None = field(default=None, repr=False)
     alternative_names: tuple[x509.GeneralName, ...] = ()
 
 

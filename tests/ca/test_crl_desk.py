@@ -64,6 +64,24 @@ def test_a_revoked_certificate_is_in_its_own_shard_alone(world: World) -> None:
     assert found == {shard: {record.serial} if shard == record.shard else set() for shard in range(4)}
 
 
+def test_a_list_that_fails_holds_no_other_back(world: World) -> None:
+    issued = world.issue()
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.publish_all_crls()
+    with world.database.begin() as unit:
+        unit.connection.execute(update(certificates).values(crl_entry=None))
+    with pytest.raises(CrlRegression):
+        world.authority.publish_all_crls()
+    latest = world.authority.latest_crl("systems", 3)
+    assert latest is not None
+    assert latest.number == 2
+
+
+def test_the_roots_list_is_not_made_here(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.authority.publish_crl("root", 0)
+
+
 @pytest.mark.parametrize(("issuer", "shard"), [("persons", 4), ("persons", -1), ("nobody", 0)])
 def test_an_unknown_list_is_not_found(world: World, issuer: str, shard: int) -> None:
     with pytest.raises(NotFound):

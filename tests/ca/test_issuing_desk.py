@@ -30,7 +30,7 @@ from pki import oids
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.csr import build_csr
-from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError, Unavailable
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError, Unavailable
 from pki.keys import SignatureAlgorithm
 from tests.ca.conftest import Ceremony
 from tests.ca.test_registration_desk import actions
@@ -380,7 +380,7 @@ def test_a_random_source_that_repeats_itself_cannot_make_a_second_certificate(wo
     stuck = CertificateAuthority(world.database, ceremony.keys, SETTINGS, world.clock, random_bytes=lambda n: b"7" * n)
     file = world.approved()
     stuck.issue("clin-sign", file.id, new_csr(), "clerk")
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(Conflict, match="drawn twice"):
         stuck.issue("clin-sign", file.id, new_csr(), "clerk")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 from cryptography import x509
@@ -69,6 +69,23 @@ def test_the_invalidity_date_is_in_the_crl(world: World) -> None:
     assert entry is not None
     date = entry.extensions.get_extension_for_class(x509.InvalidityDate).value
     assert date.invalidity_date_utc == since
+
+
+def test_an_invalidity_date_is_read_in_its_zone_and_never_without_one(world: World) -> None:
+    issued = world.issue()
+    reason = RevocationReason.KEY_COMPROMISE
+    with pytest.raises(InvalidInput, match="time zone"):
+        world.authority.revoke(issued.serial_hex, reason, "clerk", invalidity_date=START.replace(tzinfo=None))
+    tehran = timezone(timedelta(hours=3, minutes=30))
+    record = world.authority.revoke(issued.serial_hex, reason, "clerk", invalidity_date=START.astimezone(tehran))
+    assert record.status.invalidity_date == START
+
+
+def test_a_record_that_is_printed_names_nobody(world: World) -> None:
+    record = world.authority.get(world.issue().serial_hex)
+    assert "0000012343" not in repr(record)
+    assert "رضایی" not in repr(record)
+    assert "0000012343" not in repr(world.authority.files()[0])
 
 
 def test_a_revoked_certificate_stays_revoked(world: World) -> None:
