@@ -36,10 +36,12 @@ class History:
         match name, *details:
             case "say", str(light), str(state):
                 self.said[light] = state
+                self._sweep()
             case "move", int(hours):
                 exchange.clock.move(timedelta(hours=hours))
             case (("registry-away" | "registry-back"), *_):
                 self.answers = name == "registry-back"
+                self._sweep()
             case "hold", *_ if not self.held:
                 exchange.service.suspend(token_id, FIRST, "test")
                 self.held = True
@@ -87,7 +89,7 @@ class History:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(STEPS, min_size=4, max_size=12))
+@given(steps=st.lists(STEPS, min_size=6, max_size=14))
 def test_any_history_leaves_the_token_what_it_must_be(
     ceremony: Ceremony, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]
 ) -> None:
