@@ -1,7 +1,7 @@
 """Reading CRLs and what they say of one certificate (RFC 5280 §5, §6.3), fast on lists of a million.
 
-Full CRLs by the certificate's own issuer, whole or sharded by distribution point. Delta and indirect CRLs
-are not used: they make the answer silent.
+Full CRLs by the certificate's own issuer, whole or sharded by distribution point. Of a delta CRL only a
+revocation counts; indirect CRLs, and CRLs signed with another key of the issuer, are silent.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,9 @@ MAX_CRL_OCTETS: Final = 128 * 1024 * 1024
 
 _SMALL: Final = 256 * 1024
 _EXPIRED_CERTS_ON_CRL: Final = "2.5.29.60"  # X.509 §9.5.2.8
-_UNDERSTOOD: Final = frozenset((oids.CRL_NUMBER, oids.AUTHORITY_KEY_IDENTIFIER, oids.ISSUING_DISTRIBUTION_POINT))
+_UNDERSTOOD: Final = frozenset(
+    (oids.CRL_NUMBER, oids.AUTHORITY_KEY_IDENTIFIER, oids.ISSUING_DISTRIBUTION_POINT, oids.DELTA_CRL_INDICATOR)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +102,8 @@ def evaluate(crl: Crl, certificate: Certificate, issuer: Certificate, at: dateti
     if problem is not None:
         return Silent(origin=origin, detail=problem)
     entry = find_entry(crl, certificate.serial)
+    if oids.DELTA_CRL_INDICATOR in crl.extensions and (entry is None or entry.reason == "removeFromCRL"):
+        return Silent(origin=origin, detail="a delta without the certificate, not a full list")
     hash_oid = signature_hash(crl.algorithm)
     if entry is None:
         return Good(
@@ -125,8 +129,6 @@ def evaluate(crl: Crl, certificate: Certificate, issuer: Certificate, at: dateti
 def _unusable(crl: Crl, certificate: Certificate, issuer: Certificate, at: datetime) -> str | None:
     if not same_name(crl.issuer_der, certificate.issuer_der):
         return "another issuer's"
-    if oids.DELTA_CRL_INDICATOR in crl.extensions:
-        return "a delta, not a full list"
     unknown = next((name for name, e in crl.extensions.items() if e.critical and name not in _UNDERSTOOD), None)
     if unknown is not None:
         return f"critical extension {unknown} is not understood"

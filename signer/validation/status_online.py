@@ -7,7 +7,7 @@ is normal here: the answers are signed. Each fetch has a time and size limit, an
 
 import http.client
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,7 @@ from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, ServiceError, Unavailable
 from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
-from signer.validation.answers import Silent, StatusAnswer
+from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
 from signer.validation.status import judge_crl, judge_ocsp
 
@@ -38,23 +38,32 @@ class OnlineStatus:
     _fetched: dict[tuple[str, bytes | None], bytes | ServiceError] = field(default_factory=dict)
 
     def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
-        """Yield what the certificate's OCSP responders and CRL addresses say."""
+        """Yield what the certificate's OCSP responders and CRL addresses say, until one answers for `at`."""
+        for ask in (self._ask_ocsp, self._ask_crls):
+            for answer in ask(certificate, issuer, at):
+                yield answer
+                if _settles(answer, at):
+                    return
+
+    def _ask_ocsp(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterator[StatusAnswer]:
         for url in certificate.ocsp_urls[:MAX_ADDRESSES]:
             origin = f"OCSP {url[:120]}"
             try:
                 data = self._fetch(url, MAX_RESPONSE_OCTETS, build_request(certificate, issuer))
             except ServiceError as error:
                 yield Silent(origin=origin, detail=error.detail)
-                continue
-            yield judge_ocsp(data, certificate, issuer, at, origin=origin)
+            else:
+                yield judge_ocsp(data, certificate, issuer, at, origin=origin)
+
+    def _ask_crls(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterator[StatusAnswer]:
         for url in certificate.crl_urls[:MAX_ADDRESSES]:
             origin = f"CRL {url[:120]}"
             try:
                 data = self._fetch(url, MAX_CRL_DOWNLOAD, None)
             except ServiceError as error:
                 yield Silent(origin=origin, detail=error.detail)
-                continue
-            yield judge_crl(data, certificate, issuer, at, origin=origin)
+            else:
+                yield judge_crl(data, certificate, issuer, at, origin=origin)
 
     def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """Fetch issuers by caIssuers; nothing when no address answers with certificates."""
@@ -91,6 +100,13 @@ class OnlineStatus:
         if reply.status != http.client.OK:
             raise Unavailable(ErrorCode.UNAVAILABLE, f"HTTP {reply.status}")
         return reply.body
+
+
+def _settles(answer: StatusAnswer, at: datetime) -> bool:
+    """Say whether there is no need to ask on: a "no", or a "yes" that has not run out."""
+    if isinstance(answer, Good):
+        return answer.next_update is None or answer.next_update >= at
+    return isinstance(answer, Revoked)
 
 
 def _certificates_in(data: bytes) -> tuple[Certificate, ...]:

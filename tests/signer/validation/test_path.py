@@ -1,0 +1,160 @@
+"""Building paths over loose certificates, and rules of RFC 5280 §6.1 that the rows do not reach."""
+
+import json
+from datetime import timedelta
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.certificates import Certificate
+from pki.errors import ServiceError
+from signer.validation import path as path_module
+from signer.validation.names import same_name
+from signer.validation.path import PathInputs, find_paths, issuers_of
+from signer.validation.verify import verify_bytes
+from tests.signer.validation.expect import PASSED, expect, only
+from tests.support.pki import NOW, Issuer, make_root
+from tests.support.zoo import Zoo, make_clinician
+
+ANY: Final = "2.5.29.32.0"
+
+
+def problems(leaf: Certificate, pool: tuple[Certificate, ...], anchor: Certificate) -> list[str | None]:
+    return [found.problem for found in find_paths(leaf, pool, (anchor,))]
+
+
+def test_an_anchor_is_a_path_of_one(zoo: Zoo) -> None:
+    (found,) = find_paths(zoo.clinician.certificate, (), (zoo.clinician.certificate,))
+    assert (found.chain, found.problem, found.directly_trusted) == ((zoo.clinician.certificate,), None, True)
+
+
+def test_without_the_intermediate_there_is_no_path(zoo: Zoo) -> None:
+    assert problems(zoo.clinician.certificate, (), zoo.root.certificate) == []
+    assert problems(zoo.clinician.certificate, (zoo.intermediate.certificate,), zoo.root.certificate) == [None]
+
+
+def test_an_issuer_certified_twice_is_tried_both_ways_and_the_valid_one_serves(zoo: Zoo, jades: bytes) -> None:
+    """The same name and key re-certified, the old certificate expired: found in the field."""
+    expired = _recertify(zoo.root, zoo.intermediate)
+    pool = (expired, zoo.intermediate.certificate)
+    assert problems(zoo.clinician.certificate, pool, zoo.root.certificate) == [None, None]
+    for intermediates in (pool, pool[::-1]):
+        verdict = verify_bytes(jades, zoo.context(intermediates=intermediates))
+        expect(verdict, PASSED)
+        assert zoo.intermediate.certificate in only(verdict).chain
+
+
+def _recertify(root: Issuer, ca: Issuer) -> Certificate:
+    issued = root._issue(
+        ca.x509.subject,
+        ca.key.public_key(),
+        [(x509.BasicConstraints(ca=True, path_length=0), True)],
+        NOW - timedelta(days=900),
+        NOW - timedelta(days=300),
+        None,
+    )
+    return Certificate.parse(issued.public_bytes(Encoding.DER))
+
+
+def test_cross_certified_roots_end(zoo: Zoo) -> None:
+    """Two roots that certify each other, and an intermediate below one, make no endless walk."""
+    one, two = make_root("One"), make_root("Two")
+    crossed = (_cross(one, two), _cross(two, one))
+    leaf = one.issue()
+    pool = (one.certificate, two.certificate, *crossed)
+    chains = [found.chain for found in find_paths(leaf.certificate, pool, (two.certificate,))]
+    assert (leaf.certificate, crossed[1], two.certificate) in chains
+    assert all(len(set(chain)) == len(chain) for chain in chains)
+
+
+def _cross(by: Issuer, of: Issuer) -> Certificate:
+    issued = by._issue(
+        of.x509.subject,
+        of.key.public_key(),
+        [(x509.BasicConstraints(ca=True, path_length=None), True)],
+        NOW - timedelta(days=9),
+        NOW + timedelta(days=9),
+        None,
+    )
+    return Certificate.parse(issued.public_bytes(Encoding.DER))
+
+
+def test_work_is_bounded_over_many_issuers_of_one_name(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = path_module.is_signed_by
+
+    def counted(certificate: Certificate, issuer: Certificate) -> bool:
+        calls.append(issuer)
+        return real(certificate, issuer)
+
+    monkeypatch.setattr(path_module, "is_signed_by", counted)
+    decoys = tuple(zoo.root.issue_ca("Test intermediate").certificate for _ in range(60))
+    pool = decoys * 10
+    assert problems(zoo.clinician.certificate, pool, make_root().certificate) == []
+    assert len(calls) <= path_module.MAX_CHECKS
+
+
+def test_a_path_that_breaks_no_rule_comes_before_one_that_does(zoo: Zoo) -> None:
+    key = zoo.intermediate.key
+    no_ca = zoo.root.issue("Test intermediate", key=key)
+    leaf = make_clinician(zoo.intermediate).certificate
+    renamed = Certificate.parse(no_ca.certificate.der)
+    assert list(issuers_of(leaf, (renamed,))) == []
+    assert problems(leaf, (renamed, zoo.intermediate.certificate), zoo.root.certificate) == [None]
+
+
+def test_names_chain_without_regard_to_case_and_spacing(zoo: Zoo) -> None:
+    def name(text: str) -> bytes:
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]).public_bytes()
+
+    assert same_name(name("Health  CA"), name("health ca"))
+    assert not same_name(name("Health CA"), name("Health CB"))
+
+
+# NIST PKITS: the data come with a package that is only there where it was installed.
+
+CRL_SECTIONS: Final = ("4.4.", "4.14.", "4.15.")
+NOT_OURS: Final = {
+    "4.1.4": "DSA keys are not supported",
+    "4.1.5": "DSA keys are not supported",
+    "4.5.2": "the answer hangs on a CRL",
+    "4.5.5": "the answer hangs on a CRL",
+    "4.5.7": "the answer hangs on a CRL",
+    "4.7.4": "the answer hangs on a CRL",
+    "4.7.5": "the answer hangs on a CRL",
+}
+
+
+def test_nist_pkits_paths_are_judged_as_expected(vectors: FilePath) -> None:
+    package = pytest.importorskip("cryptography_vectors", reason="the package cryptography-vectors is not installed")
+    folder = FilePath(package.__path__[0]) / "x509" / "PKITS_data"
+    document = json.loads((vectors / "pkits" / "expected.json").read_bytes())
+    anchor = Certificate.parse((folder / document["trust_anchor"]).read_bytes())
+    judged = 0
+    for case in document["tests"]:
+        if case["id"].startswith(CRL_SECTIONS) or case["test"] in NOT_OURS:
+            continue
+        judged += 1
+        assert _valid(case, folder, anchor) == (case["expected"] == "valid"), case["id"]
+    assert judged > 150
+
+
+def _valid(case: dict[str, Any], folder: FilePath, anchor: Certificate) -> bool:
+    try:
+        leaf, *pool = (Certificate.parse((folder / n).read_bytes()) for n in (case["cert"], *case["intermediates"]))
+    except ServiceError:
+        return False
+    inputs = PathInputs(
+        wanted_policies=frozenset(case["initial_policy_set"]),
+        explicit_policy=case["initial_explicit_policy"],
+        inhibit_mapping=case["initial_policy_mapping_inhibit"],
+        inhibit_any_policy=case["initial_any_policy_inhibit"],
+    )
+    moment = NOW - timedelta(days=1600)
+    return any(
+        found.problem is None and all(c.not_before <= moment <= c.not_after for c in found.chain)
+        for found in find_paths(leaf, pool, (anchor,), inputs)
+    )
