@@ -4,6 +4,7 @@ In a right-to-left paragraph an unisolated Latin run changes its meaning (`-5 mg
 value passes one of these filters, each of which returns one `<bdi>`.
 """
 
+import re
 import unicodedata
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from webapp.languages import current_language
 
 TEHRAN: Final = ZoneInfo("Asia/Tehran")
 MAX_SHOWN: Final = 400
+_ATTRIBUTE_START: Final = re.compile(r", (?=[A-Za-z0-9.]{1,40}=)")
 _ZWNJ: Final = "\u200c"
 _PERSIAN_DIGITS: Final = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
@@ -66,8 +68,24 @@ def code(value: object) -> Markup:
 
 
 def spoken(value: object) -> Markup:
-    """Show a code that people read aloud: left to right, digits of the language."""
-    return Markup('<bdi dir="ltr" class="spoken">{}</bdi>').format(visible(_digits(str(value))))
+    """Show a number that people read aloud with the digits of the language; with letters in it, it is a code."""
+    text = str(value)
+    if not text.isascii() or not text.isdigit():
+        return code(text)
+    return Markup('<bdi dir="ltr" class="spoken">{}</bdi>').format(_digits(text))
+
+
+def distinguished(value: str) -> Markup:
+    """Show a certificate's name attribute by attribute: `CN=` left to right, each value by its own direction."""
+    shown = []
+    for part in _ATTRIBUTE_START.split(value[:MAX_SHOWN]):
+        kind, equals, text = part.partition("=")
+        shown.append(
+            Markup('<bdi dir="ltr" class="attribute">{}{}<bdi>{}</bdi></bdi>').format(
+                visible(kind), equals, visible(text)
+            )
+        )
+    return Markup(", ").join(shown)
 
 
 def person(value: object) -> Markup:
@@ -131,5 +149,5 @@ def age(span: timedelta) -> Markup:
 
 def install(app: Flask) -> None:
     """Give the templates these filters."""
-    for show in (code, spoken, person, number, file_size, utc, jalali, age):
+    for show in (code, spoken, person, distinguished, number, file_size, utc, jalali, age):
         app.jinja_env.filters[show.__name__] = show

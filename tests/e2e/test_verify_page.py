@@ -49,8 +49,11 @@ def scrolls_sideways(page: Page) -> bool:
     return wider
 
 
-@pytest.mark.parametrize("language", list(Language))
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(
+    ("size", "language"),
+    [(PHONE, Language.FA), (DESK, Language.FA), (DESK, Language.EN)],
+    ids=["phone-fa", "desk-fa", "desk-en"],
+)
 @pytest.mark.parametrize("file", sorted(VERDICTS))
 def test_a_file_gets_its_verdict(
     open_page: OpenPage, site: Site, file: str, size: tuple[int, int], language: Language
@@ -131,6 +134,8 @@ def test_the_keyboard_reaches_everything_in_reading_order(open_page: OpenPage, s
 
 def test_the_journey_works_by_keyboard_alone(open_page: OpenPage, site: Site) -> None:
     with open_page() as page:
+        # Listening from the start: Chromium must know that the chooser is ours before the key is pressed.
+        page.on("filechooser", lambda chooser: chooser.set_files(site.files / "valid.json"))
         page.goto(site.url)
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -140,10 +145,8 @@ def test_the_journey_works_by_keyboard_alone(open_page: OpenPage, site: Site) ->
         page.goto(site.url + "/verify")
         while page.evaluate("document.activeElement.id") != "file":
             page.keyboard.press("Tab")
-        with page.expect_file_chooser() as chooser:
-            page.keyboard.press("Enter")
-        chooser.value.set_files(site.files / "valid.json")
-        assert "valid.json" in page.inner_text(".picker-text >> nth=0")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".picker-text >> text=valid.json")
         while page.evaluate("document.activeElement.type") != "submit":
             page.keyboard.press("Tab")
         page.keyboard.press("Enter")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask, g
@@ -10,7 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webapp.addresses import Language
-from webapp.typography import MAX_SHOWN, code, file_size, jalali, number, person, spoken, utc, visible
+from webapp.typography import (
+    MAX_SHOWN,
+    age,
+    code,
+    distinguished,
+    file_size,
+    jalali,
+    number,
+    person,
+    spoken,
+    utc,
+    visible,
+)
 
 AT = datetime(2026, 11, 22, 21, 5, 7, tzinfo=UTC)
 
@@ -59,8 +71,17 @@ def test_nothing_invisible_passes(text: str) -> None:
 def test_codes_keep_latin_digits_and_spoken_numbers_take_the_page_s() -> None:
     assert code("ab12") == '<bdi dir="ltr" lang="en" class="code">ab12</bdi>'
     assert "۱۲۳۴۵۶" in spoken("123456")
+    assert spoken("1-HBA-883") == code("1-HBA-883")
     in_english()
     assert "123456" in spoken("123456")
+
+
+def test_a_certificate_s_name_is_isolated_by_attribute() -> None:
+    shown = distinguished("C=IR, O=a, b, CN=مریم کریمی<b>")
+    assert shown.count('class="attribute"') == 3
+    assert "O=<bdi>a, b</bdi>" in shown
+    assert "CN=<bdi>مریم کریمی&lt;b&gt;</bdi>" in shown
+    assert distinguished("(unreadable name)")
 
 
 def test_numbers_and_sizes_are_one_isolate() -> None:
@@ -86,6 +107,16 @@ def test_the_day_is_tehran_s_and_the_calendar_the_page_s() -> None:
 def test_leap_days_of_the_official_calendar_are_right() -> None:
     assert "۳۰ اسفند ۱۴۰۳" in jalali(datetime(2025, 3, 20, 8, tzinfo=UTC))
     assert "۱ فروردین ۱۴۰۴" in jalali(datetime(2025, 3, 21, 8, tzinfo=UTC))
+
+
+def test_ages_are_told_in_the_largest_whole_unit() -> None:
+    assert age(timedelta(seconds=59)) == "<bdi>کمتر از یک دقیقه</bdi>"
+    assert age(timedelta(minutes=34, seconds=59)) == "<bdi>۳۴ دقیقه</bdi>"
+    assert age(timedelta(hours=25)) == "<bdi>۱ روز</bdi>"
+    assert age(timedelta(hours=-3)) == "<bdi>کمتر از یک دقیقه</bdi>"
+    in_english()
+    assert age(timedelta(hours=1)) == "<bdi>1 hour</bdi>"
+    assert age(timedelta(days=1200)) == "<bdi>1,200 days</bdi>"
 
 
 @pytest.mark.parametrize("year", [1, 600, 1950, 9999])

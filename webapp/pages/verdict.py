@@ -80,6 +80,7 @@ class StatusView:
     status: str
     source: str
     as_of: datetime | None
+    revoked_at: datetime | None
     age: timedelta | None
 
 
@@ -162,6 +163,7 @@ def _status(evidence: StatusEvidence, holders: Mapping[str, str], validated_at: 
         status=evidence.status,
         source=evidence.source,
         as_of=evidence.as_of,
+        revoked_at=evidence.revoked_at,
         age=None if evidence.as_of is None else validated_at - evidence.as_of,
     )
 

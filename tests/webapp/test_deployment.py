@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
+from webapp.commands.init import exchange_url_beside
+from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+
+SETTINGS = DeploymentSettings(
+    public_url="http://127.0.0.1:8440",
+    exchange_url="https://127.0.0.1:8441",
+    organization='مرکز «آزمایشی» "x" \\ y',
+    oid_arc="1.3.6.1.4.1.32473.364",
+    database_url=None,
+    production=False,
+)
+
+
+@pytest.mark.parametrize("database_url", [None, "postgresql://mohr@/mohr"])
+def test_settings_are_read_back_as_written(tmp_path: Path, database_url: str | None) -> None:
+    deployment = Deployment(tmp_path)
+    settings = dataclasses.replace(SETTINGS, database_url=database_url)
+    deployment.write_settings(settings)
+    assert deployment.exists()
+    assert deployment.settings() == settings
+    assert deployment.database_url(settings).startswith("postgresql" if database_url else "sqlite:///")
+
+
+def test_no_deployment_and_a_finished_one_are_told_apart(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path / "home")
+    with pytest.raises(NotFound) as missing:
+        deployment.settings()
+    assert missing.value.code is ErrorCode.DEPLOYMENT_MISSING
+    deployment.create_folders()
+    assert (deployment.secrets.stat().st_mode & 0o777) == 0o700
+    deployment.write_settings(SETTINGS)
+    with pytest.raises(Conflict) as there:
+        deployment.create_folders()
+    assert there.value.code is ErrorCode.DEPLOYMENT_EXISTS
+
+
+@given(st.binary(max_size=200))
+def test_broken_settings_never_raise_anything_but_ours(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "mohr.toml").write_bytes(data)
+    with pytest.raises(ServiceError):
+        Deployment(folder).settings()
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x/", "x", "http://x?y=1", "", "http://x:y"])
+def test_public_urls_that_cannot_be_baked_into_certificates_are_refused(url: str) -> None:
+    with pytest.raises(InvalidInput):
+        DeploymentSettings(
+            public_url=url,
+            exchange_url=exchange_url_beside(url),
+            organization="x",
+            oid_arc="1.3",
+            database_url=None,
+            production=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("public", "exchange"),
+    [
+        ("http://127.0.0.1:8440", "https://127.0.0.1:8441"),
+        ("https://mohr.example", "https://mohr.example:444"),
+        ("http://[::1]:80", "https://[::1]:81"),
+    ],
+)
+def test_the_exchange_answers_on_the_next_port(public: str, exchange: str) -> None:
+    assert exchange_url_beside(public) == exchange
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, b"one", mode=0o600)
+    write_atomically(path, b"two", mode=0o600)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]

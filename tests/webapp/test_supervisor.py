@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pki.errors import ErrorCode, VerificationFailed
+from webapp import supervisor as module
+from webapp.supervisor import Program, Supervisor
+
+SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor in a test takes no signals: the tests run it in a thread."""
+    monkeypatch.setattr("webapp.supervisor.signal.signal", lambda *_: None)
+
+
+def _run(supervisor: Supervisor, ready: Callable[[], bool], on_ready: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=supervisor.run, args=(ready, on_ready))
+    thread.start()
+    return thread
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+
+
+def test_what_dies_is_started_again_and_everything_ends_together(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    writer = f"import os, time; open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+    said: list[str] = []
+    supervisor = Supervisor([Program(name="writer", arguments=(sys.executable, "-c", writer))], said.append)
+    readied = threading.Event()
+    thread = _run(supervisor, pids.exists, readied.set)
+
+    def lines() -> list[str]:
+        return pids.read_text(encoding="ascii").split() if pids.exists() else []
+
+    try:
+        _until(lambda: len(lines()) == 1)
+        assert readied.wait(5)
+        os.kill(int(lines()[0]), 9)
+        _until(lambda: len(lines()) == 2)
+    finally:
+        supervisor.request_stop()
+        thread.join(15)
+    assert not thread.is_alive()
+    assert not any(_alive(int(pid)) for pid in lines())
+    assert any("ended with status" in line for line in said)
+
+
+def test_a_program_that_ends_at_once_is_retried_ever_more_slowly(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    quick = f"open({str(starts)!r}, 'a').write('x')"
+    supervisor = Supervisor([Program(name="quick", arguments=(sys.executable, "-c", quick))], lambda _line: None)
+    thread = _run(supervisor, lambda: False, lambda: None)
+    time.sleep(3)
+    supervisor.request_stop()
+    thread.join(15)
+    assert 1 <= len(starts.read_text(encoding="ascii")) <= 5
+
+
+def test_a_failure_given_to_the_supervisor_is_raised_at_its_end() -> None:
+    supervisor = Supervisor([Program(name="sleeper", arguments=SLEEPER)], lambda _line: None)
+    supervisor.fail(VerificationFailed(ErrorCode.DEMO_DIFFERS, "x"))
+    with pytest.raises(VerificationFailed) as caught:
+        supervisor.run(lambda: False, lambda: None)
+    assert caught.value.code is ErrorCode.DEMO_DIFFERS
+
+
+def test_a_program_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.5)
+    up = tmp_path / "up"
+    deaf = f"import signal, time; signal.signal(15, signal.SIG_IGN); open({str(up)!r}, 'w').close(); time.sleep(60)"
+    supervisor = Supervisor([Program(name="deaf", arguments=(sys.executable, "-c", deaf))], lambda _line: None)
+    thread = _run(supervisor, up.exists, lambda: None)
+    _until(up.exists)
+    supervisor.request_stop()
+    thread.join(10)
+    assert not thread.is_alive()
