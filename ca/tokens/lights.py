@@ -68,9 +68,13 @@ class Light:
 def next_light(previous: Light | None, answer: RegistryAnswer, now: datetime) -> Light:
     """Return the light after `answer`, heard at `now`.
 
-    An answer older than the last one, or from the future, counts as silence. An ok whose own end date had
-    passed when it was given is a no.
+    An answer older than the last one, or from the future, counts as silence; one that another server of ours
+    only overtook is nothing at all. An ok whose own end date had passed when it was given is a no.
     """
+    if previous and previous.last_answer_at:
+        behind = previous.last_answer_at - answer.at
+        if timedelta() < behind <= CLOCK_TOLERANCE:
+            return previous
     said = _weigh(previous, answer, now)
     if said is not Answer.SILENT:
         return Light(

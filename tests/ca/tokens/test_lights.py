@@ -66,6 +66,12 @@ def test_an_older_answer_than_the_last_is_silence() -> None:
     assert after(answer(Answer.OK), answer(Answer.FAILED, NOW - HOUR)).last_answer is Answer.OK
 
 
+def test_an_answer_that_another_server_overtook_changes_nothing() -> None:
+    known = after(answer(Answer.OK))
+    for said in Answer:
+        assert next_light(known, answer(said, NOW - timedelta(seconds=60)), NOW) == known
+
+
 def test_an_answer_from_the_future_is_silence() -> None:
     assert next_light(None, answer(Answer.OK, NOW + 2 * HOUR), NOW).last_answer is None
     assert next_light(None, answer(Answer.OK, NOW + timedelta(seconds=60)), NOW).last_answer is Answer.OK
