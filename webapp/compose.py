@@ -16,6 +16,7 @@ from hsm.client import CustodianClient
 from hsm.errors import HsmUnavailable
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
+from pki.clock import Clock
 from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.engine import Database, open_database
@@ -39,13 +40,18 @@ def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
     return validate_settings(raw)
 
 
+def token_settings(settings: DeploymentSettings) -> TokenSettings:
+    """Return what the token service is told of a deployment's settings."""
+    return TokenSettings(issuer=settings.public_url, exchange_url=settings.exchange_url)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The open parts of one deployment."""
 
     deployment: Deployment
     settings: DeploymentSettings
-    clock: RealClock
+    clock: Clock
     database: Database
     ledger: Ledger
     keys: KeyProvider
@@ -83,7 +89,6 @@ def assemble(deployment: Deployment, settings: DeploymentSettings, database: Dat
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
     authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
-    token_settings = TokenSettings(issuer=settings.public_url, exchange_url=settings.exchange_url)
     registry = FileRegistry(deployment.registry)
     return Parts(
         deployment=deployment,
@@ -93,7 +98,7 @@ def assemble(deployment: Deployment, settings: DeploymentSettings, database: Dat
         ledger=Ledger(database),
         keys=keys,
         authority=authority,
-        tokens=TokenService(database, authority, keys, registry, token_settings, clock),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock),
     )
 
 
@@ -116,7 +121,11 @@ def opened_database(deployment: Deployment) -> Iterator[tuple[Database, Ledger]]
 
 @contextlib.contextmanager
 def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
-    """Reach the deployment's custodian: the one that runs, else one of our own for the block."""
+    """Reach the deployment's custodian: the one that runs, else one of our own for the block.
+
+    NotFound (`deployment-missing`) where there is no deployment.
+    """
+    deployment.settings()
     client = CustodianClient(deployment.custodian_socket)
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
