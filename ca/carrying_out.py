@@ -83,6 +83,14 @@ def _check_uses(candidate: Candidate, uses: Sequence[KeyUse]) -> None:
         raise KeyRefused("this key is certified for another holder or purpose")
 
 
+def _by_authority(candidates: Sequence[Candidate]) -> list[tuple[Authority, list[Candidate]]]:
+    found: dict[str, tuple[Authority, list[Candidate]]] = {}
+    for candidate in candidates:
+        label = candidate.authority.issuer.label
+        found.setdefault(label, (candidate.authority, []))[1].append(candidate)
+    return list(found.values())
+
+
 class IssuanceRunner(AuthorityContext):
     """From a prepared certificate to a recorded one; the desks build on it."""
 
@@ -107,6 +115,7 @@ class IssuanceRunner(AuthorityContext):
             serial=serial_from(self._random_bytes(SERIAL_OCTETS)),
             not_before=not_before,
             not_after=not_after,
+            hardware=hardware,
             unapproved=unapproved,
         )
         return prepare(content, self._settings)
@@ -182,6 +191,7 @@ class IssuanceRunner(AuthorityContext):
             facts = {
                 "issuer": row["issuer"],
                 "profile": row["profile"],
+                "profile_version": candidate.profile.version,
                 "file": candidate.file_id,
                 "tbs_sha256": candidate.prepared.tbs_sha256.hex(),
                 "unapproved": content.unapproved,
@@ -191,8 +201,7 @@ class IssuanceRunner(AuthorityContext):
 
     def _sign(self, candidates: Sequence[Candidate]) -> dict[str, bytes]:
         signed: dict[str, bytes] = {}
-        for authority in {c.authority.issuer.label: c.authority for c in candidates}.values():
-            own = [c for c in candidates if c.authority is authority]
+        for authority, own in _by_authority(candidates):
             certificates = sign_prepared([c.prepared for c in own], self._keys, authority.key_label, authority.issuer)
             signed |= {c.serial: der for c, der in zip(own, certificates, strict=True)}
         return signed
@@ -211,19 +220,19 @@ class IssuanceRunner(AuthorityContext):
     def _first_responses(self, candidates: Sequence[Candidate], now: datetime) -> list[dict[str, Any]]:
         """Pre-sign the first OCSP responses, unless the round is large: `presign` follows, and answers are signed live.
 
-        Nor is a device that does not answer any more a reason to lose what it signed before.
+        Nor is a responder that cannot sign now a reason to lose the certificates that are signed.
         """
         if len(candidates) > FIRST_RESPONSES:
             return []
         rows: list[dict[str, Any]] = []
         good = Status(state=CertificateState.GOOD)
-        for authority in {c.authority.issuer.label: c.authority for c in candidates}.values():
+        for authority, own in _by_authority(candidates):
             items = [
                 ToPresign(serial_hex=c.serial, status=good, status_version=_FIRST_VERSION)
-                for c in candidates
-                if c.authority is authority and c.profile.status_pointers
+                for c in own
+                if c.profile.status_pointers
             ]
-            with suppress(Unavailable):
+            with suppress(ServiceError):
                 rows += presigned_rows(self._keys, authority, items, now, self._settings)
         return rows
 

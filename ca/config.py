@@ -31,7 +31,7 @@ class PersonSerial(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawAuthoritySettings:
-    """As a deployer writes them."""
+    """As a deployer writes them; `refused_keys` names public keys (SHA-256 of the SPKI) never to be certified."""
 
     public_url: str
     organization: str
@@ -42,6 +42,7 @@ class RawAuthoritySettings:
     person_serial: str = PersonSerial.NATIONAL_CODE.value
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
+    refused_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class AuthoritySettings:
     person_serial: PersonSerial
     admission_authority: str | None
     policy_notice: str
+    refused_keys: frozenset[bytes] = frozenset()
     backdate: timedelta = timedelta(minutes=5)
     crl_validity: timedelta = timedelta(hours=48)
     root_crl_validity: timedelta = timedelta(days=370)
@@ -125,6 +127,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         raise _refuse(f"crl_shards is 1 to {MAX_SHARDS}")
     if not 1 <= len(raw.policy_notice) <= MAX_NOTICE:
         raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
+    if not all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in raw.refused_keys):
+        raise _refuse("refused_keys are SHA-256 digests of public keys, in lower-case hexadecimal")
     try:
         person_serial = PersonSerial(raw.person_serial)
     except ValueError as error:
@@ -138,4 +142,5 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         person_serial=person_serial,
         admission_authority=None if raw.admission_authority is None else parse_name(raw.admission_authority),
         policy_notice=raw.policy_notice,
+        refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
     )

@@ -20,6 +20,7 @@ from pki.clock import Clock
 from pki.errors import ErrorCode, NotFound
 from storage.engine import Database
 
+WORKER: Final = "mohr"  # the actor of what nobody asked for
 _RELOAD_AFTER: Final = timedelta(seconds=60)
 
 
@@ -84,7 +85,7 @@ class AuthorityContext:
             return loaded[1]
         with self._loading, self._database.read() as connection:
             found = _assemble(named(connection))
-        self._loaded = (now, found)
+        self._loaded = (now, found) if found else None
         return found
 
     def _forget_authorities(self) -> None:

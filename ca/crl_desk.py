@@ -6,7 +6,7 @@ from typing import Final
 
 from ca import repository
 from ca import status_repository as status_rows
-from ca.context import Authority, AuthorityContext, event
+from ca.context import WORKER, Authority, AuthorityContext, event
 from ca.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
 from ca.errors import CrlRegression
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
@@ -16,7 +16,6 @@ from pki.certificates import serial_hex
 from pki.errors import ErrorCode, NotFound, ServiceError
 from storage.unit_of_work import UnitOfWork
 
-WORKER: Final = "mohr"
 _EVER: Final = datetime(1950, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +24,8 @@ class CrlDesk(AuthorityContext):
 
     def latest_crl(self, issuer: str, shard: int) -> PublishedCrl | None:
         """Return the list that is published now; None where there is none."""
+        if issuer not in set(IssuerName) or not 0 <= shard < self._settings.shards_of(issuer):
+            return None
         with self._database.read() as connection:
             return status_rows.latest_crl(connection, issuer, shard)
 

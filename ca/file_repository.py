@@ -68,8 +68,9 @@ def _with_approvals(connection: Connection, rows: list[Row[Any]]) -> dict[str, R
 
 
 def find_files(connection: Connection, ids: set[str]) -> dict[str, RegistrationFile]:
-    """Return the files of these ids, by id; ids without a file are left out."""
-    rows = connection.execute(select(registration_files).where(_f.id.in_(ids))).all()
+    """Return the files of these ids, by id; ids without a file, and what is no id, are left out."""
+    known = [file_id for file_id in ids if file_id.isascii() and file_id.isalnum()]
+    rows = connection.execute(select(registration_files).where(_f.id.in_(known))).all()
     return _with_approvals(connection, list(rows))
 
 

@@ -46,7 +46,7 @@ class PreparedCertificate:
 
 def prepare(content: CertificateContent, settings: AuthoritySettings) -> PreparedCertificate:
     """Check the key, build the twin and lint it; KeyRefused or LintFailed before any device key is touched."""
-    check_key(content.public_key, content.profile.keys)
+    check_key(content.public_key, content.profile.keys, known_bad=settings.refused_keys)
     twin = build_twin(content, settings)
     findings = check_twin(twin.der, content, settings)
     return PreparedCertificate(

@@ -1,6 +1,7 @@
 """Changing and reading the status of certificates; each change is one row update with its audit event."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +13,7 @@ from ca.records import CertificateRecord, ToPresign
 from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, hold, release, revoke
 from ca.status_repository import store_responses
 from pki.audit import AuditAction
-from pki.errors import ErrorCode, InvalidInput, NotFound, Unavailable
+from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 
 MAX_SERIAL_DIGITS: Final = 40
 
@@ -56,9 +57,17 @@ class RevocationDesk(AuthorityContext):
         limit: int = 100,
     ) -> tuple[CertificateRecord, ...]:
         """List certificates, newest first, at most 1000; `before` continues after that serial number."""
+        if not all(text is None or text.isprintable() for text in (holder, file_id)):
+            return ()  # nothing is recorded under such a name, and not every database can be asked for it
         with self._database.read() as connection:
             return repository.page(
-                connection, state=state, profile=profile, holder=holder, file_id=file_id, before=before, limit=limit
+                connection,
+                state=state,
+                profile=profile,
+                holder=holder,
+                file_id=file_id,
+                before=None if before is None else parse_serial(before),
+                limit=limit,
             )
 
     def counts(self) -> dict[CertificateState, int]:
@@ -114,15 +123,13 @@ class RevocationDesk(AuthorityContext):
     def _presign_now(self, record: CertificateRecord, now: datetime) -> None:
         """Store the response that tells the new status; the old one stopped counting with the commit.
 
-        Without a device now, the status is signed when asked for.
+        The change is durable whatever becomes of this: without a response, the status is signed when asked for.
         """
         authority = self._authorities().get(record.issuer)
         if authority is None or authority.responder is None:
             return
         item = ToPresign(serial_hex=record.serial_hex, status=record.status, status_version=record.status_version)
-        try:
+        with suppress(ServiceError):
             rows = presigned_rows(self._keys, authority, [item], now, self._settings)
-        except Unavailable:
-            return
-        with self._database.begin() as unit:
-            store_responses(unit.connection, rows)
+            with self._database.begin() as unit:
+                store_responses(unit.connection, rows)

@@ -1,10 +1,12 @@
 """The certification authority as others see it: one object with all use cases.
 
-authority = CertificateAuthority(database, keys, settings, clock)
-file = authority.submit_file(json, officer); authority.approve(file.id, second); authority.approve(file.id, third)
-issued = authority.issue("clin-sign", file.id, csr, actor)
-authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, actor)
-authority.publish_all_crls(); authority.ocsp(request)
+In short:
+
+    authority = CertificateAuthority(database, keys, settings, clock)
+    file = authority.submit_file(json, officer)  # then authority.approve(file.id, …) by two others
+    issued = authority.issue("clin-sign", file.id, csr, actor)
+    authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, actor)
+    authority.publish_all_crls()
 """
 
 from ca.crl_desk import CrlDesk

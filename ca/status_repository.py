@@ -88,7 +88,9 @@ def store_crl(connection: Connection, crl: PublishedCrl) -> None:
     if latest is not None and latest.number >= crl.number:
         raise CrlRegression(f"number {latest.number} was published meanwhile")
     here = (_l.issuer == crl.issuer, _l.shard == crl.shard)
-    connection.execute(update(crls).where(*here, _l.number == crl.number, _l.der.is_(None)).values(der=crl.der))
+    intent = (_l.number == crl.number, _l.der.is_(None))
+    if connection.execute(update(crls).where(*here, *intent).values(der=crl.der)).rowcount != 1:
+        raise CrlRegression("the list has no intent")
     # The bytes of older lists are dropped; their numbers, times and digests stay.
     connection.execute(update(crls).where(*here, _l.number < crl.number - 1).values(der=None))
 

@@ -80,6 +80,7 @@ class CertificateContent:
     serial: int
     not_before: datetime
     not_after: datetime
+    hardware: bool = True
     unapproved: bool = False
     authority: IssuerName | None = None  # for a CA's own certificate: which one it is
 

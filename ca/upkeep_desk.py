@@ -6,7 +6,7 @@ from typing import Final
 
 from ca import repository
 from ca.carrying_out import Candidate, IssuanceRunner
-from ca.context import Authority, responder_common_name, responder_name
+from ca.context import WORKER, Authority, responder_common_name, responder_name
 from ca.profiles import ProfileName, profile_named
 from ca.subjects import service_subject
 from hsm.provider import spki_of
@@ -14,7 +14,6 @@ from pki.errors import ServiceError
 
 INTENT_PATIENCE: Final = timedelta(minutes=5)
 RESPONDER_RENEWAL: Final = timedelta(days=10)
-WORKER: Final = "mohr"
 
 
 class UpkeepDesk(IssuanceRunner):

@@ -87,7 +87,8 @@ def _validity_is_what_was_asked(c: LintedCertificate) -> str | None:
 @rule("house: validity")
 def _validity_keeps_the_profiles_limit(c: LintedCertificate) -> str | None:
     length = c.certificate.not_after - c.certificate.not_before
-    return None if length <= c.content.profile.validity else "lives longer than its profile allows"
+    limit = c.content.profile.lifetime(hardware=c.content.hardware)
+    return None if length <= limit else "lives longer than its profile allows"
 
 
 @rule("house: validity")

@@ -63,6 +63,7 @@ def content_of(
         serial=serial_from(bytes(range(20))),
         not_before=not_before,
         not_after=not_after,
+        hardware=hardware,
         authority=authority,
     )
 

@@ -64,6 +64,8 @@ def test_the_pilots_notice_fits_into_a_certificate_policy() -> None:
         {"policy_notice": ""},
         {"policy_notice": "x" * 201},
         {"person_serial": "name"},
+        {"refused_keys": ("AB" * 32,)},
+        {"refused_keys": ("ab" * 31,)},
         {"organization": ""},
         {"organization": "a\u202eb"},
     ],

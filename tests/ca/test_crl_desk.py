@@ -82,7 +82,7 @@ def test_the_roots_list_is_not_made_here(world: World) -> None:
         world.authority.publish_crl("root", 0)
 
 
-@pytest.mark.parametrize(("issuer", "shard"), [("persons", 4), ("persons", -1), ("nobody", 0)])
+@pytest.mark.parametrize(("issuer", "shard"), [("persons", 4), ("persons", -1), ("nobody", 0), ("persons", 1 << 70)])
 def test_an_unknown_list_is_not_found(world: World, issuer: str, shard: int) -> None:
     with pytest.raises(NotFound):
         world.authority.publish_crl(issuer, shard)

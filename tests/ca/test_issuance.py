@@ -59,6 +59,13 @@ def test_a_refused_key_reaches_no_builder(hierarchy: Hierarchy) -> None:
         prepare(content_of("clin-sign", hierarchy, key=weak), SETTINGS)
 
 
+def test_a_key_that_the_deployer_refuses_reaches_no_builder(hierarchy: Hierarchy) -> None:
+    content = content_of("clin-sign", hierarchy)
+    listed = replace(SETTINGS, refused_keys=frozenset({sha256(content.spki_der).digest()}))
+    with pytest.raises(KeyRefused, match="block list"):
+        prepare(content, listed)
+
+
 def test_a_certificate_that_breaks_a_rule_gets_no_token(hierarchy: Hierarchy) -> None:
     content = content_of("clin-sign", hierarchy)
     assert content.issuer.not_after is not None

@@ -236,6 +236,13 @@ def test_another_profession_with_the_right_number_is_found(hierarchy: Hierarchy)
     assert "house.admission_is_the_registered_one" in mutant.codes()
 
 
+def test_a_software_key_that_lives_as_long_as_a_card_is_found(hierarchy: Hierarchy) -> None:
+    content = content_of("hix-tls", hierarchy)
+    twin = build_twin(content, SETTINGS)
+    with pytest.raises(LintFailed, match="validity_keeps_the_profiles_limit"):
+        check_twin(twin.der, replace(content, hardware=False), SETTINGS)
+
+
 def test_a_certificate_from_the_pilot_switch_must_say_so(hierarchy: Hierarchy) -> None:
     content = content_of("clin-sign", hierarchy)
     twin = build_twin(content, SETTINGS)

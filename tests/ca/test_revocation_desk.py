@@ -169,6 +169,14 @@ def test_certificates_are_found_by_state_profile_holder_and_file(world: World) -
     assert [r.serial_hex for r in find(file_id=file_id)] == [doctor.serial_hex]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "\n"])
+def test_names_that_no_database_holds_find_nothing(world: World, name: str) -> None:
+    assert world.authority.certificates(holder=name) == ()
+    assert world.authority.certificates(file_id=name) == ()
+    with pytest.raises(NotFound):
+        world.authority.file(name)
+
+
 def test_certificates_are_counted_by_state(world: World) -> None:
     before = world.authority.counts()[CertificateState.GOOD]
     issued = world.issue()
