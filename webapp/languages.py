@@ -14,6 +14,7 @@ from typing import Final
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from flask import Flask, g, request
+from markupsafe import Markup
 
 from webapp.addresses import Language, language_of
 
@@ -46,15 +47,16 @@ def current_language() -> Language:
     return language if isinstance(language, Language) else Language.FA
 
 
-def gettext(message: str) -> str:
-    """Translate one text into the language of the request, as markup."""
-    return _translated(message, current_language())
+def gettext(message: str, **values: object) -> Markup:
+    """Translate one text into the language of the request, its placeholders filled with escaped values."""
+    text = _translated(message, current_language())
+    return text % values if values else text
 
 
 @lru_cache(maxsize=2048)
-def _translated(message: str, language: Language) -> str:
+def _translated(message: str, language: Language) -> Markup:
     text = translations(language).gettext(message)
-    return text if language is Language.EN else isolate_latin(text)
+    return Markup(text if language is Language.EN else isolate_latin(text))  # noqa: S704 - our own catalogue
 
 
 def isolate_latin(text: str) -> str:
@@ -68,17 +70,9 @@ def isolate_latin(text: str) -> str:
     return "".join(parts)
 
 
-def _plural(singular: str, plural: str, number: int) -> str:
-    return gettext(singular if number == 1 else plural)
-
-
 def install(app: Flask) -> None:
     """Choose the language of each request and give the templates their `_()`."""
-    app.jinja_env.add_extension("jinja2.ext.i18n")
-    app.jinja_env.policies["ext.i18n.trimmed"] = True
-    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the extension adds this method
-        gettext, _plural, newstyle=True
-    )
+    app.jinja_env.globals["_"] = gettext
     translations(Language.FA)
 
     @app.before_request

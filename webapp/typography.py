@@ -22,6 +22,13 @@ MAX_SHOWN: Final = 400
 _ATTRIBUTE_START: Final = re.compile(r", (?=[A-Za-z0-9.]{1,40}=)")
 _ZWNJ: Final = "\u200c"
 _PERSIAN_DIGITS: Final = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+# Markup joined to text by `+` escapes the text, and costs a third of `Markup.format`.
+_CODE: Final = Markup('<bdi dir="ltr" lang="en" class="code">')
+_SPOKEN: Final = Markup('<bdi dir="ltr" class="spoken">')
+_PERSON: Final = Markup('<bdi dir="auto" class="person">')
+_RTL: Final = Markup('<bdi dir="rtl">')
+_LTR: Final = Markup('<bdi dir="ltr">')
+_END: Final = Markup("</bdi>")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 _MONTHS_EN: Final = (
     "January", "February", "March", "April", "May", "June",
@@ -49,6 +56,8 @@ def visible(text: str) -> Markup:
     A zero-width non-joiner between Arabic letters is spelling and stays. Long texts are cut for display.
     """
     shown = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    if shown.isprintable():
+        return escape(shown)
     parts: list[str] = []
     for index, char in enumerate(shown):
         if unicodedata.category(char) in _HIDDEN and not _is_spelling(shown, index):
@@ -64,7 +73,7 @@ def _digits(text: str) -> str:
 
 def code(value: object) -> Markup:
     """Show a code, serial, hash or technical name: left to right, Latin digits."""
-    return Markup('<bdi dir="ltr" lang="en" class="code">{}</bdi>').format(visible(str(value)))
+    return _CODE + visible(str(value)) + _END
 
 
 def spoken(value: object) -> Markup:
@@ -72,7 +81,7 @@ def spoken(value: object) -> Markup:
     text = str(value)
     if not text.isascii() or not text.isdigit():
         return code(text)
-    return Markup('<bdi dir="ltr" class="spoken">{}</bdi>').format(_digits(text))
+    return _SPOKEN + _digits(text) + _END
 
 
 def distinguished(value: str) -> Markup:
@@ -85,12 +94,12 @@ def distinguished(value: str) -> Markup:
                 visible(kind), equals, visible(text)
             )
         )
-    return Markup(", ").join(shown)
+    return Markup('<bdi dir="ltr" class="name">{}</bdi>').format(Markup(", ").join(shown))
 
 
 def person(value: object) -> Markup:
     """Show a name of unknown direction: of a person, an organisation, a file."""
-    return Markup('<bdi dir="auto" class="person">{}</bdi>').format(visible(str(value)))
+    return _PERSON + visible(str(value)) + _END
 
 
 def number(value: int) -> Markup:
@@ -127,10 +136,10 @@ def jalali(moment: datetime) -> Markup:
         return code(moment.isoformat())
     if current_language() is Language.FA:
         text = f"{day.day} {_JALALI_MONTHS_FA[day.month - 1]} {day.year}، ساعت {local:%H:%M}"
-        return Markup('<bdi dir="rtl">{}</bdi>').format(_digits(text))
+        return _RTL + _digits(text) + _END
     text = f"{local.day} {_MONTHS_EN[local.month - 1]} {local.year}, {local:%H:%M} Tehran time"
     jalali_day = f"{day.day} {_JALALI_MONTHS_EN[day.month - 1]} {day.year}"
-    return Markup('<bdi dir="ltr">{} ({})</bdi>').format(text, jalali_day)
+    return _LTR + f"{text} ({jalali_day})" + _END
 
 
 def age(span: timedelta) -> Markup:

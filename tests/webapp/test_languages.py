@@ -26,10 +26,7 @@ def catalogue() -> Catalog:
 
 
 def texts_in_templates() -> set[str]:
-    options = {"trimmed": "true", "newstyle_gettext": "true"}
-    found = extract_from_dir(
-        str(WEBAPP), [("**/templates/**.html", "jinja2")], options_map={"**/templates/**.html": options}
-    )
+    found = extract_from_dir(str(WEBAPP), [("**/templates/**.html", "jinja2")])
     return {cast("str", message) for _, _, message, _, _ in found}
 
 
