@@ -31,7 +31,7 @@ from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
-from webapp.compose import Parts, RealClock, assemble, authority_settings
+from webapp.compose import Parts, RealClock, assemble, authority_settings, token_settings
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 from webapp.fonts import cut_font
 
@@ -43,10 +43,13 @@ SERVICE_TOKEN: Final = "mohr-service"
 def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     """Make a deployment and return the root token's PIN, which is stored nowhere.
 
-    Conflict (`deployment-exists`) for a folder that holds anything but our caches.
+    Conflict (`deployment-exists`) for a folder that holds anything but our caches; InvalidInput for settings that
+    cannot be, before anything is made.
     """
     if deployment.exists() or any(path != deployment.cache for path in _entries(deployment.home)):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
+    for check in (authority_settings, token_settings):  # refuse before anything is made
+        check(settings)
     deployment.create_folders()
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
@@ -89,10 +92,10 @@ def _write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: 
 def _make_everything(deployment: Deployment, settings: DeploymentSettings, root_config: Path) -> None:
     clock, authorities = RealClock(), authority_settings(settings)
     with ExitStack() as stack:
-        service = stack.enter_context(CustodianProcess(deployment.custodian_config))
+        service = stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
         keys = CustodianClient(service.socket_path)
         stack.callback(keys.close)
-        with CustodianProcess(root_config) as root:
+        with CustodianProcess(root_config, log_path=deployment.custodian_log) as root:
             root_keys = CustodianClient(root.socket_path)
             hierarchy = create_hierarchy(root_keys, keys, authorities, clock)
             root_keys.close()

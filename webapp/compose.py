@@ -132,7 +132,7 @@ def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
         try:
             client.keys()
         except HsmUnavailable:
-            stack.enter_context(CustodianProcess(deployment.custodian_config))
+            stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
         yield client
 
 

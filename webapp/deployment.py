@@ -4,6 +4,7 @@ Everything that depends on where a file lies goes through `Deployment`; nothing 
 HOME. `mohr.toml` holds no secret.
 """
 
+import contextlib
 import json
 import os
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
 
 
@@ -29,8 +30,7 @@ class DeploymentSettings:
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or url.endswith("/"):
+            if not _is_base_url(url):
                 raise InvalidInput(
                     ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"
                 )
@@ -39,6 +39,20 @@ class DeploymentSettings:
     def public_host(self) -> str:
         """The host name of the public URL."""
         return str(urlsplit(self.public_url).hostname)
+
+    @property
+    def exchange_port(self) -> int:
+        """The port of the mutual-TLS listener."""
+        return urlsplit(self.exchange_url).port or 443
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and not parts.query and not url.endswith("/")
 
 
 def _settings_from(table: dict[str, Any]) -> DeploymentSettings:
@@ -98,6 +112,16 @@ class Deployment:
     def custodian_socket(self) -> Path:
         """Where the running custodian listens."""
         return self.run / "custodian.sock"
+
+    @property
+    def custodian_log(self) -> Path:
+        """What custodians say that no supervisor listens to."""
+        return self.run / "custodian.log"
+
+    @property
+    def demo_files(self) -> Path:
+        """What the demo signed, to be tried on the portal."""
+        return self.home / "demo"
 
     @property
     def public(self) -> Path:
@@ -186,11 +210,15 @@ class Deployment:
         """Make the layout; Conflict when a finished deployment is here already."""
         if self.exists():
             raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(self.home))
-        self.home.mkdir(parents=True, exist_ok=True)
-        for folder in (self.secrets, self.root, self.run, self.custodian_config.parent, self.service_token.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache):
-            folder.mkdir(parents=True, exist_ok=True)
+        private = (self.secrets, self.root, self.run, self.custodian_config.parent, self.service_token.parent)
+        shared = (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache)
+        try:
+            for folder in private:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in shared:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, str(self.home)) from error
 
     def publish_certificate(self, name: str, der: bytes) -> None:
         """Put an issuer's certificate where AIA points."""
@@ -210,17 +238,29 @@ class Deployment:
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` by `data` so that a crash leaves the old file or the new one, on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace `path` by `data` so that a crash leaves the old file or the new one, on disk.
+
+    Folders that are missing are made. Unavailable (`file-unwritable`) when the disk is full or refuses.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it may never have been there; the first error is the one to tell
+            part.unlink()
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

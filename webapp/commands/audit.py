@@ -6,11 +6,12 @@ import click
 
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from pki.notes import VerifierKey, parse_verifier_key
+from signer.files import read_file, write_file
 from storage.ledger_audit import LedgerReport
 from storage.ledger_export import verify_export
-from webapp.commands.options import answer, home_option, json_option, output_option, read_file, say
+from webapp.commands.options import answer, home_option, json_option, output_option, say
 from webapp.compose import opened_database, opened_parts
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
 
@@ -80,7 +81,7 @@ def checkpoint(deployment: Deployment, output: Path | None) -> None:
     if output is None:
         click.echo(note, nl=False)
     else:
-        write_atomically(output, note.encode())
+        write_file(output, note.encode())
 
 
 @audit.command()
@@ -101,5 +102,7 @@ def export(deployment: Deployment, as_json: bool, folder: Path) -> None:  # noqa
 @click.argument("event_id")
 def proof(deployment: Deployment, event_id: str) -> None:
     """Print the inclusion proof of one event. Example: mohr audit proof EVENT-ID."""
+    if not event_id.isascii():
+        raise NotFound(ErrorCode.NOT_FOUND, "no such audit event")  # nor can a database be asked for every text
     with opened_database(deployment) as (_database, ledger):
         answer(ledger.inclusion_proof(event_id).as_json())

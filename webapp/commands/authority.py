@@ -15,9 +15,10 @@ from ca.revocation_desk import parse_reason
 from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
-from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option, read_file
+from signer.files import read_file, write_file
+from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
 from webapp.compose import Parts, opened_parts
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 OPERATOR: Final = "operator"
 MAX_CSR_OCTETS: Final = 64 * 1024
@@ -104,7 +105,7 @@ def issue(
         issued = parts.authority.issue(profile, file_id, csr, OPERATOR, unapproved=unapproved_pilot)
     text = pem(issued.der)
     if output is not None:
-        write_atomically(output, text.encode())
+        write_file(output, text.encode())
     answer({"serial": issued.serial_hex, "issuer": issued.issuer, "pem": text})
 
 
@@ -172,29 +173,29 @@ def unhold(deployment: Deployment, serial: str) -> None:
 @ca.command()
 @home_option
 @output_option
-@click.option("--issuer", default="persons", show_default=True)
+@click.option("--issuer", help="The authority of the shard; default: persons.")
 @click.option("--shard", type=click.IntRange(0, 4095), help="One shard; default: publish every list.")
 @click.option("--delta", is_flag=True, help="Not there yet.")
 def crl(
     deployment: Deployment,
     output: Path | None,
-    issuer: str,
+    issuer: str | None,
     shard: int | None,
     delta: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Sign and publish revocation lists. Example: mohr ca crl --issuer persons --shard 0 -o persons-0.crl."""
     if delta:
         raise InvalidInput(ErrorCode.NOT_FOUND, "delta lists are not built yet")
-    if output is not None and shard is None:
-        raise click.UsageError("-o takes one list: name its --shard")
+    if shard is None and (output is not None or issuer is not None):
+        raise click.UsageError("name the --shard of the one list that is meant")
     with opened_parts(deployment) as parts:
         authority = parts.authority
-        lists = authority.publish_all_crls() if shard is None else (authority.publish_crl(issuer, shard),)
+        lists = authority.publish_all_crls() if shard is None else (authority.publish_crl(issuer or "persons", shard),)
         for published in lists:
             parts.publish(published)
             answer({"issuer": published.issuer, "shard": published.shard, "number": published.number})
     if output is not None:
-        write_atomically(output, lists[0].der)
+        write_file(output, lists[0].der)
 
 
 @ca.command("list")

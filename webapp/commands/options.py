@@ -7,10 +7,16 @@ from typing import Any
 
 import click
 
-from pki.errors import ErrorCode, InvalidInput
+from signer.files import check_writable
 from webapp.deployment import Deployment
 
-MAX_FILE_OCTETS = 50 * 1024 * 1024
+
+def _writable(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a place that cannot be written before a key is used."""
+    if path is not None:
+        check_writable(path)
+    return path
+
 
 home_option = click.option(
     "--home",
@@ -28,29 +34,17 @@ officer_option = click.option(
     metavar="ID",
     help="Who does this. The shell of the operator is trusted to say so truly.",
 )
-output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write.")
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), callback=_writable, help="Where to write."
+)
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 
 def answer(value: Mapping[str, Any]) -> None:
-    """Write one JSON object, a line, on standard output."""
-    click.echo(json.dumps(dict(value), ensure_ascii=False))
+    """Write one JSON object, a line, on standard output; names of files that are not text are replaced."""
+    click.echo(json.dumps(dict(value), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def say(line: str) -> None:
     """Write a line of progress on standard error."""
     click.echo(line, err=True)
-
-
-def read_file(path: Path, *, limit: int = MAX_FILE_OCTETS) -> bytes:
-    """Read an input file; InvalidInput with a code when it is unreadable, empty or larger than `limit` octets."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
-    if len(data) > limit:
-        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, path.name)
-    if not data:
-        raise InvalidInput(ErrorCode.INPUT_EMPTY, path.name)
-    return data

@@ -8,7 +8,7 @@ import click
 from pki.errors import ServiceError
 from webapp.commands.init import initialise
 from webapp.commands.options import home_option, say
-from webapp.commands.serve import DEFAULT_BIND, serve_deployment
+from webapp.commands.serve import DEFAULT_BIND, serve_deployment, split_bind
 from webapp.demo.stage import play
 from webapp.demo.story import FIRST_OFFICER, SECOND_OFFICER, Story
 from webapp.deployment import Deployment, write_atomically
@@ -40,6 +40,7 @@ def _first_time(deployment: Deployment, address: str, supervisor: Supervisor) ->
 
 def _announce(deployment: Deployment, address: str) -> None:
     say(_played(deployment).read_text(encoding="utf-8"))
+    say(f"signed files to try on the page: {deployment.demo_files}")
     say(f"serving {address} (stop with Ctrl-C)")
 
 
@@ -51,6 +52,7 @@ def run(deployment: Deployment, bind: str) -> None:
 
     Example: mohr run --home var
     """
+    split_bind(bind)  # a wrong one is refused before it is baked into certificates
     if not deployment.exists():
         initialise(deployment, f"http://{bind}", None)
     address = f"http://{bind}/"

@@ -28,7 +28,6 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
     host, port = split_bind(bind)
     home = {"MOHR_HOME": str(deployment.home)}
     python = (sys.executable, "-m")
-    exchange_port = int(settings.exchange_url.rsplit(":", 1)[1].split("/")[0])
     return (
         Program(name="custodian", arguments=(*python, "hsm.custodian", str(deployment.custodian_config))),
         Program(name="worker", arguments=(*python, "webapp.worker"), environment=home),
@@ -44,7 +43,13 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
         Program(
             name="exchange",
             arguments=(
-                *(*python, "gunicorn", "webapp.exchange:create_application()", "--bind", f"{host}:{exchange_port}"),
+                *(
+                    *python,
+                    "gunicorn",
+                    "webapp.exchange:create_application()",
+                    "--bind",
+                    f"{host}:{settings.exchange_port}",
+                ),
                 *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
                 *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
                 *("--ca-certs", str(deployment.exchange_clients), "--cert-reqs", "1"),

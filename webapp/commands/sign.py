@@ -12,11 +12,12 @@ from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SigningKey
 from signer.documents import read_document
+from signer.files import check_writable, is_same_file, read_file, write_file
 from signer.formats.choice import SUFFIXES, SignatureFormat, sign_as
 from signer.timestamps.client import HttpTimestampClient
-from webapp.commands.options import file_argument, home_option, output_option, read_file, say
+from webapp.commands.options import file_argument, home_option, output_option, say
 from webapp.compose import RealClock, opened_parts
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 
 @contextmanager
@@ -58,12 +59,17 @@ def sign(
     if form == "cose" or level in ("LT", "LTA"):
         raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, f"{form} at level {level} is not built yet")
     data = read_file(file)
+    target = output or file.with_name(file.stem + SUFFIXES[SignatureFormat(form)])
+    if is_same_file(target, file):
+        raise click.UsageError("the signature would take the place of the document")
+    check_writable(target)
     document = read_document(data)
+    given = load_certificates(read_file(cert)) if cert else ()
     stamper = None
     if level == "T":
         stamper = HttpTimestampClient(tsa or f"{deployment.settings().public_url}/tsa")
     with _opened_key(deployment, key_uri) as (key, known):
-        chain = load_certificates(read_file(cert)) if cert else known
+        chain = given or known
         if not chain:
             raise click.UsageError("this key needs --cert")
         signed = sign_as(
@@ -75,6 +81,5 @@ def sign(
             signed_at=RealClock().now(),
             stamper=stamper,
         )
-    target = output or file.with_name(file.stem + SUFFIXES[SignatureFormat(form)])
-    write_atomically(target, signed)
+    write_file(target, signed)
     say(str(target))

@@ -6,9 +6,10 @@ import click
 
 from ca.registration import KeyStorage
 from pki.certificates import pem
-from webapp.commands.options import answer, home_option, officer_option, output_option, read_file
+from signer.files import read_file, write_file
+from webapp.commands.options import answer, home_option, officer_option, output_option
 from webapp.compose import Parts, opened_parts
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 MAX_CSR_OCTETS = 64 * 1024
 _TOKEN = click.argument("token_id", metavar="TOKEN")
@@ -65,7 +66,7 @@ def activate(deployment: Deployment, output: Path | None, token_id: str, officer
     with opened_parts(deployment) as parts:
         activation = parts.tokens.activate(token_id, csr, officer)
         if output is not None:
-            write_atomically(output, pem(activation.certificate_der).encode())
+            write_file(output, pem(activation.certificate_der).encode())
         _tell(parts, token_id)
 
 

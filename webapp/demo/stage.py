@@ -15,7 +15,7 @@ from pki.errors import ErrorCode, Unavailable
 from webapp.commands.serve import is_served
 from webapp.demo.programs import Programs
 from webapp.demo.story import AUTH_PIN, SIGN_PIN, Story
-from webapp.deployment import Deployment
+from webapp.deployment import Deployment, write_atomically
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -93,4 +93,11 @@ def play(deployment: Deployment, say: Callable[[str], None]) -> Story:
                 say=say,
             )
             story.tell()
+            _keep_files(Path(folder), deployment.demo_files)
             return story
+
+
+def _keep_files(folder: Path, target: Path) -> None:
+    """Keep what was signed, so that a person can try it on the portal."""
+    for name in ("rx.json", "rx.jades.json", "report.signed.pdf", "forged.jades.json", "late.jades.json"):
+        write_atomically(target / name, (folder / name).read_bytes())
