@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.world import make_world
+from tests.support.deployment import live  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -91,9 +92,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             server.wait(WAIT_SECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium through Playwright; no browser is downloaded."""
+    """Debian's Chromium through Playwright; no browser is downloaded.
+
+    For a module, not for the session: while it lives, Playwright's event loop runs in this thread, and no other test
+    could run one of its own.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     if shutil.which(CHROMIUM) is None:
         pytest.skip("Chromium is not installed")
