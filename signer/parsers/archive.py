@@ -12,7 +12,7 @@ from typing import Final
 from pki import der, oids
 from pki.der import Node
 from pki.errors import ServiceError
-from signer.parsers.model import Note, Octets, ParsedTimestamp, TimestampKind
+from signer.parsers.model import UNREADABLE, Note, Octets, ParsedTimestamp, TimestampKind
 from signer.parsers.signed_data import MAX_ATTRIBUTES, SignedData, SignerInfo, read_signed_data, refuse, single
 from signer.parsers.tst import read_timestamp, timestamp_id
 from signer.validation.reasons import Reason
@@ -44,7 +44,7 @@ def read_archive_timestamp(
         index = _read_index(token_der)
         covered = _covered(index, data, signer)
         imprinted = _imprinted(bare.token.imprint_oid, index, data, signer, content)
-    except (ServiceError, IndexError, ValueError) as error:
+    except UNREADABLE as error:
         detail = error.detail if isinstance(error, ServiceError) else "hash index"
         return replace(bare, defects=(*bare.defects, Note(reason=Reason.TIMESTAMP_MALFORMED, detail=detail)))
     return replace(bare, imprinted=imprinted, covers=frozenset((owner, *covered)))

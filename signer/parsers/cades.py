@@ -4,6 +4,7 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from pki import oids
@@ -13,6 +14,8 @@ from pki.errors import ServiceError
 from signer.parsers.archive import read_archive_timestamp
 from signer.parsers.cms import signature_id, signature_of
 from signer.parsers.model import (
+    MAX_TIMESTAMPS,
+    UNREADABLE,
     Format,
     LevelEvidence,
     Note,
@@ -85,7 +88,7 @@ def signatures_of(
     for signer in data.signers:
         try:
             found.append(_complete(data, signer, content, what, ranges, form))
-        except (ServiceError, IndexError, ValueError) as error:
+        except UNREADABLE as error:
             detail = error.detail if isinstance(error, ServiceError) else "a part of an attribute is missing"
             note = Note(reason=Reason.FORMAT_MALFORMED, detail=detail)
             found.append(UnreadableSignature(id=signature_id(signer.signature), format=form, note=note))
@@ -102,7 +105,9 @@ def _complete(
 ) -> ParsedSignature:
     bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form)
     certificates, crls, responses = _validation_values(signer)
-    timestamps = tuple(_timestamps(data, signer, content, bare.id))
+    timestamps = tuple(islice(_timestamps(data, signer, content, bare.id), MAX_TIMESTAMPS + 1))
+    if len(timestamps) > MAX_TIMESTAMPS:
+        raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
     notes = bare.notes
     if oids.ATTR_COUNTERSIGNATURE in signer.unsigned:
         notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)

@@ -8,7 +8,7 @@ from pki.certificates import Certificate
 from pki.errors import InvalidInput
 from signer.parsers.jades_header import MAX_COMPONENTS, der_b64
 from signer.parsers.jws import Jws, refuse
-from signer.parsers.model import Note, Octets, ParsedTimestamp, TimestampKind
+from signer.parsers.model import MAX_TIMESTAMPS, Note, Octets, ParsedTimestamp, TimestampKind
 from signer.parsers.tst import read_timestamp
 from signer.validation.reasons import Reason
 
@@ -92,7 +92,10 @@ def _timestamps(
 ) -> None:
     container = _object(value)
     stamped = None if "canonAlg" in container else imprinted  # a canonicalised input is not computed here
-    for token in _array(container.get("tstTokens", [])):
+    tokens = _array(container.get("tstTokens", []))
+    if len(found.timestamps) + len(tokens) > MAX_TIMESTAMPS:
+        raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
+    for token in tokens:
         found.timestamps.append(read_timestamp(der_b64(_object(token).get("val")), kind, stamped, covers))
 
 

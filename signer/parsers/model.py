@@ -10,9 +10,14 @@ from typing import Final
 
 from pki import der
 from pki.certificates import Certificate
+from pki.errors import ServiceError
 from signer.validation.reasons import Reason
 
 MAX_SIGNATURES: Final = 50
+MAX_TIMESTAMPS: Final = 32
+
+UNREADABLE: Final = (ServiceError, IndexError, ValueError)
+"""What reading a stranger's structure raises when a part is malformed, missing or too many."""
 
 Octets = tuple[bytes | memoryview, ...]
 """Octets in pieces, so that a large file is hashed where it lies."""

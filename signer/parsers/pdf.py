@@ -293,10 +293,21 @@ def _security_store(reader: PdfFileReader) -> tuple[tuple[Certificate, ...], tup
     """Collect the document security store of the last revision (ISO 32000-2 §12.8.4.3); broken parts are left out."""
     try:
         store = reader.root["/DSS"]
-        certificates = [Certificate.parse(data) for data in _streams(store, "/Certs")]
-        return tuple(certificates), tuple(_streams(store, "/CRLs")), tuple(_streams(store, "/OCSPs"))
+        return (
+            tuple(_readable(_streams(store, "/Certs"))),
+            tuple(_streams(store, "/CRLs")),
+            tuple(_streams(store, "/OCSPs")),
+        )
     except Exception:  # noqa: BLE001 - documented boundary: an unreadable store is no evidence, and no defect
         return (), (), ()
+
+
+def _readable(encoded: Iterator[bytes]) -> Iterator[Certificate]:
+    for data in encoded:
+        try:
+            yield Certificate.parse(data)
+        except ServiceError:
+            continue  # an unreadable extra certificate proves nothing and harms nothing
 
 
 def _streams(store: DictionaryObject, name: str) -> Iterator[bytes]:

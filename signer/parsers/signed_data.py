@@ -11,7 +11,7 @@ from pki import der, oids
 from pki.certificates import Certificate
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from signer.parsers.model import MAX_SIGNATURES, Note
+from signer.parsers.model import MAX_SIGNATURES, UNREADABLE, Note
 from signer.validation.reasons import Reason
 
 MAX_CERTIFICATES: Final = 128
@@ -72,7 +72,7 @@ def read_signed_data(data: bytes) -> SignedData:
     """Read a ContentInfo holding SignedData; InvalidInput when it is not one or octets follow it."""
     try:
         return _read(der.parse(data), ())
-    except (ServiceError, IndexError, ValueError) as strict:
+    except UNREADABLE as strict:
         return _read_ber(data, strict)
 
 
@@ -82,7 +82,7 @@ def _read_ber(data: bytes, strict: Exception) -> SignedData:
         raise _as_ours(strict) from strict
     try:
         return _read(der.parse(encoded), (Note(reason=Reason.BER_ENCODING),))
-    except (ServiceError, IndexError, ValueError) as error:
+    except UNREADABLE as error:
         raise _as_ours(error) from error
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pki.certificates import Certificate
+from pki.errors import ErrorCode, InvalidInput
 from signer.validation.policy import DEFAULT, Policy
 from signer.validation.status import IssuerSource, StatusSource
 
@@ -24,3 +25,8 @@ class VerificationContext:
     policy: Policy = DEFAULT
     content: bytes | None = None
     offline: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a time without its zone: every later comparison would fail."""
+        if self.at.tzinfo is None:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the validation time has no zone")

@@ -12,8 +12,9 @@ from typing import Final
 from pki import der, oids
 from pki.certificates import Certificate, Extension, read_extensions
 from pki.der import Node
-from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.errors import ErrorCode, InvalidInput
 from pki.signatures import signature_hash, verify_value
+from signer.parsers.model import UNREADABLE
 from signer.validation.answers import CLOCK_SKEW, REASONS, Good, Revoked, Silent, StatusAnswer
 from signer.validation.names import same_name
 
@@ -186,7 +187,7 @@ def _is_signed_by(crl: Crl, issuer: Certificate) -> bool:
         try:
             verify_value(issuer.public_key, crl.algorithm, crl.signature, crl.tbs)
             held = True
-        except ServiceError:
+        except UNREADABLE:
             held = False
         crl.verified[issuer.sha256] = held
     return held
@@ -227,7 +228,7 @@ def _entry_around(entries: bytes, at: int) -> tuple[Node, ...] | None:
             continue
         try:
             parts = der.parse(entries[start : at + length]).children(3)
-        except ServiceError:
+        except UNREADABLE:
             continue
         if len(parts) >= 2 and parts[1].tag in (der.UTC_TIME, der.GENERALIZED_TIME):
             return parts

@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from pki import oids
 from pki.certificates import Certificate
-from pki.errors import ServiceError, VerificationFailed
+from pki.errors import VerificationFailed
 from pki.signatures import AnyPublicKey, signature_hash, verify_value
-from signer.parsers.model import Octets, ParsedSignature, SignedObject
+from signer.parsers.model import UNREADABLE, Octets, ParsedSignature, SignedObject
 from signer.validation.names import same_name
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Covered, Crypto, Finding, SubIndication, failed, indeterminate
@@ -58,13 +59,15 @@ def identify_signer(signature: ParsedSignature, pool: Iterable[Certificate]) -> 
     referenced one did not make this signature, whatever the identifier says.
     """
     candidates = tuple(dict.fromkeys((*signature.certificates, *pool)))
-    hinted = _hinted(signature, candidates)
-    if hinted is not None and _agrees(signature, hinted):
-        return Identified(certificate=hinted, findings=_binding(signature))
-    referenced = next((c for c in candidates if signature.references and _agrees(signature, c)), None)
-    if referenced is not None and hinted is None:
-        return Identified(certificate=referenced)
-    proven = hinted or _by_key(signature)
+    hinted = [candidate for candidate in candidates if _is_hinted(signature, candidate)]
+    agreed = next((candidate for candidate in hinted if _agrees(signature, candidate)), None)
+    if agreed is not None:
+        return Identified(certificate=agreed, findings=_binding(signature))
+    if not hinted and signature.references:
+        referenced = next((candidate for candidate in candidates if _agrees(signature, candidate)), None)
+        if referenced is not None:
+            return Identified(certificate=referenced)
+    proven = hinted[0] if hinted else _by_key(signature)
     if proven is None:
         missing = indeterminate(
             Reason.SIGNING_CERTIFICATE_NOT_FOUND, SubIndication.NO_SIGNING_CERTIFICATE_FOUND, _searched(signature)
@@ -86,35 +89,28 @@ def _binding(signature: ParsedSignature) -> tuple[Finding, ...]:
 
 
 def _agrees(signature: ParsedSignature, certificate: Certificate) -> bool:
-    return all(digest(r.digest_oid, (certificate.der,)) == r.digest for r in signature.references)
+    return all(_thumbprint(r.digest_oid, certificate) == r.digest for r in signature.references)
 
 
-def _hinted(signature: ParsedSignature, candidates: tuple[Certificate, ...]) -> Certificate | None:
+@lru_cache(maxsize=2048)
+def _thumbprint(hash_oid: str, certificate: Certificate) -> bytes | None:
+    return certificate.sha256 if hash_oid == oids.SHA256 else digest(hash_oid, (certificate.der,))
+
+
+def _is_hinted(signature: ParsedSignature, candidate: Certificate) -> bool:
     hint = signature.hint
-    if hint.certificate is not None:
-        return hint.certificate
-    if hint.key_identifier is not None:
-        return next((c for c in candidates if _key_identifier(c) == hint.key_identifier), None)
-    if hint.issuer_der is None:
-        return None
-    for candidate in candidates:
-        if candidate.serial == hint.serial and _same_issuer(candidate, hint.issuer_der):
-            return candidate
-    return None
-
-
-def _key_identifier(certificate: Certificate) -> bytes | None:
     try:
-        return certificate.subject_key_identifier
-    except ServiceError:
-        return None
-
-
-def _same_issuer(certificate: Certificate, issuer_der: bytes) -> bool:
-    try:
-        return same_name(certificate.issuer_der, issuer_der)
-    except (ServiceError, ValueError):
-        return False
+        if hint.certificate is not None:
+            return candidate == hint.certificate
+        if hint.key_identifier is not None:
+            return candidate.subject_key_identifier == hint.key_identifier
+        return (
+            hint.issuer_der is not None
+            and candidate.serial == hint.serial
+            and same_name(candidate.issuer_der, hint.issuer_der)
+        )
+    except UNREADABLE:
+        return False  # a certificate that cannot be read is not the one meant
 
 
 def _by_key(signature: ParsedSignature) -> Certificate | None:
@@ -191,7 +187,7 @@ def value_holds(signature: ParsedSignature, certificate: Certificate) -> bool | 
     """Say whether the signature value holds under a certificate's key; None when that cannot be told."""
     try:
         key = certificate.public_key
-    except ServiceError:
+    except UNREADABLE:
         return None
     if not _fits(signature, key):
         return False
@@ -200,7 +196,7 @@ def value_holds(signature: ParsedSignature, certificate: Certificate) -> bool | 
             verify_value(key, signature.algorithm, signature.signature, message, digest_oid=signature.digest_oid)
         except VerificationFailed:
             continue
-        except ServiceError:
+        except UNREADABLE:
             return None
         return True
     return False
@@ -220,5 +216,5 @@ def value_hash(signature: ParsedSignature) -> str | None:
     """Return the OID of the hash inside the signature algorithm; None when there is none or it is unknown."""
     try:
         return signature_hash(signature.algorithm, signature.digest_oid)
-    except (ServiceError, IndexError):
+    except UNREADABLE:
         return None

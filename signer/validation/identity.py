@@ -1,9 +1,9 @@
 """Who signed, and how much stands behind it, read from the certificate (Admission, profile type OIDs)."""
 
 from pki.certificates import Certificate
-from pki.errors import ServiceError
 from pki.identity import InstitutionKind, Profession
 from pki.oids import OidArc
+from signer.parsers.model import UNREADABLE
 from signer.validation.verdict import Assurance, Care, SignerIdentity, TimeProof
 
 
@@ -11,7 +11,7 @@ def signer_identity(certificate: Certificate, arc: OidArc) -> SignerIdentity:
     """Read council number and profession; both None without an Admission that can be read."""
     try:
         admission = certificate.admission
-    except (ServiceError, ValueError, IndexError):
+    except UNREADABLE:
         admission = None
     if admission is None:
         return SignerIdentity(certificate=certificate)
@@ -33,7 +33,7 @@ def is_clinician(identity: SignerIdentity, arc: OidArc) -> bool:
     """Say whether the certificate's Admission names a clinician's profession under this arc."""
     try:
         admission = identity.certificate.admission
-    except (ServiceError, ValueError, IndexError):
+    except UNREADABLE:
         return False
     professions = {arc.profession(p.value) for p in Profession}
     return admission is not None and not professions.isdisjoint(admission.profession_oids)
@@ -44,7 +44,7 @@ def on_hardware(certificate: Certificate, arc: OidArc) -> bool:
     hardware = {arc.profile_type(1, 1), arc.profile_type(2, 1)}
     try:
         return not hardware.isdisjoint(certificate.policies)
-    except (ServiceError, IndexError):
+    except UNREADABLE:
         return False
 
 

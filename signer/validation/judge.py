@@ -7,15 +7,15 @@ from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
-from pki.errors import ServiceError
+from signer.parsers.model import UNREADABLE
 from signer.validation.context import VerificationContext
+from signer.validation.evidence import Evidence
 from signer.validation.moment import Moment, validity_findings, weak_chain
 from signer.validation.names import readable_name
-from signer.validation.path import Path, find_paths, issuers_of
+from signer.validation.path import CertificatePool, Path, find_paths
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 from signer.validation.revocation import StatusOutcome, check_status, exempt
-from signer.validation.status import StatusSource
 from signer.validation.verdict import Finding, Indication, KnownStatus, SubIndication, indeterminate
 
 MAX_FETCHES: Final = 4
@@ -32,14 +32,6 @@ class Purpose(Enum):
 
     DOCUMENT = auto()
     TIMESTAMP = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """All certificates and status sources that a file and its context offer."""
-
-    certificates: tuple[Certificate, ...]
-    sources: tuple[StatusSource, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +75,10 @@ def _best_path(
     leaf: Certificate, evidence: Evidence, moment: Moment, context: VerificationContext
 ) -> tuple[Path | None, str]:
     """Choose the path that breaks no rule and is valid at the moment; else the nearest. Fetch issuers if none."""
-    pool = evidence.certificates
+    pool, anchors = evidence.pool, frozenset(context.anchors)
     for attempt in range(MAX_FETCHES):
         best: Path | None = None
-        for path in find_paths(leaf, pool, context.anchors):
+        for path in find_paths(leaf, pool, anchors):
             if path.problem is None and not any(True for _ in validity_findings(path.chain, moment)):
                 return path, ""
             best = best or path
@@ -96,17 +88,17 @@ def _best_path(
         fetched: tuple[Certificate, ...] = ()
         if not context.offline and attempt < MAX_FETCHES - 1:
             fetched = tuple(c for source in context.issuer_sources for c in source.issuers(top))
-        if not set(fetched) - set(pool):
+        if not set(fetched) - set(pool.certificates):
             break
-        pool += fetched
+        pool = CertificatePool((*fetched, *pool.certificates))
     return None, f"issuer of certificate {top.serial_hex}: {readable_name(top.issuer_der)}"
 
 
-def _highest(leaf: Certificate, pool: tuple[Certificate, ...]) -> Certificate:
+def _highest(leaf: Certificate, pool: CertificatePool) -> Certificate:
     """Climb as far as loose certificates go: the last one is whose issuer is missing."""
     seen = [leaf]
     while True:
-        above = next((c for c in issuers_of(seen[-1], pool) if c not in seen), None)
+        above = next((c for c in pool.issuers(seen[-1]) if c not in seen), None)
         if above is None or len(seen) > MAX_FETCHES:
             return seen[-1]
         seen.append(above)
@@ -115,8 +107,8 @@ def _highest(leaf: Certificate, pool: tuple[Certificate, ...]) -> Certificate:
 def _purpose(leaf: Certificate, purpose: Purpose, policy: Policy) -> Iterator[Finding]:
     try:
         problem = _document_problem(leaf, policy) if purpose is Purpose.DOCUMENT else _timestamp_problem(leaf)
-    except ServiceError as error:
-        problem = error.detail
+    except UNREADABLE:
+        problem = "an extension cannot be read"
     if problem is not None:
         reason = Reason.NOT_FOR_SIGNING if purpose is Purpose.DOCUMENT else Reason.NOT_FOR_TIMESTAMPING
         yield indeterminate(reason, SubIndication.CHAIN_CONSTRAINTS_FAILURE, problem)
@@ -152,9 +144,16 @@ def _admitted(path: Path, purpose: Purpose, policy: Policy) -> Iterator[Finding]
     constraint = SubIndication.CHAIN_CONSTRAINTS_FAILURE
     if policy.path_through and policy.path_through.isdisjoint(c.sha256.hex() for c in path.chain):
         yield indeterminate(Reason.ANCHOR_NOT_ADMITTED, constraint)
-    missing = policy.required_policies.difference(path.chain[0].policies)
+    missing = policy.required_policies - _asserted(path.chain[0])
     if missing:
         yield indeterminate(Reason.POLICY_NOT_ASSERTED, constraint, ", ".join(sorted(missing)))
+
+
+def _asserted(leaf: Certificate) -> frozenset[str]:
+    try:
+        return frozenset(leaf.policies)
+    except UNREADABLE:
+        return frozenset()
 
 
 def _statuses(path: Path, evidence: Evidence, moment: Moment, context: VerificationContext) -> Iterator[StatusOutcome]:
@@ -162,7 +161,7 @@ def _statuses(path: Path, evidence: Evidence, moment: Moment, context: Verificat
     pairs = list(zip(path.chain, path.chain[1:], strict=False))
     if path.directly_trusted:
         leaf = path.chain[0]
-        issuer = next((c for c in issuers_of(leaf, evidence.certificates) if c != leaf), None)
+        issuer = next((c for c in evidence.pool.issuers(leaf) if c != leaf), None)
         pairs = [] if issuer is None else [(leaf, issuer)]
     for index, (certificate, issuer) in enumerate(pairs):
         if exempt(certificate) or (index > 0 and not context.policy.require_ca_status):
@@ -171,10 +170,8 @@ def _statuses(path: Path, evidence: Evidence, moment: Moment, context: Verificat
         asked = Moment(at=min(moment.at, certificate.not_after), proven=moment.proven)
         outcome = check_status(
             certificate,
-            issuer,
-            evidence.sources,
+            evidence.answers(certificate, issuer, context.at),
             moment=asked,
-            at=context.at,
             policy=context.policy,
             is_leaf=index == 0,
         )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pki.certificates import Certificate
-from pki.errors import ServiceError
 from pki.signatures import signature_hash
+from signer.parsers.model import UNREADABLE
 from signer.validation.policy import AlgorithmPolicy
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Finding, SubIndication, failed, indeterminate
@@ -30,7 +30,7 @@ def weak_key(policy: AlgorithmPolicy, certificate: Certificate, moment: Moment, 
     """Yield a finding when a key's size was no longer reliable at the moment."""
     try:
         key = certificate.public_key
-    except ServiceError:
+    except UNREADABLE:
         return  # an unsupported key is reported where its signature is checked
     bits = getattr(key, "key_size", 0)
     yield from _after(policy.key_end(key), moment, f"{type(key).__name__.strip('_')} {bits}", about, policy.never)
@@ -48,7 +48,7 @@ def weak_chain(policy: AlgorithmPolicy, chain: tuple[Certificate, ...], moment: 
 def _hash_of(certificate: Certificate) -> str | None:
     try:
         return signature_hash(certificate.signature_algorithm)
-    except ServiceError:
+    except UNREADABLE:
         return None
 
 

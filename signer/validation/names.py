@@ -8,7 +8,7 @@ from typing import Final
 from pki import der, oids
 from pki.certificates import Certificate, name_text
 from pki.der import Node
-from pki.errors import ServiceError
+from signer.parsers.model import UNREADABLE
 
 _EMAIL_ATTRIBUTE: Final = "1.2.840.113549.1.9.1"
 _RFC822, _DNS, _DIRECTORY, _URI, _IP = 0x81, 0x82, 0xA4, 0x86, 0x87
@@ -36,7 +36,7 @@ def readable_name(name_der: bytes) -> str:
     """Write a Name for people; a stranger's Name that has no structure is shown as such, never raised."""
     try:
         return name_text(name_der)
-    except (ServiceError, ValueError):
+    except UNREADABLE:
         return "(unreadable name)"
 
 

@@ -9,8 +9,9 @@ from typing import Final
 from pki import der, oids
 from pki.certificates import Certificate, read_extensions
 from pki.der import Node
-from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.errors import ErrorCode, InvalidInput
 from pki.signatures import signature_hash, verify_value
+from signer.parsers.model import UNREADABLE
 from signer.validation.answers import CLOCK_SKEW, REASONS, Good, Revoked, Silent, StatusAnswer
 from signer.validation.names import same_name
 from signer.validation.path import is_signed_by
@@ -204,7 +205,7 @@ def _is_named(response: BasicResponse, certificate: Certificate) -> bool:
 def _is_signed_with(response: BasicResponse, signer: Certificate) -> bool:
     try:
         verify_value(signer.public_key, response.algorithm, response.signature, response.tbs)
-    except ServiceError:
+    except UNREADABLE:
         return False
     return True
 

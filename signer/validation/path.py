@@ -10,16 +10,19 @@ Revocation is `status.py`'s, validity in time `times.py`'s: a path that broke no
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
-from pki.errors import ServiceError
-from signer.validation.names import NameConstraints, same_name
+from signer.parsers.model import UNREADABLE
+from signer.validation.names import NameConstraints, NameKey, name_key
 from signer.validation.policy_graph import ANY_POLICY, PolicyGraph
 
 MAX_DEPTH: Final = 10
-MAX_CHECKS: Final = 200
+MAX_PATHS: Final = 64
+MAX_POOL: Final = 1024
+MAX_CHECKS_A_POOL: Final = 2000
 
 _POLICY_MAPPINGS: Final = "2.5.29.33"
 _POLICY_CONSTRAINTS: Final = "2.5.29.36"
@@ -83,28 +86,51 @@ def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
     """Say whether `issuer`'s key made `certificate`'s signature; remembered for the pair."""
     try:
         certificate.verify_signed_by(issuer)
-    except ServiceError:
+    except UNREADABLE:
         return False
     return True
 
 
+class CertificatePool:
+    """Loose certificates, found by subject; with the work that all searches among them may cost together."""
+
+    def __init__(self, certificates: Iterable[Certificate]) -> None:
+        self.certificates = tuple(islice(dict.fromkeys(certificates), MAX_POOL))
+        self._checks_left = MAX_CHECKS_A_POOL
+        self._by_subject: dict[NameKey, list[Certificate]] = {}
+        for certificate in self.certificates:
+            key = _quiet_name_key(certificate.subject_der)
+            if key is not None:
+                self._by_subject.setdefault(key, []).append(certificate)
+
+    def issuers(self, certificate: Certificate) -> Iterator[Certificate]:
+        """Yield the certificates whose key signed `certificate`; those whose key identifier fits come first."""
+        key = _quiet_name_key(certificate.issuer_der)
+        wanted = _quiet_key_identifier(certificate, authority=True)
+        named = self._by_subject.get(key, []) if key is not None else []
+        for candidate in sorted(
+            named, key=lambda c: wanted is None or _quiet_key_identifier(c, authority=False) != wanted
+        ):
+            self._checks_left -= 1
+            if self._checks_left < 0:
+                return
+            if is_signed_by(certificate, candidate):
+                yield candidate
+
+
 def find_paths(
-    leaf: Certificate,
-    pool: Iterable[Certificate],
-    anchors: Iterable[Certificate],
-    inputs: PathInputs = PathInputs(),
+    leaf: Certificate, pool: CertificatePool, anchors: frozenset[Certificate], inputs: PathInputs = PathInputs()
 ) -> Iterator[Path]:
-    """Yield every path from `leaf` to one of `anchors` over `pool`, within fixed limits on depth and work.
+    """Yield every path from `leaf` to one of `anchors` over `pool`, which holds the anchors too.
 
     The shortest come first; several issuers of one name and key are all tried. Paths that break a rule are
     yielded with their `problem`, after those that break none.
     """
-    anchor_set = frozenset(anchors)
-    if leaf in anchor_set:
+    if leaf in anchors:
         yield Path(chain=(leaf,), problem=_critical_problem(leaf))
         return
     broken = []
-    for chain in _chains(leaf, (*anchor_set, *pool), anchor_set):
+    for chain in islice(_chains(leaf, pool, anchors), MAX_PATHS):
         path = Path(chain=chain, problem=_first_problem(chain, inputs))
         if path.problem is None:
             yield path
@@ -114,60 +140,40 @@ def find_paths(
 
 
 def _chains(
-    leaf: Certificate, pool: tuple[Certificate, ...], anchors: frozenset[Certificate]
+    leaf: Certificate, pool: CertificatePool, anchors: frozenset[Certificate]
 ) -> Iterator[tuple[Certificate, ...]]:
-    checks = 0
     level: list[tuple[Certificate, ...]] = [(leaf,)]
     while level:
         following = []
         for chain in level:
-            last = chain[-1]
-            for issuer in _candidates(last, pool):
+            for issuer in pool.issuers(chain[-1]):
                 if issuer in chain:
-                    continue
-                checks += 1
-                if checks > MAX_CHECKS:
-                    return
-                if not is_signed_by(last, issuer):
                     continue
                 if issuer in anchors:
                     yield (*chain, issuer)
                 elif len(chain) < MAX_DEPTH:
                     following.append((*chain, issuer))
-        level = following
-
-
-def issuers_of(certificate: Certificate, pool: tuple[Certificate, ...]) -> Iterator[Certificate]:
-    """Yield the certificates of `pool` whose key signed `certificate`, within a fixed amount of work."""
-    candidates = _candidates(certificate, pool)[:MAX_DEPTH]
-    return (candidate for candidate in candidates if is_signed_by(certificate, candidate))
-
-
-def _candidates(certificate: Certificate, pool: tuple[Certificate, ...]) -> list[Certificate]:
-    """Return certificates whose name fits as issuer; those whose key identifier fits too come first."""
-    wanted = _quiet_key_identifier(certificate, authority=True)
-    named = [c for c in dict.fromkeys(pool) if _quiet_same_name(c.subject_der, certificate.issuer_der)]
-    return sorted(named, key=lambda c: wanted is None or _quiet_key_identifier(c, authority=False) != wanted)
+        level = following[:MAX_PATHS]
 
 
 def _quiet_key_identifier(certificate: Certificate, *, authority: bool) -> bytes | None:
     try:
         return certificate.authority_key_identifier if authority else certificate.subject_key_identifier
-    except ServiceError:
+    except UNREADABLE:
         return None  # a hint that cannot be read narrows nothing
 
 
-def _quiet_same_name(left_der: bytes, right_der: bytes) -> bool:
+def _quiet_name_key(name_der: bytes) -> NameKey | None:
     try:
-        return same_name(left_der, right_der)
-    except (ServiceError, ValueError):
-        return False
+        return name_key(name_der)
+    except UNREADABLE:
+        return None  # a name that cannot be compared chains to nothing
 
 
 def _first_problem(chain: tuple[Certificate, ...], inputs: PathInputs) -> str | None:
     try:
         return _walk(chain, inputs)
-    except (ServiceError, ValueError, IndexError) as error:
+    except UNREADABLE as error:
         return f"an extension cannot be read: {type(error).__name__}"
 
 

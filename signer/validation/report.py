@@ -26,6 +26,7 @@ def verdict_json(verdict: FileVerdict, name: str) -> dict[str, Any]:
         "sub_indication": verdict.sub_indication,
         "validated_at": instant(verdict.validated_at),
         "policy": verdict.policy,
+        "offline": verdict.offline,
         "signatures": [_signature(signature) for signature in verdict.signatures],
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],
         "reasons": [_reason(finding) for finding in verdict.findings],

@@ -14,11 +14,10 @@ from datetime import datetime
 
 from pki import oids
 from pki.certificates import Certificate
-from signer.validation.answers import Good, Revoked, Silent
+from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.moment import Moment, weak_hash, weak_key
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
-from signer.validation.status import StatusSource
 from signer.validation.verdict import Finding, KnownStatus, SubIndication, failed, indeterminate, note
 
 
@@ -32,25 +31,22 @@ class StatusOutcome:
 
 def check_status(
     certificate: Certificate,
-    issuer: Certificate,
-    sources: Iterable[StatusSource],
+    answers: Iterable[StatusAnswer],
     *,
     moment: Moment,
-    at: datetime,
     policy: Policy,
     is_leaf: bool,
 ) -> StatusOutcome:
-    """Ask every source about a certificate and weigh the answers at `moment`; `at` is the validation time."""
+    """Weigh what all sources answered about a certificate, at `moment`."""
     usable: list[Good | Revoked] = []
     silent: list[Silent] = []
-    for source in sources:
-        for answer in source.answers(certificate, issuer, at):
-            if isinstance(answer, Silent):
-                silent.append(answer)
-            elif _reliable(answer, policy):
-                usable.append(answer)
-            else:
-                silent.append(Silent(origin=answer.origin, detail="signed with a weak algorithm"))
+    for answer in answers:
+        if isinstance(answer, Silent):
+            silent.append(answer)
+        elif _reliable(answer, policy):
+            usable.append(answer)
+        else:
+            silent.append(Silent(origin=answer.origin, detail="signed with a weak algorithm"))
     about = f"certificate {certificate.serial_hex}"
     decisive = _decisive(usable)
     if isinstance(decisive, Revoked):
@@ -58,7 +54,7 @@ def check_status(
         return StatusOutcome(known=_known(certificate, decisive), findings=findings)
     counted = _counted((a for a in usable if isinstance(a, Good)), certificate, moment, policy)
     if counted is not None:
-        before = counted.this_update < moment.at and moment.proven
+        before = is_leaf and moment.proven and counted.this_update < moment.at
         findings = (note(Reason.STATUS_BEFORE_SIGNATURE, counted.this_update.isoformat(), about),) if before else ()
         return StatusOutcome(known=_known(certificate, counted), findings=findings)
     if decisive is not None:

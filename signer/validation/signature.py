@@ -8,8 +8,9 @@ from pki.certificates import Certificate
 from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, identify_signer, value_hash
+from signer.validation.evidence import Evidence
 from signer.validation.identity import assurance, is_clinician, signer_identity
-from signer.validation.judge import Evidence, Judgement, Purpose, judge_certificate
+from signer.validation.judge import Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.reasons import Reason
 from signer.validation.timestamps import Proofs
@@ -63,7 +64,7 @@ def judge_signature(
     purpose = Purpose.TIMESTAMP if parsed.format is Format.TIMESTAMP else Purpose.DOCUMENT
     findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in signature.defects]
     findings += [noted(item) for item in (*parsed.notes, *signature.notes)]
-    identified = identify_signer(signature, evidence.certificates)
+    identified = identify_signer(signature, evidence.pool.certificates)
     check = check_crypto(signature, identified.certificate)
     findings += [*identified.findings, *check.findings]
     judgement = None

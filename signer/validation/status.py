@@ -3,13 +3,14 @@
 Every answer says where it comes from and how old it is; whether it is fresh enough is the engine's question.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from pki.certificates import Certificate
 from pki.errors import ServiceError
+from signer.parsers.model import UNREADABLE
 from signer.validation import crl, ocsp
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 
@@ -51,7 +52,7 @@ def judge_crl(data: bytes, certificate: Certificate, issuer: Certificate, at: da
     """Read and evaluate one CRL; whatever is wrong with it makes it silent."""
     try:
         return crl.evaluate(crl.parse_crl(data), certificate, issuer, at, origin=origin)
-    except (ServiceError, IndexError, ValueError) as error:
+    except UNREADABLE as error:
         return Silent(origin=origin, detail=_detail(error))
 
 
@@ -61,8 +62,16 @@ def judge_ocsp(
     """Read and evaluate one OCSP response; whatever is wrong with it makes it silent."""
     try:
         return ocsp.evaluate(ocsp.parse_response(data), certificate, issuer, at, origin=origin, nonce=nonce)
-    except (ServiceError, IndexError, ValueError) as error:
+    except UNREADABLE as error:
         return Silent(origin=origin, detail=_detail(error))
+
+
+def urls_of(read: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Read addresses out of a certificate; none when the extension that holds them cannot be read."""
+    try:
+        return read()
+    except UNREADABLE:
+        return ()
 
 
 def _detail(error: Exception) -> str:

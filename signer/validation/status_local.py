@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, NotFound, ServiceError
+from signer.parsers.model import UNREADABLE
 from signer.validation import crl
 from signer.validation.answers import Silent, StatusAnswer
 from signer.validation.crl import MAX_CRL_OCTETS, Crl
+from signer.validation.status import urls_of
 
 MAX_FILES: Final = 4096
 MAX_CERTIFICATE_FILE: Final = 1024 * 1024
@@ -66,14 +68,14 @@ class LocalStatus:
             origin = f"local CRL {path.parent.name}/{path.name}"
             try:
                 yield crl.evaluate(self._load(path), certificate, issuer, at, origin=origin)
-            except (ServiceError, IndexError, ValueError, OSError) as error:
+            except (*UNREADABLE, OSError) as error:
                 detail = error.detail if isinstance(error, ServiceError) else "unreadable"
                 yield Silent(origin=origin, detail=detail)
 
     def _candidates(self, certificate: Certificate) -> Iterator[Path]:
         """Yield the files that the certificate's distribution points name; without any, all of them."""
         named = False
-        for url in certificate.crl_urls:
+        for url in urls_of(lambda: certificate.crl_urls):
             match = _SHARD.fullmatch(urlsplit(url).path)
             path = self.folder / match[1] / match[2] if match else None
             if path is not None and path.is_file():

@@ -18,7 +18,7 @@ from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
-from signer.validation.status import judge_crl, judge_ocsp
+from signer.validation.status import judge_crl, judge_ocsp, urls_of
 
 MAX_CRL_DOWNLOAD: Final = 16 * 1024 * 1024
 MAX_ISSUER_OCTETS: Final = 256 * 1024
@@ -46,7 +46,7 @@ class OnlineStatus:
                     return
 
     def _ask_ocsp(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterator[StatusAnswer]:
-        for url in certificate.ocsp_urls[:MAX_ADDRESSES]:
+        for url in urls_of(lambda: certificate.ocsp_urls)[:MAX_ADDRESSES]:
             origin = f"OCSP {url[:120]}"
             try:
                 data = self._fetch(url, MAX_RESPONSE_OCTETS, build_request(certificate, issuer))
@@ -56,7 +56,7 @@ class OnlineStatus:
                 yield judge_ocsp(data, certificate, issuer, at, origin=origin)
 
     def _ask_crls(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterator[StatusAnswer]:
-        for url in certificate.crl_urls[:MAX_ADDRESSES]:
+        for url in urls_of(lambda: certificate.crl_urls)[:MAX_ADDRESSES]:
             origin = f"CRL {url[:120]}"
             try:
                 data = self._fetch(url, MAX_CRL_DOWNLOAD, None)
@@ -68,7 +68,7 @@ class OnlineStatus:
     def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """Fetch issuers by caIssuers; nothing when no address answers with certificates."""
         found: list[Certificate] = []
-        for url in certificate.issuer_urls[:MAX_ADDRESSES]:
+        for url in urls_of(lambda: certificate.issuer_urls)[:MAX_ADDRESSES]:
             try:
                 found.extend(_certificates_in(self._fetch(url, MAX_ISSUER_OCTETS, None)))
             except ServiceError:

@@ -10,7 +10,8 @@ from datetime import datetime
 from signer.parsers.model import ParsedTimestamp, TimestampKind
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer
-from signer.validation.judge import Evidence, Judgement, Purpose, judge_certificate
+from signer.validation.evidence import Evidence
+from signer.validation.judge import Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.names import readable_name
 from signer.validation.reasons import Reason
@@ -69,7 +70,7 @@ def judge_timestamp(
     if token.generated_at > context.at + context.policy.clock_skew:
         order = SubIndication.TIMESTAMP_ORDER_FAILURE
         findings.append(indeterminate(Reason.TIMESTAMP_IN_FUTURE, order, token.generated_at.isoformat()))
-    identified = identify_signer(token.signature, evidence.certificates)
+    identified = identify_signer(token.signature, evidence.pool.certificates)
     check = check_crypto(token.signature, identified.certificate)
     findings += [*identified.findings, *check.findings]
     judgement = None

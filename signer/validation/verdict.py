@@ -222,6 +222,7 @@ class FileVerdict:
     sub_indication: SubIndication | None
     validated_at: datetime
     policy: str
+    offline: bool
     signatures: tuple[SignatureVerdict, ...] = ()
     timestamps: tuple[TimestampVerdict, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -12,16 +12,14 @@ The procedure, in the standard's order:
 
 from typing import Final
 
-from pki.certificates import Certificate
 from pki.errors import ServiceError
 from signer.parsers.detect import detect
-from signer.parsers.model import Format, ParsedFile, ParsedSignature, ParsedTimestamp, UnreadableSignature
+from signer.parsers.model import Format, ParsedFile, ParsedSignature, UnreadableSignature
 from signer.parsers.parse import parse
 from signer.validation.context import VerificationContext
-from signer.validation.judge import Evidence
+from signer.validation.evidence import gather
 from signer.validation.reasons import Reason
 from signer.validation.signature import judge_signature, noted
-from signer.validation.status import EmbeddedStatus
 from signer.validation.timestamps import prove_existence
 from signer.validation.verdict import (
     Assurance,
@@ -84,12 +82,13 @@ def _file(
         sub_indication=sub_indication,
         validated_at=context.at,
         policy=context.policy.name,
+        offline=context.offline,
         findings=findings,
     )
 
 
 def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict:
-    evidence = _gather(parsed, context)
+    evidence = gather(parsed, context)
     readable = [s for s in parsed.signatures if isinstance(s, ParsedSignature)]
     stamps = parsed.timestamps + tuple(stamp for s in readable for stamp in s.timestamps)
     proofs = prove_existence(stamps, evidence, context)
@@ -107,33 +106,11 @@ def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict
         sub_indication=worst.sub_indication if worst else None,
         validated_at=context.at,
         policy=context.policy.name,
+        offline=context.offline,
         signatures=verdicts,
         timestamps=tuple(proofs.verdicts[stamp.id] for stamp in parsed.timestamps),
         findings=findings,
     )
-
-
-def _gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
-    """Collect every certificate and every piece of status that the file and the context offer."""
-    certificates: dict[Certificate, None] = dict.fromkeys(parsed.certificates)
-    crls, responses = dict.fromkeys(parsed.crls), dict.fromkeys(parsed.ocsp_responses)
-
-    def add(signature: ParsedSignature) -> None:
-        certificates.update(dict.fromkeys(signature.certificates))
-        crls.update(dict.fromkeys(signature.crls))
-        responses.update(dict.fromkeys(signature.ocsp_responses))
-
-    stamps: tuple[ParsedTimestamp, ...] = parsed.timestamps
-    for signature in parsed.signatures:
-        if isinstance(signature, ParsedSignature):
-            add(signature)
-            stamps += signature.timestamps
-    for stamp in stamps:
-        if stamp.token is not None:
-            add(stamp.token.signature)
-    certificates.update(dict.fromkeys((*context.intermediates, *context.anchors)))
-    embedded = EmbeddedStatus(crls=tuple(crls), ocsp_responses=tuple(responses))
-    return Evidence(certificates=tuple(certificates), sources=(embedded, *context.status_sources))
 
 
 def _opaque(signature: UnreadableSignature) -> SignatureVerdict:

@@ -258,6 +258,32 @@ def test_a_jws_with_a_thumbprint_alone_is_resolved_against_the_anchors(zoo: Zoo,
     expect(verify_bytes(forged, pinned), PASSED)
 
 
+def test_a_decoy_certificate_of_the_same_issuer_and_serial_changes_nothing(zoo: Zoo, content: bytes) -> None:
+    decoy = make_clinician(zoo.intermediate, serial=zoo.clinician.certificate.serial)
+    certificates = (decoy.certificate, zoo.clinician.certificate)
+    forged = CmsForge(content=content, holder=zoo.clinician, certificates=certificates).build()
+    verdict = verify_bytes(forged, zoo.context())
+    expect(verdict, PASSED)
+    signer = only(verdict).signer
+    assert signer is not None
+    assert signer.certificate == zoo.clinician.certificate
+
+
+def test_a_signer_named_by_key_identifier_is_found(zoo: Zoo, content: bytes) -> None:
+    forge = CmsForge(content=content, holder=zoo.clinician)
+    version, _sid, *rest = (node.raw for node in der.parse(forge.signer_info()).sequence())
+    identifier = der.context(0, zoo.clinician.certificate.subject_key_identifier or b"", constructed=False)
+    parts = [node.raw for node in der.parse(forge.signed_data()).sequence()]
+    data = der.sequence(*parts[:-1], der.tlv(der.SET, der.sequence(version, identifier, *rest)))
+    expect(verify_bytes(der.sequence(der.oid(oids.CMS_SIGNED_DATA), der.context(0, data)), zoo.context()), PASSED)
+
+
+def test_more_time_stamps_than_any_signature_needs_are_refused(zoo: Zoo, content: bytes) -> None:
+    stamps = attribute(oids.ATTR_SIGNATURE_TIMESTAMP, *(der.sequence(der.integer(n)) for n in range(33)))
+    forged = CmsForge(content=content, holder=zoo.clinician, unsigned=(stamps,)).build()
+    expect(verify_bytes(forged, zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
 # Row 6
 
 
