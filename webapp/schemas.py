@@ -123,6 +123,7 @@ class FileVerdict(_Model):
     sub_indication: str | None
     validated_at: datetime
     policy: str
+    offline: bool = Field(default=False, description="Nobody was asked: only what the verifier holds was used.")
     signatures: list[Signature]
     timestamps: list[Timestamp] = []
     reasons: list[Reason] = []

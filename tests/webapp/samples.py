@@ -98,6 +98,7 @@ def verdict(*signatures: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "sub_indication": worst["sub_indication"] if worst else None,
         "validated_at": "2026-11-22T09:05:00Z",
         "policy": "default",
+        "offline": True,
         "signatures": list(signatures),
         "timestamps": [],
         "reasons": [],

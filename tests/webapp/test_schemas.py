@@ -85,6 +85,26 @@ def test_every_real_vector_is_described_and_shown(client_of: Client, vectors: Pa
         assert page.status_code == 200, path.name
 
 
+def test_a_pdf_changed_after_signing_is_never_called_unchanged(client_of: Client, vectors: Path) -> None:
+    data = (vectors / "pades" / "pdf-signed-added-page.pdf").read_bytes()
+    client = client_of(verify=verifier(VerificationContext(at=NOW)))
+    page = client.post("/en/verify", data={"file": (BytesIO(data), "a.pdf")}, headers=FROM_OWN_PAGE).text
+    assert "tone-broken" in page
+    assert "The document was changed after signing." in page
+    assert "the file around them was changed" in page
+    assert "Unchanged since it was signed." not in page
+    assert "The document is unchanged" not in page
+
+
+def test_a_format_that_is_not_read_yet_is_not_called_unsigned(client_of: Client) -> None:
+    data = b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>'
+    client = client_of(verify=verifier(VerificationContext(at=NOW)))
+    page = client.post("/en/verify", data={"file": (BytesIO(data), "a.xml")}, headers=FROM_OWN_PAGE).text
+    assert "carries no signature" not in page
+    assert "format-not-supported" in page
+    assert "No time is known." in page
+
+
 def test_a_signed_prescription_is_valid_on_the_page_and_in_the_api(services: Services, zoo: Zoo, signed: bytes) -> None:
     client = create_app(replace(services, verify=verifier(zoo.context()))).test_client()
     page = client.post("/verify", data={"file": (BytesIO(signed), "rx.json")}, headers=FROM_OWN_PAGE).text

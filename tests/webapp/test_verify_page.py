@@ -17,7 +17,7 @@ from pki.errors import ErrorCode, Unavailable
 from tests.webapp import samples
 from tests.webapp.conftest import FROM_OWN_PAGE, ORIGIN, Client, FixedClock, healthy
 from webapp.app import create_app
-from webapp.pages.verdict import Outcome, masked, outcome_of_file, read_verdict
+from webapp.pages.verdict import Outcome, display_name, masked, outcome_of_file, read_verdict
 from webapp.services import Services
 from webapp.uploads import MAX_REQUEST_OCTETS
 
@@ -99,6 +99,13 @@ def test_the_page_hides_national_codes(check: Check) -> None:
     assert "••••••••43" in text
     assert masked("PNOIR-0000012343, CN=دکتر ۰۰۰۰۰۱۲۳۵۱") == "PNOIR-••••••••43, CN=دکتر ••••••••۵۱"
     assert masked("council number 123456") == "council number 123456"
+
+
+def test_a_name_inside_another_attribute_is_not_taken_for_the_signer_s() -> None:
+    assert display_name("C=IR, CN=Sara Test, O=x") == "Sara Test"
+    assert display_name("C=IR, CN=a, b = c") == "a, b = c"
+    assert display_name("O=a, CN=Famous, CN=Mallory") == "O=a, CN=Famous, CN=Mallory"
+    assert display_name("O=only") == "O=only"
 
 
 @pytest.mark.parametrize("path", ["/verify", "/en/verify", "/api/v1/verify"])

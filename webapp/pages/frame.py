@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, g, render_template
 
+from pki.errors import ErrorCode
 from pki.messages import MESSAGES
 from webapp.addresses import Language, page_path
 from webapp.languages import current_language
@@ -29,11 +30,15 @@ def add_page(app: Flask, page: str, view: View, methods: Iterable[str] = ("GET",
         app.add_url_rule(page_path(page, language), page, view, methods=list(methods))
 
 
+def sentence_of(code: ErrorCode) -> str:
+    """Return an error code's sentence in the language of the request."""
+    message = MESSAGES[code]
+    return message.fa if current_language() is Language.FA else message.en
+
+
 def problem_view(problem: Problem) -> ProblemView:
     """Put a problem into the language of the request."""
-    message = MESSAGES[problem.code]
-    text = message.fa if current_language() is Language.FA else message.en
-    return ProblemView(code=str(problem.code), status=problem.status, message=text)
+    return ProblemView(code=str(problem.code), status=problem.status, message=sentence_of(problem.code))
 
 
 def problem_page(problem: Problem) -> Response:

@@ -2,9 +2,7 @@
 
 from flask import Flask, render_template
 
-from pki.messages import MESSAGES
-from webapp.languages import current_language
-from webapp.pages.frame import add_page
+from webapp.pages.frame import add_page, sentence_of
 from webapp.problems import STATUS
 from webapp.services import Services
 
@@ -19,10 +17,8 @@ def install(app: Flask, services: Services) -> None:
         return render_template("help.html", here="help")
 
     def problems() -> str:
-        language = current_language().value
         rows = [
-            {"code": str(code), "status": status, "text": getattr(MESSAGES[code], language)}
-            for code, status in sorted(STATUS.items())
+            {"code": str(code), "status": status, "text": sentence_of(code)} for code, status in sorted(STATUS.items())
         ]
         return render_template("problems.html", here="problems", rows=rows)
 

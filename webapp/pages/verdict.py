@@ -23,8 +23,8 @@ from webapp.schemas import FileVerdict, Reason, Signature, StatusEvidence
 class Outcome(StrEnum):
     """What a page says of a signature or a file, worst first."""
 
-    REVOKED = "revoked"
     BROKEN = "broken"
+    REVOKED = "revoked"
     REFUSED = "refused"
     DEFERRED = "deferred"
     VALID = "valid"
@@ -34,19 +34,23 @@ class Outcome(StrEnum):
 
 _REVOKED: Final = frozenset({"REVOKED", "REVOKED_NO_POE", "REVOKED_CA_NO_POE"})
 _PERSON_ID: Final = re.compile(r"(?<!\d)\d{6,9}(\d{2})(?!\d)")  # digits of any script
-_COMMON_NAME: Final = re.compile(r"(?:^|, )CN=([^=]*?)(?:, [A-Za-z0-9.]+=|$)")
+_COMMON_NAME: Final = re.compile(r"(?:^|, )CN=(.*?)(?=, [A-Za-z0-9.]{1,40}=|$)")
 _TITLES_FA: Final = {holder.slug: holder.title_fa for holder in (*Profession, *InstitutionKind)}
 
 
 def outcome_of(signature: Signature) -> Outcome:
-    """Draw the one word for a signature from its `care`, cryptography and sub-indication."""
+    """Draw the one word for a signature from its `care`, indication and sub-indication.
+
+    A failed signature is broken even where its own bytes are intact: a PDF may be changed around them.
+    """
     if signature.care == "valid":
         return Outcome.VALID
     if signature.care == "deferred":
         return Outcome.DEFERRED
     if signature.sub_indication in _REVOKED:
         return Outcome.REVOKED
-    return Outcome.BROKEN if signature.crypto == "broken" else Outcome.REFUSED
+    failed = signature.indication == "TOTAL-FAILED" or signature.crypto == "broken"
+    return Outcome.BROKEN if failed else Outcome.REFUSED
 
 
 def outcome_of_file(verdict: FileVerdict) -> Outcome:
@@ -90,7 +94,7 @@ class Remark:
 
     text: str
     code: str
-    detail: str | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +105,10 @@ class SignatureView:
     outcome: str
     name: str
     subject: str
+    issuer: str
     profession: str | None
     council_number: str | None
+    changed_around: bool
     chain: tuple[str, ...]
     stamped_by: str | None
     statuses: tuple[StatusView, ...]
@@ -139,13 +145,15 @@ def _view(signature: Signature, validated_at: datetime, language: Language) -> S
         outcome=outcome_of(signature).value,
         name=display_name(subject) or signature.id,
         subject=subject,
+        issuer=masked(signer.issuer or "") if signer else "",
         profession=profession_title(identity.profession, language) if identity and identity.profession else None,
         council_number=identity.council_number if identity else None,
+        changed_around=signature.crypto == "intact" and outcome_of(signature) is Outcome.BROKEN,
         chain=tuple(holders.values()),
         stamped_by=_stamping_authority(signature),
         statuses=tuple(_status(evidence, holders, validated_at) for evidence in signature.status),
         remarks=tuple(
-            Remark(text=reason_text(reason, language), code=reason.code, detail=reason.detail)
+            Remark(text=reason_text(reason, language), code=reason.code, detail=masked(reason.detail or ""))
             for reason in signature.reasons
         ),
     )
@@ -186,6 +194,9 @@ def profession_title(slug: str, language: Language) -> str:
 
 
 def display_name(subject: str) -> str:
-    """Return the common name of a subject, else all of it; for display alone, nothing is decided by it."""
-    found = _COMMON_NAME.search(subject)
-    return masked(found[1] if found else subject)
+    """Return the one common name of a subject, else all of it; for display alone, nothing is decided by it.
+
+    A subject in which `CN=` appears twice may hold a second name inside another attribute: all of it is shown.
+    """
+    found = _COMMON_NAME.findall(subject)
+    return masked(found[0] if len(found) == 1 else subject)

@@ -7,9 +7,8 @@ from typing import Any
 from flask import Flask, g, render_template, request
 
 from pki.errors import ErrorCode, InvalidInput
-from pki.messages import MESSAGES
 from webapp.languages import current_language
-from webapp.pages.frame import ProblemView, add_page, problem_view
+from webapp.pages.frame import ProblemView, add_page, problem_view, sentence_of
 from webapp.pages.verdict import main_reason, outcome_of_file, read_verdict, views_of
 from webapp.problems import problem_of
 from webapp.services import Services, installed
@@ -34,7 +33,7 @@ def install(app: Flask, services: Services) -> None:
 
 
 def _form(problem: ProblemView | None = None) -> str:
-    too_large = getattr(MESSAGES[ErrorCode.INPUT_TOO_LARGE], current_language().value)
+    too_large = sentence_of(ErrorCode.INPUT_TOO_LARGE)
     return render_template("verify.html", here="verify", limit=MAX_REQUEST_OCTETS, too_large=too_large, problem=problem)
 
 
