@@ -14,8 +14,8 @@ import click
 from cardreader.emulated.layout import InitialSecrets, create_card
 from cardreader.emulated.stack import PrivateReaderStack
 from cardreader.pin import Pin
-from desk.files import read_file
 from pki.errors import ErrorCode, InvalidInput
+from signer.files import read_file
 
 DIGITS_OF_A_PIN = 6
 DIGITS_OF_A_PUK = 8

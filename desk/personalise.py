@@ -6,11 +6,11 @@ import click
 
 from cardreader.cards.objects import KeyUsage
 from desk.cards import find_key, open_card, reader_option, usage_option
-from desk.files import check_writable, read_file, write_file
 from desk.terminal import ask_pin, last_try_option, pin_fd_option, shown
 from pki.certificates import load_certificates
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
+from signer.files import check_writable, read_file, write_file
 
 _ALGORITHMS = (SignatureAlgorithm.ES256, SignatureAlgorithm.RS256)
 

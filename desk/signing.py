@@ -7,12 +7,12 @@ import click
 from cardreader.cards.objects import KeyUsage
 from desk.cards import find_key, open_card, reader_option
 from desk.clock import RealClock
-from desk.files import check_writable, is_same_file, read_file, write_file
 from desk.issuers import chain_of
 from desk.terminal import ask_consent, last_try_option, pin_fd_option, pin_source, show_document, shown
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, NotFound
 from signer.documents import read_document
+from signer.files import check_writable, is_same_file, read_file, write_file
 from signer.formats.choice import SUFFIXES, SignatureFormat, sign_as
 from signer.timestamps.client import HttpTimestampClient
 

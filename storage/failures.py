@@ -1,6 +1,6 @@
 """Which database errors mean "not now", and their translation.
 
-A database that is locked, full, gone or unreadable becomes `Unavailable` (`database-unavailable`).
+A database that is locked, full, gone, unreadable or without our tables becomes `Unavailable` (`database-unavailable`).
 Everything else stays as it is: a broken constraint is for the caller that expects it, bad SQL is a bug.
 """
 
@@ -40,12 +40,22 @@ def _is_not_now(error: DBAPIError) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError)
 
 
+def _lacks_tables(error: DBAPIError) -> bool:
+    """Whether the schema is not there, or is of another version: an empty file, a half-restored database."""
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return str(original).startswith(("no such table", "no such column"))
+    return getattr(original, "sqlstate", None) in ("42P01", "42703")  # undefined_table, undefined_column
+
+
 @contextmanager
 def database_errors() -> Iterator[None]:
     """Turn "not now" errors of the block into `Unavailable`; the message holds no SQL and no values."""
     try:
         yield
     except DBAPIError as error:
+        if _lacks_tables(error):
+            raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the database lacks this program's tables") from error
         if not _is_not_now(error):
             raise
         name = getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__

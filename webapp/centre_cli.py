@@ -113,6 +113,8 @@ def _client(key: Path, cert: Path, client_id: str | None, passphrase: bytes | No
     found = client_id or client_id_of(certificate)
     if found is None:
         raise click.UsageError("--client-id is needed: the certificate names no connection token")
+    if not found.isascii():
+        raise click.UsageError("a client id is ASCII text")  # nor could it travel in an assertion
     return Centre(client_id=found, key=CentreKey.load(_read(key), passphrase), certificate=certificate)
 
 

@@ -17,6 +17,7 @@ from hsm.errors import HsmUnavailable
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from pki.clock import Clock
+from pki.errors import ErrorCode, Unavailable
 from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.engine import Database, open_database
@@ -102,17 +103,24 @@ def assemble(deployment: Deployment, settings: DeploymentSettings, database: Dat
     )
 
 
+def _database_of(deployment: Deployment, settings: DeploymentSettings) -> Database:
+    """Open the database that the ceremony made; one that is missing is not made again, empty."""
+    if settings.database_url is None and not deployment.database_file.is_file():
+        raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the database's file is missing")
+    return open_database(deployment.database_url(settings))
+
+
 def open_parts(deployment: Deployment) -> Parts:
     """Open a deployment for a server: keys through the custodian that runs beside it."""
     settings = deployment.settings()
-    database = open_database(deployment.database_url(settings))
+    database = _database_of(deployment, settings)
     return assemble(deployment, settings, database, CustodianClient(deployment.custodian_socket))
 
 
 @contextlib.contextmanager
 def opened_database(deployment: Deployment) -> Iterator[tuple[Database, Ledger]]:
     """Open the database alone, for readers that need no key."""
-    database = open_database(deployment.database_url(deployment.settings()))
+    database = _database_of(deployment, deployment.settings())
     try:
         yield database, Ledger(database)
     finally:
@@ -141,7 +149,7 @@ def opened_parts(deployment: Deployment) -> Iterator[Parts]:
     """Open a deployment for one command, with or without a running server."""
     settings = deployment.settings()
     with running_custodian(deployment) as keys:
-        database = open_database(deployment.database_url(settings))
+        database = _database_of(deployment, settings)
         try:
             yield assemble(deployment, settings, database, keys)
         finally:

@@ -188,9 +188,14 @@ class Deployment:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml cannot be read") from error
 
+    @property
+    def database_file(self) -> Path:
+        """The database, unless the deployer named another."""
+        return self.home / "data" / "mohr.db"
+
     def database_url(self, settings: DeploymentSettings) -> str:
         """Return the database's URL: the deployer's, else SQLite under HOME."""
-        return settings.database_url or f"sqlite:///{self.home / 'data' / 'mohr.db'}"
+        return settings.database_url or f"sqlite:///{self.database_file}"
 
     def write_settings(self, settings: DeploymentSettings) -> None:
         """Write `mohr.toml`, the last act of `mohr init`."""

@@ -198,6 +198,13 @@ def test_a_full_disk_is_unavailable_and_nothing_is_half_written(sqlite_maker: Da
         connection.execute(text("SELECT * FROM bulk"))
 
 
+def test_a_database_without_the_tables_that_are_asked_for_is_unavailable(database: Database) -> None:
+    for statement in ("SELECT * FROM absent", "SELECT absent FROM (SELECT 1 AS present) AS t"):
+        with pytest.raises(Unavailable, match="lacks") as caught:
+            run(database, statement)
+        assert caught.value.code is ErrorCode.DATABASE_UNAVAILABLE
+
+
 def test_a_missing_folder_or_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         open_database(f"sqlite:///{tmp_path / 'missing' / 'mohr.db'}")

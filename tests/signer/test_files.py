@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from desk.files import MAX_FILE_OCTETS, check_writable, is_same_file, read_file, write_file
 from pki.errors import ErrorCode, InvalidInput
+from signer.files import MAX_FILE_OCTETS, check_writable, is_same_file, read_file, write_file
 
 
 def test_a_file_comes_back_as_it_is(tmp_path: Path) -> None:
@@ -76,6 +76,25 @@ def test_a_place_that_cannot_be_written_is_known_before(tmp_path: Path, name: st
         with pytest.raises(InvalidInput) as refused:
             act(tmp_path / name)
         assert refused.value.code is ErrorCode.FILE_UNWRITABLE
+
+
+def test_a_device_or_a_link_is_written_to_and_stays(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    through = tmp_path / "stdout"
+    through.symlink_to(f"/proc/self/fd/{writer}")
+    check_writable(through)
+    write_file(through, b"signature")
+    assert os.read(reader, 100) == b"signature"
+    assert through.is_symlink()
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this machine has no /dev/full")
+def test_a_full_device_says_so() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        write_file(Path("/dev/full"), b"signature")
+    assert refused.value.code is ErrorCode.FILE_UNWRITABLE
 
 
 def test_a_free_name_in_a_folder_can_be_written(tmp_path: Path) -> None:

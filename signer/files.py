@@ -1,7 +1,8 @@
-"""Reading what a person names, and writing what was made: whole or not at all."""
+"""The files that people name: read with a limit; written whole or not at all."""
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,14 @@ from pki.errors import ErrorCode, InvalidInput
 MAX_FILE_OCTETS: Final = 50 * 1024 * 1024
 
 
-def read_file(path: Path) -> bytes:
-    """Read a file of at most 50 MiB; InvalidInput when it is empty, larger or unreadable."""
+def read_file(path: Path, *, limit: int = MAX_FILE_OCTETS) -> bytes:
+    """Read a file; InvalidInput with a code when it is unreadable, empty or larger than `limit` octets."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_OCTETS + 1)
+            data = file.read(limit + 1)
     except OSError as error:
         raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
-    if len(data) > MAX_FILE_OCTETS:
+    if len(data) > limit:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, path.name)
     if not data:
         raise InvalidInput(ErrorCode.INPUT_EMPTY, path.name)
@@ -36,7 +37,10 @@ def is_same_file(one: Path, other: Path) -> bool:
 def check_writable(path: Path) -> None:
     """Refuse a place where `write_file` cannot succeed, before a PIN or a key is spent (`file-unwritable`)."""
     try:
-        possible = not path.is_dir() and path.parent.is_dir() and os.access(path.parent, os.W_OK)
+        if _is_written_through(path):
+            possible = not path.is_dir() and os.access(path, os.W_OK)
+        else:
+            possible = path.parent.is_dir() and os.access(path.parent, os.W_OK)
     except OSError as error:  # such as a name that is too long
         raise InvalidInput(ErrorCode.FILE_UNWRITABLE, path.name) from error
     if not possible:
@@ -44,7 +48,28 @@ def check_writable(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put `data` in the place of `path`: a crash or an error leaves what was there, or nothing (`file-unwritable`)."""
+    """Put `data` in the place of `path`: a crash or an error leaves what was there, or nothing (`file-unwritable`).
+
+    A device, a pipe or a link, such as /dev/stdout, is not replaced but written to.
+    """
+    try:
+        if _is_written_through(path):
+            with path.open("wb") as file:
+                file.write(data)
+        else:
+            _replace(path, data)
+    except OSError as error:
+        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, path.name) from error
+
+
+def _is_written_through(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _replace(path: Path, data: bytes) -> None:
     part = path.with_name(f".mohr-{secrets.token_hex(8)}")
     try:
         with part.open("xb") as file:
@@ -52,8 +77,7 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, path.name) from error
-    finally:
-        with suppress(OSError):  # it took its place, or was never there
+    except BaseException:
+        with suppress(OSError):  # it may never have been there; the first error is the one to tell
             part.unlink()
+        raise
