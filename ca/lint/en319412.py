@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from ca.lint.findings import RulePack, Severity
-from ca.lint.subject import HOLDER_NATURAL, LintedCertificate
+from ca.lint.subject import NATURAL_PERSONS, LintedCertificate
 from ca.profiles import HolderKind, ProfileName
 from pki import oids
 
@@ -18,7 +18,7 @@ _KEY_USAGE_SETTINGS: Final = (frozenset({"nonRepudiation"}), frozenset({"digital
 
 
 def _natural(c: LintedCertificate) -> bool:
-    return c.content.profile.holder in HOLDER_NATURAL
+    return c.content.profile.holder in NATURAL_PERSONS
 
 
 def _legal(c: LintedCertificate) -> bool:

@@ -8,25 +8,26 @@ from functools import cached_property, lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from ca.config import AuthoritySettings
+from ca.profiles import HolderKind
 from ca.tbs import CertificateContent
 from pki import der, oids
 from pki.certificates import Certificate, Extension
 from pki.der import Node
 
-HOLDER_NATURAL: Final = frozenset({"clinician", "citizen"})
+NATURAL_PERSONS: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CITIZEN})
 
 # How RFC 5280 appendix A bounds the attributes that we write, in characters.
 UPPER_BOUNDS: Final = {
-    "2.5.4.3": 64,
-    "2.5.4.4": 64,
-    "2.5.4.5": 64,
-    "2.5.4.6": 2,
-    "2.5.4.7": 128,
-    "2.5.4.8": 128,
-    "2.5.4.10": 64,
-    "2.5.4.42": 64,
-    "2.5.4.65": 128,
-    "2.5.4.97": 64,
+    oids.COMMON_NAME: 64,
+    oids.SURNAME: 64,
+    oids.SERIAL_NUMBER: 64,
+    oids.COUNTRY: 2,
+    oids.LOCALITY: 128,
+    oids.STATE: 128,
+    oids.ORGANIZATION: 64,
+    oids.GIVEN_NAME: 64,
+    oids.PSEUDONYM: 128,
+    oids.ORGANIZATION_IDENTIFIER: 64,
 }
 
 
@@ -64,21 +65,21 @@ class SharedExtensions(Protocol):
     """The extensions that all certificates of one profile, issuer and shard have in common."""
 
     @property
-    def key_usage(self) -> frozenset[str] | None: ...  # noqa: D102
+    def key_usage(self) -> frozenset[str] | None: ...  # noqa: D102 - as in pki.certificates
     @property
-    def extended_key_usage(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    def extended_key_usage(self) -> tuple[str, ...] | None: ...  # noqa: D102 - as in pki.certificates
     @property
-    def is_ca(self) -> bool: ...  # noqa: D102
+    def is_ca(self) -> bool: ...  # noqa: D102 - as in pki.certificates
     @property
-    def path_length(self) -> int | None: ...  # noqa: D102
+    def path_length(self) -> int | None: ...  # noqa: D102 - as in pki.certificates
     @property
-    def policies(self) -> tuple[str, ...]: ...  # noqa: D102
+    def policies(self) -> tuple[str, ...]: ...  # noqa: D102 - as in pki.certificates
     @property
-    def crl_urls(self) -> tuple[str, ...]: ...  # noqa: D102
+    def crl_urls(self) -> tuple[str, ...]: ...  # noqa: D102 - as in pki.certificates
     @property
-    def issuer_urls(self) -> tuple[str, ...]: ...  # noqa: D102
+    def issuer_urls(self) -> tuple[str, ...]: ...  # noqa: D102 - as in pki.certificates
     @property
-    def ocsp_urls(self) -> tuple[str, ...]: ...  # noqa: D102
+    def ocsp_urls(self) -> tuple[str, ...]: ...  # noqa: D102 - as in pki.certificates
 
 
 _SHARED: Final = (
