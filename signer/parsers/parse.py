@@ -24,7 +24,7 @@ def parse(data: bytes, form: Format, content: bytes | None = None) -> ParsedFile
         case Format.TIMESTAMP:
             return parse_token(data, content)
         case Format.PADES:
-            from signer.parsers.pdf import parse_pdf  # pyHanko takes half a second to load: for PDF alone
+            from signer.parsers.pades import parse_pdf  # pyHanko takes half a second to load: for PDF alone
 
             return parse_pdf(data)
         case Format.XADES | Format.ASIC | Format.COSE:

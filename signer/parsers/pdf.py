@@ -1,19 +1,20 @@
-"""Signatures in PDF files (ISO 32000-2 §12.8, ETSI EN 319 142-1), read through pyHanko's reader.
+"""Signature fields of PDF files (ISO 32000-2 §12.8), read through pyHanko: nothing of it leaves this file.
 
-pyHanko finds fields and compares revisions; the byte range, the CMS bytes and the digests are checked here.
-Whatever it raises on hostile files becomes a defect or an InvalidInput: nothing of it leaves this file.
+pyHanko finds fields and compares revisions; byte ranges and values are checked here. Whatever it raises on
+hostile files becomes a defect or an InvalidInput.
 """
 
 import binascii
 import logging
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Final
 
-from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess, IndirectObject, StreamObject
+from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess, StreamObject
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 
@@ -21,79 +22,108 @@ from pki import der
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import open_pdf
-from signer.parsers.cades import signatures_of
 from signer.parsers.model import (
     MAX_SIGNATURES,
-    Format,
-    LevelEvidence,
     Note,
     Octets,
-    ParsedFile,
-    ParsedSignature,
-    ParsedTimestamp,
-    TimestampKind,
-    UnreadableSignature,
 )
-from signer.parsers.signed_data import read_signed_data
-from signer.parsers.tst import read_timestamp
 from signer.validation.reasons import Reason
 
 MAX_EVIDENCE: Final = 256
 
-_CMS_FILTERS: Final = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
-_TIMESTAMP_FILTER: Final = "/ETSI.RFC3161"
+_BYTE_RANGE: Final = re.compile(rb"/ByteRange\s*\[\s*0\s+(\d{1,9})\s+(\d{1,9})\s+\d{1,9}\s*\]")
+_HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
+_LONG: Final = 64  # a shorter value costs nothing to read
 _DATE: Final = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'?(\d\d)?'?)?")
+
+_Ranges = tuple[tuple[int, int], tuple[int, int]]
 
 logging.getLogger("pyhanko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Field:
-    """One filled signature field whose byte range is in order."""
+class PdfField:
+    """One filled signature field whose byte range is in order: what it covers, and its CMS or token."""
 
     name: str
     sub_filter: str
     cms: bytes
     octets: Octets
-    ranges: tuple[tuple[int, int], ...]
+    ranges: _Ranges
     end: int
     claimed_at: datetime | None
     notes: tuple[Note, ...] = ()
     defects: tuple[Note, ...] = ()
 
 
-def parse_pdf(data: bytes) -> ParsedFile:
-    """Read every signature and document time-stamp of a PDF; InvalidInput when it cannot be read as one."""
-    reader, fields = _open(data)
-    good: list[_Field] = []
-    unreadable: list[UnreadableSignature] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A PDF opened for its fields; where long signature values lie the reader sees secret stand-ins.
+
+    A stand-in that comes back as a field's /Contents proves that the value of that very field lies there.
+    """
+
+    data: bytes
+    reader: PdfFileReader
+    stand_ins: dict[tuple[int, int], bytes]
+
+    def contents(self, signature: DictionaryObject, first: int, second: int) -> bytes:
+        """Return the signature value that lies in the gap; InvalidInput unless it is this signature's own."""
+        gap = self.data[first:second]
+        if gap[:1] != b"<" or gap[-1:] != b">":
+            raise _refuse("the gap of the byte range is not one hex string")
+        try:
+            contents = binascii.unhexlify(gap[1:-1])
+        except binascii.Error as error:
+            raise _refuse("the gap of the byte range is not one hex string") from error
+        digits = self.stand_ins.get((first, second))
+        expected = contents if digits is None else binascii.unhexlify(digits)
+        stored = signature.raw_get("/Contents", decrypt=EncryptedObjAccess.RAW)
+        if getattr(stored, "original_bytes", None) != expected:
+            raise _refuse("the gap of the byte range is not this signature's value")
+        return contents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PdfContents:
+    """What a PDF holds for a verifier; `unreadable` are fields that cannot be judged, by name and reason."""
+
+    fields: tuple[PdfField, ...]
+    unreadable: tuple[tuple[str, Note], ...]
+    certificates: tuple[Certificate, ...]
+    crls: tuple[bytes, ...]
+    ocsp_responses: tuple[bytes, ...]
+
+
+def read_pdf(data: bytes) -> PdfContents:
+    """Read every filled signature field, in the order of what they cover; InvalidInput when it is no PDF."""
+    file, fields = _open(data)
+    good: list[PdfField] = []
+    unreadable: list[tuple[str, Note]] = []
     for name, field in fields:
         try:
-            good.append(_read_field(reader, data, name, field))
+            good.append(_read_field(file, name, field, {other.ranges for other in good}))
         except ServiceError as error:
             refused = error.code is ErrorCode.INPUT_MALFORMED
             reason = Reason.BYTE_RANGE_REFUSED if refused else Reason.FORMAT_MALFORMED
-            note = Note(reason=reason, detail=error.detail)
-            unreadable.append(UnreadableSignature(id=name, format=Format.PADES, note=note))
+            unreadable.append((name, Note(reason=reason, detail=error.detail)))
         except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
-            note = Note(reason=Reason.FORMAT_MALFORMED, detail=type(error).__name__)
-            unreadable.append(UnreadableSignature(id=name, format=Format.PADES, note=note))
+            unreadable.append((name, Note(reason=Reason.FORMAT_MALFORMED, detail=type(error).__name__)))
     good.sort(key=lambda found: found.end)
-    certificates, crls, responses = _security_store(reader)
-    signatures, timestamps = _assemble(good, has_evidence=bool(crls or responses))
-    return ParsedFile(
-        format=Format.PADES,
-        signatures=(*signatures, *unreadable),
-        timestamps=timestamps,
+    certificates, crls, responses = _security_store(file.reader)
+    return PdfContents(
+        fields=tuple(_with_changes(data, good)),
+        unreadable=tuple(unreadable),
         certificates=certificates,
         crls=crls,
         ocsp_responses=responses,
     )
 
 
-def _open(data: bytes) -> tuple[PdfFileReader, list[tuple[str, Any]]]:
+def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
+    stand_ins = {gap: secrets.token_hex(16).encode() for gap in _long_values(data)}
     try:
-        reader = open_pdf(data)
+        reader = open_pdf(data, stand_ins=stand_ins)
         if reader.encrypted:
             reader.decrypt("")
         fields = []
@@ -103,54 +133,68 @@ def _open(data: bytes) -> tuple[PdfFileReader, list[tuple[str, Any]]]:
         raise _refuse(f"PDF: {type(error).__name__}") from error
     if len(fields) > MAX_SIGNATURES:
         raise _refuse(f"more than {MAX_SIGNATURES} signatures")
-    return reader, fields
+    return _File(data=data, reader=reader, stand_ins=stand_ins), fields
 
 
-def _read_field(reader: PdfFileReader, data: bytes, name: str, field: DictionaryObject) -> _Field:
+def _long_values(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where long hex strings lie in the gaps of byte ranges."""
+    for match in islice(_BYTE_RANGE.finditer(data), MAX_SIGNATURES):
+        first, second = int(match[1]), int(match[2])
+        if not first + _LONG < second <= len(data):
+            continue
+        gap = data[first:second]
+        if gap[:1] + gap[-1:] == b"<>" and not gap[1:-1].translate(None, _HEX_DIGITS):
+            yield first, second
+
+
+def _read_field(file: _File, name: str, field: DictionaryObject, taken: set[_Ranges]) -> PdfField:
     signature = field["/V"]
-    ranges = _byte_range(signature, len(data))
+    ranges = _byte_range(signature, len(file.data))
+    if ranges in taken:
+        raise _refuse("the signature value of another field")
     (_, first), (second, length) = ranges
-    gap = data[first:second]
-    if gap[:1] != b"<" or gap[-1:] != b">":
-        raise _refuse("the gap of the byte range is not one hex string")
-    try:
-        contents = binascii.unhexlify(gap[1:-1])
-    except binascii.Error as error:
-        raise _refuse("the gap of the byte range is not one hex string") from error
-    stored = signature.raw_get("/Contents", decrypt=EncryptedObjAccess.RAW)
-    if getattr(stored, "original_bytes", None) != contents:
-        raise _refuse("the gap of the byte range is not this signature's value")
-    view = memoryview(data)
-    end = second + length
-    found = _Field(
+    view = memoryview(file.data)
+    return PdfField(
         name=name,
         sub_filter=str(signature.get("/SubFilter", "")),
-        cms=_without_padding(contents),
-        octets=(view[:first], view[second:end]),
+        cms=_without_padding(file.contents(signature, first, second)),
+        octets=(view[:first], view[second : second + length]),
         ranges=ranges,
-        end=end,
+        end=second + length,
         claimed_at=_pdf_date(signature.get("/M")),
     )
-    if end == len(data):
-        return found
+
+
+def _with_changes(data: bytes, fields: list[PdfField]) -> list[PdfField]:
+    """Judge what stands behind each signature that does not reach the end of the file."""
+    if all(field.end == len(data) for field in fields):
+        return fields
     if not data.rstrip(b"\0\t\n\f\r ").endswith(b"%%EOF"):
         # A reader that repairs files would find objects there; nobody signed them.
-        return replace(found, defects=(Note(reason=Reason.DOCUMENT_CHANGED, detail="octets after the last %%EOF"),))
-    notes, defects = _changes_since(reader, field, name)
-    return replace(found, notes=notes, defects=defects)
+        detail = "octets after the last %%EOF"
+        return [f if f.end == len(data) else _changed(f, Reason.DOCUMENT_CHANGED, detail) for f in fields]
+    try:
+        reader = open_pdf(data)
+        if reader.encrypted:
+            reader.decrypt("")
+        objects = {
+            str(name): ref.get_object() for name, _value, ref in enumerate_sig_fields(reader, filled_status=True)
+        }
+    except Exception as error:
+        raise _refuse(f"PDF: {type(error).__name__}") from error
+    return [f if f.end == len(data) else _changes_since(reader, objects[f.name], f) for f in fields]
 
 
 def _refuse(detail: str) -> InvalidInput:
     return InvalidInput(ErrorCode.INPUT_MALFORMED, detail)
 
 
-def _byte_range(signature: DictionaryObject, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _byte_range(signature: DictionaryObject, size: int) -> _Ranges:
     """Read `[0 a b c]`, all inside the file, in order and with a gap (ISO 32000-2 §12.8.1)."""
     raw = signature["/ByteRange"]
-    if isinstance(raw, IndirectObject) or not isinstance(raw, list) or len(raw) != 4:
-        raise _refuse("ByteRange is not four numbers")
-    numbers = [int(number) for number in raw]
-    start, first, second, length = numbers
+    if not isinstance(raw, list) or len(raw) != 4 or not all(isinstance(number, int) for number in raw):
+        raise _refuse("ByteRange is not four whole numbers")
+    start, first, second, length = (int(number) for number in raw)
     if start != 0 or first <= 0 or length <= 0 or second < first + 2 or second + length > size:
         raise _refuse("ByteRange does not run from the start of the file around the signature value")
     return (start, first), (second, length)
@@ -163,11 +207,12 @@ def _without_padding(contents: bytes) -> bytes:
     except IndexError as error:
         raise _refuse("empty signature value") from error
     if end is None:
-        contents, end = der.normalise_prefix(contents)[0], len(contents)
-        return contents
+        value, end = der.normalise_prefix(contents)
+    else:
+        value = contents[:end]
     if end > len(contents) or any(contents[end:]):
         raise _refuse("octets other than padding follow the signature value")
-    return contents[:end]
+    return value
 
 
 def _definite_end(data: bytes) -> int | None:
@@ -194,99 +239,37 @@ def _pdf_date(value: object) -> datetime | None:
         return None
 
 
-def _changes_since(
-    reader: PdfFileReader, field: DictionaryObject, name: str
-) -> tuple[tuple[Note, ...], tuple[Note, ...]]:
+def _changes_since(reader: PdfFileReader, form_field: DictionaryObject, field: PdfField) -> PdfField:
     """Judge what was added after a signature: only signatures and validation data may be (fails closed)."""
     from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, DiffResult, ModificationLevel
     from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
     from pyhanko.sign.validation.status import SignatureCoverageLevel
 
     try:
-        embedded = EmbeddedPdfSignature(reader, field, name)
+        embedded = EmbeddedPdfSignature(reader, form_field, field.name)
         embedded.compute_digest()
         coverage = embedded.evaluate_signature_coverage()
         if coverage < SignatureCoverageLevel.ENTIRE_REVISION:
-            return (), (Note(reason=Reason.BYTE_RANGE_REFUSED, detail="a revision is not covered as a whole"),)
+            return _changed(field, Reason.BYTE_RANGE_REFUSED, "a revision is not covered as a whole")
         difference = DEFAULT_DIFF_POLICY.review_file(
             reader, embedded.signed_revision, field_mdp_spec=embedded.fieldmdp, doc_mdp=embedded.docmdp_level
         )
         permitted = embedded.docmdp_level
     except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
-        return (), (Note(reason=Reason.DOCUMENT_CHANGED, detail=type(error).__name__),)
+        return _changed(field, Reason.DOCUMENT_CHANGED, type(error).__name__)
     if not isinstance(difference, DiffResult):
-        return (), (Note(reason=Reason.DOCUMENT_CHANGED, detail=str(difference)[:200]),)
+        return _changed(field, Reason.DOCUMENT_CHANGED, str(difference)[:200])
     level = difference.modification_level
     if level > ModificationLevel.FORM_FILLING or (permitted is not None and level.value > permitted.value):
-        return (), (Note(reason=Reason.DOCUMENT_CHANGED, detail=level.name),)
+        return _changed(field, Reason.DOCUMENT_CHANGED, level.name)
     changed = difference.changed_form_fields - {name for name, _value, _ref in enumerate_sig_fields(reader)}
     if changed:
-        return (), (Note(reason=Reason.DOCUMENT_CHANGED, detail=f"form field {min(changed)[:64]}"),)
-    return (Note(reason=Reason.DOCUMENT_EXTENDED, detail=level.name),), ()
+        return _changed(field, Reason.DOCUMENT_CHANGED, f"form field {min(changed)[:64]}")
+    return replace(field, notes=(Note(reason=Reason.DOCUMENT_EXTENDED, detail=level.name),))
 
 
-def _assemble(
-    fields: list[_Field], *, has_evidence: bool
-) -> tuple[list[ParsedSignature | UnreadableSignature], tuple[ParsedTimestamp, ...]]:
-    signatures: list[ParsedSignature | UnreadableSignature] = []
-    timestamps: list[ParsedTimestamp] = []
-    covered: set[str] = set()
-    for field in fields:
-        if field.sub_filter == _TIMESTAMP_FILTER:
-            stamp = read_timestamp(field.cms, TimestampKind.DOCUMENT, field.octets, frozenset(covered))
-            timestamps.append(replace(stamp, id=field.name, defects=stamp.defects + field.defects))
-            covered.add(field.name)
-            continue
-        for signature in _field_signatures(field):
-            signatures.append(signature)
-            covered.add(signature.id)
-            if isinstance(signature, ParsedSignature):
-                covered.update(stamp.id for stamp in signature.timestamps)
-    sealed = {name for stamp in timestamps for name in stamp.covers}
-    return [_levelled(s, sealed, has_evidence=has_evidence) for s in signatures], tuple(timestamps)
-
-
-def _field_signatures(field: _Field) -> Iterator[ParsedSignature | UnreadableSignature]:
-    if field.sub_filter not in _CMS_FILTERS:
-        note = Note(reason=Reason.FORMAT_NOT_SUPPORTED, detail=field.sub_filter[:64])
-        yield UnreadableSignature(id=field.name, format=Format.PADES, note=note, foreign=True)
-        return
-    try:
-        data = read_signed_data(field.cms)
-        if data.content is not None or len(data.signers) != 1:
-            raise _refuse("a PDF signature is detached and has one signer (EN 319 142-1 §4.1)")
-    except ServiceError as error:
-        note = Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail)
-        yield UnreadableSignature(id=field.name, format=Format.PADES, note=note)
-        return
-    for signature in signatures_of(data, field.octets, what="byte-range", ranges=field.ranges, form=Format.PADES):
-        if isinstance(signature, UnreadableSignature):
-            yield replace(signature, id=field.name)
-            continue
-        baseline = field.sub_filter == "/ETSI.CAdES.detached" and signature.level.baseline
-        yield replace(
-            signature,
-            id=field.name,
-            timestamps=tuple(replace(s, covers=frozenset((field.name,))) for s in signature.timestamps),
-            claimed_at=signature.claimed_at or field.claimed_at,
-            level=replace(signature.level, baseline=baseline),
-            notes=signature.notes + field.notes,
-            defects=signature.defects + field.defects,
-        )
-
-
-def _levelled(
-    signature: ParsedSignature | UnreadableSignature, sealed: set[str], *, has_evidence: bool
-) -> ParsedSignature | UnreadableSignature:
-    if isinstance(signature, UnreadableSignature):
-        return signature
-    level = LevelEvidence(
-        baseline=signature.level.baseline,
-        certificate_values=True,
-        revocation_values=signature.level.revocation_values or has_evidence,
-        archive_timestamp=signature.id in sealed,
-    )
-    return replace(signature, level=level)
+def _changed(field: PdfField, reason: Reason, detail: str) -> PdfField:
+    return replace(field, defects=(Note(reason=reason, detail=detail),))
 
 
 def _security_store(reader: PdfFileReader) -> tuple[tuple[Certificate, ...], tuple[bytes, ...], tuple[bytes, ...]]:

@@ -92,6 +92,34 @@ def test_a_flipped_signature_value_is_a_crypto_failure(zoo: Zoo, pades: bytes) -
     assert only(verdict).crypto is Crypto.BROKEN
 
 
+def test_a_field_that_reuses_anothers_signature_is_refused(zoo: Zoo, pades: bytes) -> None:
+    def reuse(writer: IncrementalPdfFileWriter) -> None:
+        form = writer.root["/AcroForm"]
+        first = form["/Fields"][0]
+        again = generic.DictionaryObject(dict(first))  # type: ignore[no-untyped-call]  # untyped upstream
+        again[pdf_name("/T")] = generic.TextStringObject("Again")
+        form["/Fields"].append(writer.add_object(again))
+        writer.update_container(form["/Fields"])
+
+    verdict = verify_bytes(append(pades, reuse), zoo.context())
+    expect(verdict, FAILED, "FORMAT_FAILURE")
+    assert Reason.BYTE_RANGE_REFUSED in {f.reason for s in verdict.signatures for f in s.findings}
+
+
+@pytest.mark.parametrize("ber", [False, True])
+def test_a_value_in_ber_with_padding_is_read_to_its_end(zoo: Zoo, pades: bytes, *, ber: bool) -> None:
+    first, second, _length = numbers_of(pades)
+    contents = bytes.fromhex(pades[first + 1 : second - 1].decode())
+    value = contents[: 4 + int.from_bytes(contents[2:4], "big")]
+    kind, explicit = der.parse(value).sequence()
+    respelt = b"\x30\x80" + kind.raw + b"\xa0\x80" + explicit.inner().raw + bytes(4) if ber else value
+    room = (second - first - 2) // 2
+    for tail, expected in ((b"", PASSED), (b"\1", FAILED)):
+        filled = (respelt + tail).ljust(room, b"\0").hex().encode()
+        verdict = verify_bytes(pades[: first + 1] + filled + pades[second - 1 :], zoo.context())
+        assert verdict.indication is expected
+
+
 # Rows 25 to 28
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from signer.parsers.pdf import parse_pdf
+from signer.parsers.pades import parse_pdf
 from signer.validation.context import VerificationContext
 from signer.validation.verdict import Crypto, FileVerdict, Indication
 from signer.validation.verify import verify_bytes

@@ -1,0 +1,104 @@
+"""PAdES: the signatures and document time-stamps of a PDF as neutral values (ETSI EN 319 142-1)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from pki.errors import ErrorCode, InvalidInput, ServiceError
+from signer.parsers.cades import signatures_of
+from signer.parsers.model import (
+    Format,
+    LevelEvidence,
+    Note,
+    ParsedFile,
+    ParsedSignature,
+    ParsedTimestamp,
+    TimestampKind,
+    UnreadableSignature,
+)
+from signer.parsers.pdf import PdfField, read_pdf
+from signer.parsers.signed_data import read_signed_data
+from signer.parsers.tst import read_timestamp
+from signer.validation.reasons import Reason
+
+_CMS_FILTERS: Final = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
+_TIMESTAMP_FILTER: Final = "/ETSI.RFC3161"
+
+
+def parse_pdf(data: bytes) -> ParsedFile:
+    """Read every signature and document time-stamp of a PDF; InvalidInput when it cannot be read as one."""
+    contents = read_pdf(data)
+    signatures, timestamps = _assemble(contents.fields, has_evidence=bool(contents.crls or contents.ocsp_responses))
+    unreadable = (UnreadableSignature(id=n, format=Format.PADES, note=note) for n, note in contents.unreadable)
+    return ParsedFile(
+        format=Format.PADES,
+        signatures=(*signatures, *unreadable),
+        timestamps=timestamps,
+        certificates=contents.certificates,
+        crls=contents.crls,
+        ocsp_responses=contents.ocsp_responses,
+    )
+
+
+def _assemble(
+    fields: tuple[PdfField, ...], *, has_evidence: bool
+) -> tuple[list[ParsedSignature | UnreadableSignature], tuple[ParsedTimestamp, ...]]:
+    signatures: list[ParsedSignature | UnreadableSignature] = []
+    timestamps: list[ParsedTimestamp] = []
+    covered: set[str] = set()
+    for field in fields:
+        if field.sub_filter == _TIMESTAMP_FILTER:
+            stamp = read_timestamp(field.cms, TimestampKind.DOCUMENT, field.octets, frozenset(covered))
+            timestamps.append(replace(stamp, id=field.name, defects=stamp.defects + field.defects))
+            covered.add(field.name)
+            continue
+        for signature in _field_signatures(field):
+            signatures.append(signature)
+            covered.add(signature.id)
+            if isinstance(signature, ParsedSignature):
+                covered.update(stamp.id for stamp in signature.timestamps)
+    sealed = {name for stamp in timestamps for name in stamp.covers}
+    return [_levelled(s, sealed, has_evidence=has_evidence) for s in signatures], tuple(timestamps)
+
+
+def _field_signatures(field: PdfField) -> Iterator[ParsedSignature | UnreadableSignature]:
+    if field.sub_filter not in _CMS_FILTERS:
+        note = Note(reason=Reason.FORMAT_NOT_SUPPORTED, detail=field.sub_filter[:64])
+        yield UnreadableSignature(id=field.name, format=Format.PADES, note=note, foreign=True)
+        return
+    try:
+        data = read_signed_data(field.cms)
+        if data.content is not None or len(data.signers) != 1:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not detached, or not one signer (EN 319 142-1 §4.1)")
+    except ServiceError as error:
+        note = Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail)
+        yield UnreadableSignature(id=field.name, format=Format.PADES, note=note)
+        return
+    for signature in signatures_of(data, field.octets, what="byte-range", ranges=field.ranges, form=Format.PADES):
+        if isinstance(signature, UnreadableSignature):
+            yield replace(signature, id=field.name)
+            continue
+        baseline = field.sub_filter == "/ETSI.CAdES.detached" and signature.level.baseline
+        yield replace(
+            signature,
+            id=field.name,
+            timestamps=tuple(replace(s, covers=frozenset((field.name,))) for s in signature.timestamps),
+            claimed_at=signature.claimed_at or field.claimed_at,
+            level=replace(signature.level, baseline=baseline),
+            notes=signature.notes + field.notes,
+            defects=signature.defects + field.defects,
+        )
+
+
+def _levelled(
+    signature: ParsedSignature | UnreadableSignature, sealed: set[str], *, has_evidence: bool
+) -> ParsedSignature | UnreadableSignature:
+    if isinstance(signature, UnreadableSignature):
+        return signature
+    level = LevelEvidence(
+        baseline=signature.level.baseline,
+        certificate_values=True,
+        revocation_values=signature.level.revocation_values or has_evidence,
+        archive_timestamp=signature.id in sealed,
+    )
+    return replace(signature, level=level)
