@@ -13,8 +13,9 @@ from typing import Final
 import click
 
 from pki.certificates import Certificate, load_certificates
-from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.messages import sentence
+from signer.files import check_writable, is_same_file, read_file, write_file
 from signer.validation.context import VerificationContext
 from signer.validation.names import readable_name
 from signer.validation.policy import BUILT_IN, Policy, parse_policy
@@ -94,8 +95,8 @@ def verify(
 
     Example: mohr verify prescription.jades.json --anchor root.pem --json
     """
-    _check_report(report, files)
     try:
+        _check_report(report, files)
         context = _context(
             anchors, home, at=at or datetime.now(UTC), policy=policy_name, content=content, offline=offline
         )
@@ -109,7 +110,9 @@ def _context(
     anchors: tuple[Path, ...], home: Path | None, *, at: datetime, policy: str, content: Path | None, offline: bool
 ) -> VerificationContext:
     """Gather trust and status sources: the anchors given, the deployment's folder, and the network last."""
-    trusted = [certificate for path in anchors for certificate in load_certificates(_read(path, MAX_SIDE_FILE))]
+    trusted = [
+        certificate for path in anchors for certificate in load_certificates(read_file(path, limit=MAX_SIDE_FILE))
+    ]
     intermediates: tuple[Certificate, ...] = ()
     status: list[StatusSource] = []
     issuers: tuple[IssuerSource, ...] = ()
@@ -131,13 +134,13 @@ def _context(
         status_sources=tuple(status),
         issuer_sources=issuers,
         policy=_load_policy(policy),
-        content=None if content is None else _read(content, MAX_INPUT_OCTETS),
+        content=None if content is None else _read_content(content),
         offline=offline,
     )
 
 
 def _load_policy(name: str) -> Policy:
-    return BUILT_IN[name] if name in BUILT_IN else parse_policy(_read(Path(name), MAX_SIDE_FILE))
+    return BUILT_IN[name] if name in BUILT_IN else parse_policy(read_file(Path(name), limit=MAX_SIDE_FILE))
 
 
 def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
@@ -145,30 +148,33 @@ def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
         return
     if report.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html")
-    if len(files) != 1:
-        raise click.UsageError("a report is about one FILE")
+    if len(files) != 1 or is_same_file(report, files[0]):
+        raise click.UsageError("a report is about one FILE, and is another file")
+    check_writable(report)
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Read a file that the command line names; NotFound (`file-unreadable`) when it cannot be, or is too large."""
+def _read_content(path: Path) -> bytes:
+    data = _read(path)
+    if len(data) > MAX_INPUT_OCTETS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, str(path))
+    return data
+
+
+def _read(path: Path) -> bytes:
+    """Read a file that may be empty, and no more of it than tells that it is too large."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            return stream.read(MAX_INPUT_OCTETS + 1)
     except OSError as error:
         raise NotFound(ErrorCode.FILE_UNREADABLE, f"{path}: {error.strerror or type(error).__name__}") from error
-    if len(data) > limit:
-        raise NotFound(ErrorCode.FILE_UNREADABLE, f"{path}: larger than {limit} octets")
-    return data
 
 
 def _verify_one(path: Path, context: VerificationContext, *, as_json: bool, report: Path | None) -> int:
     """Verify one file, print its verdict and return the exit status it asks for."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_INPUT_OCTETS + 1)
-    except OSError as error:
-        unreadable = NotFound(ErrorCode.FILE_UNREADABLE, f"{path}: {error.strerror or type(error).__name__}")
-        click.echo(sentence(unreadable), err=True)
+        data = _read(path)
+    except NotFound as error:
+        click.echo(sentence(error), err=True)
         return _UNREADABLE
     verdict = verify_bytes(data, context)
     if as_json:
@@ -180,9 +186,9 @@ def _verify_one(path: Path, context: VerificationContext, *, as_json: bool, repo
         from signer.validation.report_html import report_html
 
         try:
-            report.write_text(report_html(verdict, path.name), encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise click.FileError(str(report), error.strerror) from error
+            write_file(report, report_html(verdict, path.name).encode("utf-8", "replace"))
+        except ServiceError as error:
+            raise click.ClickException(sentence(error)) from error
     return _EXIT[verdict.indication]
 
 

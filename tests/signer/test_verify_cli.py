@@ -49,6 +49,7 @@ def files(tmp_path: Path, zoo: Zoo) -> Path:
         "signer.pem": zoo.clinician.pem.encode(),
         "empty": b"",
         "plain.txt": b"nothing signed",
+        "page.html": b"<html></html>",
     }.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
@@ -126,6 +127,8 @@ def test_a_policy_is_chosen_by_name_or_file(files: Path) -> None:
         ("good.json", "--report", "out.pdf"),
         ("good.json", "--report", "out.xml"),
         ("good.json", "plain.txt", "--report", "out.html"),
+        ("good.json", "--report", "no/such/folder/out.html"),
+        ("page.html", "--report", "page.html"),
         ("good.json", "--unknown"),
         (".",),
     ],
