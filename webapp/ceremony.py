@@ -25,7 +25,7 @@ from hsm.softhsm import SoftHsmToken, create_softhsm_token
 from pki.audit import AuditAction, AuditEvent
 from pki.certificates import pem
 from pki.csr import build_csr
-from pki.errors import Conflict, ErrorCode
+from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.jose import compact_json
 from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
@@ -70,7 +70,12 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
 
 
 def _entries(folder: Path) -> tuple[Path, ...]:
-    return tuple(folder.iterdir()) if folder.is_dir() else ()
+    try:
+        return tuple(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, folder.name) from error
 
 
 def _write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: Path) -> None:

@@ -19,7 +19,10 @@ from pki.oids import PILOT_ARC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
-    """What a deployer decides. `public_url` is baked into CDP and AIA of every certificate."""
+    """What a deployer decides. `public_url` is baked into CDP and AIA of every certificate.
+
+    `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
+    """
 
     public_url: str
     exchange_url: str
@@ -27,9 +30,10 @@ class DeploymentSettings:
     oid_arc: str
     database_url: str | None
     production: bool
+    status_url: str | None = None
 
     def __post_init__(self) -> None:
-        for url in (self.public_url, self.exchange_url):
+        for url in filter(None, (self.public_url, self.exchange_url, self.status_url)):
             if not _is_base_url(url):
                 raise InvalidInput(
                     ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"
@@ -68,6 +72,7 @@ def _settings_from(table: dict[str, Any]) -> DeploymentSettings:
         organization=text("organization"),
         oid_arc=text("oid_arc", PILOT_ARC),
         database_url=text("database_url") if "database_url" in table else None,
+        status_url=text("status_url") if "status_url" in table else None,
         production=table.get("production") is True,
     )
 
@@ -175,7 +180,10 @@ class Deployment:
 
     def exists(self) -> bool:
         """Whether a finished deployment lies here."""
-        return self.settings_file.is_file()
+        try:
+            return self.settings_file.is_file()
+        except OSError:  # such as a name that is too long: nothing lies there
+            return False
 
     def settings(self) -> DeploymentSettings:
         """Read `mohr.toml`; NotFound where there is no deployment, InvalidInput where it is malformed."""
@@ -205,6 +213,7 @@ class Deployment:
             "organization": settings.organization,
             "oid_arc": settings.oid_arc,
             **({"database_url": settings.database_url} if settings.database_url else {}),
+            **({"status_url": settings.status_url} if settings.status_url else {}),
         }
         # JSON's text literals are TOML basic strings.
         lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
