@@ -169,22 +169,7 @@ class Node:
         """Read a UTCTime or GeneralizedTime in its DER form, ending in Z (RFC 5280 §4.1.2.5)."""
         if self.tag not in (UTC_TIME, GENERALIZED_TIME):
             raise _refuse("not a time")
-        text = self.content.decode("ascii", "replace")
-        try:
-            if self.tag == UTC_TIME:
-                year = int(text[:2]) if text[:2].isdecimal() else -1
-                text = f"{1900 + year if year >= 50 else 2000 + year}{text[2:]}" if year >= 0 else text
-            if "." in text:
-                whole, _, fraction = text.rstrip("Z").partition(".")
-                if not text.endswith("Z") or not fraction.isdecimal() or fraction.endswith("0") or len(fraction) > 9:
-                    raise _refuse("fraction of a second not in DER form")
-                moment = datetime.strptime(whole, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-                return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
-            if len(text) != 15:
-                raise _refuse("time of bad length")
-            return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-        except ValueError as error:
-            raise _refuse("not a calendar time") from error
+        return _read_time(self.content, short=self.tag == UTC_TIME)
 
     def text(self) -> str:
         """Read a character string leniently: the alphabet of a PrintableString is not enforced.
@@ -193,6 +178,22 @@ class Node:
         """
         codec = {0x1E: "utf-16-be", 0x1C: "utf-32-be", UTF8_STRING: "utf-8"}.get(self.tag, "latin-1")
         return self.content.decode(codec, "replace")
+
+
+def _read_time(octets: bytes, *, short: bool) -> datetime:
+    whole, _, fraction = octets[:-1].partition(b".")
+    if not octets.endswith(b"Z") or len(whole) != (12 if short else 14) or not whole.isdigit():
+        raise _refuse("time not in DER form")
+    if b"." in octets and (short or not fraction.isdigit() or fraction.endswith(b"0") or len(fraction) > 9):
+        raise _refuse("fraction of a second not in DER form")
+    year = int(whole[:-10])
+    if short:
+        year += 1900 if year >= 50 else 2000
+    month, day, hour, minute, second = (int(whole[i : i + 2]) for i in range(len(whole) - 10, len(whole), 2))
+    try:
+        return datetime(year, month, day, hour, minute, second, int(fraction[:6].ljust(6, b"0") or 0), UTC)
+    except ValueError as error:
+        raise _refuse("not a calendar time") from error
 
 
 def parse(data: bytes) -> Node:

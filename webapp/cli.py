@@ -1,12 +1,11 @@
 """`mohr`: the program of operators, auditors and centres. The composition root of the server side."""
 
-import tempfile
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from pki.programs import LateCommands, run_program
+from webapp.incidents import keep_trace
 
 _COMMANDS = {
     "audit": ("webapp.commands.audit", "audit"),
@@ -32,12 +31,6 @@ def mohr() -> None:
     """
 
 
-def _keep_trace(incident: str, text: str) -> None:
-    path = Path(tempfile.gettempdir()) / f"mohr-incident-{incident}.txt"
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-
-
 def main() -> NoReturn:
     """Run the program and end the process."""
-    run_program(mohr, None, _keep_trace)
+    run_program(mohr, None, keep_trace)

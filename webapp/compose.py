@@ -36,7 +36,10 @@ class RealClock:
 def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
     """Return what the authority is told of a deployment's settings."""
     raw = RawAuthoritySettings(
-        public_url=settings.public_url, organization=settings.organization, oid_arc=settings.oid_arc
+        public_url=settings.public_url,
+        status_url=settings.status_url,
+        organization=settings.organization,
+        oid_arc=settings.oid_arc,
     )
     return validate_settings(raw)
 

@@ -33,7 +33,7 @@ class DeploymentSettings:
     status_url: str | None = None
 
     def __post_init__(self) -> None:
-        for url in filter(None, (self.public_url, self.exchange_url, self.status_url)):
+        for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
             if not _is_base_url(url):
                 raise InvalidInput(
                     ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"

@@ -75,11 +75,12 @@ def sweeps() -> tuple[Sweep, ...]:
     """Return every sweep of a deployment."""
     return (
         Sweep(name="ledger", seconds=1, act=seal),
+        Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
+        Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
         Sweep(name="reconcile", seconds=60, act=lambda parts: parts.authority.reconcile()),
-        Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
     )
 
 

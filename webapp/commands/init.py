@@ -30,6 +30,7 @@ def initialise(
     *,
     organization: str = DEFAULT_ORGANIZATION,
     oid_arc: str | None = None,
+    status_url: str | None = None,
 ) -> None:
     """Hold the ceremony and show the root's PIN, once."""
     from pki.oids import PILOT_ARC
@@ -42,6 +43,7 @@ def initialise(
         oid_arc=oid_arc or PILOT_ARC,
         database_url=None,
         production=False,
+        status_url=status_url,
     )
     say(f"creating a pilot deployment in {deployment.home}")
     pin = hold_ceremony(deployment, settings)
@@ -53,13 +55,19 @@ def initialise(
 @home_option
 @click.option("--public-url", required=True, metavar="URL", help="Baked into CDP and AIA of every certificate.")
 @click.option("--exchange-url", metavar="URL", help="Where mutual TLS answers; default: https, the next port.")
+@click.option("--status-url", metavar="URL", help="Plain HTTP address of lists and OCSP; default: the public URL.")
 @click.option("--organization", default=DEFAULT_ORGANIZATION, show_default=True)
 @click.option("--oid-arc", metavar="OID", help="Your arc for policies and types; default: the example arc.")
 def init(
-    deployment: Deployment, public_url: str, exchange_url: str | None, organization: str, oid_arc: str | None
+    deployment: Deployment,
+    public_url: str,
+    exchange_url: str | None,
+    status_url: str | None,
+    organization: str,
+    oid_arc: str | None,
 ) -> None:
     """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
 
     Example: mohr init --home var --public-url http://127.0.0.1:8440
     """
-    initialise(deployment, public_url, exchange_url, organization=organization, oid_arc=oid_arc)
+    initialise(deployment, public_url, exchange_url, organization=organization, oid_arc=oid_arc, status_url=status_url)
