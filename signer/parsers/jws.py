@@ -11,8 +11,7 @@ from pki import jose
 from pki.errors import ErrorCode, InvalidInput
 from signer.parsers.model import MAX_SIGNATURES
 
-MAX_JWS_OCTETS: Final = 96 * 1024 * 1024
-MAX_MEMBERS: Final = 20_000
+MAX_MEMBERS: Final = 200_000
 MAX_HEADER_OCTETS: Final = 512 * 1024
 
 _REGISTERED: Final = frozenset(
@@ -20,7 +19,7 @@ _REGISTERED: Final = frozenset(
     | {"epk", "apu", "apv", "iv", "tag", "p2s", "p2c"}
 )
 _FORBIDDEN: Final = frozenset(("jku", "jwk", "x5u", "enc", "zip"))
-UNDERSTOOD: Final = frozenset(
+_UNDERSTOOD: Final = frozenset(
     ("b64", "iat", "sigT", "sigD", "sigX5ts", "sigPId", "sigPl", "srCms", "srAts", "adoTst", "x5t#o")
 )  # RFC 7797 §3, ETSI TS 119 182-1 §5.2
 _MEMBERS: Final = frozenset(("payload", "protected", "header", "signature", "signatures"))
@@ -61,20 +60,17 @@ class RawJws:
     payload: bytes | None
     signature: bytes
     unprotected: dict[str, Any]
-    compact: bool
 
 
 def split(data: bytes) -> tuple[RawJws, ...]:
     """Split a file into its signatures; InvalidInput when it is no JWS serialisation."""
-    if len(data) > MAX_JWS_OCTETS:
-        raise refuse("too large")
     if data.lstrip(b" \t\r\n")[:1] == b"{":
         return _split_json(data)
     parts = data.split(b".", 3)
     if len(parts) != 3:
         raise refuse("a compact JWS has three parts")
     protected, payload, signature = parts
-    return (RawJws(protected=protected, payload=payload or None, signature=signature, unprotected={}, compact=True),)
+    return (RawJws(protected=protected, payload=payload or None, signature=signature, unprotected={}),)
 
 
 def _split_json(data: bytes) -> tuple[RawJws, ...]:
@@ -103,7 +99,6 @@ def _entry(entry: Any, payload: Any) -> RawJws:
         payload=None if payload is None or payload == "" else _text(payload, "payload"),
         signature=_text(entry.get("signature"), "signature"),
         unprotected=unprotected,
-        compact=False,
     )
 
 
@@ -167,7 +162,7 @@ def _check_crit(header: dict[str, Any]) -> None:
             raise refuse("crit names a registered header")
         if name not in header:
             raise refuse("crit names an absent header")
-        if name not in UNDERSTOOD:
+        if name not in _UNDERSTOOD:
             raise refuse("crit names a header that is not understood")
 
 

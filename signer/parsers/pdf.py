@@ -8,6 +8,7 @@ import binascii
 import logging
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -98,9 +99,14 @@ class PdfContents:
 def read_pdf(data: bytes) -> PdfContents:
     """Read every filled signature field, in the order of what they cover; InvalidInput when it is no PDF."""
     file, fields = _open(data)
+    names = Counter(name for name, _field in fields)
     good: list[PdfField] = []
     unreadable: list[tuple[str, Note]] = []
     for name, field in fields:
+        if names[name] > 1:
+            # Proofs of existence go by name: two fields of one name would share them.
+            unreadable.append((name, Note(reason=Reason.FORMAT_MALFORMED, detail="two fields of one name")))
+            continue
         try:
             good.append(_read_field(file, name, field, {other.ranges for other in good}))
         except ServiceError as error:

@@ -20,7 +20,7 @@ from signer.parsers.model import (
     TimestampKind,
     TimestampToken,
 )
-from signer.parsers.signed_data import SignedData, read_signed_data, refuse
+from signer.parsers.signed_data import read_signed_data, refuse
 from signer.validation.reasons import Reason
 
 _TIME: Final = re.compile(r"(\d{14})(?:\.(\d{1,9}))?Z")
@@ -29,18 +29,15 @@ _GRANTED: Final = (0, 1)  # granted, grantedWithMods (RFC 3161 §2.4.2)
 
 def read_token(data: bytes) -> TimestampToken:
     """Read one TimeStampToken; ServiceError when it is not one."""
-    return token_of(read_signed_data(data))
-
-
-def token_of(data: SignedData) -> TimestampToken:
-    """Read the token that a SignedData is; ServiceError when it is not one."""
-    if data.content_type != oids.TST_INFO or data.content is None:
+    signed = read_signed_data(data)
+    if signed.content_type != oids.TST_INFO or signed.content is None:
         raise refuse("not a time-stamp token")
-    if len(data.signers) != 1:
+    if len(signed.signers) != 1:
         raise refuse("a time-stamp token has one signer (RFC 3161 §2.4.2)")
+    content = (signed.content,)
     try:
-        signature = signature_of(data, data.signers[0], content=(data.content,), what="tst-info", form=Format.TIMESTAMP)
-        fields = der.parse(data.content).expect(der.SEQUENCE).children(10)
+        signature = signature_of(signed, signed.signers[0], content=content, what="tst-info", form=Format.TIMESTAMP)
+        fields = der.parse(signed.content).expect(der.SEQUENCE).children(10)
         imprint_algorithm, imprint = fields[2].expect(der.SEQUENCE).children(2)
         generated_at = _generated_at(fields[4])
         return TimestampToken(

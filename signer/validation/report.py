@@ -99,6 +99,8 @@ def _timestamp(verdict: TimestampVerdict) -> dict[str, Any]:
         "sub_indication": verdict.sub_indication,
         "crypto": verdict.crypto,
         "authority": verdict.authority,
+        "serial": verdict.serial,
+        "policy": verdict.policy,
         "covers": list(verdict.covers),
         "status": [_status(status) for status in verdict.statuses],
         "reasons": [_reason(finding) for finding in verdict.findings],

@@ -7,6 +7,7 @@ authority's certificate is judged at that proven time instead of now.
 from dataclasses import dataclass
 from datetime import datetime
 
+from pki.certificates import serial_hex
 from signer.parsers.model import ParsedTimestamp, TimestampKind
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer
@@ -118,6 +119,8 @@ def _verdict(
         crypto=crypto,
         generated_at=stamp.token.generated_at if stamp.token else None,
         authority=_authority(stamp),
+        serial=serial_hex(stamp.token.serial) if stamp.token else None,
+        policy=stamp.token.policy if stamp.token else None,
         covers=tuple(sorted(stamp.covers)),
         findings=by_weight(findings),
         statuses=judgement.statuses if judgement else (),

@@ -184,6 +184,8 @@ class TimestampVerdict:
     crypto: Crypto
     generated_at: datetime | None
     authority: str | None
+    serial: str | None
+    policy: str | None
     covers: tuple[str, ...]
     findings: tuple[Finding, ...]
     statuses: tuple[KnownStatus, ...] = ()
