@@ -5,7 +5,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.crl import CrlPlan, PublishedCrl
@@ -14,6 +14,7 @@ from ca.records import ToPresign
 from ca.repository import status_of
 from ca.revocation import CertificateState, Status
 from ca.tables import certificates, crls, ocsp_responses
+from storage.base import UtcDateTime
 
 _c = certificates.c
 _l = crls.c
@@ -103,20 +104,24 @@ def status_by_serial(connection: Connection, serials: Sequence[str], issuer: str
     return {row.serial: status_of(row) for row in connection.execute(statement)}
 
 
+# Built once: the responder asks it for every request, and building costs more than asking.
+_PRESIGNED: Final = (
+    select(_o.der)
+    .join(certificates, _o.serial == _c.serial)
+    .where(
+        _o.serial == bindparam("serial"),
+        _c.issuer == bindparam("issuer"),
+        _o.status_version == _c.status_version,
+        _o.this_update <= bindparam("now", type_=UtcDateTime()),
+        _o.next_update > bindparam("now", type_=UtcDateTime()),
+    )
+)
+
+
 def presigned(connection: Connection, serial: str, issuer: str, now: datetime) -> bytes | None:
     """Return the stored response for a certificate, if it still tells its present status."""
-    statement = (
-        select(_o.der)
-        .join(certificates, _o.serial == _c.serial)
-        .where(
-            _o.serial == serial,
-            _c.issuer == issuer,
-            _o.status_version == _c.status_version,
-            _o.this_update <= now,
-            _o.next_update > now,
-        )
-    )
-    return connection.execute(statement).scalar_one_or_none()
+    parameters = {"serial": serial, "issuer": issuer, "now": now}
+    return connection.execute(_PRESIGNED, parameters).scalar_one_or_none()
 
 
 def _to_presign(issuer: str, not_after: datetime) -> Select[Any]:

@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceErr
 from webapp import logs
 from webapp.freshness import crl_freshness, etag_of, ocsp_freshness
 from webapp.problems import CONTENT_TYPE, Problem, problem_of
+from webapp.remembered import Remembered
 from webapp.security import FIXED_HEADERS, MACHINE_POLICY, new_request_id
 from webapp.services import Services, installed
 
@@ -146,6 +148,7 @@ class StatusEndpoints:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._remembered: Remembered[Answer] = Remembered()
 
     def ocsp_post(self, environ: "WSGIEnvironment", _path: str) -> Answer:
         """Answer an OCSP request in a body (RFC 6960 §A.1)."""
@@ -153,6 +156,12 @@ class StatusEndpoints:
 
     def ocsp_get(self, _environ: "WSGIEnvironment", path: str) -> Answer:
         """Answer an OCSP request in the path, with cache headers (RFC 5019 §5, §6.2)."""
+        now = self._services.clock.now()
+        return self._remembered.get(
+            path, now, lambda: self._ocsp_in_path(path, now), keep=lambda answer: answer.headers != (_NO_STORE,)
+        )
+
+    def _ocsp_in_path(self, path: str, now: datetime) -> Answer:
         text = path.removeprefix("/ocsp/")
         if len(text) > MAX_OCSP_GET_CHARS:
             raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "use POST for a request of this size")
@@ -161,7 +170,7 @@ class StatusEndpoints:
         except (binascii.Error, UnicodeEncodeError):
             request = b""
         response = self._ocsp(request) if request else OCSP_MALFORMED_REQUEST
-        headers = ocsp_freshness(response).headers(self._services.clock.now())
+        headers = ocsp_freshness(response).headers(now)
         return Answer(response, "application/ocsp-response", tuple(headers))
 
     def _ocsp(self, request: bytes) -> bytes:
