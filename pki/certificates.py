@@ -9,11 +9,11 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
-from typing import Final
+from functools import cached_property, lru_cache, wraps
+from typing import Final, TypeVar
 
 from pki import der, oids
 from pki.der import Node
@@ -65,6 +65,23 @@ class Admission:
     profession_items: tuple[str, ...]
     profession_oids: tuple[str, ...]
     registration_number: str | None
+
+
+_Owner = TypeVar("_Owner")
+_Read = TypeVar("_Read")
+
+
+def _coded(read: Callable[[_Owner], _Read]) -> Callable[[_Owner], _Read]:
+    """Have a reader of a field refuse with `certificate-malformed` what is not of the field's shape."""
+
+    @wraps(read)
+    def reader(owner: _Owner) -> _Read:
+        try:
+            return read(owner)
+        except (IndexError, ValueError) as error:
+            raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, f"{read.__name__}: not of its form") from error
+
+    return reader
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,6 +136,7 @@ class Certificate:
         return load_public_key(self.spki_der)
 
     @cached_property
+    @_coded
     def spki_sha1(self) -> bytes:
         """SHA-1 of the subjectPublicKey bits: OCSP's issuerKeyHash (RFC 6960 §4.1.1)."""
         return hashlib.sha1(der.parse(self.spki_der).sequence()[1].bits(), usedforsecurity=False).digest()
@@ -176,6 +194,7 @@ class Certificate:
         return next((child.integer() for child in children if child.tag == der.INTEGER), None)
 
     @cached_property
+    @_coded
     def policies(self) -> tuple[str, ...]:
         """Certificate policy OIDs, in order."""
         node = self._extension(oids.CERTIFICATE_POLICIES)
@@ -194,11 +213,13 @@ class Certificate:
         return None if node is None else next((c.content for c in node.sequence() if c.tag == 0x80), None)
 
     @cached_property
+    @_coded
     def ocsp_urls(self) -> tuple[str, ...]:
         """OCSP responders (RFC 5280 §4.2.2.1)."""
         return self._access_urls(oids.ACCESS_OCSP)
 
     @cached_property
+    @_coded
     def issuer_urls(self) -> tuple[str, ...]:
         """Where the issuer's certificate can be had (RFC 5280 §4.2.2.1)."""
         return self._access_urls(oids.ACCESS_CA_ISSUERS)
@@ -228,6 +249,7 @@ class Certificate:
         return tuple(name.content.decode("ascii", "replace") for name in names if name.tag == 0x86)
 
     @cached_property
+    @_coded
     def san_other_names(self) -> tuple[tuple[str, str], ...]:
         """The otherName entries of the subject alternative name as (type OID, text)."""
         node = self._extension(oids.SUBJECT_ALT_NAME)
@@ -235,6 +257,7 @@ class Certificate:
         return tuple((kind.oid(), value.inner().text()) for kind, value in names)
 
     @cached_property
+    @_coded
     def admission(self) -> Admission | None:
         """The first ProfessionInfo of the Admission extension, if there is one."""
         node = self._extension(oids.ADMISSION)
@@ -300,6 +323,8 @@ def read_extensions(node: Node) -> dict[str, Extension]:
     found: dict[str, Extension] = {}
     for child in node.sequence():
         parts = child.sequence()
+        if not 2 <= len(parts) <= 3:
+            raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "an extension is a name, a mark and a value")
         name = parts[0].oid()
         if name in found:
             raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, f"extension {name} appears twice")
@@ -336,6 +361,7 @@ def serial_hex(serial: int) -> str:
     return ("-" if serial < 0 else "") + text.zfill(len(text) + len(text) % 2)
 
 
+@_coded
 def name_attributes(name_der: bytes) -> tuple[tuple[str, str], ...]:
     """Read a Name as (attribute type OID, text) in order, lenient on characters."""
     found = []
@@ -351,7 +377,7 @@ def name_text(name_der: bytes) -> str:
     return ", ".join(f"{_SHORT_NAMES.get(kind, kind)}={text}" for kind, text in name_attributes(name_der))
 
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 
 
 def load_certificates(data: bytes) -> tuple[Certificate, ...]:

@@ -159,8 +159,10 @@ class Node:
     def bit_set(self) -> frozenset[int]:
         """Read a BIT STRING as the set of its one-bits, bit 0 first."""
         content = self.expect(BIT_STRING).content
-        if not content or content[0] > 7 or len(content) > 9:
+        if not content or content[0] > (7 if len(content) > 1 else 0) or len(content) > 9:
             raise _refuse("BIT STRING of bad size")
+        if len(content) > 1 and content[-1] & ((1 << content[0]) - 1):
+            raise _refuse("BIT STRING with unused bits set")  # X.690 §11.2.1: others do not see them
         return frozenset(
             index * 8 + bit for index, octet in enumerate(content[1:]) for bit in range(8) if octet & (0x80 >> bit)
         )

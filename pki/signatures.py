@@ -51,6 +51,8 @@ def signature_hash(algorithm: der.Node, digest_oid: str | None = None) -> str | 
     CMS may name the key type alone (`rsaEncryption`); the hash is then `digest_oid` (RFC 3370 §3.2).
     """
     parts = algorithm.sequence()
+    if not parts:
+        raise InvalidInput(ErrorCode.KEY_REFUSED, "an algorithm without a name")
     name = parts[0].oid()
     if name == oids.ED25519:
         return None
@@ -65,13 +67,16 @@ def signature_hash(algorithm: der.Node, digest_oid: str | None = None) -> str | 
 def _pss_hash(parts: tuple[der.Node, ...]) -> tuple[str, int]:
     """Read hash and salt length of RSASSA-PSS parameters (RFC 4055 §3.1); MGF1 must use the same hash."""
     digest, mask_digest, salt = oids.SHA1, oids.SHA1, 20
-    for part in parts[1].sequence() if len(parts) > 1 else ():
-        if part.tag == 0xA0:
-            digest = part.inner().sequence()[0].oid()
-        elif part.tag == 0xA1:
-            mask_digest = part.inner().sequence()[1].sequence()[0].oid()
-        elif part.tag == 0xA2:
-            salt = part.inner().integer()
+    try:
+        for part in parts[1].sequence() if len(parts) > 1 else ():
+            if part.tag == 0xA0:
+                digest = part.inner().sequence()[0].oid()
+            elif part.tag == 0xA1:
+                mask_digest = part.inner().sequence()[1].sequence()[0].oid()
+            elif part.tag == 0xA2:
+                salt = part.inner().integer()
+    except IndexError as error:
+        raise InvalidInput(ErrorCode.KEY_REFUSED, "PSS parameters are not of their form") from error
     if digest != mask_digest:
         raise InvalidInput(ErrorCode.KEY_REFUSED, "PSS with two different hashes")
     return digest, salt

@@ -10,7 +10,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pki import der
+from pki import der, oids
 from pki.certificates import Certificate, load_certificates, pem
 from pki.errors import ErrorCode, InvalidInput, ServiceError, VerificationFailed
 from pki.identity import build_name
@@ -118,16 +118,63 @@ def _make_once() -> bytes:
     return _ONCE[0]
 
 
+def _with(*extensions: bytes, subject: bytes | None = None) -> bytes:
+    """Put other extensions, and another subject, into a certificate; its signature holds no longer."""
+    certificate = der.parse(_make_once())
+    fields = [child.raw for child in certificate.sequence()[0].sequence()]
+    fields[-1] = der.context(3, der.sequence(*extensions))
+    fields[5] = subject or fields[5]
+    return der.sequence(der.sequence(*fields), *(child.raw for child in certificate.sequence()[1:]))
+
+
+def _extension(name: str, value: bytes) -> bytes:
+    return der.sequence(der.oid(name), der.octet_string(value))
+
+
 def test_a_repeated_extension_is_refused() -> None:
-    extension = der.sequence(der.oid("2.5.29.14"), der.octet_string(der.octet_string(b"1")))
-    certificate = der.parse(_make())
-    tbs = certificate.sequence()[0]
-    fields = [child.raw for child in tbs.sequence()]
-    fields[-1] = der.context(3, der.sequence(extension, extension))
-    forged = der.sequence(der.sequence(*fields), *(child.raw for child in certificate.sequence()[1:]))
+    extension = _extension("2.5.29.14", der.octet_string(b"1"))
     with pytest.raises(InvalidInput) as caught:
-        Certificate.parse(forged)
+        Certificate.parse(_with(extension, extension))
     assert caught.value.code is ErrorCode.CERTIFICATE_MALFORMED
+
+
+def test_a_critical_extension_is_not_made_harmless_by_another_member() -> None:
+    name, value = der.oid("1.3.6.1.4.1.32473.9"), der.octet_string(b"1")
+    with pytest.raises(InvalidInput):
+        Certificate.parse(_with(der.sequence(name, der.boolean(True), der.null(), value)))
+
+
+_EMPTY = der.sequence()
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "value"),
+    [
+        ("policies", oids.CERTIFICATE_POLICIES, der.sequence(_EMPTY)),
+        ("ocsp_urls", oids.AUTHORITY_INFO_ACCESS, der.sequence(_EMPTY)),
+        ("issuer_urls", oids.AUTHORITY_INFO_ACCESS, der.sequence(der.sequence(*[der.oid(oids.ACCESS_OCSP)] * 3))),
+        ("san_other_names", oids.SUBJECT_ALT_NAME, der.sequence(der.context(0, der.null()))),
+        ("admission", oids.ADMISSION, _EMPTY),
+        ("admission", oids.ADMISSION, der.sequence(der.sequence(_EMPTY))),
+    ],
+)
+def test_an_extension_of_another_form_is_refused_when_it_is_read(field: str, name: str, value: bytes) -> None:
+    certificate = Certificate.parse(_with(_extension(name, value)))
+    with pytest.raises(InvalidInput) as caught:
+        getattr(certificate, field)
+    assert caught.value.code is ErrorCode.CERTIFICATE_MALFORMED
+
+
+@pytest.mark.parametrize("field", ["subject", "subject_attributes"])
+def test_a_name_of_another_form_is_refused_when_it_is_read(field: str) -> None:
+    certificate = Certificate.parse(_with(subject=der.sequence(der.set_of([_EMPTY]))))
+    with pytest.raises(InvalidInput):
+        getattr(certificate, field)
+
+
+def test_a_pem_mark_before_much_white_space_is_passed_over_quickly() -> None:
+    with pytest.raises(InvalidInput):
+        load_certificates(b"-----BEGIN CERTIFICATE-----" + b" " * 2_000_000)
 
 
 def test_brainpool_signers_of_real_prescriptions_are_read(vectors: Path) -> None:

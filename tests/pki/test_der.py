@@ -114,3 +114,14 @@ def test_deep_nesting_is_refused_quickly() -> None:
     data = b"\x30\x80" * 5000
     with pytest.raises(InvalidInput):
         der.normalise(data)
+
+
+@pytest.mark.parametrize("bits", ["030207ff", "03020181", "030107", "030108", "0300", "03020880"])
+def test_bits_that_others_would_not_see_are_refused(bits: str) -> None:
+    with pytest.raises(InvalidInput):
+        der.parse(bytes.fromhex(bits)).bit_set()
+
+
+def test_bits_are_numbered_from_the_left() -> None:
+    assert der.parse(bytes.fromhex("03020106")).bit_set() == {5, 6}
+    assert der.parse(bytes.fromhex("030100")).bit_set() == frozenset()
