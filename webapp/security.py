@@ -40,8 +40,11 @@ def new_request_id() -> str:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of a URL; empty when it has none."""
-    parts = urlsplit(url)
+    """Return scheme, host and port of a URL; empty when it has none or is malformed."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
 
 

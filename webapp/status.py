@@ -124,7 +124,7 @@ def _not_modified(environ: "WSGIEnvironment", headers: Mapping[str, str]) -> boo
         return False
     try:
         return parsedate_to_datetime(since) >= parsedate_to_datetime(last_modified)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
 
 

@@ -77,6 +77,8 @@ def _read() -> Upload:
         raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, "multipart/form-data or application/octet-stream")
     else:
         data, name, detached = request.get_data(cache=False), UNNAMED, None
+        if len(data) != request.content_length:  # the sender went away; a verdict must never be about cut bytes
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the body is shorter than announced")
     return Upload(name=name, data=data, content=detached)
 
 

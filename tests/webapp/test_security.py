@@ -38,6 +38,7 @@ ALWAYS = {
         (None, None, None, False),
         (None, None, "https://mohr.example.evil.example/", False),
         (None, None, "not a url", False),
+        (None, None, "http://[", False),
         (None, "http://mohr.example", None, False),
         (None, ORIGIN + ":8443", None, False),
         (None, "", ORIGIN + "/verify", False),

@@ -179,6 +179,16 @@ def test_a_body_of_unknown_length_is_refused_and_not_cut(client: FlaskClient, pa
     assert answer.status_code == 411
 
 
+def test_a_body_that_broke_off_gets_no_verdict(client: FlaskClient) -> None:
+    cut = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "100000"}  # as granian hands it over
+    answer = client.post(
+        "/api/v1/verify", input_stream=BytesIO(b"valid"), content_type="application/octet-stream", environ_overrides=cut
+    )
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["code"] == "input-malformed"
+
+
 @pytest.mark.parametrize("size", [60_000, 65_536, 66_000, 200_000, 3_000_001])
 def test_files_of_any_size_arrive_whole(client_of: Client, size: int) -> None:
     seen: list[bytes] = []
