@@ -24,26 +24,29 @@ class Indication(StrEnum):
 
 @unique
 class SubIndication(StrEnum):
-    """Sub-indications in the order in which one decides before another (EN 319 102-1 §5.1.3)."""
+    """Sub-indications in the order in which one decides before another: the steps of EN 319 102-1 §5.3, §5.5.
+
+    "Try later" comes last of what a certificate can say: it must never hide a doubt that waiting cannot lift.
+    """
 
     FORMAT_FAILURE = "FORMAT_FAILURE"
     HASH_FAILURE = "HASH_FAILURE"
     SIG_CRYPTO_FAILURE = "SIG_CRYPTO_FAILURE"
-    REVOKED = "REVOKED"
-    EXPIRED = "EXPIRED"
-    NOT_YET_VALID = "NOT_YET_VALID"
     NO_SIGNING_CERTIFICATE_FOUND = "NO_SIGNING_CERTIFICATE_FOUND"
     SIGNED_DATA_NOT_FOUND = "SIGNED_DATA_NOT_FOUND"
-    SIG_CONSTRAINTS_FAILURE = "SIG_CONSTRAINTS_FAILURE"
     NO_CERTIFICATE_CHAIN_FOUND = "NO_CERTIFICATE_CHAIN_FOUND"
     CERTIFICATE_CHAIN_GENERAL_FAILURE = "CERTIFICATE_CHAIN_GENERAL_FAILURE"
     CHAIN_CONSTRAINTS_FAILURE = "CHAIN_CONSTRAINTS_FAILURE"
-    SIGNATURE_POLICY_NOT_AVAILABLE = "SIGNATURE_POLICY_NOT_AVAILABLE"
-    POLICY_PROCESSING_ERROR = "POLICY_PROCESSING_ERROR"
+    REVOKED = "REVOKED"
     REVOKED_CA_NO_POE = "REVOKED_CA_NO_POE"
     REVOKED_NO_POE = "REVOKED_NO_POE"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
     OUT_OF_BOUNDS_NO_POE = "OUT_OF_BOUNDS_NO_POE"
     OUT_OF_BOUNDS_NOT_REVOKED = "OUT_OF_BOUNDS_NOT_REVOKED"
+    SIG_CONSTRAINTS_FAILURE = "SIG_CONSTRAINTS_FAILURE"
+    SIGNATURE_POLICY_NOT_AVAILABLE = "SIGNATURE_POLICY_NOT_AVAILABLE"
+    POLICY_PROCESSING_ERROR = "POLICY_PROCESSING_ERROR"
     CRYPTO_CONSTRAINTS_FAILURE = "CRYPTO_CONSTRAINTS_FAILURE"
     CRYPTO_CONSTRAINTS_FAILURE_NO_POE = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
     TIMESTAMP_ORDER_FAILURE = "TIMESTAMP_ORDER_FAILURE"
@@ -130,6 +133,8 @@ def _weight(finding: Finding) -> tuple[int, int]:
     if finding.indication is None:
         return 2, 0
     rank = len(_RANK) if finding.sub_indication is None else _RANK[finding.sub_indication]
+    if finding.reason is Reason.SIGNING_CERTIFICATE_REFERENCE_MISMATCH:
+        rank = _RANK[SubIndication.NO_SIGNING_CERTIFICATE_FOUND]  # found while identifying, §5.2.3
     return int(finding.indication is not Indication.FAILED), rank
 
 

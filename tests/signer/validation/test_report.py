@@ -110,5 +110,7 @@ def test_failures_weigh_more_than_doubts_and_doubts_more_than_notes() -> None:
     assert conclude((only_said,)) == (Indication.PASSED, None)
     assert conclude((doubt, chain)) == (Indication.INDETERMINATE, SubIndication.NO_CERTIFICATE_CHAIN_FOUND)
     assert conclude((doubt, failure)) == (Indication.FAILED, SubIndication.REVOKED)
+    mismatch = indeterminate(Reason.SIGNING_CERTIFICATE_REFERENCE_MISMATCH, SubIndication.SIG_CONSTRAINTS_FAILURE)
+    assert by_weight((chain, mismatch)) == (mismatch, chain)
     nameless = Finding(reason=Reason.FORMAT_UNKNOWN, indication=Indication.INDETERMINATE)
     assert conclude((nameless, doubt)) == (Indication.INDETERMINATE, SubIndication.TRY_LATER)
