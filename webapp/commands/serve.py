@@ -4,6 +4,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
+from typing import Final
 
 import click
 
@@ -13,6 +15,9 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 WEB_WORKERS = 2
+WEB_THREADS = 16  # of each worker: a sender that is slow with its body holds one
+
+_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment names
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -21,6 +26,10 @@ def split_bind(bind: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
         raise click.UsageError("--bind takes HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) -> tuple[Program, ...]:
@@ -35,7 +44,8 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
             name="server",
             arguments=(
                 *(*python, "granian", "--interface", "wsgi", "--factory", "webapp.wsgi:create_application"),
-                *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS), "--blocking-threads", "1"),
+                *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS)),
+                *("--blocking-threads", str(WEB_THREADS)),
                 *("--backpressure", "64", "--http", "1", "--no-ws", "--log-level", "warning"),
             ),
             environment=home,
@@ -48,7 +58,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                     "gunicorn",
                     "webapp.exchange:create_application()",
                     "--bind",
-                    f"{host}:{settings.exchange_port}",
+                    _authority(host, settings.exchange_port),
                 ),
                 *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
                 *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
@@ -61,13 +71,13 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
 
 def is_served(bind: str) -> bool:
     """Whether the health page answers at `bind`, with whatever verdict."""
-    host, port = split_bind(bind)
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=1):
+        with _DIRECTLY.open(f"http://{_authority(*split_bind(bind))}/healthz", timeout=1):
             return True
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        error.close()
         return True
-    except OSError:
+    except (OSError, HTTPException):  # nobody, or somebody who speaks no HTTP
         return False
 
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.test_deployment import SETTINGS
+from webapp.commands.serve import is_served, programs
+from webapp.deployment import Deployment
+
+
+@contextmanager
+def _answering(answer: bytes) -> Iterator[str]:
+    """Listen for one connection and answer it; give the address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "served"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n", True),
+        (b"SSH-2.0-somebody\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_what_speaks_http_is_a_server(answer: bytes, served: bool) -> None:
+    with _answering(answer) as bind:
+        assert is_served(bind) is served
+
+
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        free = silent.getsockname()[1]
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with _answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as bind:
+        assert is_served(bind)
+
+
+def test_an_ipv6_address_keeps_its_brackets_where_a_port_follows(tmp_path: Path) -> None:
+    started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "[::1]:8440")}
+    assert "[::1]:8441" in started["exchange"]
+    assert started["server"][started["server"].index("--host") + 1] == "::1"
