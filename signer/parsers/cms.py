@@ -55,8 +55,9 @@ def signature_of(
     defects = list(_rule_breaks(data, signer))
     notes = list(data.notes)
     expected: bytes | None = None
-    signed_bytes: tuple[bytes, ...] = (b"".join(content or ()),)
-    if signer.signed_attributes is not None:
+    if signer.signed_attributes is None:
+        signed_bytes: tuple[bytes, ...] = (b"".join(content or ()),)
+    else:
         digest = single(signer.signed, oids.ATTR_MESSAGE_DIGEST)
         expected = b"" if digest is None else digest.octets()
         signed_bytes, unsorted = signed_attribute_bytes(signer.signed_attributes)
