@@ -19,7 +19,7 @@ from tests.support.programs import start_process
 from webapp.compose import opened_parts
 
 pytestmark = pytest.mark.real
-ROUNDS_AT_THE_INTENT, ROUNDS_AT_ANY_TIME = 6, 4
+FEW, MANY = (6, 4), (400, 200)  # kills at the intent, kills at any time
 SECONDS = 20.0
 
 
@@ -87,15 +87,18 @@ class Killer:
             yield
 
 
-def test_a_killed_issue_leaves_a_certificate_that_is_issued_or_abandoned(live: LiveDeployment, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [FEW, pytest.param(MANY, marks=pytest.mark.stress)], ids=["few", "many"])
+def test_a_killed_issue_leaves_a_certificate_that_is_issued_or_abandoned(
+    live: LiveDeployment, tmp_path: Path, rounds: tuple[int, int]
+) -> None:
     killer, chance = Killer(live, tmp_path), secrets.SystemRandom()
     with killer.watching():
         first = killer.rows() + 1
         usual = killer.undisturbed()
-        for number in range(ROUNDS_AT_THE_INTENT):
+        for number in range(rounds[0]):
             killer.kill_at_the_intent(chance.uniform(0, 0.02) if number > 1 else 0)
         with _custodian_stopped(live):
-            for _ in range(ROUNDS_AT_ANY_TIME):
+            for _ in range(rounds[1]):
                 killer.kill_after(chance.uniform(0.3, 1.1) * usual)
             _no_custodian_outlives_its_command(live)
     states = _settled(live, first)
