@@ -4,11 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
-from ca.crl import PublishedCrl
+from ca.crl import PublishedCrl, read_crl
+from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.service import CertificateAuthority
+from ca.status_repository import crl_entries
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
 from ca.tokens.service import TokenService
@@ -23,6 +27,9 @@ from pki.oids import OidArc
 from storage.engine import Database, open_database
 from storage.ledger import Ledger
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+
+CRL_TRIES: Final = 3
+EVER: Final = datetime(1950, 1, 1, tzinfo=UTC)
 
 
 class RealClock:
@@ -68,25 +75,57 @@ class Parts:
         return OidArc(arc=self.settings.oid_arc)
 
     def publish(self, crl: PublishedCrl) -> None:
-        """Put a list where its distribution point points."""
-        self.deployment.publish_crl(crl.issuer, crl.shard, crl.der)
+        """Put a list where its distribution point points, or the newer one that another program made meanwhile."""
+        with self.deployment.publishing():
+            latest = self.authority.latest_crl(crl.issuer, crl.shard)
+            newest = crl if latest is None or latest.number < crl.number else latest
+            self.deployment.publish_crl(newest.issuer, newest.shard, newest.der)
+
+    def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
+        """Sign and publish one shard's list; tried again when another program makes the same list."""
+        for _ in range(CRL_TRIES - 1):
+            with contextlib.suppress(CrlRegression):
+                return self._publish_new_crl(issuer, shard)
+        return self._publish_new_crl(issuer, shard)
+
+    def _publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
+        crl = self.authority.publish_crl(issuer, shard)
+        self.publish(crl)
+        return crl
 
     def publish_status_of(self, serial: str) -> PublishedCrl:
         """Sign and publish the list that speaks of one certificate."""
         record = self.authority.get(serial)
-        crl = self.authority.publish_crl(record.issuer, record.shard)
-        self.publish(crl)
-        return crl
+        return self.publish_new_crl(record.issuer, record.shard)
+
+    def is_outdated(self, crl: PublishedCrl) -> bool:
+        """Whether a list no longer says what the rows say: its making failed, or was cut off, after a change."""
+        with self.database.read() as connection:
+            must = crl_entries(connection, crl.issuer, crl.shard, ended_from=self.clock.now())
+            may = crl_entries(connection, crl.issuer, crl.shard, ended_from=EVER)
+        entries = read_crl(crl.der).entries
+        return not (entries.issuperset(must) and entries.issubset(may))
 
     def seal_ledger(self) -> str:
         """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""
         while self.ledger.sequence():
             continue
-        log = parse_verifier_key(self.deployment.ledger_key.read_text(encoding="ascii").strip())
+        log = parse_verifier_key(_published(self.deployment.ledger_key).decode("ascii", "replace").strip())
         note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, self.clock.now())
-        if not self.deployment.checkpoint.exists() or self.deployment.checkpoint.read_bytes() != note.encode():
-            write_atomically(self.deployment.checkpoint, note.encode())
+        if _published(self.deployment.checkpoint) != note.encode():
+            with self.deployment.publishing():  # another program may have signed a larger one meanwhile
+                write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
         return note
+
+
+def _published(file: Path) -> bytes:
+    """Read a small file of ours; one that is missing is as good as empty."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise Unavailable(ErrorCode.FILE_UNREADABLE, file.name) from error
 
 
 def assemble(deployment: Deployment, settings: DeploymentSettings, database: Database, keys: KeyProvider) -> Parts:

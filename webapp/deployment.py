@@ -5,9 +5,11 @@ HOME. `mohr.toml` holds no secret.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,26 @@ class Deployment:
     def publish_crl(self, issuer: str, shard: int, der: bytes) -> None:
         """Put a CRL where CDP points."""
         write_atomically(self.crl_file(issuer, shard), der)
+
+    def published_crl(self, issuer: str, shard: int) -> bytes | None:
+        """Return the CRL file of one shard, None where it cannot be read."""
+        try:
+            return self.crl_file(issuer, shard).read_bytes()
+        except OSError:
+            return None
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Let one program at a time replace a published file; Unavailable (`file-unwritable`)."""
+        try:
+            descriptor = os.open(self.run / "publishing.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, "publishing.lock") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""

@@ -59,16 +59,28 @@ def seal(parts: Parts) -> None:
 
 
 def refresh_crls(parts: Parts) -> None:
-    """Publish every list that ends within a day, and put back list files that are missing."""
-    now = parts.clock.now()
+    """Publish every list that ends within a day or missed a change, and put right the files of lists.
+
+    One list that fails holds no other back; its failure is raised last.
+    """
     settings = authority_settings(parts.settings)
-    shards = [(issuer, shard) for issuer in ISSUING_AUTHORITIES for shard in range(settings.shards_of(issuer))]
-    for issuer, shard in shards:
-        latest = parts.authority.latest_crl(issuer, shard)
-        if latest is None or latest.next_update - now < CRL_LEAD:
-            parts.publish(parts.authority.publish_crl(issuer, shard))
-        elif not parts.deployment.crl_file(issuer, shard).exists():
-            parts.publish(latest)
+    failures: list[ServiceError] = []
+    for issuer in ISSUING_AUTHORITIES:
+        for shard in range(settings.shards_of(issuer)):
+            try:
+                _refresh_crl(parts, issuer, shard)
+            except ServiceError as error:
+                failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
+    latest = parts.authority.latest_crl(issuer, shard)
+    if latest is None or latest.next_update - parts.clock.now() < CRL_LEAD or parts.is_outdated(latest):
+        parts.publish_new_crl(issuer, shard)
+    elif parts.deployment.published_crl(issuer, shard) != latest.der:
+        parts.publish(latest)
 
 
 def sweeps() -> tuple[Sweep, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ca.crl import PublishedCrl
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import open_checkpoint, parse_verifier_key
@@ -46,6 +47,72 @@ def test_a_missing_list_is_put_back_and_a_fresh_one_is_left_alone(parts: Parts) 
     file.unlink()
     refresh_crls(parts)
     assert file.read_bytes() == before
+
+
+def test_a_list_that_a_crash_kept_from_its_file_is_put_there(parts: Parts) -> None:
+    parts.authority.publish_crl("persons", 1)  # recorded; the program dies before it writes the file
+    latest = parts.authority.latest_crl("persons", 1)
+    assert latest is not None
+    assert parts.deployment.published_crl("persons", 1) != latest.der
+    refresh_crls(parts)
+    assert parts.deployment.published_crl("persons", 1) == latest.der
+
+
+def test_an_older_list_never_takes_the_place_of_a_newer_one(parts: Parts) -> None:
+    older = parts.authority.publish_crl("persons", 2)
+    newer = parts.publish_new_crl("persons", 2)
+    parts.publish(older)  # a slower program's turn
+    assert parts.deployment.published_crl("persons", 2) == newer.der
+
+
+def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
+    live: LiveDeployment,  # noqa: F811 - the fixture of that name
+    parts: Parts,
+    tmp_path: Path,
+) -> None:
+    live.new_request(tmp_path / "csr")
+    serial = live.answer(
+        *("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr"),
+    )["serial"]
+    issuer, shard = parts.authority.get(serial).issuer, parts.authority.get(serial).shard
+
+    def listed() -> bool:
+        return bytes.fromhex(serial) in (parts.deployment.published_crl(issuer, shard) or b"")
+
+    refresh_crls(parts)
+    for change, expected in ((parts.authority.hold, True), (parts.authority.unhold, False)):
+        change(serial, "operator")  # and the program ends here
+        assert listed() is not expected
+        refresh_crls(parts)
+        assert listed() is expected
+    number = getattr(parts.authority.latest_crl(issuer, shard), "number", 0)
+    refresh_crls(parts)
+    assert getattr(parts.authority.latest_crl(issuer, shard), "number", 0) == number
+
+
+def test_one_list_that_fails_holds_no_other_back(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh_crls(parts)
+    last = parts.deployment.crl_file("systems", 0)
+    before = last.read_bytes()
+    last.unlink()
+    whole = Parts.is_outdated
+
+    def fails(self: Parts, crl: PublishedCrl) -> bool:
+        if crl.issuer == "persons":
+            raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
+        return whole(self, crl)
+
+    monkeypatch.setattr(Parts, "is_outdated", fails)
+    with pytest.raises(Unavailable):
+        refresh_crls(parts)
+    assert last.read_bytes() == before
+
+
+def test_a_checkpoint_file_that_is_older_is_put_right(parts: Parts) -> None:
+    seal(parts)
+    parts.deployment.checkpoint.write_bytes(b"an older one")
+    seal(parts)
+    assert parts.deployment.checkpoint.read_text(encoding="utf-8") == parts.ledger.latest_checkpoint()
 
 
 def test_a_sweep_that_fails_is_told_by_the_heartbeat_and_recovers(parts: Parts) -> None:

@@ -190,7 +190,7 @@ def crl(
         raise click.UsageError("name the --shard of the one list that is meant")
     with opened_parts(deployment) as parts:
         authority = parts.authority
-        lists = authority.publish_all_crls() if shard is None else (authority.publish_crl(issuer or "persons", shard),)
+        lists = authority.publish_all_crls() if shard is None else (parts.publish_new_crl(issuer or "persons", shard),)
         for published in lists:
             parts.publish(published)
             answer({"issuer": published.issuer, "shard": published.shard, "number": published.number})
