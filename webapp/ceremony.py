@@ -1,11 +1,14 @@
 """`mohr init`: the ceremony that makes a pilot deployment, root token first, `mohr.toml` last.
 
 A ceremony that breaks off leaves a folder without `mohr.toml`: the next one refuses it until a person has looked
-and removed it, because keys may lie there.
+and removed it, because keys may lie there. A ceremony that is killed with SIGKILL while the root's custodian runs
+leaves the root's PIN there too; one that is asked to end takes it away.
 """
 
 import os
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -53,20 +56,46 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     deployment.create_folders()
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
-    root_config = deployment.root / "custodian.json"
-    root_pin_file = deployment.root / "pin"
-    _write_custodian(root, root_config, root_pin_file, deployment.root / "custodian.sock")
     _write_custodian(
         service, deployment.custodian_config, deployment.secrets / "service.pin", deployment.custodian_socket
     )
-    try:
-        _make_everything(deployment, settings, root_config)
-    finally:
-        root_pin_file.unlink()
+    with _ended_gently():
+        _make_everything(deployment, settings, root)
     cut_font(deployment.cache)
     deployment.write_settings(settings)
     with root.pin as pin:
         return pin.reveal()
+
+
+@contextmanager
+def _ended_gently() -> Iterator[None]:
+    """Have a request to end unwind what is under way, as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _root_custodian(deployment: Deployment, token: SoftHsmToken) -> Iterator[CustodianClient]:
+    """Run the root's custodian for the block; its PIN is in a file for as long and no longer."""
+    config, pin_file = deployment.root / "custodian.json", deployment.root / "pin"
+    try:
+        _write_custodian(token, config, pin_file, deployment.root / "custodian.sock")
+        with CustodianProcess(config, log_path=deployment.custodian_log) as root:
+            keys = CustodianClient(root.socket_path)
+            try:
+                yield keys
+            finally:
+                keys.close()
+    finally:
+        pin_file.unlink(missing_ok=True)
 
 
 def _entries(folder: Path) -> tuple[Path, ...]:
@@ -94,16 +123,14 @@ def _write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: 
     write_settings(settings, config)
 
 
-def _make_everything(deployment: Deployment, settings: DeploymentSettings, root_config: Path) -> None:
+def _make_everything(deployment: Deployment, settings: DeploymentSettings, root: SoftHsmToken) -> None:
     clock, authorities = RealClock(), authority_settings(settings)
     with ExitStack() as stack:
         service = stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
         keys = CustodianClient(service.socket_path)
         stack.callback(keys.close)
-        with CustodianProcess(root_config, log_path=deployment.custodian_log) as root:
-            root_keys = CustodianClient(root.socket_path)
+        with _root_custodian(deployment, root) as root_keys:
             hierarchy = create_hierarchy(root_keys, keys, authorities, clock)
-            root_keys.close()
         database = open_database(deployment.database_url(settings))
         stack.callback(database.close)
         upgrade(database)

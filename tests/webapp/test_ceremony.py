@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ca.profiles import ISSUING_AUTHORITIES
+from hsm.softhsm import find_module
+from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
+from webapp.compose import opened_parts
+from webapp.deployment import Deployment
+
+pytestmark = pytest.mark.real
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_ceremony_that_is_asked_to_end_leaves_no_pin_of_the_root(tmp_path: Path, number: signal.Signals) -> None:
+    if find_module() is None:
+        pytest.skip("SoftHSM2 is not installed")
+    deployment = Deployment(tmp_path / "h")
+    command = [sys.executable, "-m", "webapp", "init", "--home", str(deployment.home), "--public-url", "http://x"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as ceremony:
+        end = time.monotonic() + 30
+        while not (deployment.root / "pin").exists():
+            assert ceremony.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        ceremony.send_signal(number)
+        _, messages = ceremony.communicate(timeout=30)
+    assert ceremony.returncode == 130
+    assert b"Traceback" not in messages
+    assert not (deployment.root / "pin").exists()
+    assert not deployment.exists()
+
+
+def test_the_pin_that_was_shown_is_in_no_file(live: LiveDeployment) -> None:  # noqa: F811 - the fixture of that name
+    pin = live.root_pin.encode()
+    files = [path for path in live.deployment.home.rglob("*") if path.is_file()]
+    assert files
+    assert not any(pin in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("act", [("revoke", "--reason", "key-compromise"), ("hold",)])
+def test_what_the_root_issued_is_not_revoked_without_the_root(
+    live: LiveDeployment,  # noqa: F811 - the fixture of that name
+    act: tuple[str, ...],
+) -> None:
+    with opened_parts(live.deployment) as parts:
+        found = next(each for each in parts.authority.certificates(limit=1000) if each.name in ISSUING_AUTHORITIES)
+        ended = live.mohr("ca", act[0], found.serial_hex, *act[1:])
+        assert (ended.status, ended.code) == (1, "not-allowed")
+        assert parts.authority.get(found.serial_hex).state == found.state
