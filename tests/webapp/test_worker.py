@@ -139,3 +139,21 @@ def test_parts_that_do_not_answer_are_told_apart(parts: Parts, tmp_path: Path) -
     assert _state(elsewhere, "worker") is PartState.SILENT
     assert _state(elsewhere, "custodian") is PartState.DOWN
     assert _state(elsewhere, "database") is PartState.OK
+
+
+def test_a_worker_that_cannot_write_its_heartbeat_goes_on(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[float] = []
+    worker = Worker(parts, sweeps=())
+
+    def act(_parts: Parts) -> None:
+        runs.append(0.0)
+        if len(runs) == 2:
+            worker.stopping.set()
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE)
+
+    worker.sweeps = (Sweep(name="ledger", seconds=0, act=act),)
+    monkeypatch.setattr("webapp.worker.write_atomically", refuse)
+    worker.run()
+    assert len(runs) == 2

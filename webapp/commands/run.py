@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pki.errors import ServiceError
+from pki.errors import ErrorCode, ServiceError
 from webapp.commands.init import initialise
 from webapp.commands.options import home_option, say
 from webapp.commands.serve import DEFAULT_BIND, serve_deployment, split_bind
@@ -31,11 +31,12 @@ def _first_time(deployment: Deployment, address: str, supervisor: Supervisor) ->
     """Play the demo once, in the background of the served pages; end the program loudly if it differs."""
     try:
         summary = _summary(play(deployment, say))
+        write_atomically(_played(deployment), summary.encode())
+        _announce(deployment, address)
     except ServiceError as error:
         supervisor.fail(error)
-        return
-    write_atomically(_played(deployment), summary.encode())
-    _announce(deployment, address)
+    except Exception as error:  # noqa: BLE001 - the documented boundary of this thread; nobody else would hear of it
+        supervisor.fail(ServiceError(ErrorCode.DEMO_DIFFERS, f"the demo broke off: {type(error).__name__}"))
 
 
 def _announce(deployment: Deployment, address: str) -> None:

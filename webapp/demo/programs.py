@@ -66,6 +66,9 @@ class Programs:
                 check=False,
                 stdin=subprocess.DEVNULL,
             )
+        except subprocess.TimeoutExpired as error:
+            what = f"{program} {' '.join(arguments[:3])} did not end within {TIMEOUT_SECONDS} s"
+            raise VerificationFailed(ErrorCode.DEMO_DIFFERS, what) from error
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
