@@ -73,6 +73,9 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
     except click.FileError as error:
         click.echo(sentence(ServiceError(ErrorCode.FILE_UNREADABLE, error.format_message())), err=True)
         return ExitStatus.USAGE
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitStatus.USAGE
     except click.UsageError as error:
         if error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
@@ -205,7 +205,7 @@ class Deployment:
 
     def database_url(self, settings: DeploymentSettings) -> str:
         """Return the database's URL: the deployer's, else SQLite under HOME."""
-        return settings.database_url or f"sqlite:///{self.database_file}"
+        return settings.database_url or f"sqlite:///{quote(str(self.database_file))}"
 
     def write_settings(self, settings: DeploymentSettings) -> None:
         """Write `mohr.toml`, the last act of `mohr init`."""

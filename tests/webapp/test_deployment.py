@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
+from storage.engine import open_database
+from storage.migrate import upgrade
 from webapp.commands.init import exchange_url_beside
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 
@@ -29,6 +31,17 @@ def test_settings_are_read_back_as_written(tmp_path: Path, database_url: str | N
     assert deployment.exists()
     assert deployment.settings() == settings
     assert deployment.database_url(settings).startswith("postgresql" if database_url else "sqlite:///")
+
+
+@pytest.mark.parametrize("name", ["plain", "what?", "50%41", "a b", "مهر", "x#y@z"])
+def test_the_database_is_in_the_deployment_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    deployment = Deployment(tmp_path / name)
+    deployment.create_folders()
+    database = open_database(deployment.database_url(SETTINGS))
+    upgrade(database)
+    database.close()
+    assert deployment.database_file.is_file()
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
 def test_no_deployment_and_a_finished_one_are_told_apart(tmp_path: Path) -> None:

@@ -57,3 +57,9 @@ def test_an_ipv6_address_keeps_its_brackets_where_a_port_follows(tmp_path: Path)
     started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "[::1]:8440")}
     assert "[::1]:8441" in started["exchange"]
     assert started["server"][started["server"].index("--host") + 1] == "::1"
+
+
+def test_no_header_of_a_proxy_reaches_the_exchange(tmp_path: Path) -> None:
+    started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "h:8440")}
+    arguments = started["exchange"]
+    assert arguments[arguments.index("--forwarded-allow-ips") + 1] == ""

@@ -63,6 +63,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                 *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
                 *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
                 *("--ca-certs", str(deployment.exchange_clients), "--cert-reqs", "1"),
+                *("--forwarded-allow-ips", ""),  # no header changes path or scheme: there is no proxy in front
             ),
             environment=home,
         ),
