@@ -9,6 +9,7 @@ from desk.cards import find_key, open_card, reader_option, usage_option
 from desk.terminal import ask_pin, last_try_option, pin_fd_option, shown
 from pki.certificates import load_certificates
 from pki.csr import build_csr
+from pki.identity import MAX_NAME
 from pki.keys import SignatureAlgorithm
 from signer.files import check_writable, read_file, write_file
 
@@ -47,7 +48,7 @@ def keygen(
             KeyUsage(usage), SignatureAlgorithm(algorithm), pin, replace=replace, last_try_confirmed=last_try
         )
         key = find_key(card, KeyUsage(usage))
-        request = build_csr(card.signing_key(key, pin), f"mohr {usage} key {card.serial}")
+        request = build_csr(card.signing_key(key, pin), f"mohr {usage} key {card.serial}"[:MAX_NAME])
     write_file(csr_file, request)
     click.echo(f"{csr_file}", err=True)
 

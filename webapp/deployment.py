@@ -258,19 +258,35 @@ class Deployment:
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
         """Let one program at a time replace a published file; Unavailable (`file-unwritable`)."""
-        try:
-            descriptor = os.open(self.run / "publishing.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise Unavailable(ErrorCode.FILE_UNWRITABLE, "publishing.lock") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _opened_lock(self.run / "publishing.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Be the one program that serves this deployment; Conflict where another one does."""
+        with _opened_lock(self.run / "serving.lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Conflict(ErrorCode.CONFLICT, "another program serves this deployment") from error
+            yield
 
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""
         return self.public / "crl" / issuer / f"{shard}.crl"
+
+
+@contextlib.contextmanager
+def _opened_lock(path: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pki.errors import Conflict
 from tests.webapp.test_deployment import SETTINGS
-from webapp.commands.serve import is_served, programs
+from webapp.commands.serve import is_served, programs, serve_deployment
 from webapp.deployment import Deployment
 
 
@@ -63,3 +64,13 @@ def test_no_header_of_a_proxy_reaches_the_exchange(tmp_path: Path) -> None:
     started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "h:8440")}
     arguments = started["exchange"]
     assert arguments[arguments.index("--forwarded-allow-ips") + 1] == ""
+
+
+def test_a_deployment_is_served_once(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.create_folders()
+    deployment.write_settings(SETTINGS)
+    with deployment.serving(), pytest.raises(Conflict):
+        serve_deployment(deployment, "127.0.0.1:8440", lambda _supervisor: None)
+    with deployment.serving():
+        assert (deployment.run / "serving.lock").stat().st_mode & 0o777 == 0o600

@@ -83,9 +83,13 @@ def is_served(bind: str) -> bool:
 
 
 def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supervisor], None]) -> None:
-    """Run everything until stopped; `on_ready` is called once the first page is served."""
+    """Run everything until stopped; `on_ready` is called once the first page is served.
+
+    Conflict where the deployment is served already.
+    """
     supervisor = Supervisor(programs(deployment, deployment.settings(), bind), say)
-    supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
+    with deployment.serving():
+        supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
 
 
 @click.command()
