@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.reader_stack import claim_socket_name
+
 # A shared machine may stall any single example; time is measured by `make bench`, not by tests.
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000)
 settings.load_profile("default")
+
+claim_socket_name()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

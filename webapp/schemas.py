@@ -86,6 +86,8 @@ class Timestamp(_Model):
     sub_indication: str | None
     crypto: Crypto
     authority: str | None
+    serial: str | None = Field(description="The token's serial number, as the authority counts.")
+    policy: str | None = Field(description="The time-stamping policy (RFC 3161 §2.4.2).")
     covers: list[str] = []
     status: list[StatusEvidence] = []
     reasons: list[Reason] = []

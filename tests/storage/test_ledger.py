@@ -386,6 +386,6 @@ def test_an_edited_event_gets_a_proof_that_does_not_hold(database: Database) -> 
 
 def test_a_ledger_of_another_program_has_no_tables_and_says_so(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'new.db'}")
-    with pytest.raises(Exception, match="no such table"):
+    with pytest.raises(Unavailable, match="lacks this program's tables"):
         Ledger(database).sequence()
     database.close()

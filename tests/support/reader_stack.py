@@ -31,12 +31,17 @@ def require_reader_programs() -> None:
         pytest.skip("this machine refuses private namespaces")
 
 
-def attach(stack: PrivateReaderStack) -> None:
-    """Let this process's PC/SC calls reach `stack`, and nothing else."""
+def claim_socket_name() -> None:
+    """Fix the name for this process; before any test, because the first PC/SC call reads it for good."""
     if _VARIABLE not in os.environ:
         folder = tempfile.mkdtemp(prefix="mohr-pcsc-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ[_VARIABLE] = str(Path(folder) / "pcscd.comm")
+
+
+def attach(stack: PrivateReaderStack) -> None:
+    """Let this process's PC/SC calls reach `stack`, and nothing else."""
+    claim_socket_name()
     link = Path(os.environ[_VARIABLE])
     link.unlink(missing_ok=True)
     link.symlink_to(stack.socket_path)

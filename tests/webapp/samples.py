@@ -49,6 +49,8 @@ def stamp(**changes: Any) -> dict[str, Any]:
         "sub_indication": None,
         "crypto": "intact",
         "authority": "C=IR, O=Mohr pilot, CN=Mohr Time-stamping",
+        "serial": "9f21",
+        "policy": "1.3.6.1.4.1.32473.364.4.1",
         "covers": ["s1"],
         "status": [],
         "reasons": [],

@@ -54,7 +54,7 @@ def sign(
 ) -> None:
     """Sign the exact bytes of FILE.
 
-    Example: mohr sign report.pdf --format pades --key pkcs11:object=service-seal -o report.signed.pdf
+    Example: mohr sign report.pdf --format pades --key file:seal.key --cert seal.pem -o report.signed.pdf
     """
     if form == "cose" or level in ("LT", "LTA"):
         raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, f"{form} at level {level} is not built yet")
