@@ -173,9 +173,14 @@ def test_a_card_held_by_another_program_is_busy_after_the_deadline(real_reader: 
 def test_a_card_in_exclusive_use_is_busy(real_reader: RealReader) -> None:
     result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
     assert result == 0
-    result, handle, _protocol = scard.SCardConnect(
-        context, real_reader.name, scard.SCARD_SHARE_EXCLUSIVE, scard.SCARD_PROTOCOL_T1
-    )
+    end = time.monotonic() + 5  # pcscd may still be letting go of another test's connection
+    while True:
+        result, handle, _protocol = scard.SCardConnect(
+            context, real_reader.name, scard.SCARD_SHARE_EXCLUSIVE, scard.SCARD_PROTOCOL_T1
+        )
+        if result != scard.SCARD_E_SHARING_VIOLATION or time.monotonic() > end:
+            break
+        time.sleep(0.05)
     assert result == 0
     with pytest.raises(ReaderBusy):
         real_reader.readers.connect(real_reader.name)
