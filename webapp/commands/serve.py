@@ -46,7 +46,8 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                 *(*python, "granian", "--interface", "wsgi", "--factory", "webapp.wsgi:create_application"),
                 *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS)),
                 *("--blocking-threads", str(WEB_THREADS)),
-                *("--backpressure", "64", "--http", "1", "--no-ws", "--log-level", "warning"),
+                *("--backpressure", "64", "--http", "1", "--no-ws"),
+                *("--log-level", "error"),  # it warns of the number of threads at every start
             ),
             environment=home,
         ),
