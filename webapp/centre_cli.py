@@ -90,8 +90,12 @@ def keygen(out: Path, csr: Path, name: str, passphrase_file: Path | None) -> Non
         request = x509.load_der_x509_csr(build_csr(key, name)).public_bytes(Encoding.PEM)
     except ValueError as error:
         raise InvalidInput(ErrorCode.IDENTITY_INVALID, "a name has 1 to 64 characters") from error
-    _write_new(out, key.pem(passphrase), 0o600)
-    _write_new(csr, request, 0o644)
+    _write_new(csr, request, 0o644)  # first: a request without its key is harmless, a key without its request is not
+    try:
+        _write_new(out, key.pem(passphrase), 0o600)
+    except InvalidInput:
+        csr.unlink()
+        raise
     click.echo(json.dumps({"key": str(out), "csr": str(csr), "encrypted": passphrase is not None}))
 
 
