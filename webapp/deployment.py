@@ -42,6 +42,13 @@ class DeploymentSettings:
                 )
 
     @property
+    def public_bind(self) -> str:
+        """Where the pilot listens so that its public URL is answered: HOST:PORT."""
+        parts = urlsplit(self.public_url)
+        host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+        return f"{host}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
+
+    @property
     def public_host(self) -> str:
         """The host name of the public URL."""
         return str(urlsplit(self.public_url).hostname)

@@ -1,7 +1,8 @@
 """Status endpoints as bytes: OCSP, CRLs, issuers, time-stamps, token keys, checkpoint.
 
-A bare WSGI callable in front of Flask, so that these answer fast and while the CA, the HSM and the database
-are down. RFC 6960 appendix A and RFC 5019 §5-6 (OCSP over HTTP), RFC 2585 §4 (media types), RFC 3161 §3.4.
+A bare WSGI callable in front of Flask, so that these answer fast. Lists, issuers and the checkpoint are files and
+answer while custodian and database are down; OCSP reads rows, time-stamps and unforeseen OCSP questions need a key.
+RFC 6960 appendix A and RFC 5019 §5-6 (OCSP over HTTP), RFC 2585 §4 (media types), RFC 3161 §3.4.
 Nothing raises out of here: what goes wrong is a problem document.
 """
 

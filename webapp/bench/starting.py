@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from urllib.parse import urlsplit
 
 from pki.errors import ErrorCode, Unavailable
 from webapp.bench.measure import Figure, median_ms
@@ -15,7 +14,7 @@ DEADLINE_SECONDS = 30.0
 
 
 def _start_once(deployment: Deployment) -> float:
-    bind = urlsplit(deployment.settings().public_url).netloc
+    bind = deployment.settings().public_bind
     command = [sys.executable, "-m", "webapp", "serve", "--home", str(deployment.home), "--bind", bind]
     before = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own program

@@ -212,8 +212,11 @@ def list_certificates(deployment: Deployment, state: str | None, profile: str | 
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with opened_parts(deployment) as parts:
-        for record in parts.authority.certificates(state=wanted, profile=kind):
-            answer(_certificate_members(record))
+        page = parts.authority.certificates(state=wanted, profile=kind)
+        while page:
+            for record in page:
+                answer(_certificate_members(record))
+            page = parts.authority.certificates(state=wanted, profile=kind, before=page[-1].serial_hex)
 
 
 @ca.command()

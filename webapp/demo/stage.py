@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pki.errors import ErrorCode, Unavailable
 from webapp.commands.serve import is_served
@@ -56,7 +55,7 @@ def _wait(what: str, is_there: Callable[[], bool], child: subprocess.Popen[bytes
 @contextlib.contextmanager
 def running_server(deployment: Deployment) -> Iterator[str]:
     """Have the deployment served at its public URL: by the server that runs already, else by one of our own."""
-    bind = urlsplit(deployment.settings().public_url).netloc
+    bind = deployment.settings().public_bind
     if is_served(bind):
         yield bind
         return
