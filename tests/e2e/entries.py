@@ -106,9 +106,7 @@ NEED_A_DEPLOYMENT = (
 
 # Words that are wrong, with the code that says so. `\udcff` is an argument that is not UTF-8.
 WRONG_WORDS = (
-    ("mohr", "usage"),
     ("mohr nonsense", "usage"),
-    ("mohr ca", "usage"),
     ("mohr ca issue", "usage"),
     ("mohr bench nonsense --home {home}", "usage"),
     ("mohr demo nonsense", "usage"),

@@ -235,3 +235,11 @@ def test_a_process_ends_as_the_program_does(
     assert ended.status in (1, 2, 3), ended.messages
     assert ended.code or ended.output
     assert "Traceback" not in ended.messages
+
+
+@pytest.mark.parametrize("line", ["mohr", "mohr ca", "mohr-agent", "mohr-gateway"])
+def test_a_program_without_a_command_shows_its_help(line: str, files: dict[str, Path]) -> None:
+    ended = _run(line, files)
+    assert ended.status == 3
+    assert "Usage:" in ended.messages
+    assert "Commands:" in ended.messages
