@@ -18,11 +18,15 @@ TICK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One process to keep alive; `environment` is added to the supervisor's own."""
+    """One process to keep alive; `environment` is added to the supervisor's own.
+
+    It is first started `wait` seconds after the others: what serves the first page gets the processors first.
+    """
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    wait: float = 0.0
 
 
 class _Child:
@@ -85,6 +89,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         announced = False
+        for child in self._children:
+            child.next_start = time.monotonic() + child.program.wait
         try:
             while not self._stopping:
                 now = time.monotonic()

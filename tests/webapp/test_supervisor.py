@@ -92,3 +92,23 @@ def test_a_program_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatc
     supervisor.request_stop()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_what_may_wait_starts_after_what_may_not(tmp_path: Path) -> None:
+    def writer(name: str) -> tuple[str, ...]:
+        return (sys.executable, "-c", f"import time; open({str(tmp_path / name)!r}, 'w').close(); time.sleep(60)")
+
+    now, later = (
+        Program(name="now", arguments=writer("now")),
+        Program(name="later", arguments=writer("later"), wait=1.0),
+    )
+    supervisor = Supervisor([later, now], lambda _line: None)
+    started = time.monotonic()
+    thread = _run(supervisor, lambda: False, lambda: None)
+    try:
+        _until((tmp_path / "later").exists)
+        assert time.monotonic() - started >= 1.0
+        assert (tmp_path / "now").stat().st_mtime < (tmp_path / "later").stat().st_mtime
+    finally:
+        supervisor.request_stop()
+        thread.join(15)

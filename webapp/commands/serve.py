@@ -15,6 +15,7 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 WEB_WORKERS = 2
+LATER_SECONDS = 1.5
 WEB_THREADS = 16  # of each worker: a sender that is slow with its body holds one
 
 _DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment names
@@ -39,7 +40,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
     python = (sys.executable, "-m")
     return (
         Program(name="custodian", arguments=(*python, "hsm.custodian", str(deployment.custodian_config))),
-        Program(name="worker", arguments=(*python, "webapp.worker"), environment=home),
+        Program(name="worker", arguments=(*python, "webapp.worker"), environment=home, wait=LATER_SECONDS),
         Program(
             name="server",
             arguments=(
@@ -67,6 +68,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                 *("--forwarded-allow-ips", ""),  # no header changes path or scheme: there is no proxy in front
             ),
             environment=home,
+            wait=LATER_SECONDS,
         ),
     )
 
