@@ -279,6 +279,14 @@ class Deployment:
                 raise Conflict(ErrorCode.CONFLICT, "another program serves this deployment") from error
             yield
 
+    def is_served(self) -> bool:
+        """Whether a program serves this deployment now."""
+        try:
+            with self.serving():
+                return False
+        except Conflict:
+            return True
+
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""
         return self.public / "crl" / issuer / f"{shard}.crl"

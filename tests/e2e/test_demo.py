@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +12,9 @@ import pytest
 
 from cardreader.emulated.stack import namespaces_allowed
 from hsm.softhsm import find_module
+from webapp.ports import free_pair, free_port
 
 pytestmark = pytest.mark.real
-
-
-def _two_free_ports() -> int:
-    """Return a port whose successor is free as well."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            if port < 65535 and second.connect_ex(("127.0.0.1", port + 1)) != 0:
-                return port
-    raise AssertionError("no two neighbouring ports are free")
 
 
 def _mohr(*arguments: str, seconds: float = 200) -> subprocess.CompletedProcess[str]:
@@ -39,7 +28,7 @@ def test_the_demo_ends_with_every_verdict_as_expected(tmp_path: Path) -> None:
     if not namespaces_allowed():
         pytest.skip("this machine allows no private namespaces for the emulated reader")
     home = tmp_path / "home"
-    made = _mohr("init", "--home", str(home), "--public-url", f"http://127.0.0.1:{_two_free_ports()}")
+    made = _mohr("init", "--home", str(home), "--public-url", f"http://127.0.0.1:{free_pair(free_port())}")
     assert made.returncode == 0, made.stderr
     played = _mohr("demo", "--home", str(home), "--json")
     assert played.returncode == 0, played.stderr[-2000:]

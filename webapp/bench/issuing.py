@@ -20,12 +20,13 @@ from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
 from webapp.bench.measure import Figure, median_ms, per_second
-from webapp.bench.openssl_peer import OpensslCa, free_port
+from webapp.bench.openssl_peer import OpensslCa
 from webapp.commands.init import initialise
 from webapp.compose import Parts, opened_parts
 from webapp.demo.people import DemoPhysician
 from webapp.demo.stage import running_server
 from webapp.deployment import Deployment
+from webapp.ports import LOOPBACK, free_pair, free_port
 
 BATCH: Final = 256
 PEER_COUNT: Final = 20
@@ -35,7 +36,7 @@ def scratch_deployment(folder: Path) -> Deployment:
     """Return the bench's own deployment, made when it is not there."""
     deployment = Deployment(folder)
     if not deployment.exists():
-        initialise(deployment, f"http://127.0.0.1:{free_port()}", None)
+        initialise(deployment, f"http://{LOOPBACK}:{free_pair(free_port())}", None)
     return deployment
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from webapp.ports import free_port
+
 _CONFIGURATION: Final = """
 [ca]
 default_ca = bench
@@ -83,13 +85,6 @@ class OpensslCa:
             # Its workers spin when only the parent dies.
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, seconds: float = 5.0) -> None:

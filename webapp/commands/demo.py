@@ -2,10 +2,11 @@
 
 import click
 
-from webapp.commands.init import DEFAULT_PUBLIC_URL, initialise
+from webapp.commands.init import DEFAULT_PORT, initialise
 from webapp.commands.options import answer, home_option, json_option, say
 from webapp.demo.stage import play
 from webapp.deployment import Deployment
+from webapp.ports import LOOPBACK, free_pair
 
 
 @click.command()
@@ -19,7 +20,7 @@ def demo(deployment: Deployment, as_json: bool) -> None:  # noqa: FBT001 - click
     Example: mohr demo --home var
     """
     if not deployment.exists():
-        initialise(deployment, DEFAULT_PUBLIC_URL, None)
+        initialise(deployment, f"http://{LOOPBACK}:{free_pair(DEFAULT_PORT)}", None)
     story = play(deployment, say)
     if as_json:
         answer({"ok": True, "checks": story.checks})

@@ -8,7 +8,7 @@ from pki.errors import ErrorCode, InvalidInput
 from webapp.commands.options import home_option, say
 from webapp.deployment import Deployment, DeploymentSettings
 
-DEFAULT_PUBLIC_URL = "http://127.0.0.1:8440"
+DEFAULT_PORT = 8440
 DEFAULT_ORGANIZATION = "Mohr Pilot (synthetic)"
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pki.errors import ErrorCode, Unavailable
+from pki.errors import Conflict, ErrorCode, Unavailable
 from webapp.commands.serve import is_served
 from webapp.demo.programs import Programs
 from webapp.demo.story import AUTH_PIN, SIGN_PIN, Story
@@ -54,11 +54,16 @@ def _wait(what: str, is_there: Callable[[], bool], child: subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def running_server(deployment: Deployment) -> Iterator[str]:
-    """Have the deployment served at its public URL: by the server that runs already, else by one of our own."""
+    """Have the deployment served at its public URL: by the server that runs already, else by one of our own.
+
+    Conflict when somebody else answers there.
+    """
     bind = deployment.settings().public_bind
-    if is_served(bind):
+    if deployment.is_served() and is_served(bind):
         yield bind
         return
+    if is_served(bind):
+        raise Conflict(ErrorCode.CONFLICT, f"another program answers at {bind}")
     log = deployment.run / "demo-serve.log"
     with _process("webapp", "serve", "--home", str(deployment.home), "--bind", bind, log=log) as child:
         _wait("the server", lambda: is_served(bind), child, log)
