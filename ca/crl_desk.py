@@ -29,6 +29,14 @@ class CrlDesk(AuthorityContext):
         with self._database.read() as connection:
             return status_rows.latest_crl(connection, issuer, shard)
 
+    def is_outdated(self, crl: PublishedCrl) -> bool:
+        """Whether a list no longer says what the rows say: its making failed, or was cut off, after a change."""
+        with self._database.read() as connection:
+            must = status_rows.crl_entries(connection, crl.issuer, crl.shard, ended_from=self._now())
+            may = status_rows.crl_entries(connection, crl.issuer, crl.shard, ended_from=_EVER)
+        entries = read_crl(crl.der).entries
+        return not (entries.issuperset(must) and entries.issubset(may))
+
     def publish_all_crls(self) -> tuple[PublishedCrl, ...]:
         """Publish every shard of every issuing authority; one that fails holds no other back, and is raised last."""
         published: list[PublishedCrl] = []

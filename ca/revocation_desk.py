@@ -8,12 +8,12 @@ from typing import Final
 from ca import repository
 from ca.context import AuthorityContext, event
 from ca.presigning import presigned_rows
-from ca.profiles import ProfileName
+from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, ToPresign
 from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, hold, release, revoke
 from ca.status_repository import store_responses
 from pki.audit import AuditAction
-from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
+from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
 
 MAX_SERIAL_DIGITS: Final = 40
 
@@ -109,6 +109,8 @@ class RevocationDesk(AuthorityContext):
             record = repository.find(unit.connection, wanted)
             if record is None:
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
+            if record.issuer is IssuerName.ROOT:  # its list could not say so: the root's key is elsewhere
+                raise NotAllowed(ErrorCode.NOT_ALLOWED, "what the root issued is revoked where the root's key is")
             status = change(record, now)
             entry = encode_crl_entry(record.serial, status) if status.listed else None
             released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
-from ca.crl import PublishedCrl, read_crl
+from ca.crl import PublishedCrl
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.service import CertificateAuthority
-from ca.status_repository import crl_entries
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
 from ca.tokens.service import TokenService
@@ -29,7 +28,6 @@ from storage.ledger import Ledger
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 
 CRL_TRIES: Final = 3
-EVER: Final = datetime(1950, 1, 1, tzinfo=UTC)
 
 
 class RealClock:
@@ -97,14 +95,6 @@ class Parts:
         """Sign and publish the list that speaks of one certificate."""
         record = self.authority.get(serial)
         return self.publish_new_crl(record.issuer, record.shard)
-
-    def is_outdated(self, crl: PublishedCrl) -> bool:
-        """Whether a list no longer says what the rows say: its making failed, or was cut off, after a change."""
-        with self.database.read() as connection:
-            must = crl_entries(connection, crl.issuer, crl.shard, ended_from=self.clock.now())
-            may = crl_entries(connection, crl.issuer, crl.shard, ended_from=EVER)
-        entries = read_crl(crl.der).entries
-        return not (entries.issuperset(must) and entries.issubset(may))
 
     def seal_ledger(self) -> str:
         """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""

@@ -77,7 +77,7 @@ def refresh_crls(parts: Parts) -> None:
 
 def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
     latest = parts.authority.latest_crl(issuer, shard)
-    if latest is None or latest.next_update - parts.clock.now() < CRL_LEAD or parts.is_outdated(latest):
+    if latest is None or latest.next_update - parts.clock.now() < CRL_LEAD or parts.authority.is_outdated(latest):
         parts.publish_new_crl(issuer, shard)
     elif parts.deployment.published_crl(issuer, shard) != latest.der:
         parts.publish(latest)

@@ -15,7 +15,8 @@ from ca.records import CertificateRecord
 from ca.revocation import CertificateState, RevocationReason
 from ca.revocation_desk import parse_reason, parse_serial
 from pki.audit import AuditAction
-from pki.errors import InvalidInput, NotFound, ServiceError
+from pki.certificates import Certificate
+from pki.errors import InvalidInput, NotAllowed, NotFound, ServiceError
 from tests.ca.test_registration_desk import actions
 from tests.ca.world import CENTRE, START, World
 
@@ -58,6 +59,20 @@ def test_a_hold_and_its_lifting_are_felt_in_crl_and_ocsp(world: World) -> None:
     assert listed(world, issued) is None
     found = actions(world.database, issued.serial_hex)
     assert (found[AuditAction.CERTIFICATE_HELD], found[AuditAction.CERTIFICATE_RELEASED]) == (1, 1)
+
+
+@pytest.mark.parametrize("act", ["hold", "revoke"])
+def test_what_the_root_issued_is_not_touched_without_the_root(world: World, act: str) -> None:
+    """The root's list is signed where its key is: a row that says `revoked` alone would be felt by nobody."""
+    der = world.authority.named_certificate("persons")
+    assert der is not None
+    serial = Certificate.parse(der).serial_hex
+    with pytest.raises(NotAllowed):
+        if act == "hold":
+            world.authority.hold(serial, "clerk")
+        else:
+            world.authority.revoke(serial, RevocationReason.CA_COMPROMISE, "clerk")
+    assert world.authority.get(serial).state is CertificateState.GOOD
 
 
 def test_the_invalidity_date_is_in_the_crl(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ca.crl import PublishedCrl
+from ca.service import CertificateAuthority
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import open_checkpoint, parse_verifier_key
@@ -95,14 +96,14 @@ def test_one_list_that_fails_holds_no_other_back(parts: Parts, monkeypatch: pyte
     last = parts.deployment.crl_file("systems", 0)
     before = last.read_bytes()
     last.unlink()
-    whole = Parts.is_outdated
+    whole = CertificateAuthority.is_outdated
 
-    def fails(self: Parts, crl: PublishedCrl) -> bool:
+    def fails(self: CertificateAuthority, crl: PublishedCrl) -> bool:
         if crl.issuer == "persons":
             raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
         return whole(self, crl)
 
-    monkeypatch.setattr(Parts, "is_outdated", fails)
+    monkeypatch.setattr(CertificateAuthority, "is_outdated", fails)
     with pytest.raises(Unavailable):
         refresh_crls(parts)
     assert last.read_bytes() == before

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import click
 
-from ca.profiles import IssuerName, ProfileName, profile_named
+from ca.profiles import ProfileName, profile_named
 from ca.records import CertificateRecord
 from ca.registration import FileState, Officer, RegistrationFile
 from ca.revocation import CertificateState
 from ca.revocation_desk import parse_reason
 from pki.certificates import pem
-from pki.errors import ErrorCode, InvalidInput, NotAllowed
+from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
 from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
@@ -128,8 +128,6 @@ def _certificate_members(record: CertificateRecord) -> dict[str, Any]:
 def _change(deployment: Deployment, serial: str, act: Callable[[Parts], CertificateRecord]) -> None:
     """Change a status and make it felt: the list of its shard is published before the command answers."""
     with opened_parts(deployment) as parts:
-        if parts.authority.get(serial).issuer == IssuerName.ROOT:
-            raise NotAllowed(ErrorCode.NOT_ALLOWED, "what the root issued is revoked where the root's key is")
         record = act(parts)
         crl = parts.publish_status_of(serial)
     answer({**_certificate_members(record), "crl_number": crl.number})
