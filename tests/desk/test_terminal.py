@@ -65,8 +65,11 @@ def test_the_prompt_before_a_signature_takes_a_new_line_each_time() -> None:
                 assert _digits(pin) == b"135790"
 
 
-def test_consent_given_by_the_caller_is_not_asked_again() -> None:
+def test_consent_given_by_the_caller_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda text, **_options: asked.append(text))
     ask_consent(agreed=True)
+    assert asked == []
 
 
 def test_nobody_to_ask_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
