@@ -15,8 +15,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from hsm.custodian.protocol import (
+    MAX_ITEMS,
+    FrameReader,
+    Operation,
+    decode_answer,
+    encode_request,
+    pack_items,
+    unpack_items,
+)
 from hsm.errors import HsmUnavailable, ProtocolViolation
-from hsm.protocol import MAX_ITEMS, FrameReader, Operation, decode_answer, encode_request, pack_items, unpack_items
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
 from hsm.socket_address import socket_address
 from pki.errors import InvalidInput

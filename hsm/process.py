@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from hsm.child_process import ExitCode, child_environment, module_command
 from hsm.client import CustodianClient
-from hsm.config import load_settings
+from hsm.custodian.config import load_settings
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect, RoleRefused
 
 START_TIMEOUT: Final = timedelta(seconds=10)

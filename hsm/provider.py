@@ -20,7 +20,7 @@ MAX_LABEL_OCTETS = 64
 
 @unique
 class KeyPurpose(StrEnum):
-    """What a key is for; `hsm.purposes` says which bytes each may sign."""
+    """What a key is for; `hsm.custodian.purposes` says which bytes each may sign."""
 
     ROOT = "root"
     CERTIFICATE_AUTHORITY = "certificate-authority"

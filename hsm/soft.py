@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from hsm.custodian.purposes import SigningRule, check_issuer, check_message
 from hsm.errors import KeyExists, KeyNotFound
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose, check_label, spki_of
-from hsm.purposes import SigningRule, check_issuer, check_message
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed
 from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for, hash_of

@@ -17,6 +17,9 @@ class AuditAction(StrEnum):
 
     DEPLOYMENT_CREATED = "deployment.created"
     KEY_GENERATED = "key.generated"
+    KEYS_USED = "key.used"
+    KEY_JOURNAL_GAP = "key.journal-gap"
+    CEREMONY_HELD = "ceremony.held"
     FILE_SUBMITTED = "registration.submitted"
     FILE_APPROVED = "registration.approved"
     FILE_REFUSED = "registration.refused"

@@ -61,6 +61,18 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ),
     ErrorCode.HSM_PIN_INCORRECT: Message("رمز ماژول کلید نادرست است.", "The key device's PIN is wrong."),
     ErrorCode.HSM_PROTOCOL: Message("پیام به امانت‌دار کلید نادرست است.", "The message to the custodian is malformed."),
+    ErrorCode.HSM_RATE_EXCEEDED: Message(
+        "این نقش کلید را بیش از اندازهٔ مجاز به کار برده است.", "This role uses the key more often than it may."
+    ),
+    ErrorCode.HSM_JOURNAL_GAP: Message("دفتر کاربرد کلیدها افتادگی دارد.", "The journal of key uses has a gap."),
+    ErrorCode.SHARE_MALFORMED: Message("سهم راز درست نوشته نشده است.", "The share is not written correctly."),
+    ErrorCode.SHARE_WRONG: Message("این سهم از این راز نیست.", "This share does not belong to this secret."),
+    ErrorCode.CEREMONY_SCRIPT: Message(
+        "دستور آیین کلید پذیرفتنی نیست.", "The key ceremony's script cannot be carried out."
+    ),
+    ErrorCode.CEREMONY_STOPPED: Message(
+        "آیین کلید ناتمام ماند و می‌توان آن را از سر گرفت.", "The key ceremony stopped; it can be resumed."
+    ),
     ErrorCode.READER_SERVICE_DOWN: Message("سرویس کارت‌خوان در دسترس نیست.", "The smart-card service is not running."),
     ErrorCode.READER_NOT_FOUND: Message("کارت‌خوان یافت نشد.", "No card reader was found."),
     ErrorCode.READER_BUSY: Message(

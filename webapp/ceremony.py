@@ -20,7 +20,7 @@ from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.registration import Officer
 from ca.tokens.registry_file import default_centres, registry_json
 from hsm.client import CustodianClient
-from hsm.config import CustodianSettings, write_settings
+from hsm.custodian.config import CustodianSettings, write_settings
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.soft import UnsafeSoftKey

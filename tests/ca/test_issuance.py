@@ -10,8 +10,8 @@ from ca.errors import KeyRefused, LintFailed, TokenSpent
 from ca.hierarchy import Hierarchy, authority_key
 from ca.issuance import IssuanceToken, prepare, sign_prepared
 from ca.profiles import IssuerName
+from hsm.custodian.purposes import MessageKind, SigningRule, check_message
 from hsm.provider import KeyPurpose, spki_of
-from hsm.purposes import MessageKind, SigningRule, check_message
 from hsm.soft import UnsafeSoftKeys
 from pki.certificates import Certificate
 from pki.errors import VerificationFailed

@@ -13,9 +13,9 @@ from ca.carrying_out import IssuedCertificate
 from ca.ocsp import issuer_prefix, usual_cert_id
 from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from hsm.custodian.purposes import MessageKind, SigningRule, check_message
 from hsm.errors import HsmUnavailable
 from hsm.provider import KeyPurpose
-from hsm.purposes import MessageKind, SigningRule, check_message
 from pki import der
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, Unavailable

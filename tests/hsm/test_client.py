@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from hsm.client import MAX_CONNECTIONS, CustodianClient
+from hsm.custodian.protocol import MAX_FRAME_OCTETS, encode_result, frame, pack_items
 from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation
-from hsm.protocol import MAX_FRAME_OCTETS, encode_result, frame, pack_items
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, SignsMany, spki_of
 from hsm.soft import UnsafeSoftKey
 from pki.keys import SignatureAlgorithm, verify_signature

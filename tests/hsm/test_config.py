@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hsm.config import CustodianSettings, load_settings, validate_settings, write_settings
+from hsm.custodian.config import CustodianSettings, load_settings, validate_settings, write_settings
 from hsm.errors import ConfigurationInvalid
 
 RAW: dict[str, Any] = {

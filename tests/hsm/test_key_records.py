@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm import key_records
+from hsm.custodian import key_records
+from hsm.custodian.key_records import KeyRecord, KeyRecords
 from hsm.errors import ConfigurationInvalid, KeyExists, KeyNotFound
-from hsm.key_records import KeyRecord, KeyRecords
 from hsm.private_files import write_private
 from hsm.provider import KeyInfo, KeyPurpose, check_label
 from pki.errors import Conflict, InvalidInput

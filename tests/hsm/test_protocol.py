@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation, PurposeRefused
-from hsm.protocol import (
+from hsm.custodian.protocol import (
     MAX_FRAME_OCTETS,
     MAX_ITEMS,
     FrameReader,
@@ -16,6 +15,7 @@ from hsm.protocol import (
     pack_items,
     unpack_items,
 )
+from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation, PurposeRefused
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 
 LABELS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=64)

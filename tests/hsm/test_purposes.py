@@ -9,9 +9,9 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.custodian.purposes import MAX_NOTE_OCTETS, MessageKind, SigningRule, check_message
 from hsm.errors import PurposeRefused
 from hsm.provider import KeyPurpose, spki_of
-from hsm.purposes import MAX_NOTE_OCTETS, MessageKind, SigningRule, check_message
 from hsm.soft import UnsafeSoftKey
 from pki import der, oids
 from pki.keys import SignatureAlgorithm, algorithm_identifier

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hsm import server
 from hsm.client import CustodianClient
-from hsm.config import CustodianSettings
-from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
-from hsm.listener import open_listener, peer_uid
-from hsm.protocol import (
+from hsm.custodian import server
+from hsm.custodian.config import CustodianSettings
+from hsm.custodian.listener import open_listener, peer_uid
+from hsm.custodian.protocol import (
     MAX_FRAME_OCTETS,
     FrameReader,
     Operation,
@@ -27,9 +26,10 @@ from hsm.protocol import (
     pack_items,
     unpack_items,
 )
+from hsm.custodian.server import MAX_CONNECTIONS
+from hsm.custodian.service import CustodianService
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
 from hsm.provider import KeyPurpose
-from hsm.server import MAX_CONNECTIONS
-from hsm.service import CustodianService
 from pki.errors import ErrorCode, ServiceError
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hsm.client import CustodianClient
-from hsm.config import CustodianSettings, write_settings
+from hsm.custodian.config import CustodianSettings, write_settings
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose

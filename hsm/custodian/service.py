@@ -8,12 +8,12 @@ key replaced in the token, therefore never signs.
 from collections.abc import Callable, Generator
 from typing import Final
 
+from hsm.custodian.key_records import KeyRecord, KeyRecords
+from hsm.custodian.protocol import Operation, Request, pack_items, unpack_items
+from hsm.custodian.purposes import SigningRule, check_issuer, check_message
 from hsm.device import Device, Signer
 from hsm.errors import HsmUnavailable, KeyMismatch, RoleRefused
-from hsm.key_records import KeyRecord, KeyRecords
-from hsm.protocol import Operation, Request, pack_items, unpack_items
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, spki_of
-from hsm.purposes import SigningRule, check_issuer, check_message
 from hsm.recovery import Lifeline
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed

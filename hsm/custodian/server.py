@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from hsm.config import CustodianSettings
+from hsm.custodian.config import CustodianSettings
+from hsm.custodian.listener import peer_uid
+from hsm.custodian.protocol import FrameReader, decode_request, encode_error, encode_result
+from hsm.custodian.service import CustodianService, Work
 from hsm.errors import HsmUnavailable, PinIncorrect, ProtocolViolation, RoleRefused
-from hsm.listener import peer_uid
-from hsm.protocol import FrameReader, decode_request, encode_error, encode_result
-from hsm.service import CustodianService, Work
 from pki.errors import ErrorCode, NotAllowed, ServiceError
 
 MAX_CONNECTIONS: Final = 64

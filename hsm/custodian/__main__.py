@@ -21,14 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hsm.child_process import ExitCode
-from hsm.config import CustodianSettings, load_settings
+from hsm.custodian.config import CustodianSettings, load_settings
+from hsm.custodian.key_records import KeyRecords
+from hsm.custodian.listener import open_listener
+from hsm.custodian.server import CustodianServer
+from hsm.custodian.service import CustodianService
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
-from hsm.key_records import KeyRecords
-from hsm.listener import open_listener
 from hsm.pin import PinFile, PinTries
-from hsm.server import CustodianServer
-from hsm.service import CustodianService
 from pki.errors import ServiceError
 
 _log = logging.getLogger("hsm.custodian")

@@ -1,0 +1,1 @@
+"""The custodian: the process that alone may have keys used, and reads what it is asked to sign."""
