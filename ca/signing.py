@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from hsm.provider import KeyProvider, SignsMany
 from pki import der
-from pki.keys import PublicKey, algorithm_for, algorithm_identifier, verify_signature
+from pki.keys import PublicKey, SignatureAlgorithm, algorithm_identifier, verify_signature
 
 
-def signed_structure(tbs: bytes, public_key: PublicKey, signature: bytes) -> bytes:
+def signed_structure(tbs: bytes, public_key: PublicKey, signature: bytes, algorithm: SignatureAlgorithm) -> bytes:
     """Join to-be-signed bytes and signature as X.509 and OCSP do: `SEQUENCE { tbs, algorithm, BIT STRING }`.
 
     VerificationFailed when the signature does not hold under `public_key`.
     """
-    verify_signature(public_key, signature, tbs)
-    return der.sequence(tbs, algorithm_identifier(algorithm_for(public_key)), der.bit_string(signature))
+    verify_signature(public_key, signature, tbs, algorithm)
+    return der.sequence(tbs, algorithm_identifier(algorithm), der.bit_string(signature))
 
 
 def sign_structures(
@@ -26,10 +26,10 @@ def sign_structures(
 
     VerificationFailed when the device's key is not `public_key`.
     """
+    key = keys.signing_key(label)
     if len(messages) > 1 and isinstance(keys, SignsMany):
         signatures = keys.sign_many(label, messages)
     else:
-        key = keys.signing_key(label)
         signatures = tuple(key.sign(message) for message in messages)
     pairs = zip(messages, signatures, strict=True)
-    return tuple(signed_structure(message, public_key, signature) for message, signature in pairs)
+    return tuple(signed_structure(message, public_key, signature, key.algorithm) for message, signature in pairs)

@@ -42,9 +42,11 @@ _RECEIVE_OCTETS: Final = 256 * 1024
 class CustodianKey:
     """A `SigningKey` whose private half the custodian holds; its public half is known here."""
 
-    def __init__(self, client: "CustodianClient", label: str, public_key: PublicKey) -> None:
+    def __init__(
+        self, client: "CustodianClient", label: str, public_key: PublicKey, algorithm: SignatureAlgorithm
+    ) -> None:
         self._client, self._label, self._public_key = client, label, public_key
-        self._algorithm = algorithm_for(public_key)
+        self._algorithm = algorithm
 
     @property
     def label(self) -> str:
@@ -130,7 +132,7 @@ class CustodianClient:
         """`timeout` bounds each call but key generation; a batch has 20 ms more for each message."""
         self._path = socket_path
         self._timeout, self._generate_timeout = timeout.total_seconds(), generate_timeout.total_seconds()
-        self._public_keys: dict[str, PublicKey] = {}
+        self._public_keys: dict[str, tuple[PublicKey, SignatureAlgorithm]] = {}
         self._idle: list[_Connection] = []
         self._start_pool()
 
@@ -147,12 +149,20 @@ class CustodianClient:
 
     def signing_key(self, label: str) -> SigningKey:
         """Return the key that goes by `label`; its public half is asked for once."""
-        public_key = self._public_keys.get(label)
-        if public_key is None:
+        found = self._public_keys.get(label)
+        if found is None:
             answer = self._ask(Operation.PUBLIC_KEY, label, b"", self._timeout)
             with _readable():
-                public_key = self._public_keys[label] = load_public_key(answer)
-        return CustodianKey(self, label, public_key)
+                public_key = load_public_key(answer)
+            found = self._public_keys[label] = (public_key, self._algorithm_of(label, public_key))
+        return CustodianKey(self, label, *found)
+
+    def _algorithm_of(self, label: str, public_key: PublicKey) -> SignatureAlgorithm:
+        default = algorithm_for(public_key)
+        if default is not SignatureAlgorithm.RS256:
+            return default
+        # A public RSA key does not say which padding it signs with; its record does.
+        return next((info.algorithm for info in self.keys() if info.label == label), default)
 
     def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
         """Have a key made in the device. Never sent twice: after HsmUnavailable, `keys` tells what became of it."""

@@ -23,9 +23,7 @@ from hsm.errors import DeviceLost, HsmUnavailable, KeyMismatch, MechanismRefused
 from hsm.pin import PinSource, PinTries
 from pki import der
 from pki.errors import InvalidInput
-from pki.keys import PublicKey, SignatureAlgorithm
-
-RSA_BITS: Final = 3072
+from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm
 
 _CURVES: Final[dict[SignatureAlgorithm, tuple[ec.EllipticCurve, str]]] = {
     SignatureAlgorithm.ES256: (ec.SECP256R1(), "1.2.840.10045.3.1.7"),
@@ -35,6 +33,7 @@ _KEY_TYPES: Final = {
     SignatureAlgorithm.ES256: KeyType.EC,
     SignatureAlgorithm.ES384: KeyType.EC,
     SignatureAlgorithm.RS256: KeyType.RSA,
+    SignatureAlgorithm.PS256: KeyType.RSA,
     SignatureAlgorithm.EDDSA: KeyType.EC_EDWARDS,
 }
 _EDWARDS25519_PARAMETERS: Final = bytes.fromhex("130c656477617264733235353139")  # PrintableString "edwards25519"
@@ -172,16 +171,16 @@ class Pkcs11Device:
                 raise KeyMismatch("the device holds a key of another kind")
         if algorithm in _CURVES:
             return _ecdsa_signer(private, algorithm)
-        if algorithm is SignatureAlgorithm.RS256:
-            return _rsa_signer(private)
+        if _KEY_TYPES[algorithm] is KeyType.RSA:
+            return _rsa_signer(private, algorithm)
         return _eddsa_signer(private)
 
     def generate(self, key_id: bytes, label: str, algorithm: SignatureAlgorithm) -> PublicKey:
         """Generate a pair in the token; the pair is destroyed if the token does not guard it."""
         names: dict[str, Any] = {"store": True, "label": label, "id": key_id, "private_template": _PRIVATE_TEMPLATE}
         with _translated():
-            if algorithm is SignatureAlgorithm.RS256:
-                public, private = self._session.generate_keypair(KeyType.RSA, RSA_BITS, **names)
+            if _KEY_TYPES[algorithm] is KeyType.RSA:
+                public, private = self._session.generate_keypair(KeyType.RSA, DEFAULT_RSA_BITS, **names)
             else:
                 edwards = algorithm is SignatureAlgorithm.EDDSA
                 mechanism = Mechanism.EC_EDWARDS_KEY_PAIR_GEN if edwards else Mechanism.EC_KEY_PAIR_GEN
@@ -223,7 +222,7 @@ def _is_guarded(private: Any) -> bool:
 def _read_public_key(public: Any, algorithm: SignatureAlgorithm) -> PublicKey:
     """Build the public key from a public key object's attributes."""
     try:
-        if algorithm is SignatureAlgorithm.RS256:
+        if _KEY_TYPES[algorithm] is KeyType.RSA:
             modulus, exponent = public[Attribute.MODULUS], public[Attribute.PUBLIC_EXPONENT]
             return rsa.RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")).public_key()
         if algorithm is SignatureAlgorithm.EDDSA:
@@ -257,11 +256,14 @@ def _ecdsa_signer(private: Any, algorithm: SignatureAlgorithm) -> Signer:
     return sign_message
 
 
-def _rsa_signer(private: Any) -> Signer:
+def _rsa_signer(private: Any, algorithm: SignatureAlgorithm) -> Signer:
     def sign_message(message: bytes) -> bytes:
+        digest = hashlib.sha256(message).digest()
         with _translated():
-            encoded = _SHA256_DIGEST_INFO + hashlib.sha256(message).digest()
-            return bytes(private.sign(encoded, mechanism=Mechanism.RSA_PKCS, buffer_size=1024))
+            if algorithm is SignatureAlgorithm.PS256:
+                mechanism, parameters = Mechanism.RSA_PKCS_PSS, (Mechanism.SHA256, pkcs11.MGF.SHA256, 32)
+                return bytes(private.sign(digest, mechanism=mechanism, mechanism_param=parameters, buffer_size=1024))
+            return bytes(private.sign(_SHA256_DIGEST_INFO + digest, mechanism=Mechanism.RSA_PKCS, buffer_size=1024))
 
     return sign_message
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -20,36 +20,49 @@ from hsm.errors import KeyExists, KeyNotFound
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose, check_label, spki_of
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed
-from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for, hash_of
+from pki.keys import (
+    DEFAULT_RSA_BITS,
+    PublicKey,
+    SignatureAlgorithm,
+    SigningKey,
+    algorithm_for,
+    check_fits,
+    hash_of,
+    rsa_padding,
+)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
-RSA_BITS = 3072
 MIN_RSA_BITS = 2048
 MAX_PEM_OCTETS = 65_536
 
-_GENERATORS: dict[SignatureAlgorithm, Callable[[], PrivateKey]] = {
-    SignatureAlgorithm.ES256: lambda: ec.generate_private_key(ec.SECP256R1()),
-    SignatureAlgorithm.ES384: lambda: ec.generate_private_key(ec.SECP384R1()),
-    SignatureAlgorithm.RS256: lambda: rsa.generate_private_key(65537, RSA_BITS),
-    SignatureAlgorithm.EDDSA: ed25519.Ed25519PrivateKey.generate,
+_GENERATORS: dict[SignatureAlgorithm, Callable[[int], PrivateKey]] = {
+    SignatureAlgorithm.ES256: lambda _bits: ec.generate_private_key(ec.SECP256R1()),
+    SignatureAlgorithm.ES384: lambda _bits: ec.generate_private_key(ec.SECP384R1()),
+    SignatureAlgorithm.RS256: lambda bits: rsa.generate_private_key(65537, bits),
+    SignatureAlgorithm.PS256: lambda bits: rsa.generate_private_key(65537, bits),
+    SignatureAlgorithm.EDDSA: lambda _bits: ed25519.Ed25519PrivateKey.generate(),
 }
 
 
 class UnsafeSoftKey:
     """A signing key whose private half lies in this process's memory."""
 
-    def __init__(self, private_key: PrivateKey) -> None:
-        """Wrap `private_key`; InvalidInput for a kind Mohr does not sign with."""
+    def __init__(self, private_key: PrivateKey, algorithm: SignatureAlgorithm | None = None) -> None:
+        """Wrap `private_key`, which signs with `algorithm` or else its kind's default.
+
+        InvalidInput for a kind Mohr does not sign with, or an algorithm of another kind.
+        """
         self._private_key, self._public_key = private_key, private_key.public_key()
-        self._algorithm = algorithm_for(self._public_key)
+        self._algorithm = algorithm_for(self._public_key) if algorithm is None else algorithm
+        check_fits(self._algorithm, self._public_key)
         if isinstance(self._public_key, rsa.RSAPublicKey) and self._public_key.key_size < MIN_RSA_BITS:
             raise InvalidInput(ErrorCode.KEY_REFUSED, f"RSA keys have at least {MIN_RSA_BITS} bits")
 
     @classmethod
-    def generate(cls, algorithm: SignatureAlgorithm) -> "UnsafeSoftKey":
-        """Make a new key; RSA keys have 3072 bits."""
-        return cls(_GENERATORS[algorithm]())
+    def generate(cls, algorithm: SignatureAlgorithm, rsa_bits: int = DEFAULT_RSA_BITS) -> "UnsafeSoftKey":
+        """Make a new key."""
+        return cls(_GENERATORS[algorithm](rsa_bits), algorithm)
 
     @classmethod
     def from_pem(cls, pem: bytes, password: bytes | None = None) -> "UnsafeSoftKey":
@@ -91,7 +104,7 @@ class UnsafeSoftKey:
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return key.sign(message, ec.ECDSA(hash_of(self._algorithm)))
         if isinstance(key, rsa.RSAPrivateKey):
-            return key.sign(message, padding.PKCS1v15(), hash_of(self._algorithm))
+            return key.sign(message, rsa_padding(self._algorithm), hash_of(self._algorithm))
         return key.sign(message)
 
     def private_pem(self, password: bytes | None = None) -> bytes:
@@ -143,12 +156,14 @@ class UnsafeSoftKeys:
         """Return the key that goes by `label`."""
         return self._find(label)
 
-    def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
+    def generate(
+        self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose, rsa_bits: int = DEFAULT_RSA_BITS
+    ) -> PublicKey:
         """Make a key in memory and return its public half."""
         check_label(label)
         if label in self._keys:
             raise KeyExists(label)
-        key = UnsafeSoftKey.generate(algorithm)
+        key = UnsafeSoftKey.generate(algorithm, rsa_bits)
         identifier = sha256(spki_of(key.public_key())).hexdigest()[:32]
         info = KeyInfo(label=label, algorithm=algorithm, purpose=purpose, id=identifier, created=self._clock.now())
         self._keys[label] = _GuardedSoftKey(key, info)

@@ -1,17 +1,19 @@
 """Private keys for `cryptography`'s builders that hand the whole message to a `SigningKey`.
 
-`builder.sign(builder_key(key), hash_of(key.algorithm))` signs certificates, CSRs, CRLs and OCSP
-responses with a key in an HSM or on a card. Exporting, decrypting and signing a bare digest are refused.
+`builder.sign(builder_key(key), hash_of(key.algorithm), rsa_padding=builder_padding(key.algorithm))` signs
+certificates, CSRs and CRLs with a key in an HSM or on a card. The builder of OCSP responses takes no padding:
+it signs with EC and PKCS#1 v1.5 keys, and a PSS key refuses it. Exporting, decrypting and signing a bare
+digest are refused.
 """
 
 from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric import utils as asymmetric_utils
 
 from pki.errors import ErrorCode, InvalidInput
-from pki.keys import SigningKey, hash_of
+from pki.keys import PS256_PADDING, SignatureAlgorithm, SigningKey, hash_of
 
 
 def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
@@ -24,6 +26,17 @@ def _check_hash(key: SigningKey, asked: object) -> None:
     expected = hash_of(key.algorithm)
     if not isinstance(asked, hashes.HashAlgorithm) or asked.name != expected.name:
         raise InvalidInput(ErrorCode.KEY_REFUSED, f"{key.algorithm} signs with {expected.name} only")
+
+
+def builder_padding(algorithm: SignatureAlgorithm) -> padding.PSS | None:
+    """Return what a builder must be told as `rsa_padding`: None unless the key signs with PSS."""
+    return PS256_PADDING if algorithm is SignatureAlgorithm.PS256 else None
+
+
+def _check_padding(key: SigningKey, asked: object) -> None:
+    pss = key.algorithm is SignatureAlgorithm.PS256
+    if not (asked == PS256_PADDING if pss else isinstance(asked, padding.PKCS1v15)):
+        raise InvalidInput(ErrorCode.KEY_REFUSED, f"{key.algorithm} does not sign with this padding")
 
 
 class DeviceEcKey(ec.EllipticCurvePrivateKey):
@@ -61,7 +74,7 @@ class DeviceEcKey(ec.EllipticCurvePrivateKey):
 
 
 class DeviceRsaKey(rsa.RSAPrivateKey):
-    """An RSA key whose private half stays in its device; PKCS#1 v1.5 only."""
+    """An RSA key whose private half stays in its device; it signs with the one padding of its algorithm."""
 
     def __init__(self, key: SigningKey, public_key: rsa.RSAPublicKey) -> None:
         self._key, self._public_key = key, public_key
@@ -77,8 +90,7 @@ class DeviceRsaKey(rsa.RSAPrivateKey):
 
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         """Sign `data` as a whole; TypeError for a prehashed digest."""
-        if padding.name != "EMSA-PKCS1-v1_5":
-            raise InvalidInput(ErrorCode.KEY_REFUSED, f"padding {padding.name} is not offered")
+        _check_padding(self._key, padding)
         _check_hash(self._key, algorithm)
         return self._key.sign(bytes(data))
 

@@ -103,7 +103,7 @@ class CompactJws:
         if self.header["alg"] != algorithm:
             raise TokenRefused(TokenReason.ALGORITHM)
         try:
-            verify_signature(public_key, x509_signature(algorithm, self.signature), self.signing_input)
+            verify_signature(public_key, x509_signature(algorithm, self.signature), self.signing_input, algorithm)
         except VerificationFailed as error:
             raise TokenRefused(TokenReason.SIGNATURE) from error
 

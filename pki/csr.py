@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from pki.builder_keys import builder_key
+from pki.builder_keys import builder_key, builder_padding
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import build_name
 from pki.keys import SigningKey, hash_of
@@ -30,7 +30,8 @@ def build_csr(key: SigningKey, common_name: str) -> bytes:
     """Make a DER request for `key`, signed by it."""
     name = build_name((NameOID.COMMON_NAME, common_name))
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
-    return request.sign(builder_key(key), hash_of(key.algorithm)).public_bytes(Encoding.DER)  # type: ignore[arg-type]  # the stubs list hashes one by one
+    signed = request.sign(builder_key(key), hash_of(key.algorithm), rsa_padding=builder_padding(key.algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
+    return signed.public_bytes(Encoding.DER)
 
 
 def parse_csr(data: bytes) -> Csr:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import b64url, canonical_json, json_object, unb64url
-from pki.keys import PublicKey, SignatureAlgorithm, algorithm_for
+from pki.keys import PublicKey, SignatureAlgorithm, algorithm_for, check_fits
 
 MAX_SET_OCTETS: Final = 256 * 1024
 MAX_KEYS: Final = 32
@@ -69,13 +69,17 @@ class Jwk:
     x5c: tuple[bytes, ...] = ()
 
     @staticmethod
-    def of(public_key: PublicKey, x5c: Sequence[bytes] = ()) -> "Jwk":
-        """Name `public_key` by its thumbprint; InvalidInput (`key-refused`) if `x5c` is of another key."""
+    def of(public_key: PublicKey, x5c: Sequence[bytes] = (), algorithm: SignatureAlgorithm | None = None) -> "Jwk":
+        """Name `public_key` by its thumbprint; without `algorithm` it signs with its kind's default.
+
+        InvalidInput (`key-refused`) if `x5c` is of another key or the algorithm is not the key's kind's.
+        """
         if x5c and Certificate.parse(x5c[0]).public_key != public_key:
             raise _refuse("x5c belongs to another key")
-        return Jwk(
-            public_key=public_key, algorithm=algorithm_for(public_key), kid=thumbprint(public_key), x5c=tuple(x5c)
-        )
+        if algorithm is None:
+            algorithm = algorithm_for(public_key)
+        check_fits(algorithm, public_key)
+        return Jwk(public_key=public_key, algorithm=algorithm, kid=thumbprint(public_key), x5c=tuple(x5c))
 
     def members(self) -> dict[str, Any]:
         """Return the JWK as it is published."""
@@ -131,12 +135,19 @@ def _parse_key(entry: object) -> Jwk | None:
     public_key = _public_key(entry)
     if public_key is None or entry.get("use", "sig") != "sig":
         return None
-    key = Jwk.of(public_key, _chain(entry.get("x5c", [])))
-    if entry.get("alg", str(key.algorithm)) != str(key.algorithm):
-        raise _refuse("alg does not fit the key")
+    key = Jwk.of(public_key, _chain(entry.get("x5c", [])), _named_algorithm(entry))
     if entry.get("kid") != key.kid:
         raise _refuse("kid is not the key's thumbprint")
     return key
+
+
+def _named_algorithm(entry: dict[str, Any]) -> SignatureAlgorithm | None:
+    if "alg" not in entry:
+        return None
+    try:
+        return SignatureAlgorithm(entry["alg"])
+    except ValueError as error:
+        raise _refuse("alg does not fit the key") from error
 
 
 def _public_key(entry: dict[str, Any]) -> PublicKey | None:

@@ -47,7 +47,7 @@ class TokenKey:
         key = self._keys.signing_key(self._label)
         public_key = key.public_key()
         if self._named is None or self._named[0] is not public_key:
-            self._named = (public_key, Jwk.of(public_key))
+            self._named = (public_key, Jwk.of(public_key, algorithm=key.algorithm))
         return key, self._named[1]
 
 

@@ -147,7 +147,7 @@ class CustodianService:
             raise KeyMismatch("the device shows another public key than the recorded one")
         signer = self._device.signer(held.key_id, held.rule.algorithm)
         try:
-            verify_signature(public_key, signer(_PROBE), _PROBE)
+            verify_signature(public_key, signer(_PROBE), _PROBE, held.rule.algorithm)
         except VerificationFailed as error:
             raise KeyMismatch("the device signs with another key than the one it shows") from error
         return signer

@@ -31,6 +31,7 @@ _DIGESTS: Final = {
     SignatureAlgorithm.ES256: _SHA256,
     SignatureAlgorithm.ES384: _SHA384,
     SignatureAlgorithm.RS256: _SHA256,
+    SignatureAlgorithm.PS256: _SHA256,
 }
 _VERSION_1: Final = der.integer(1)
 _VERSION_3: Final = der.integer(3)

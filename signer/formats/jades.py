@@ -64,8 +64,8 @@ def sign_jades(
 ) -> bytes:
     """Sign `payload` at level B-B and return the JWS as UTF-8 JSON.
 
-    `chain` is the signer's certificate first, then intermediates; all go into `x5c`. ES256, ES384 and RS256
-    keys sign; others are refused (`key-refused`). InvalidInput for an empty or oversized payload,
+    `chain` is the signer's certificate first, then intermediates; all go into `x5c`. ES256, ES384, RS256
+    and PS256 keys sign; others are refused (`key-refused`). InvalidInput for an empty or oversized payload,
     SignerMismatch for a key that is not the certificate's.
     """
     check_size(payload)

@@ -36,7 +36,7 @@ def sign_checked(key: SigningKey, message: bytes) -> bytes:
     """Sign `message` (X.509 encoding) and verify it before it leaves; SignerMismatch when it does not hold."""
     signature = key.sign(message)
     try:
-        verify_signature(key.public_key(), signature, message)
+        verify_signature(key.public_key(), signature, message, key.algorithm)
     except VerificationFailed as error:
         raise SignerMismatch("the key returned a signature that does not verify") from error
     return signature

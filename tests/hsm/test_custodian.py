@@ -65,7 +65,7 @@ def home(own: CustodianHome) -> Iterator[CustodianHome]:
 def test_what_is_signed_through_the_socket_verifies(custodian: CustodianHome, algorithm: SignatureAlgorithm) -> None:
     key = custodian.client.signing_key(custodian.key(algorithm, KeyPurpose.SEAL))
     assert key.algorithm is algorithm
-    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE)
+    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE, key.algorithm)
 
 
 def test_a_batch_is_signed_in_its_order(custodian: CustodianHome) -> None:
@@ -199,7 +199,7 @@ def test_a_killed_custodian_is_unavailable_at_once_and_the_same_key_signs_after_
     assert time.monotonic() - started < 1
     assert not home.client.health().ok
     home.process.restart()
-    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE)
+    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE, key.algorithm)
     assert home.client.health().ok
 
 
@@ -322,7 +322,7 @@ def test_the_custodian_outlives_its_token_and_signs_again_when_it_is_back(home: 
     while not home.client.health().ok:
         assert time.monotonic() < deadline, "the custodian did not find its token again"
         time.sleep(0.02)
-    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE)
+    verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE, key.algorithm)
     assert home.settings.tries_file.read_text().strip() == "0"
 
 

@@ -28,7 +28,7 @@ def keys() -> UnsafeSoftKeys:
 def test_a_soft_key_signs_what_its_public_key_verifies(algorithm: SignatureAlgorithm) -> None:
     key: SigningKey = UnsafeSoftKey.generate(algorithm)
     assert key.algorithm is algorithm
-    verify_signature(key.public_key(), key.sign(b"message"), b"message")
+    verify_signature(key.public_key(), key.sign(b"message"), b"message", algorithm)
 
 
 @pytest.mark.parametrize("password", [None, b"correct horse"])

@@ -16,7 +16,7 @@ from joserfc import jwk as joserfc_jwk
 
 from pki.errors import InvalidInput, ServiceError
 from pki.jwks import Jwk, KeySet, thumbprint
-from pki.keys import PublicKey
+from pki.keys import PublicKey, SignatureAlgorithm
 
 AS_OF = datetime(2026, 11, 22, tzinfo=UTC)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -60,6 +60,14 @@ def test_a_published_key_reads_back_and_joserfc_names_it_the_same(key: PublicKey
     data = json.dumps(KeySet(keys=(jwk,), as_of=AS_OF).document()).encode()
     assert KeySet.parse(data, AS_OF) == KeySet(keys=(jwk,), as_of=AS_OF)
     assert joserfc_jwk.import_key(jwk.members()).thumbprint() == jwk.kid
+
+
+def test_a_pss_key_says_so_and_reads_back() -> None:
+    jwk = Jwk.of(KEYS[2], algorithm=SignatureAlgorithm.PS256)
+    assert jwk.members()["alg"] == "PS256"
+    assert KeySet.parse(document(jwk.members()), AS_OF).keys == (jwk,)
+    with pytest.raises(InvalidInput):
+        Jwk.of(KEYS[0], algorithm=SignatureAlgorithm.PS256)
 
 
 def certificate_of(key: ec.EllipticCurvePrivateKey) -> bytes:

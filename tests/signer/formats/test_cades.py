@@ -37,7 +37,9 @@ def verify(folder: Path, path: TrustPath, cms: bytes, content: bytes | None) -> 
 @pytest.mark.real
 @pytest.mark.parametrize("detached", [True, False], ids=["detached", "enveloping"])
 @pytest.mark.parametrize(
-    "algorithm", [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256], ids=str
+    "algorithm",
+    [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256, SignatureAlgorithm.PS256],
+    ids=str,
 )
 def test_openssl_verifies_our_signature(tmp_path: Path, algorithm: SignatureAlgorithm, detached: bool) -> None:
     path = make_path(algorithm)

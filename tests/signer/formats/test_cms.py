@@ -123,7 +123,7 @@ def test_ed25519_signs_no_documents(path: TrustPath) -> None:
     assert refused.value.code is ErrorCode.KEY_REFUSED
 
 
-@pytest.mark.parametrize("algorithm", [SignatureAlgorithm.ES384, SignatureAlgorithm.RS256])
+@pytest.mark.parametrize("algorithm", [SignatureAlgorithm.ES384, SignatureAlgorithm.RS256, SignatureAlgorithm.PS256])
 def test_every_algorithm_names_its_hash_twice(algorithm: SignatureAlgorithm) -> None:
     signer = make_path(algorithm).clinician
     (info,) = read(sign_digest(DIGEST, signer.key, signer.chain))["signer_infos"]

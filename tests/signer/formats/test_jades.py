@@ -41,9 +41,10 @@ def joserfc_payload(data: bytes, holder: Holder) -> bytes:
     """Let joserfc judge the JWS core; its limits and header registry are opened for JAdES."""
     spki = holder.certificate.spki_der
     pem = b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(spki) + b"-----END PUBLIC KEY-----\n"
-    key = (RSAKey if holder.key.algorithm is SignatureAlgorithm.RS256 else ECKey).import_key(pem)
+    key = (RSAKey if holder.key.algorithm in ("RS256", "PS256") else ECKey).import_key(pem)
     known = {"sigT": HeaderParameter("time", "str"), "srCms": HeaderParameter("commitments", lambda _: None)}
-    registry = jws.JWSRegistry(header_registry=known, algorithms=["ES256", "ES384", "RS256"], strict_check_header=False)
+    names = ["ES256", "ES384", "RS256", "PS256"]
+    registry = jws.JWSRegistry(header_registry=known, algorithms=names, strict_check_header=False)
     registry.max_header_length = registry.max_payload_length = 1 << 20
     document: FlattenedJSONSerialization = json.loads(data)
     document.pop("header", None)
@@ -61,7 +62,9 @@ def test_every_prescription_is_carried_byte_for_byte(vectors: Path, path: TrustP
 
 
 @pytest.mark.parametrize(
-    "algorithm", [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256], ids=str
+    "algorithm",
+    [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256, SignatureAlgorithm.PS256],
+    ids=str,
 )
 def test_an_independent_library_verifies_the_core(algorithm: SignatureAlgorithm) -> None:
     holder = make_path(algorithm).clinician

@@ -47,7 +47,9 @@ def signed(path: TrustPath) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "algorithm", [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256], ids=str
+    "algorithm",
+    [SignatureAlgorithm.ES256, SignatureAlgorithm.ES384, SignatureAlgorithm.RS256, SignatureAlgorithm.PS256],
+    ids=str,
 )
 def test_an_independent_validator_calls_it_good(algorithm: SignatureAlgorithm) -> None:
     path = make_path(algorithm)
