@@ -7,6 +7,7 @@ from pki.errors import (
     NotAllowed,
     NotFound,
     Unavailable,
+    VerificationFailed,
 )
 
 
@@ -83,3 +84,36 @@ class ConfigurationInvalid(InvalidInput):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(ErrorCode.INPUT_MALFORMED, detail)
+
+
+class ShareMalformed(InvalidInput):
+    """What was typed is no share; `groups` are the groups, from 1, that do not fit."""
+
+    def __init__(self, detail: str = "", groups: tuple[int, ...] = ()) -> None:
+        super().__init__(ErrorCode.SHARE_MALFORMED, detail)
+        self.groups = groups
+
+
+class ShareWrong(VerificationFailed):
+    """A share is not the one that was dealt, or shares do not give the secret that was divided."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.SHARE_WRONG, detail)
+
+
+class ShareForeign(ShareWrong):
+    """A share was dealt in another ceremony."""
+
+
+class ShareRepeated(Conflict):
+    """A share was given already: each counts once."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.CONFLICT, detail)
+
+
+class SharesMissing(Conflict):
+    """Too few shares were given to say anything about the secret."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.CONFLICT, detail)
