@@ -56,9 +56,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     deployment.create_folders()
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
-    _write_custodian(
-        service, deployment.custodian_config, deployment.secrets / "service.pin", deployment.custodian_socket
-    )
+    _write_custodian(service, deployment.custodian_config, deployment.pin_file, deployment.custodian_socket)
     with _ended_gently():
         _make_everything(deployment, settings, root)
     cut_font(deployment.cache)

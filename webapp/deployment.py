@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,9 +124,19 @@ class Deployment:
         return self.home / "custodian" / "service.json"
 
     @property
+    def pin_file(self) -> Path:
+        """The service token's PIN, which the custodian alone may read."""
+        return self.custodian_config.with_name("service.pin")
+
+    @property
     def custodian_socket(self) -> Path:
         """Where the running custodian listens."""
         return self.run / "custodian.sock"
+
+    @property
+    def custodian_sockets(self) -> Path:
+        """Where the custodians listen: a folder for each role."""
+        return self.run / "custodian"
 
     @property
     def custodian_log(self) -> Path:
@@ -184,8 +195,8 @@ class Deployment:
 
     @property
     def worker_state(self) -> Path:
-        """The worker's last heartbeat."""
-        return self.run / "worker.json"
+        """The worker's last heartbeat, in the one folder under `run` that is the worker's."""
+        return self.run / "worker" / "heartbeat.json"
 
     def exists(self) -> bool:
         """Whether a finished deployment lies here."""
@@ -265,7 +276,7 @@ class Deployment:
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
         """Let one program at a time replace a published file; Unavailable (`file-unwritable`)."""
-        with _opened_lock(self.run / "publishing.lock") as lock:
+        with _opened_lock(self.worker_state.with_name("publishing.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -295,7 +306,10 @@ class Deployment:
 @contextlib.contextmanager
 def _opened_lock(path: Path) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _make_folder(path.parent)
+        with contextlib.suppress(FileExistsError):
+            os.close(_create(path, 0o600))
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
     try:
@@ -307,13 +321,14 @@ def _opened_lock(path: Path) -> Iterator[int]:
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replace `path` by `data` so that a crash leaves the old file or the new one, on disk.
 
-    Folders that are missing are made. Unavailable (`file-unwritable`) when the disk is full or refuses.
+    Folders that are missing are made. What root makes in another user's folder is that user's. Unavailable
+    (`file-unwritable`) when the disk is full or refuses.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
+        _make_folder(path.parent)
+        part.unlink(missing_ok=True)
+        with os.fdopen(_create(part, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -323,6 +338,36 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(OSError):  # it may never have been there; the first error is the one to tell
             part.unlink()
         raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
+
+
+def _create(path: Path, mode: int) -> int:
+    """Make a file that is not there yet, and open it for writing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    owner = _service_of(path.parent)
+    if owner is not None:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fchmod(descriptor, mode)
+    return descriptor
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that root makes in a service's folder is like that folder."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    owner = _service_of(folder.parent)
+    if owner is not None:
+        os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        folder.chmod(stat.S_IMODE(owner.st_mode))
+
+
+def _service_of(folder: Path) -> os.stat_result | None:
+    """Say, to root alone, whose folder this is if it is not root's: a service that must be able to write there."""
+    if os.geteuid() != 0:
+        return None
+    status = folder.stat()
+    return None if status.st_uid == 0 else status
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,42 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files in others' folders")
+def test_what_root_makes_in_a_services_folder_belongs_to_the_service(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    for folder in (deployment.public, deployment.worker_state.parent):
+        folder.mkdir(parents=True)
+        os.chown(folder, 4001, 4002)
+        folder.chmod(0o2755)
+    before = os.umask(0o077)
+    try:
+        deployment.publish_crl("persons", 0, b"list")
+        with deployment.publishing():
+            pass
+    finally:
+        os.umask(before)
+    lists = deployment.crl_file("persons", 0).parent
+    made = {
+        path: path.stat() for path in (lists.parent, lists, lists / "0.crl", *deployment.worker_state.parent.iterdir())
+    }
+    assert {(status.st_uid, status.st_gid) for status in made.values()} == {(4001, 4002)}
+    assert made[lists].st_mode & 0o7777 == 0o2755
+    assert made[lists / "0.crl"].st_mode & 0o777 == 0o644
+
+
+def test_a_link_in_the_place_of_a_lock_or_a_part_is_not_followed(tmp_path: Path) -> None:
+    deployment, victim = Deployment(tmp_path), tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    lock = deployment.worker_state.with_name("publishing.lock")
+    lock.parent.mkdir(parents=True)
+    lock.symlink_to(victim)
+    with pytest.raises(ServiceError) as caught, deployment.publishing():
+        pass
+    assert caught.value.code is ErrorCode.FILE_UNWRITABLE
+    (tmp_path / f".list.{os.getpid()}").symlink_to(victim)
+    write_atomically(tmp_path / "list", b"new")
+    assert victim.read_bytes() == b"precious"
+    assert (tmp_path / "list").read_bytes() == b"new"
