@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
 from hsm.errors import ConfigurationInvalid, PinIncorrect
-from hsm.private_files import read_private, write_private
+from hsm.private_files import read_private, read_private_line, write_private
 
 MAX_PIN_OCTETS = 128
 
@@ -61,12 +61,8 @@ class PinFile:
 
     def read(self) -> Pin:
         """Read the PIN; ConfigurationInvalid when the file is open to others or holds no PIN."""
-        octets = read_private(self._path, MAX_PIN_OCTETS)
+        octets = read_private_line(self._path, MAX_PIN_OCTETS)
         try:
-            while octets and octets[-1] in b"\r\n":
-                octets.pop()
-            if not octets or not all(0x20 <= octet < 0x7F for octet in octets):
-                raise ConfigurationInvalid(f"{self._path.name} does not hold one line of printable ASCII")
             return Pin(octets)
         finally:
             octets[:] = bytes(len(octets))

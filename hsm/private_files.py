@@ -30,6 +30,20 @@ def read_private(path: Path, limit: int) -> bytearray:
     return octets
 
 
+def read_private_line(path: Path, limit: int) -> bytearray:
+    """Read the one line of printable ASCII that is a PIN, a credential or a token; the caller wipes it.
+
+    ConfigurationInvalid as `read_private` says, and for a file that holds anything else.
+    """
+    octets = read_private(path, limit)
+    while octets and octets[-1] in b"\r\n":
+        octets.pop()
+    if not octets or not all(0x20 <= octet < 0x7F for octet in octets):
+        octets[:] = bytes(len(octets))
+        raise ConfigurationInvalid(f"{path.name} does not hold one line of printable ASCII")
+    return octets
+
+
 def _check_owner_only(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationInvalid(f"{path.name} is not a regular file")
