@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsm.errors import KeyNotFound
-from hsm.key_uri import FileUri, ObjectType, Pkcs11Uri, parse_key_uri
+from hsm.key_uri import FileUri, ObjectType, Pkcs11Uri, TransitUri, parse_key_uri
 from hsm.provider import KeyProvider
 from hsm.soft import UnsafeSoftKey
 from pki.errors import ErrorCode, InvalidInput
@@ -16,11 +16,18 @@ def open_key(
     """Return the signing key that `uri` names.
 
     `pkcs11:` keys are asked of `provider` by their object label, their id or both; the token is the one the
-    provider serves. `file:` keys (with `password` if encrypted) are NotAllowed in `production`.
+    provider serves. `transit:` keys are asked of it by name and version. `file:` keys (with `password` if
+    encrypted) are NotAllowed in `production`.
     """
     parsed = parse_key_uri(uri)
     if isinstance(parsed, FileUri):
         return UnsafeSoftKey.load(Path(parsed.path), password, production=production)
+    if isinstance(parsed, TransitUri):
+        if parsed.version is None:
+            raise InvalidInput(
+                ErrorCode.KEY_URI_MALFORMED, "the URI names no version: keys are held by name and version"
+            )
+        parsed = Pkcs11Uri(id=parsed.reference)
     if parsed.type not in (None, ObjectType.PRIVATE) or (parsed.object is None and parsed.id is None):
         raise InvalidInput(ErrorCode.KEY_URI_MALFORMED, "the URI names no private key by object or id")
     if provider is None:

@@ -1,4 +1,4 @@
-"""Names of keys: PKCS#11 URIs (RFC 7512) and `file:` URIs (RFC 8089), with no secret inside.
+"""Names of keys: PKCS#11 URIs (RFC 7512), `transit:` and `file:` URIs (RFC 8089), with no secret inside.
 
 A PIN never travels in a URI, nor does the place of a PIN or a module path: those are settings of
 whoever owns the device. Slots are refused, because modules renumber them.
@@ -17,6 +17,8 @@ MAX_VALUE_OCTETS: Final = 255
 
 # Characters that a value may hold unescaped (RFC 7512 §2.3: pk11-res-avail, unreserved, "&").
 _PATH_CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*")
+_TRANSIT_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_])?")  # what Vault and OpenBao accept
+_TRANSIT_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _FILE_CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9\-._~:@!$'()*+,;=&/]|%[0-9A-Fa-f]{2})+")
 
 
@@ -48,7 +50,30 @@ class FileUri:
     path: str
 
 
-KeyUri = Pkcs11Uri | FileUri
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitUri:
+    """A key of a Vault or OpenBao Transit engine: `transit:NAME`, with `;version=N` for one version of it.
+
+    Which server and mount is a setting of whoever owns the device. InvalidInput for a name or version that
+    Transit does not have.
+    """
+
+    name: str
+    version: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.name) > MAX_VALUE_OCTETS or not _TRANSIT_NAME.fullmatch(self.name):
+            raise _malformed("a Transit key name has letters, digits, '_', and inside also '-' and '.'")
+        if self.version is not None and not _TRANSIT_VERSION.fullmatch(str(self.version)):
+            raise _malformed("a key version is a number from 1")
+
+    @property
+    def reference(self) -> bytes:
+        """Return what names the key in the device: `NAME:VERSION`, or `NAME` when no version is said."""
+        return (self.name if self.version is None else f"{self.name}:{self.version}").encode()
+
+
+KeyUri = Pkcs11Uri | TransitUri | FileUri
 
 
 def _malformed(reason: str) -> InvalidInput:
@@ -56,7 +81,7 @@ def _malformed(reason: str) -> InvalidInput:
 
 
 def parse_key_uri(text: str) -> KeyUri:
-    """Read a `pkcs11:` or `file:` URI; InvalidInput (`key-uri-malformed`) says what is refused."""
+    """Read a `pkcs11:`, `transit:` or `file:` URI; InvalidInput (`key-uri-malformed`) says what is refused."""
     if len(text) > MAX_URI_OCTETS:
         raise _malformed(f"longer than {MAX_URI_OCTETS} octets")
     scheme, colon, rest = text.partition(":")
@@ -65,6 +90,8 @@ def parse_key_uri(text: str) -> KeyUri:
     match scheme.lower():
         case "pkcs11":
             return _parse_pkcs11(rest)
+        case "transit":
+            return _parse_transit(rest)
         case "file":
             return _parse_file(rest)
     raise _malformed("unknown scheme")
@@ -75,6 +102,8 @@ def format_key_uri(uri: KeyUri) -> str:
     if isinstance(uri, FileUri):
         prefix = "file://" if uri.path.startswith("/") else "file:"
         return prefix + quote_from_bytes(uri.path.encode(), safe="/")
+    if isinstance(uri, TransitUri):
+        return f"transit:{uri.name}" + ("" if uri.version is None else f";version={uri.version}")
     parts = []
     if uri.token is not None:
         parts.append("token=" + quote_from_bytes(uri.token.encode(), safe=""))
@@ -137,6 +166,26 @@ def _object_type(values: dict[str, bytes]) -> ObjectType | None:
         return ObjectType(text)
     except ValueError as error:
         raise _malformed("unknown object type") from error
+
+
+def _parse_transit(rest: str) -> TransitUri:
+    name, semicolon, attribute = rest.partition(";")
+    attribute_name, equals, value = attribute.partition("=")
+    if semicolon and (attribute_name, equals) != ("version", "="):
+        raise _malformed("only the attribute version is accepted")
+    return TransitUri(name=name, version=_version(value) if semicolon else None)
+
+
+def transit_key(reference: bytes) -> TransitUri:
+    """Read what names a key in the device, `NAME:VERSION` or `NAME`; InvalidInput for anything else."""
+    name, colon, version = reference.decode("ascii", "replace").partition(":")
+    return TransitUri(name=name, version=_version(version) if colon else None)
+
+
+def _version(text: str) -> int:
+    if not _TRANSIT_VERSION.fullmatch(text):
+        raise _malformed("a key version is a number from 1")
+    return int(text)
 
 
 def _parse_file(rest: str) -> FileUri:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,10 +51,23 @@ def test_a_label_with_the_id_of_another_key_opens_nothing(provider: UnsafeSoftKe
         open_key(format_key_uri(Pkcs11Uri(object="token", id=bytes.fromhex(seal.id))), provider=provider)
 
 
-@pytest.mark.parametrize("uri", ["pkcs11:", "pkcs11:token=a", "pkcs11:object=seal;type=cert", "transit:seal"])
+@pytest.mark.parametrize(
+    "uri", ["pkcs11:", "pkcs11:token=a", "pkcs11:object=seal;type=cert", "transit:seal", "azure:seal"]
+)
 def test_a_uri_that_names_no_private_key_is_refused(provider: UnsafeSoftKeys, uri: str) -> None:
     with pytest.raises(InvalidInput):
         open_key(uri, provider=provider)
+
+
+def test_a_transit_key_is_opened_by_its_name_and_version(
+    provider: UnsafeSoftKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (seal, token) = provider.keys()
+    held = (replace(seal, id=b"mohr-seal:2".hex()), token)
+    monkeypatch.setattr(provider, "keys", lambda: held)
+    assert open_key("transit:mohr-seal;version=2", provider=provider).algorithm is SignatureAlgorithm.EDDSA
+    with pytest.raises(KeyNotFound):
+        open_key("transit:mohr-seal;version=3", provider=provider)
 
 
 def test_without_a_provider_there_are_no_device_keys() -> None:

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.key_uri import FileUri, KeyUri, ObjectType, Pkcs11Uri, format_key_uri, parse_key_uri
+from hsm.key_uri import (
+    FileUri,
+    KeyUri,
+    ObjectType,
+    Pkcs11Uri,
+    TransitUri,
+    format_key_uri,
+    parse_key_uri,
+    transit_key,
+)
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 
 labels = st.text(st.characters(min_codepoint=0x20, exclude_characters="\x7f", codec="utf-8"), min_size=1, max_size=40)
@@ -14,17 +23,28 @@ pkcs11_uris = st.builds(
     type=st.none() | st.sampled_from(ObjectType),
 )
 file_uris = st.builds(FileUri, path=labels)
+transit_uris = st.builds(
+    TransitUri,
+    name=st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,80}[A-Za-z0-9_])?", fullmatch=True),
+    version=st.none() | st.integers(1, 999_999_999),
+)
+schemes = st.sampled_from(["", "pkcs11:", "transit:", "file:"])
 
 
-@given(uri=pkcs11_uris | file_uris)
+@given(uri=pkcs11_uris | transit_uris | file_uris)
 def test_what_is_written_reads_back_the_same(uri: KeyUri) -> None:
     assert parse_key_uri(format_key_uri(uri)) == uri
 
 
-@given(text=st.text() | st.text().map(lambda rest: f"pkcs11:{rest}") | st.text().map(lambda rest: f"file:{rest}"))
-def test_the_parser_never_raises_anything_but_service_errors(text: str) -> None:
+@given(uri=transit_uris)
+def test_a_device_s_reference_names_the_same_transit_key(uri: TransitUri) -> None:
+    assert transit_key(uri.reference) == uri
+
+
+@given(scheme=schemes, rest=st.text())
+def test_the_parser_never_raises_anything_but_service_errors(scheme: str, rest: str) -> None:
     try:
-        uri = parse_key_uri(text)
+        uri = parse_key_uri(scheme + rest)
     except ServiceError as error:
         assert error.code is ErrorCode.KEY_URI_MALFORMED
     else:
@@ -81,6 +101,23 @@ def test_a_file_uri_is_read_in_each_of_its_spellings(text: str, path: str) -> No
         "file://localhost",
         "file:/a?b",
         "file:/a#b",
+        "transit:",
+        "transit:-a",
+        "transit:a.",
+        "transit:a/b",
+        "transit:a:1",
+        "transit:a%20b",
+        "transit:a\n",
+        "transit:\u0664",
+        "transit:" + "a" * 300,
+        "transit:a;",
+        "transit:a;version=",
+        "transit:a;version=0",
+        "transit:a;version=01",
+        "transit:a;version=\u0661",
+        "transit:a;version=1;version=2",
+        "transit:a;version=9999999999",
+        "transit:a;token=1234",
         "https://example/",
         "nothing",
         "",
@@ -92,3 +129,9 @@ def test_a_uri_that_is_secret_ambiguous_or_malformed_is_refused(text: str) -> No
         parse_key_uri(text)
     assert refused.value.code is ErrorCode.KEY_URI_MALFORMED
     assert "1234" not in str(refused.value)
+
+
+@pytest.mark.parametrize("reference", [b"", b":1", b"a:", b"a:0", b"a:1:2", b"a;version=1", b"\xff:1", b"a\xd9\x85:1"])
+def test_a_reference_that_names_no_transit_key_is_refused(reference: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        transit_key(reference)
