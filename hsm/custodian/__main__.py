@@ -7,12 +7,9 @@ of its parent on the command line it ends when that process does.
 """
 
 import fcntl
-import json
 import logging
 import os
 import secrets
-import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -26,20 +23,13 @@ from hsm.custodian.key_records import KeyRecords
 from hsm.custodian.listener import open_listener
 from hsm.custodian.server import CustodianServer
 from hsm.custodian.service import CustodianService
+from hsm.daemon import log_as_json, stop_signals
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
 from hsm.pin import PinFile, PinTries
 from pki.errors import ServiceError
 
 _log = logging.getLogger("hsm.custodian")
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, text."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"at": at, "level": record.levelname, "from": record.name, "text": record.getMessage()})
 
 
 class _SystemClock:
@@ -76,22 +66,6 @@ def _sole_owner(keys_file: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _stop_signals() -> Iterator[socket.socket]:
-    """Yield a socket that can be read once SIGTERM or SIGINT came."""
-    wakeup, waker = socket.socketpair()
-    waker.settimeout(0)
-    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    try:
-        yield wakeup
-    finally:
-        signal.set_wakeup_fd(-1)
-        wakeup.close()
-        waker.close()
-
-
 def _connect_early(service: CustodianService) -> None:
     try:
         service.connect()
@@ -106,7 +80,7 @@ def run(settings: CustodianSettings) -> ExitCode:
     if not settings.module_path.is_file():
         raise ConfigurationInvalid(f"there is no module {settings.module_path.name}")
     os.environ.update(settings.environment)
-    with _stop_signals() as wakeup, _sole_owner(settings.keys_file):
+    with stop_signals() as wakeup, _sole_owner(settings.keys_file):
         service = _build_service(settings)
         _connect_early(service)
         server = CustodianServer(open_listener(settings.socket_path), service, settings, time.monotonic)
@@ -124,9 +98,7 @@ def run(settings: CustodianSettings) -> ExitCode:
 
 def main(arguments: list[str]) -> ExitCode:
     """Run a custodian with the settings file, and for the parent, named on the command line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_as_json()
     if len(arguments) not in (1, 2) or arguments[0].startswith("-") or not all(map(str.isdecimal, arguments[1:])):
         sys.stderr.write("usage: python -m hsm.custodian CONFIG.json [PARENT]\n")
         return ExitCode.USAGE
