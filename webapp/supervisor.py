@@ -17,8 +17,30 @@ TICK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunAs:
+    """The user of a process that root starts; it gains no rights by any program that it starts.
+
+    `all_groups` are those that the system lists for the user, else its own alone. With `low_ports` it may listen
+    below 1024.
+    """
+
+    uid: int
+    gid: int
+    all_groups: bool = False
+    low_ports: bool = False
+    umask: int = 0o022
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return what setpriv(1) is told."""
+        groups = "--init-groups" if self.all_groups else "--clear-groups"
+        kept = ("--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service") if self.low_ports else ()
+        return ("--reuid", str(self.uid), "--regid", str(self.gid), groups, *kept, "--no-new-privs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One process to keep alive; `environment` is added to the supervisor's own.
+    """One process to keep alive; `environment` is added to the supervisor's own. Without `run_as` it is our user's.
 
     It is first started `wait` seconds after the others: what serves the first page gets the processors first.
     """
@@ -27,6 +49,7 @@ class Program:
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     wait: float = 0.0
+    run_as: RunAs | None = None
 
 
 class _Child:
@@ -38,10 +61,18 @@ class _Child:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, now: float) -> None:
-        environment = {**os.environ, **self.program.environment}
+        user = self.program.run_as
+        environment = {**os.environ, **({} if user is None else {"HOME": "/nonexistent"}), **self.program.environment}
         # A supervisor that is killed must not leave servers behind: the kernel tells them.
-        command = ["setpriv", "--pdeathsig", "TERM", "--", *self.program.arguments]
-        self.process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own programs
+        options = ("--pdeathsig", "TERM", *(() if user is None else user.options))
+        command = ["setpriv", *options, "--", *self.program.arguments]
+        self.process = subprocess.Popen(  # noqa: S603 - our own programs
+            command,
+            env=environment,
+            start_new_session=True,
+            umask=-1 if user is None else user.umask,
+            cwd=None if user is None else "/",  # ours may be a folder that this user cannot enter
+        )
         self.started = now
 
     def watch(self, now: float, say: Callable[[str], None]) -> None:

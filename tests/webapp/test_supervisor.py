@@ -11,7 +11,7 @@ import pytest
 
 from pki.errors import ErrorCode, VerificationFailed
 from webapp import supervisor as module
-from webapp.supervisor import Program, Supervisor
+from webapp.supervisor import Program, RunAs, Supervisor
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
@@ -112,3 +112,27 @@ def test_what_may_wait_starts_after_what_may_not(tmp_path: Path) -> None:
     finally:
         supervisor.request_stop()
         thread.join(15)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as other users")
+def test_a_program_runs_as_its_user_and_gains_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    show = "cat /proc/self/status; echo Umask2: $(umask); echo Cwd: $(pwd); echo Home: $HOME; echo End:; exec sleep 60"
+    run_as = RunAs(uid=4001, gid=4002, umask=0o027, low_ports=True)
+    supervisor = Supervisor([Program(name="shown", arguments=("sh", "-c", show), run_as=run_as)], lambda _line: None)
+    thread, shown = _run(supervisor, lambda: False, lambda: None), ""
+    try:
+        end = time.monotonic() + 10
+        while "End:" not in shown and time.monotonic() < end:
+            shown += capfd.readouterr().out
+            time.sleep(0.02)
+    finally:
+        supervisor.request_stop()
+        thread.join(15)
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in shown.splitlines())}
+    assert status["Uid"] == ["4001"] * 4
+    assert status["Gid"] == ["4002"] * 4
+    assert status["Groups"] == []
+    assert status["NoNewPrivs"] == ["1"]
+    assert int(status["CapEff"][0], 16) == 1 << 10, "CAP_NET_BIND_SERVICE and nothing else"
+    assert (status["Umask2"], status["Cwd"], status["Home"]) == (["0027"], ["/"], ["/nonexistent"])

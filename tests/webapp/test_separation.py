@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.test_ownership import ACCOUNTS
+from webapp import separation as module
+from webapp.deployment import Deployment
+from webapp.separation import Separation, obstacles, separate
+from webapp.system_users import Accounts, UsersMissing, system_accounts
+
+
+def _deployment(tmp_path: Path) -> Deployment:
+    deployment = Deployment(tmp_path / "home")
+    deployment.create_folders()
+    return deployment
+
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that may do everything, whose files everybody reaches, on a system that has the users."""
+    monkeypatch.setattr("webapp.separation.os.geteuid", lambda: 0)
+    monkeypatch.setattr(module, "_missing_capability", lambda: "")
+    monkeypatch.setattr(module, "obstacles", lambda _wanted: iter(()))
+    monkeypatch.setattr(module, "system_accounts", lambda: ACCOUNTS)
+    monkeypatch.setattr(module, "settle", lambda _places: 0)
+
+
+def test_root_separates(tmp_path: Path, as_root: None) -> None:
+    separation = separate(_deployment(tmp_path))
+    assert separation == Separation(ACCOUNTS)
+    assert "a system user each" in separation.line
+
+
+def test_whoever_is_not_root_is_told_what_the_separation_is_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.separation.os.geteuid", lambda: 4001)
+    monkeypatch.setattr("webapp.separation.os.getegid", lambda: 4002)
+    separation = separate(_deployment(tmp_path))
+    assert separation.accounts.custodian == separation.accounts.server == separation.accounts.worker == (4001, 4002)
+    assert "run as one user: their separation guards against mistakes only" in separation.line
+
+
+def test_users_that_cannot_be_made_do_not_stop_anything(
+    tmp_path: Path, as_root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Accounts:
+        raise UsersMissing("this system has no useradd")
+
+    monkeypatch.setattr(module, "system_accounts", refuse)
+    assert "this system has no useradd" in separate(_deployment(tmp_path)).line
+
+
+def test_files_that_cannot_be_given_away_stay_with_one_user(
+    tmp_path: Path, as_root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_places: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module, "settle", refuse)
+    separation = separate(_deployment(tmp_path))
+    assert separation.accounts.custodian.uid == 0
+    assert "Operation not permitted" in separation.line
+
+
+def test_a_root_without_its_rights_is_no_root(tmp_path: Path, as_root: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_missing_capability", lambda: "setuid")
+    assert "may not setuid" in separate(_deployment(tmp_path)).line
+
+
+def test_a_folder_elsewhere_is_not_given_away(tmp_path: Path, as_root: None) -> None:
+    deployment = _deployment(tmp_path)
+    deployment.cache.rmdir()
+    deployment.cache.symlink_to(tmp_path, target_is_directory=True)
+    assert f"{deployment.cache} is a link" in separate(deployment).line
+
+
+def test_the_folder_that_nobody_else_can_pass_is_named(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    inner = closed / "inner"
+    inner.mkdir(parents=True)
+    file = inner / "file"
+    file.touch(mode=0o644)
+    closed.chmod(0o755)
+    assert f"other users cannot pass {closed}" not in list(obstacles([file]))
+    closed.chmod(0o750)
+    assert f"other users cannot pass {closed}" in list(obstacles([file]))
+
+
+def test_a_file_behind_a_link_must_be_reached_as_well(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "python").touch(mode=0o755)
+    (tmp_path / "python").symlink_to(closed / "python")
+    assert f"other users cannot pass {closed}" in list(obstacles([tmp_path / "python"]))
+
+
+def test_a_file_that_others_cannot_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "code.py"
+    file.touch(mode=0o600)
+    assert f"other users cannot read {file}" in list(obstacles([file]))
+
+
+def test_the_running_interpreter_and_every_room_are_looked_at() -> None:
+    wanted = {path.as_posix() for path in module._needed_files()}
+    assert sys.executable in wanted
+    assert {Path(path).parent.name for path in wanted} >= {"pki", "hsm", "webapp", "flask"}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
+def test_the_system_users_are_made_once_and_found_again() -> None:
+    try:
+        first = system_accounts()
+    except UsersMissing as error:
+        pytest.skip(f"this system makes no users: {error}")
+    assert system_accounts() == first
+    assert len({first.custodian.uid, first.server.uid, first.worker.uid, 0}) == 4
+    assert len({first.custodian.gid, first.server.gid, first.worker.gid, first.data, 0}) == 5
