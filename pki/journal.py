@@ -108,6 +108,19 @@ def parse_line(line: bytes) -> JournalEntry:
     return entry
 
 
+def next_entry(line: bytes, sequence: int, previous: bytes) -> JournalEntry:
+    """Read the line that must follow the one of this sequence and hash; VerificationFailed (`hsm-journal-gap`)."""
+    try:
+        entry = parse_line(line)
+    except InvalidInput as error:
+        raise _gap(sequence, f"is followed by no entry: {error.detail}") from error
+    if entry.sequence != sequence + 1:
+        raise _gap(sequence, f"is followed by entry {entry.sequence}")
+    if entry.previous != previous:
+        raise _gap(sequence, "is not what the next one holds the hash of")
+    return entry
+
+
 def check_continues(lines: Iterable[bytes], sequence: int, previous: bytes) -> tuple[int, bytes]:
     """Return the sequence and hash that `lines` lead to from those of the line before them.
 
@@ -115,15 +128,7 @@ def check_continues(lines: Iterable[bytes], sequence: int, previous: bytes) -> t
     begin again at any line: its own `sequence - 1` and `previous` are where it continues from.
     """
     for line in lines:
-        try:
-            entry = parse_line(line)
-        except InvalidInput as error:
-            raise _gap(sequence, f"is followed by no entry: {error.detail}") from error
-        if entry.sequence != sequence + 1:
-            raise _gap(sequence, f"is followed by entry {entry.sequence}")
-        if entry.previous != previous:
-            raise _gap(sequence, "is not what the next one holds the hash of")
-        sequence, previous = entry.sequence, line_hash(line)
+        sequence, previous = next_entry(line, sequence, previous).sequence, line_hash(line)
     return sequence, previous
 
 
