@@ -64,6 +64,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.registry.parent, _ROOT.uid, data, 0o2750, 0o640, whole=True),
         Place(deployment.cache, server.uid, data, 0o2755),
         Place(deployment.run, *_ROOT, 0o755),
+        *(Place(log, *_ROOT) for log in deployment.run.glob("*.log")),
         Place(deployment.worker_state.parent, worker.uid, data, 0o2750, whole=True, file_mode=0o640, made=True),
         Place(sockets, *ours, 0o711, made=True),
         Place(sockets / "operator", *ours, 0o700, made=True),

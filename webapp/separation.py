@@ -15,8 +15,10 @@ from typing import Final
 
 from webapp.deployment import Deployment
 from webapp.ownership import places, settle
+from webapp.supervisor import RunAs
 from webapp.system_users import Account, Accounts, UsersMissing, system_accounts
 
+FIRST_OPEN_PORT: Final = 1024
 _NEEDED_CAPABILITIES: Final = {0: "chown", 1: "pass permissions", 3: "chmod", 5: "kill", 6: "setgid", 7: "setuid"}
 _OUR_PACKAGES: Final = ("pki", "storage", "hsm", "ca", "signer", "webapp")
 _FOREIGN_PACKAGES: Final = ("encodings", "flask")  # one of the interpreter's own, one of the environment's
@@ -28,6 +30,23 @@ class Separation:
 
     accounts: Accounts
     obstacle: str = ""
+
+    def custodian(self) -> RunAs | None:
+        """Return whom the custodian runs as; None: as we do."""
+        return self._run_as(self.accounts.custodian)
+
+    def worker(self) -> RunAs | None:
+        """Return whom the worker runs as; None: as we do."""
+        return self._run_as(self.accounts.worker, all_groups=True)
+
+    def server(self, port: int) -> RunAs | None:
+        """Return whom a server that listens at `port` runs as; None: as we do."""
+        return self._run_as(self.accounts.server, all_groups=True, low_ports=port < FIRST_OPEN_PORT)
+
+    def _run_as(self, account: Account, *, all_groups: bool = False, low_ports: bool = False) -> RunAs | None:
+        if self.obstacle:
+            return None
+        return RunAs(uid=account.uid, gid=account.gid, all_groups=all_groups, low_ports=low_ports)
 
     @property
     def line(self) -> str:
