@@ -62,27 +62,32 @@ class CrlDesk(AuthorityContext):
             raise NotFound(ErrorCode.NOT_FOUND, "the root's list is made where its key is")
         if not 0 <= shard < self._settings.shards_of(issuer):
             raise NotFound(ErrorCode.NOT_FOUND, "no such CRL")
+        return self._sign_and_record(authority, shard, WORKER)
+
+    def _sign_and_record(self, authority: Authority, shard: int, actor: str) -> PublishedCrl:
         plan, tbs = self._reserve(authority, shard)
         crl_der = sign_structures(self._keys, authority.key_label, authority.issuer.public_key, [tbs])[0]
         crl = PublishedCrl.of(plan, shard, crl_der)
         with self._database.begin() as unit:
             status_rows.store_crl(unit.connection, crl)
-            unit.audit.record(_crl_event(crl, self._now()))
+            unit.audit.record(_crl_event(crl, self._now(), actor))
         return crl
 
     def _reserve(self, authority: Authority, shard: int) -> tuple[CrlPlan, bytes]:
         """Build a list from one snapshot, pass the gate, and make its number and digest durable."""
         now = self._now().replace(microsecond=0)
         label = authority.issuer.label.value
+        root = authority.issuer.label is IssuerName.ROOT
+        lasting = self._settings.root_crl_validity if root else self._settings.crl_validity
         with self._database.begin() as unit:
             connection = unit.connection
             last = status_rows.latest_crl(connection, label, shard)
             plan = CrlPlan(
                 issuer=authority.issuer,
-                url=self._settings.crl_url(label, shard),
+                url=None if root else self._settings.crl_url(label, shard),
                 number=status_rows.next_crl_number(connection, label, shard),
                 this_update=now,
-                next_update=min(now + self._settings.crl_validity, authority.certificate.not_after),
+                next_update=min(now + lasting, authority.certificate.not_after),
                 entries=status_rows.crl_entries(connection, label, shard, ended_from=self._kept_from(last, now)),
             )
             tbs = build_tbs_crl(plan)
@@ -106,11 +111,11 @@ class CrlDesk(AuthorityContext):
                 raise CrlRegression(f"the list would lose certificate {serial_hex(entry.serial)}")
 
 
-def _crl_event(crl: PublishedCrl, at: datetime) -> AuditEvent:
+def _crl_event(crl: PublishedCrl, at: datetime, actor: str) -> AuditEvent:
     return event(
         AuditAction.CRL_PUBLISHED,
         at,
-        WORKER,
+        actor,
         f"{crl.issuer}/{crl.shard}",
         number=crl.number,
         entries=crl.entries,

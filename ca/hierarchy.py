@@ -28,6 +28,7 @@ from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode
 from pki.keys import PublicKey, SignatureAlgorithm
+from pki.signatures import AnyPublicKey
 from storage.engine import Database
 
 ROOT_KEY: Final = "root"
@@ -40,6 +41,82 @@ SERVICE_SEAL: Final = "service-seal"
 def authority_key(label: IssuerName) -> str:
     """Name the key of an issuing authority."""
     return f"ca-{label}"
+
+
+def authority_common_name(label: IssuerName) -> str:
+    """Name a pilot authority in its certificate."""
+    return f"Mohr Pilot {label.capitalize()} CA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedService:
+    """A service of the deployment with a certificate; its name is its key's label too."""
+
+    name: str
+    issuer: IssuerName
+    profile: ProfileName
+    purpose: KeyPurpose
+    common_name: str
+
+
+SERVICES: Final = (
+    *(
+        NamedService(
+            name=responder_name(label),
+            issuer=label,
+            profile=ProfileName.OCSP,
+            purpose=KeyPurpose.OCSP,
+            common_name=responder_common_name(label),
+        )
+        for label in ISSUING_AUTHORITIES
+    ),
+    NamedService(
+        name=TSA,
+        issuer=IssuerName.SYSTEMS,
+        profile=ProfileName.TSA,
+        purpose=KeyPurpose.TIMESTAMP,
+        common_name="Mohr Pilot TSU 1",
+    ),
+    NamedService(
+        name=SERVICE_SEAL,
+        issuer=IssuerName.SYSTEMS,
+        profile=ProfileName.SEAL,
+        purpose=KeyPurpose.SEAL,
+        common_name="Mohr Pilot Seal",
+    ),
+)
+# The service's keys that no certificate speaks of.
+BARE_KEYS: Final = (
+    (TOKEN_KEY, SignatureAlgorithm.ES256, KeyPurpose.TOKEN),
+    (CHECKPOINT_KEY, SignatureAlgorithm.EDDSA, KeyPurpose.SEAL),
+)
+
+
+def own_content(
+    profile: ProfileName,
+    common_name: str,
+    public_key: AnyPublicKey,
+    *,
+    issuer: Issuer,
+    serial: int,
+    now: datetime,
+    settings: AuthoritySettings,
+    authority: IssuerName | None = None,
+) -> CertificateContent:
+    """Say what the certificate of an authority (`authority`: which one) or service of the deployment will say."""
+    found = profile_named(profile)
+    not_before, not_after = validity(found, issuer, now, settings)
+    return CertificateContent(
+        profile=found,
+        subject=service_subject(settings, common_name),
+        issuer=issuer,
+        public_key=public_key,
+        spki_der=spki_of(public_key),
+        serial=serial,
+        not_before=not_before,
+        not_after=not_after,
+        authority=authority,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +170,7 @@ class _Ceremony:
         public_key = self._root_keys.generate(ROOT_KEY, SignatureAlgorithm.ES384, KeyPurpose.ROOT)
         name = service_subject(self._settings, "Mohr Pilot Root").name
         issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key)
-        _bind(self._root_keys, ROOT_KEY, issuer)
+        bind_issuer(self._root_keys, ROOT_KEY, issuer)
         certificate = self._certify(
             "root",
             ROOT_KEY,
@@ -114,21 +191,28 @@ class _Ceremony:
             key,
             public_key,
             profile=ProfileName.ISSUING_CA,
-            common_name=f"Mohr Pilot {label.capitalize()} CA",
+            common_name=authority_common_name(label),
             issuer=root,
             signer=(self._root_keys, ROOT_KEY),
             authority=label,
         )
         issuer = Issuer.of(label, certificate)
-        _bind(self._service_keys, key, issuer)
+        bind_issuer(self._service_keys, key, issuer)
         return issuer
 
-    def service(self, name: str, issuer: Issuer, profile: ProfileName, purpose: KeyPurpose, common_name: str) -> None:
-        public_key = self._service_keys.generate(name, SignatureAlgorithm.ES256, purpose)
-        if purpose is KeyPurpose.OCSP:
-            _bind(self._service_keys, name, issuer)
-        signer = (self._service_keys, authority_key(issuer.label))
-        self._certify(name, name, public_key, profile=profile, common_name=common_name, issuer=issuer, signer=signer)
+    def service(self, service: NamedService, issuer: Issuer) -> None:
+        public_key = self._service_keys.generate(service.name, SignatureAlgorithm.ES256, service.purpose)
+        if service.purpose is KeyPurpose.OCSP:
+            bind_issuer(self._service_keys, service.name, issuer)
+        self._certify(
+            service.name,
+            service.name,
+            public_key,
+            profile=service.profile,
+            common_name=service.common_name,
+            issuer=issuer,
+            signer=(self._service_keys, authority_key(issuer.label)),
+        )
 
     def _certify(
         self,
@@ -142,17 +226,14 @@ class _Ceremony:
         signer: tuple[KeyProvider, str],
         authority: IssuerName | None = None,
     ) -> Certificate:
-        found = profile_named(profile)
-        not_before, not_after = validity(found, issuer, self._now, self._settings)
-        content = CertificateContent(
-            profile=found,
-            subject=service_subject(self._settings, common_name),
+        content = own_content(
+            profile,
+            common_name,
+            public_key,
             issuer=issuer,
-            public_key=public_key,
-            spki_der=spki_of(public_key),
             serial=serial_from(self._random_bytes(SERIAL_OCTETS)),
-            not_before=not_before,
-            not_after=not_after,
+            now=self._now,
+            settings=self._settings,
             authority=authority,
         )
         prepared = prepare(content, self._settings)
@@ -177,7 +258,7 @@ class _Ceremony:
         )
 
 
-def _bind(keys: KeyProvider, label: str, issuer: Issuer) -> None:
+def bind_issuer(keys: KeyProvider, label: str, issuer: Issuer) -> None:
     """Hold a key to its issuer's name, where the provider can."""
     if isinstance(keys, BindsIssuers):
         keys.set_issuer(label, issuer.name_der)
@@ -194,19 +275,15 @@ def create_hierarchy(
     """Make all keys and certificates of a new deployment; Conflict (KeyExists) when a key is there already."""
     ceremony = _Ceremony(root_keys, service_keys, settings, clock.now(), random_bytes)
     root = ceremony.root()
-    issuers = {label: ceremony.issuing_authority(label, root) for label in ISSUING_AUTHORITIES}
-    for label, issuer in issuers.items():
-        name = responder_name(label)
-        ceremony.service(name, issuer, ProfileName.OCSP, KeyPurpose.OCSP, responder_common_name(label))
-    systems = issuers[IssuerName.SYSTEMS]
-    ceremony.service(TSA, systems, ProfileName.TSA, KeyPurpose.TIMESTAMP, "Mohr Pilot TSU 1")
-    ceremony.service(SERVICE_SEAL, systems, ProfileName.SEAL, KeyPurpose.SEAL, "Mohr Pilot Seal")
-    service_keys.generate(TOKEN_KEY, SignatureAlgorithm.ES256, KeyPurpose.TOKEN)
-    service_keys.generate(CHECKPOINT_KEY, SignatureAlgorithm.EDDSA, KeyPurpose.SEAL)
+    issuers = {authority: ceremony.issuing_authority(authority, root) for authority in ISSUING_AUTHORITIES}
+    for service in SERVICES:
+        ceremony.service(service, issuers[service.issuer])
+    for label, algorithm, purpose in BARE_KEYS:
+        service_keys.generate(label, algorithm, purpose)
     return Hierarchy(
         certificates=tuple(ceremony.made),
         root_crl=ceremony.root_crl(root),
-        other_keys=(TOKEN_KEY, CHECKPOINT_KEY),
+        other_keys=tuple(label for label, _algorithm, _purpose in BARE_KEYS),
     )
 
 

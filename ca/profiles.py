@@ -36,12 +36,13 @@ class ProfileName(StrEnum):
 
 @unique
 class IssuerName(StrEnum):
-    """The authorities of a deployment."""
+    """The authorities of a deployment; PARENT stands for those of others that certified one of them."""
 
     ROOT = "root"
     PERSONS = "persons"
     INSTITUTIONS = "institutions"
     SYSTEMS = "systems"
+    PARENT = "parent"
 
 
 ISSUING_AUTHORITIES: Final = (IssuerName.PERSONS, IssuerName.INSTITUTIONS, IssuerName.SYSTEMS)

@@ -8,7 +8,7 @@ from typing import Final
 from ca import repository
 from ca.context import AuthorityContext, event
 from ca.presigning import presigned_rows
-from ca.profiles import IssuerName, ProfileName
+from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
 from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, hold, release, revoke
 from ca.status_repository import store_responses
@@ -96,6 +96,13 @@ class RevocationDesk(AuthorityContext):
 
         return self._change(serial, actor, AuditAction.CERTIFICATE_REVOKED, change)
 
+    def _check_reach(self, record: CertificateRecord) -> None:
+        """Refuse what no list of ours could say: NotAllowed."""
+        if record.issuer not in ISSUING_AUTHORITIES:
+            raise NotAllowed(
+                ErrorCode.NOT_ALLOWED, f"what the {record.issuer} issued is revoked where the {record.issuer}'s key is"
+            )
+
     def _change(
         self,
         serial: str,
@@ -109,8 +116,7 @@ class RevocationDesk(AuthorityContext):
             record = repository.find(unit.connection, wanted)
             if record is None:
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
-            if record.issuer is IssuerName.ROOT:  # its list could not say so: the root's key is elsewhere
-                raise NotAllowed(ErrorCode.NOT_ALLOWED, "what the root issued is revoked where the root's key is")
+            self._check_reach(record)
             status = change(record, now)
             entry = encode_crl_entry(record.serial, status) if status.listed else None
             released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at
