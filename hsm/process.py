@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from hsm.child_process import ExitCode, child_environment, module_command
 from hsm.client import CustodianClient
@@ -62,7 +62,12 @@ class CustodianProcess:
         log = None if self._log_path is None else self._log_path.open("ab")
         try:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, env=child_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+                command,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                **_as_owner(self._config_path),
             )
         finally:
             if log is not None:
@@ -106,6 +111,14 @@ class CustodianProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _as_owner(config_path: Path) -> dict[str, Any]:
+    """Return how root starts a custodian: as the user to whom its settings belong, with no other group."""
+    owner = config_path.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return {}
+    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": (), "cwd": "/"}
 
 
 def _error_of(code: int) -> PinIncorrect | ConfigurationInvalid | HsmUnavailable:
