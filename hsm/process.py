@@ -69,6 +69,8 @@ class CustodianProcess:
                 stderr=log,
                 **_as_owner(self._config_path),
             )
+        except OSError as error:  # such as an interpreter that the custodian's user cannot reach
+            raise ConfigurationInvalid(f"the custodian cannot be started: {error.strerror}") from error
         finally:
             if log is not None:
                 log.close()
