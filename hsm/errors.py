@@ -22,6 +22,10 @@ class DeviceLost(HsmUnavailable):
     """The device is gone: the module must be initialised again before it can answer."""
 
 
+class KeyAbsent(DeviceLost):
+    """The device answers, but the key is not in it: it was wiped, or shows nothing while its store is away."""
+
+
 class SessionLost(HsmUnavailable):
     """The device is there but forgot our session or object: a new session cures it."""
 
@@ -63,6 +67,13 @@ class PinIncorrect(NotAllowed):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(ErrorCode.HSM_PIN_INCORRECT, detail)
+
+
+class PinMalformed(InvalidInput):
+    """What was given as a PIN cannot be one."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.PIN_FORMAT, detail)
 
 
 class MechanismRefused(InvalidInput):

@@ -36,7 +36,7 @@ class Share:
 
     __slots__ = ("_octets",)
 
-    def __init__(self, octets: bytes | bytearray) -> None:
+    def __init__(self, octets: bytes | bytearray | memoryview) -> None:
         """Take a share's octets; ShareMalformed."""
         if not octets or len(octets) != _expected(octets[0]):
             raise ShareMalformed("a share of another length")
