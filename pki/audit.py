@@ -19,6 +19,7 @@ class AuditAction(StrEnum):
     KEY_GENERATED = "key.generated"
     KEYS_USED = "key.used"
     KEY_JOURNAL_GAP = "key.journal-gap"
+    KEY_GAP_ACKNOWLEDGED = "key.gap-acknowledged"
     CEREMONY_HELD = "ceremony.held"
     FILE_SUBMITTED = "registration.submitted"
     FILE_APPROVED = "registration.approved"

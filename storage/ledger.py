@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Connection, Table, insert, select, text, update
+from sqlalchemy import Connection, insert, select, update
 
 from pki import merkle
 from pki.errors import Conflict, ErrorCode, NotFound, VerificationFailed
@@ -35,6 +35,7 @@ from storage.ledger_rows import (
 )
 from storage.ledger_tables import audit_events, checkpoints, ledger_leaves, ledger_nodes
 from storage.ledger_verification import verify_rows
+from storage.unit_of_work import take_turn
 
 BATCH: Final = 10_000
 
@@ -53,7 +54,7 @@ class Ledger:
         """
         with self._database.begin() as unit:
             connection = unit.connection
-            _take_turn(connection, ledger_leaves)
+            take_turn(connection, ledger_leaves)
             waiting = connection.execute(
                 select(*raw_event(connection))
                 .where(audit_events.c.seq.is_(None))
@@ -82,7 +83,7 @@ class Ledger:
             root = merkle.root_at(size, read)
         note = sign_checkpoint(Checkpoint(origin=origin, size=size, root=root), key)
         with self._database.begin() as unit:
-            _take_turn(unit.connection, checkpoints)
+            take_turn(unit.connection, checkpoints)
             last = latest_checkpoint(unit.connection)
             if last is not None and last.size >= size:  # another worker was faster
                 return last.note
@@ -146,12 +147,6 @@ class Ledger:
             if last is None:
                 raise Conflict(ErrorCode.CONFLICT, "the ledger has no checkpoint yet")
             return write_export(folder, _entries(connection, last.size), last.note)
-
-
-def _take_turn(connection: Connection, table: Table) -> None:
-    """Let one transaction at a time add rows to `table`; readers are not held up. SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _append(connection: Connection, waiting: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Column, Connection, LargeBinary, cast, func, select, type_coerce
+from sqlalchemy import Column, Connection, LargeBinary, case, cast, func, select, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType
 
@@ -47,7 +47,8 @@ def octets_of(value: object) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def _instant_of(value: object) -> str | None:
+def instant_of(value: object) -> str | None:
+    """Read a raw instant as the ledger writes it; None when it is none."""
     if isinstance(value, datetime):
         return instant_text(value.astimezone(UTC))
     text = text_of(value)  # SQLite keeps `YYYY-MM-DD HH:MM:SS.ffffff`
@@ -59,7 +60,7 @@ def _instant_of(value: object) -> str | None:
 def provable(fields: Sequence[Any]) -> ProvableEvent | None:
     """Turn the raw columns of an event into what the ledger proves; None when they cannot be an event."""
     event_id, action, actor, subject, facts = (text_of(fields[place]) for place in (0, 2, 3, 4, 5))
-    at, salt = _instant_of(fields[1]), octets_of(fields[6])
+    at, salt = instant_of(fields[1]), octets_of(fields[6])
     if event_id is None or action is None or actor is None or subject is None or facts is None:
         return None
     if at is None or salt is None or len(salt) != SALT_SIZE:
@@ -69,6 +70,13 @@ def provable(fields: Sequence[Any]) -> ProvableEvent | None:
     except InvalidInput:
         return None
     return ProvableEvent(event=event, salt=salt, entry=leaf_entry(action=action, at=at, salt=salt, event=event))
+
+
+def whole(column: Column[Any], connection: Connection) -> ColumnElement[Any]:
+    """Select a whole number; None for whatever else SQLite lets stand in its place."""
+    if connection.dialect.name == "sqlite":
+        return case((func.typeof(column) == "integer", column), else_=None)
+    return column
 
 
 def ledger_size(connection: Connection) -> int:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select
 from pki.errors import ErrorCode
 from pki.merkle import TreeNode, leaf_hash
 from pki.notes import VerifierKey
+from storage.key_use_audit import audit_key_uses
 from storage.ledger_audit import MAX_FINDINGS, LedgerAudit, LedgerReport
 from storage.ledger_rows import checkpoint_of, octets_of, provable, raw, raw_checkpoint, raw_event, text_of
 from storage.ledger_tables import audit_events, checkpoints, ledger_leaves, ledger_nodes
@@ -22,7 +23,7 @@ def verify_rows(connection: Connection, log: VerifierKey, external_checkpoint: s
 
     1. Each leaf against its event, in order and without gaps; the tree grows with it, and each stored checkpoint
     and the one kept elsewhere is compared when its size is reached. 2. The stored nodes against that tree.
-    3. Rows that belong to no entry. 4. Whether the checkpoint kept elsewhere is still stored here.
+    3. Rows that belong to no entry. 4. Whether the checkpoint kept elsewhere is still stored here. 5. The key uses.
     """
     audit = LedgerAudit(log=log, external_checkpoint=external_checkpoint)
     nodes_expected = 0
@@ -38,6 +39,7 @@ def verify_rows(connection: Connection, log: VerifierKey, external_checkpoint: s
         _count_nodes(connection, audit, nodes_expected)
     _find_strays(connection, audit)
     _find_external(connection, audit)
+    audit_key_uses(connection, audit.report)
     pending = select(func.count()).where(audit_events.c.seq.is_(None))
     return audit.conclude(pending=connection.execute(pending).scalar_one())
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Table, insert, text
 
 from pki.audit import AuditEvent
 from storage.ledger_entries import SALT_SIZE, EventId, event_columns, new_event_id
@@ -53,3 +53,9 @@ class UnitOfWork:
 
     connection: Connection
     audit: AuditBuffer
+
+
+def take_turn(connection: Connection, table: Table) -> None:
+    """Let one transaction at a time add rows to `table`; readers are not held up. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))

@@ -18,7 +18,9 @@ ORIGIN = "ledger.example/mohr"
 SIZES = (5, 12, 21)
 COVERED = SIZES[-1]
 BEYOND = 3  # entries after the last checkpoint
-_ACTIONS = tuple(AuditAction)
+# What tells of key uses must agree with rows beside it: `tests.storage.key_use_story` tells that story.
+_OF_KEY_USES = (AuditAction.KEYS_USED, AuditAction.KEY_JOURNAL_GAP, AuditAction.KEY_GAP_ACKNOWLEDGED)
+_ACTIONS = tuple(action for action in AuditAction if action not in _OF_KEY_USES)
 
 
 class SealKey:

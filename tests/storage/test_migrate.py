@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import ca
+import storage
 import storage.ledger_tables
 import storage.migrations
 from pki.errors import Conflict
@@ -27,9 +28,10 @@ VERSIONS = Path(storage.migrations.__file__).parent / "versions"
 
 def import_every_table() -> None:
     """Every module named `…tables` of the packages that keep rows puts its tables on the one metadata."""
-    for module in pkgutil.walk_packages(ca.__path__, "ca."):
-        if module.name.endswith("tables"):
-            importlib.import_module(module.name)
+    for package in (ca, storage):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith("tables"):
+                importlib.import_module(module.name)
 
 
 def objects_in(connection: Connection) -> set[str]:
