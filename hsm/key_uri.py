@@ -41,6 +41,8 @@ class Pkcs11Uri:
     object: str | None = None
     id: bytes | None = None
     type: ObjectType | None = None
+    serial: str | None = None
+    manufacturer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,18 @@ def parse_key_uri(text: str) -> KeyUri:
     raise _malformed("unknown scheme")
 
 
+def parse_token(text: str) -> Pkcs11Uri:
+    """Read the name of a token: its label (1 to 32 octets), or a `pkcs11:` URI that names no object in it."""
+    if not text.startswith("pkcs11:"):
+        if not 1 <= len(text.encode()) <= 32:  # CK_TOKEN_INFO.label
+            raise _malformed("a token label has 1 to 32 octets")
+        return Pkcs11Uri(token=text)
+    uri = parse_key_uri(text)
+    if not isinstance(uri, Pkcs11Uri) or (uri.object, uri.id, uri.type) != (None, None, None) or uri == Pkcs11Uri():
+        raise _malformed("a token is named by label, serial and manufacturer")
+    return uri
+
+
 def format_key_uri(uri: KeyUri) -> str:
     """Write the one spelling that `parse_key_uri` reads back as the same URI."""
     if isinstance(uri, FileUri):
@@ -105,10 +119,10 @@ def format_key_uri(uri: KeyUri) -> str:
     if isinstance(uri, TransitUri):
         return f"transit:{uri.name}" + ("" if uri.version is None else f";version={uri.version}")
     parts = []
-    if uri.token is not None:
-        parts.append("token=" + quote_from_bytes(uri.token.encode(), safe=""))
-    if uri.object is not None:
-        parts.append("object=" + quote_from_bytes(uri.object.encode(), safe=""))
+    for name in ("token", "serial", "manufacturer", "object"):
+        text = getattr(uri, name)
+        if text is not None:
+            parts.append(f"{name}=" + quote_from_bytes(text.encode(), safe=""))
     if uri.id is not None:
         parts.append("id=" + "".join(f"%{octet:02X}" for octet in uri.id))
     if uri.type is not None:
@@ -127,7 +141,7 @@ def _parse_pkcs11(rest: str) -> Pkcs11Uri:
     for part in path.split(";") if path else ():
         name, equals, value = part.partition("=")
         if not equals or name not in _ATTRIBUTES:
-            raise _malformed("only the attributes token, object, id and type are accepted")
+            raise _malformed("only the attributes token, serial, manufacturer, object, id and type are accepted")
         if name in values:
             raise _malformed(f"{name} appears twice")
         if not _PATH_CHARACTERS.fullmatch(value):
@@ -136,11 +150,16 @@ def _parse_pkcs11(rest: str) -> Pkcs11Uri:
         if not 1 <= len(values[name]) <= MAX_VALUE_OCTETS:
             raise _malformed(f"{name} is empty or longer than {MAX_VALUE_OCTETS} octets")
     return Pkcs11Uri(
-        token=_text(values, "token"), object=_text(values, "object"), id=values.get("id"), type=_object_type(values)
+        token=_text(values, "token"),
+        object=_text(values, "object"),
+        id=values.get("id"),
+        type=_object_type(values),
+        serial=_text(values, "serial"),
+        manufacturer=_text(values, "manufacturer"),
     )
 
 
-_ATTRIBUTES: Final = frozenset({"token", "object", "id", "type"})
+_ATTRIBUTES: Final = frozenset({"token", "object", "id", "type", "serial", "manufacturer"})
 
 
 def _decode(name: str, octets: bytes) -> str:

@@ -1,13 +1,21 @@
 """The PIN of a device: read late, wiped early, and never tried once too often."""
 
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Protocol, Self
+from typing import Final, NamedTuple, NoReturn, Protocol, Self
 
-from hsm.errors import ConfigurationInvalid, PinIncorrect
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect
 from hsm.private_files import read_private, read_private_line, write_private
+from pki.errors import InvalidInput
+from pki.jose import compact_json, json_object
 
 MAX_PIN_OCTETS = 128
+_MAX_STATE_OCTETS: Final = 1024
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Pin:
@@ -16,10 +24,12 @@ class Pin:
     Wiping is best effort: the PKCS#11 binding takes a `str`, whose copies Python frees when it likes.
     """
 
-    __slots__ = ("_octets",)
+    __slots__ = ("_octets", "identity")
 
-    def __init__(self, octets: bytes | bytearray) -> None:
+    def __init__(self, octets: bytes | bytearray, identity: str = "") -> None:
+        """`identity` names where and when the PIN came from, and says nothing of it; empty: not known again."""
         self._octets = bytearray(octets)
+        self.identity = identity
 
     def reveal(self) -> str:
         """Return the PIN for the one call that needs it."""
@@ -61,43 +71,97 @@ class PinFile:
 
     def read(self) -> Pin:
         """Read the PIN; ConfigurationInvalid when the file is open to others or holds no PIN."""
+        before = self._identity()
         octets = read_private_line(self._path, MAX_PIN_OCTETS)
         try:
-            return Pin(octets)
+            # A file that was replaced while we read it is not recognised: its PIN counts as new.
+            return Pin(octets, before if before == self._identity() else "")
         finally:
             octets[:] = bytes(len(octets))
+
+    def _identity(self) -> str:
+        try:
+            status = self._path.lstat()
+        except OSError as error:
+            raise ConfigurationInvalid(f"{self._path.name}: {error.strerror}") from error
+        return f"file:{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+
+
+class _State(NamedTuple):
+    """What the file of tries says: tries not seen to succeed, and the identity of the PIN that last did."""
+
+    failed: int = 0
+    known_good: str = ""
 
 
 class PinTries:
     """Count logins that were not seen to succeed, on disk, so that restarts cannot lock the device.
 
-    The count is written before the device sees the PIN: a crash in between counts as a failure.
+    A try is counted before the device sees the PIN, so that a crash in between counts as a failure. The PIN
+    that the device took last is not counted in advance: a device that hangs or dies during its login, however
+    often, did not do so for the PIN. Custodians that share the file log in one after the other.
     """
 
-    def __init__(self, path: Path, allowed: int) -> None:
-        self._path, self._allowed = path, allowed
+    def __init__(self, path: Path, allowed: int, notice: Callable[[bool], None] = lambda _known_good: None) -> None:
+        """`notice` is called as a try begins, with whether its PIN is known to be good."""
+        self._path, self._allowed, self._notice = path, allowed, notice
 
     @property
     def failed(self) -> int:
         """How many tries are not known to have succeeded since the last success."""
+        return self._load().failed
+
+    @contextmanager
+    def attempt(self, identity: str) -> Iterator[None]:
+        """Count one login, which is made inside; PinIncorrect, before it, when no more may be made.
+
+        PinIncorrect from inside is a failure, any other error leaves the try undecided: it counts unless
+        the PIN is the one that last succeeded.
+        """
+        with self._alone():
+            state = self._load()
+            if state.failed >= self._allowed:
+                raise PinIncorrect(f"{state.failed} tries failed; correct the PIN, then remove {self._path.name}")
+            known_good = identity != "" and identity == state.known_good
+            counted = _State(state.failed + 1)
+            if not known_good:
+                self._store(counted)
+            self._notice(known_good)
+            try:
+                yield
+            except PinIncorrect:
+                if known_good:
+                    self._store(counted)
+                raise
+            if not (known_good and state.failed == 0):
+                self._store(_State(known_good=identity))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            descriptor = os.open(self._path.with_name(f"{self._path.name}.lock"), _LOCK_FLAGS, 0o600)
+        except OSError as error:
+            raise HsmUnavailable(f"the PIN tries cannot be locked: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> _State:
         if not self._path.exists():
-            return 0
-        text = bytes(read_private(self._path, 16)).strip()
-        if not text.isdigit():
-            raise ConfigurationInvalid(f"{self._path.name} does not hold a number")
-        return int(text)
+            return _State()
+        text = bytes(read_private(self._path, _MAX_STATE_OCTETS)).strip()
+        if text.isdigit():  # as it was written before PINs had an identity
+            return _State(int(text))
+        try:
+            members = json_object(text)
+            failed, known_good = members["failed"], members["known_good"]
+        except (InvalidInput, KeyError) as error:
+            raise ConfigurationInvalid(f"{self._path.name} does not hold a count") from error
+        if type(failed) is not int or failed < 0 or type(known_good) is not str:
+            raise ConfigurationInvalid(f"{self._path.name} does not hold a count")
+        return _State(failed, known_good)
 
-    def begin(self) -> None:
-        """Count a try before it is made; PinIncorrect when no more may be made."""
-        failed = self.failed
-        if failed >= self._allowed:
-            raise PinIncorrect(f"{failed} tries failed; correct the PIN file, then remove {self._path.name}")
-        write_private(self._path, b"%d\n" % (failed + 1))
-
-    def succeeded(self) -> None:
-        """Forget the failures: the device took the PIN."""
-        write_private(self._path, b"0\n")
-
-    def undecided(self) -> None:
-        """Take the last count back: the device failed before it judged the PIN."""
-        write_private(self._path, b"%d\n" % max(self.failed - 1, 0))
+    def _store(self, state: _State) -> None:
+        write_private(self._path, compact_json(state._asdict()) + b"\n")

@@ -9,7 +9,6 @@ of its parent on the command line it ends when that process does.
 import fcntl
 import logging
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from hsm.custodian.service import CustodianService
 from hsm.daemon import log_as_json, stop_signals
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
+from hsm.key_uri import parse_token
 from hsm.pin import PinFile, PinTries
 from pki.errors import ServiceError
 
@@ -42,7 +42,7 @@ def _build_service(settings: CustodianSettings) -> CustodianService:
 
     device = Pkcs11Device(
         module_path=settings.module_path,
-        token_label=settings.token_label,
+        token=parse_token(settings.token_label),
         pins=PinFile(settings.pin_file),
         tries=PinTries(settings.tries_file, settings.pin_tries),
     )
@@ -51,7 +51,6 @@ def _build_service(settings: CustodianSettings) -> CustodianService:
         records=KeyRecords(settings.keys_file),
         clock=_SystemClock(),
         monotonic=time.monotonic,
-        random_octets=secrets.token_bytes,
     )
 
 

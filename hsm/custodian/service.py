@@ -6,19 +6,20 @@ key replaced in the token, therefore never signs.
 """
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Final
 
 from hsm.custodian.key_records import KeyRecord, KeyRecords
 from hsm.custodian.protocol import Operation, Request, pack_items, unpack_items
 from hsm.custodian.purposes import SigningRule, check_issuer, check_message
-from hsm.device import Device, Signer
+from hsm.device import Device, device_input
 from hsm.errors import HsmUnavailable, KeyMismatch, RoleRefused
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, spki_of
 from hsm.recovery import Lifeline
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed
 from pki.jose import compact_json, json_object
-from pki.keys import PublicKey, SignatureAlgorithm, verify_signature
+from pki.keys import DEFAULT_RSA_BITS, SignatureAlgorithm, verify_signature, x509_signature
 
 ADMIN_OPERATIONS: Final = frozenset({Operation.GENERATE, Operation.SET_ISSUER})
 
@@ -26,15 +27,16 @@ ADMIN_OPERATIONS: Final = frozenset({Operation.GENERATE, Operation.SET_ISSUER})
 _PROBE: Final = b"\x00 mohr custodian probe"
 
 Work = Generator[None, None, bytes]
+Signer = Callable[[bytes], bytes]
 
 
 class _HeldKey:
     """A recorded key and, for one connection to the device, what signs with it."""
 
-    __slots__ = ("generation", "key_id", "rule", "signer")
+    __slots__ = ("generation", "reference", "rule", "signer")
 
     def __init__(self, record: KeyRecord) -> None:
-        self.key_id = bytes.fromhex(record.info.id)
+        self.reference = bytes.fromhex(record.info.id)
         self.rule = SigningRule(
             purpose=record.info.purpose,
             algorithm=record.info.algorithm,
@@ -55,10 +57,9 @@ class CustodianService:
         records: KeyRecords,
         clock: Clock,
         monotonic: Callable[[], float],
-        random_octets: Callable[[int], bytes],
     ) -> None:
         self._device, self._records = device, records
-        self._clock, self._random_octets = clock, random_octets
+        self._clock = clock
         self._lifeline = Lifeline(device, monotonic)
         self._held: dict[str, _HeldKey] = {}
         self._operations: dict[Operation, Callable[[Request], bytes | Work]] = {
@@ -142,15 +143,20 @@ class CustodianService:
         return held.signer
 
     def _prove(self, held: _HeldKey) -> Signer:
-        public_key = self._device.public_key(held.key_id, held.rule.algorithm)
+        public_key = self._device.public_key(held.reference, held.rule.algorithm)
         if spki_of(public_key) != held.rule.spki_der:
             raise KeyMismatch("the device shows another public key than the recorded one")
-        signer = self._device.signer(held.key_id, held.rule.algorithm)
+        signer = partial(self._sign_message, held)
         try:
             verify_signature(public_key, signer(_PROBE), _PROBE, held.rule.algorithm)
         except VerificationFailed as error:
             raise KeyMismatch("the device signs with another key than the one it shows") from error
         return signer
+
+    def _sign_message(self, held: _HeldKey, message: bytes) -> bytes:
+        algorithm = held.rule.algorithm
+        (value,) = self._device.sign(held.reference, algorithm, [device_input(algorithm, message)])
+        return x509_signature(algorithm, value)
 
     # --- administration ---
 
@@ -161,13 +167,16 @@ class CustodianService:
         except (KeyError, ValueError) as error:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "unknown algorithm or purpose") from error
         self._records.check_free(request.label)
-        key_id = self._random_octets(16)
-        public_key: PublicKey = self._lifeline.run(lambda: self._device.generate(key_id, request.label, algorithm))
+        generated = self._lifeline.run(lambda: self._device.generate(request.label, algorithm, DEFAULT_RSA_BITS))
         record = KeyRecord(
             info=KeyInfo(
-                label=request.label, algorithm=algorithm, purpose=purpose, id=key_id.hex(), created=self._clock.now()
+                label=request.label,
+                algorithm=algorithm,
+                purpose=purpose,
+                id=generated.reference.hex(),
+                created=self._clock.now(),
             ),
-            spki_der=spki_of(public_key),
+            spki_der=spki_of(generated.public_key),
         )
         self._records.add(record)
         return record.spki_der

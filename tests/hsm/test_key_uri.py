@@ -10,6 +10,7 @@ from hsm.key_uri import (
     TransitUri,
     format_key_uri,
     parse_key_uri,
+    parse_token,
     transit_key,
 )
 from pki.errors import ErrorCode, InvalidInput, ServiceError
@@ -135,3 +136,23 @@ def test_a_uri_that_is_secret_ambiguous_or_malformed_is_refused(text: str) -> No
 def test_a_reference_that_names_no_transit_key_is_refused(reference: bytes) -> None:
     with pytest.raises(InvalidInput):
         transit_key(reference)
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("mohr-service", Pkcs11Uri(token="mohr-service")),
+        ("Bank of keys", Pkcs11Uri(token="Bank of keys")),
+        ("pkcs11:token=a;serial=01;manufacturer=SoftHSM%20project", None),
+    ],
+)
+def test_a_token_is_named_by_its_label_or_a_uri(text: str, token: Pkcs11Uri | None) -> None:
+    expected = token or Pkcs11Uri(token="a", serial="01", manufacturer="SoftHSM project")
+    assert parse_token(text) == expected
+    assert parse_token(format_key_uri(expected)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x" * 33, "pkcs11:", "pkcs11:object=a", "pkcs11:token=a;slot-id=1"])
+def test_what_names_no_token_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_token(text)

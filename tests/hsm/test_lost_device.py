@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hsm.errors import HsmUnavailable
+from hsm.pin import PinTries
 from hsm.provider import KeyPurpose
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
@@ -90,5 +91,5 @@ def test_signatures_fail_at_once_while_the_device_is_away_and_return_with_it(
             assert time.monotonic() - returned < 2.5, "the device was not found again"
             time.sleep(0.01)
     verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE)
-    assert home.settings.tries_file.read_text().strip() == "0"
+    assert PinTries(home.settings.tries_file, 2).failed == 0
     assert len(home.client.keys()) == 1

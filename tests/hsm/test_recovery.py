@@ -1,7 +1,8 @@
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from hsm.device import Generated
 from hsm.errors import ConfigurationInvalid, DeviceLost, HsmUnavailable, PinIncorrect, PurposeRefused, SessionLost
 from hsm.recovery import LONGEST_DELAY_SECONDS, Lifeline
 from pki.keys import PublicKey, SignatureAlgorithm
@@ -22,13 +23,16 @@ class ScriptedDevice:
     def close(self) -> None:
         self.failure = DeviceLost("closed")
 
-    def public_key(self, key_id: bytes, algorithm: SignatureAlgorithm) -> PublicKey:
+    def public_key(self, reference: bytes, algorithm: SignatureAlgorithm) -> PublicKey:
         raise NotImplementedError
 
-    def signer(self, key_id: bytes, algorithm: SignatureAlgorithm) -> Callable[[bytes], bytes]:
+    def sign(self, reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes]) -> list[bytes]:
         raise NotImplementedError
 
-    def generate(self, key_id: bytes, label: str, algorithm: SignatureAlgorithm) -> PublicKey:
+    def generate(self, label: str, algorithm: SignatureAlgorithm, rsa_bits: int) -> Generated:
+        raise NotImplementedError
+
+    def attributes(self, reference: bytes) -> Mapping[str, str | int | bool]:
         raise NotImplementedError
 
 
