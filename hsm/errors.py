@@ -98,7 +98,7 @@ class ConfigurationInvalid(InvalidInput):
 
 
 class ShareMalformed(InvalidInput):
-    """What was typed is no share; `groups` are the groups, from 1, that do not fit."""
+    """What was typed is no share; `groups` are the groups, from 1, that are wrong while all others are right."""
 
     def __init__(self, detail: str = "", groups: tuple[int, ...] = ()) -> None:
         super().__init__(ErrorCode.SHARE_MALFORMED, detail)

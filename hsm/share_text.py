@@ -67,14 +67,24 @@ def read_groups(text: str, expected_octets: Callable[[int], int]) -> bytearray:
         if len(groups) != group_count(size):
             place = wrong[0] if wrong else min(len(groups), group_count(size)) + 1
             raise ShareMalformed(
-                f"{len(groups)} groups where {group_count(size)} belong; group {place} is the first that does not fit",
-                (place,),
+                f"{len(groups)} groups where {group_count(size)} belong; group {place} is the first that does not fit"
             )
         if wrong:
             raise _refuse(wrong)
         return _octets(groups, size)
     finally:
         _wipe(values, *groups)
+
+
+def typed_groups(text: str) -> list[str]:
+    """Return the groups as they were typed, to have single ones typed again; none when they cannot be told apart."""
+    pieces = [piece for piece in _SEPARATORS.split(text) if piece]
+    if len(pieces) != 1:
+        return pieces
+    whole = pieces[0]
+    if len(whole) % GROUP_SYMBOLS:
+        return []
+    return [whole[start : start + GROUP_SYMBOLS] for start in range(0, len(whole), GROUP_SYMBOLS)]
 
 
 def _refuse(places: list[int]) -> ShareMalformed:

@@ -90,6 +90,14 @@ class Share:
         """Overwrite the values; what is left says whose share it was."""
         self._octets[_HEADER_OCTETS:] = bytes(len(self._octets) - _HEADER_OCTETS)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wipe()
+
     def __repr__(self) -> str:
         return f"Share(index={self.index}, threshold={self.threshold}, …)"
 

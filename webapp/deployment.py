@@ -139,6 +139,11 @@ class Deployment:
         return self.run / "custodian"
 
     @property
+    def keeper_sockets(self) -> Path:
+        """Where the keeper of the PIN listens, if there is one: a folder for each role."""
+        return self.run / "keeper"
+
+    @property
     def custodian_log(self) -> Path:
         """What custodians say that no supervisor listens to."""
         return self.run / "custodian.log"

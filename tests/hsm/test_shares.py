@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hsm.errors import ShareForeign, ShareMalformed, ShareRepeated, SharesMissing, ShareWrong
 from hsm.shamir import combine_octets, divide, divide_octets, multiply
 from hsm.share_set import ShareSet
-from hsm.share_text import group_count
+from hsm.share_text import group_count, typed_groups
 from hsm.shares import Share, ShareCollection, check_share, combine_shares, split_secret
 from pki.errors import InvalidInput
 from pki.jose import canonical_json, json_object
@@ -257,9 +257,17 @@ def test_a_group_too_few_or_too_many_is_located() -> None:
         (groups[:-1], len(groups)),
         ([*groups, "000000"], len(groups) + 1),
     ):
-        with pytest.raises(ShareMalformed) as refused:
+        with pytest.raises(ShareMalformed, match=f"{len(typed)} groups where {len(groups)} belong; group {place} "):
             Share.parse("-".join(typed))
-        assert refused.value.groups == (place,)
+
+
+def test_groups_are_told_apart_as_they_were_typed() -> None:
+    _, shares = dealt()
+    groups = shares[0].text().split("-")
+    for typed in ("-".join(groups), "  ".join(groups), "".join(groups)):
+        assert typed_groups(typed) == groups
+    assert typed_groups("".join(groups)[:-1]) == []
+    assert typed_groups("abc-defghi") == ["abc", "defghi"]
 
 
 def test_groups_of_two_shares_do_not_make_one() -> None:

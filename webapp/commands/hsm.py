@@ -1,29 +1,15 @@
-"""`mohr hsm`: the keys of the running service, and whether each one signs."""
+"""`mohr hsm`: look after keys; each command in a file of its own."""
 
 import click
 
-from webapp.commands.options import answer, home_option
-from webapp.compose import running_custodian
-from webapp.deployment import Deployment
+from pki.programs import LateCommands
+
+_COMMANDS = {
+    "keys": ("webapp.commands.hsm_keys", "keys"),
+    "unlock": ("webapp.commands.unlock", "unlock"),
+}
 
 
-@click.group()
+@click.group(cls=LateCommands, commands_at=_COMMANDS)
 def hsm() -> None:
     """Look after keys. Example: mohr hsm keys."""
-
-
-@hsm.command()
-@home_option
-def keys(deployment: Deployment) -> None:
-    """List the service token's keys, a JSON object a line. Example: mohr hsm keys --home var."""
-    with running_custodian(deployment) as custodian:
-        for key in custodian.keys():
-            answer(
-                {
-                    "label": key.label,
-                    "algorithm": str(key.algorithm),
-                    "purpose": str(key.purpose),
-                    "id": key.id,
-                    "created": key.created.isoformat(),
-                }
-            )

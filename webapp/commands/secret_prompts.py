@@ -1,0 +1,45 @@
+"""Secrets between a person and a command: typed without an echo, shown once and taken off the screen."""
+
+import sys
+
+import click
+
+from hsm.errors import ShareMalformed
+from hsm.share_text import typed_groups
+from hsm.shares import Share
+from pki.messages import sentence
+from webapp.commands.options import say
+
+
+def ask_secret(prompt: str) -> str:
+    """Return a line that a person types without an echo, or the next line of a pipe; `Abort` when there is none."""
+    if sys.stdin.isatty():
+        return str(click.prompt(prompt, hide_input=True, err=True, default="", show_default=False)).strip()
+    line = sys.stdin.readline()
+    if not line:
+        raise click.Abort
+    return line.strip()
+
+
+def ask_share(prompt: str) -> Share:
+    """Return the share that a person types; what is mistyped is asked for again, and only that. `Abort` for nothing."""
+    text = ""
+    while True:
+        text = text or ask_secret(prompt)
+        if not text:
+            raise click.Abort
+        try:
+            return Share.parse(text)
+        except ShareMalformed as error:
+            say(sentence(error))
+            text = _retyped(text, error)
+
+
+def _retyped(text: str, error: ShareMalformed) -> str:
+    """Return `text` with its wrong groups typed again; nothing when the whole share must be."""
+    groups = typed_groups(text)
+    if not error.groups or max(error.groups) > len(groups):
+        return ""
+    for place in error.groups:
+        groups[place - 1] = ask_secret(f"group {place} again")
+    return "-".join(groups)
