@@ -16,6 +16,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the locked Python packages" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q pki storage hsm ca signer webapp  # services of other users cannot write beside the code
 	@touch $(READY)
 
 setup: $(READY)

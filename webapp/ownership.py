@@ -6,7 +6,7 @@ folders and plain files with one name are changed.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,34 +73,33 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
     )
 
 
-def settle(wanted: Iterable[Place]) -> int:
+def settle(wanted: Sequence[Place]) -> int:
     """Put every place as it should be; return how many entries were changed. OSError where the system refuses."""
-    changed = 0
+    changed, named = 0, frozenset(place.path for place in wanted)
     for place in wanted:
         if place.made:
             place.path.mkdir(exist_ok=True)
-        changed += _settle(str(place.path), None, place)
+        changed += _settle(place.path, None, place, named)
     return changed
 
 
-def _settle(name: str, folder: int | None, place: Place) -> int:
+def _settle(path: Path, folder: int | None, place: Place, named: frozenset[Path]) -> int:
+    """Settle what is at `path`, a name in the open `folder`; places below that are `named` have their own turn."""
+    name = str(path) if folder is None else path.name
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:  # services come and go meanwhile
-        return 0
-    is_folder = stat.S_ISDIR(status.st_mode)
-    if not (is_folder or _is_single(status)) or (place.fits(status) and not (is_folder and place.whole)):
-        return 0
-    try:
+        deeper = place.whole and stat.S_ISDIR(status.st_mode)
+        if not _is_ours(status) or (place.fits(status) and not deeper):
+            return 0
         descriptor = os.open(name, _OPEN, dir_fd=folder)
-    except FileNotFoundError:
+    except FileNotFoundError:  # services come and go meanwhile
         return 0
     try:
         changed = _change(descriptor, place)
-        if is_folder and place.whole:
+        if deeper:
             with os.scandir(descriptor) as entries:
-                names = [entry.name for entry in entries]
-            changed += sum(_settle(below, descriptor, place) for below in names)
+                below = [path / entry.name for entry in entries]
+            changed += sum(_settle(entry, descriptor, place, named) for entry in below if entry not in named)
         return changed
     finally:
         os.close(descriptor)
@@ -109,12 +108,13 @@ def _settle(name: str, folder: int | None, place: Place) -> int:
 def _change(descriptor: int, place: Place) -> int:
     """Give an entry its owner and mode, as what it is now that it is open."""
     status = os.fstat(descriptor)
-    if place.fits(status) or not (stat.S_ISDIR(status.st_mode) or _is_single(status)):
+    if place.fits(status) or not _is_ours(status):
         return 0
     os.fchown(descriptor, place.uid, place.gid)
     os.fchmod(descriptor, place.mode_of(status))
     return 1
 
 
-def _is_single(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether this is a folder or a plain file that has no other name elsewhere."""
+    return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)

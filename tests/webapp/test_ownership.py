@@ -110,3 +110,15 @@ def test_a_place_that_is_itself_a_link_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
     assert settle([Place(tmp_path / "link", *SERVER, 0o777, whole=True)]) == 0
     assert owner(tmp_path / "real") == (*ROOT, 0o700)
+
+
+def test_a_place_within_another_one_has_its_own_rule(tmp_path: Path) -> None:
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "inner" / "file").touch(mode=0o600)
+    wanted = [
+        Place(tmp_path / "outer", *SERVER, 0o700, whole=True),
+        Place(tmp_path / "outer" / "inner", *WORKER, 0o750, 0o640, whole=True),
+    ]
+    assert settle(wanted) == 3
+    assert settle(wanted) == 0
+    assert owner(tmp_path / "outer" / "inner" / "file") == (*WORKER, 0o640)
