@@ -391,8 +391,8 @@ def load_certificates(data: bytes) -> tuple[Certificate, ...]:
         raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "PEM body is not base64") from error
 
 
-def pem(certificate_der: bytes) -> str:
-    """Write one certificate as PEM (RFC 7468 §5)."""
-    body = base64.b64encode(certificate_der).decode()
+def pem(der_octets: bytes, kind: str = "CERTIFICATE") -> str:
+    """Write one certificate, or another structure by its label, as PEM (RFC 7468 §2)."""
+    body = base64.b64encode(der_octets).decode()
     lines = "\n".join(body[i : i + 64] for i in range(0, len(body), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
+    return f"-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----\n"

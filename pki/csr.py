@@ -28,7 +28,11 @@ class Csr:
 
 def build_csr(key: SigningKey, common_name: str) -> bytes:
     """Make a DER request for `key`, signed by it."""
-    name = build_name((NameOID.COMMON_NAME, common_name))
+    return build_request(key, build_name((NameOID.COMMON_NAME, common_name)))
+
+
+def build_request(key: SigningKey, name: x509.Name) -> bytes:
+    """Make a DER request for `key` under a whole name, signed by it; InvalidInput for an Ed25519 key."""
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
     signed = request.sign(builder_key(key), hash_of(key.algorithm), rsa_padding=builder_padding(key.algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
     return signed.public_bytes(Encoding.DER)
