@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
@@ -14,7 +15,7 @@ from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, KeyUse, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
 from ca.tables import certificates, named_certificates
-from pki.certificates import serial_hex
+from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode
 
 MAX_PAGE: Final = 1000
@@ -131,6 +132,40 @@ def complete(connection: Connection, signed: Mapping[str, bytes], at: datetime) 
     ]
     if connection.execute(_COMPLETE, values).rowcount != len(values):
         raise IllegalTransition("an intent was abandoned before its signature came")
+
+
+def insert_foreign(
+    connection: Connection,
+    certificate: Certificate,
+    *,
+    issuer: IssuerName,
+    profile: ProfileName,
+    holder: str,
+    actor: str,
+    at: datetime,
+) -> None:
+    """Write the row of a certificate that somebody else issued to us."""
+    values = {
+        "serial": certificate.serial_hex,
+        "issuer": issuer.value,
+        "profile": profile.value,
+        "file_id": None,
+        "holder": holder,
+        "name": holder,
+        "state": CertificateState.GOOD.value,
+        "status_version": 1,
+        "shard": 0,
+        "unapproved": False,
+        "spki_sha256": sha256(certificate.spki_der).digest(),
+        "tbs_sha256": sha256(certificate.tbs).digest(),
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "requested_by": actor,
+        "intended_at": at,
+        "issued_at": at,
+        "der": certificate.der,
+    }
+    connection.execute(_INSERT, [values])
 
 
 def abandon(connection: Connection, serials: Iterable[str]) -> tuple[str, ...]:

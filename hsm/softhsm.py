@@ -23,6 +23,7 @@ MODULE_PATHS: Final = (
     Path("/usr/lib64/pkcs11/libsofthsm2.so"),
     Path("/usr/local/lib/softhsm/libsofthsm2.so"),
 )
+CONFIGURATION_NAME: Final = "softhsm2.conf"
 CONFIGURATION_VARIABLE: Final = "SOFTHSM2_CONF"
 _PIN_OCTETS: Final = 16
 _DEADLINE_SECONDS: Final = 30
@@ -67,7 +68,7 @@ def create_softhsm_token(folder: Path, label: str) -> SoftHsmToken:
         (folder / "tokens").mkdir(mode=0o700)
     except OSError as error:
         raise ConfigurationInvalid(f"{folder.name}: {error.strerror}") from error
-    configuration = folder.resolve() / "softhsm2.conf"
+    configuration = folder.resolve() / CONFIGURATION_NAME
     settings = (
         f"directories.tokendir = {configuration.parent / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
     )

@@ -1,0 +1,1 @@
+"""Key ceremonies: a reviewed script, carried out step by step before witnesses, resumable, with a signed transcript."""

@@ -1,0 +1,74 @@
+"""The real workshop of a ceremony: SoftHSM2 tokens, and a custodian over any token whose PIN was given."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from ca.ceremony.tokens import TokenPlace, TokenRecord
+from hsm.client import CustodianClient
+from hsm.custodian.config import CustodianSettings, write_settings
+from hsm.errors import ConfigurationInvalid, HsmUnavailable
+from hsm.pin import Pin
+from hsm.private_files import write_private
+from hsm.process import CustodianProcess
+from hsm.provider import KeyProvider
+from hsm.softhsm import CONFIGURATION_NAME, CONFIGURATION_VARIABLE, create_softhsm_token, find_module
+
+
+class CustodianWorkshop:
+    """Makes tokens and opens them; what custodians log goes to a file."""
+
+    def __init__(self, log_path: Path) -> None:
+        self._log_path = log_path
+
+    def make(self, place: TokenPlace, label: str) -> tuple[TokenRecord, Pin]:
+        """Initialise a SoftHSM2 token; what an earlier try left at its place goes first."""
+        if place.record_file.exists():
+            raise ConfigurationInvalid(f"the token {place.name} is made already")
+        shutil.rmtree(place.token, ignore_errors=True)
+        made = create_softhsm_token(place.token, label)
+        made.so_pin.wipe()  # nobody keeps it: a token whose PIN is lost is lost
+        return TokenRecord(
+            module=made.module_path, label=made.label, environment=MappingProxyType(made.environment)
+        ), made.pin
+
+    def find(self, place: TokenPlace, label: str) -> TokenRecord:
+        """Return the record of a SoftHSM2 token that lies at `place`."""
+        module, configuration = find_module(), place.token.resolve() / CONFIGURATION_NAME
+        if module is None:
+            raise HsmUnavailable("SoftHSM2 is not installed")
+        if not configuration.is_file():
+            raise ConfigurationInvalid(f"no token {place.name} lies in this home")
+        environment = MappingProxyType({CONFIGURATION_VARIABLE: str(configuration)})
+        return TokenRecord(module=module, label=label, environment=environment)
+
+    @contextlib.contextmanager
+    def opened(self, place: TokenPlace, record: TokenRecord, pin: Pin) -> Iterator[KeyProvider]:
+        """Run a custodian over the token for the block."""
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mohr-ceremony-")))
+            config = folder / "custodian.json"
+            write_private(folder / "pin", pin.reveal().encode() + b"\n")
+            us = frozenset({os.getuid()})
+            settings = CustodianSettings(
+                module_path=record.module,
+                token_label=record.label,
+                pin_file=folder / "pin",
+                keys_file=place.folder / "keys.json",
+                socket_path=folder / "custodian.sock",
+                allowed_uids=us,
+                admin_uids=us,
+                environment=record.environment,
+            )
+            write_settings(settings, config)
+            stack.enter_context(CustodianProcess(config, log_path=self._log_path))
+            keys = CustodianClient(settings.socket_path)
+            stack.callback(keys.close)
+            health = keys.health()
+            if not health.ok:
+                raise HsmUnavailable(health.detail)
+            yield keys
