@@ -18,7 +18,7 @@ from webapp.ownership import places, settle
 from webapp.supervisor import RunAs
 from webapp.system_users import Account, Accounts, UsersMissing, system_accounts
 
-FIRST_OPEN_PORT: Final = 1024
+_OPEN_PORTS: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _NEEDED_CAPABILITIES: Final = {0: "chown", 1: "pass permissions", 3: "chmod", 5: "kill", 6: "setgid", 7: "setuid"}
 _OUR_PACKAGES: Final = ("pki", "storage", "hsm", "ca", "signer", "webapp")
 _FOREIGN_PACKAGES: Final = ("encodings", "flask")  # one of the interpreter's own, one of the environment's
@@ -41,7 +41,7 @@ class Separation:
 
     def server(self, port: int) -> RunAs | None:
         """Return whom a server that listens at `port` runs as; None: as we do."""
-        return self._run_as(self.accounts.server, all_groups=True, low_ports=port < FIRST_OPEN_PORT)
+        return self._run_as(self.accounts.server, all_groups=True, low_ports=port < _first_open_port())
 
     def _run_as(self, account: Account, *, all_groups: bool = False, low_ports: bool = False) -> RunAs | None:
         if self.obstacle:
@@ -57,6 +57,14 @@ class Separation:
             "custodian, server and worker run as one user: their separation guards against mistakes only "
             f"({self.obstacle})"
         )
+
+
+def _first_open_port() -> int:
+    """Return from which port on everybody may listen (ip(7))."""
+    try:
+        return int(_OPEN_PORTS.read_bytes())
+    except (OSError, ValueError):
+        return 1024
 
 
 def separate(deployment: Deployment) -> Separation:

@@ -35,6 +35,19 @@ def test_root_separates(tmp_path: Path, as_root: None) -> None:
     assert "a system user each" in separation.line
 
 
+def test_only_a_low_port_needs_a_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    separation, ports = Separation(ACCOUNTS), tmp_path / "ports"
+    monkeypatch.setattr(module, "_OPEN_PORTS", ports)
+    assert [run_as.low_ports for port in (80, 8440) if (run_as := separation.server(port))] == [True, False]
+    ports.write_bytes(b"80\n")
+    assert [run_as.low_ports for port in (79, 80) if (run_as := separation.server(port))] == [True, False]
+    run_as = separation.custodian()
+    assert run_as is not None
+    assert not run_as.low_ports
+    assert not run_as.all_groups
+    assert Separation(ACCOUNTS, "why").server(80) is None
+
+
 def test_whoever_is_not_root_is_told_what_the_separation_is_worth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
