@@ -11,32 +11,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from ca.hierarchy import CHECKPOINT_KEY, Hierarchy, adopt, create_hierarchy
-from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
-from ca.registration import Officer
-from ca.tokens.registry_file import default_centres, registry_json
+from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from hsm.client import CustodianClient
 from hsm.custodian.config import CustodianSettings, write_settings
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
-from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
 from pki.audit import AuditAction, AuditEvent
-from pki.certificates import pem
-from pki.csr import build_csr
 from pki.errors import Conflict, ErrorCode, InvalidInput
-from pki.jose import compact_json
-from pki.keys import SignatureAlgorithm
-from pki.notes import VerifierKey
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
-from webapp.compose import Parts, RealClock, assemble, authority_settings, token_settings
-from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+from webapp.compose import RealClock, assemble, authority_settings, token_settings
+from webapp.deployment import Deployment, DeploymentSettings
 from webapp.fonts import cut_font
+from webapp.opening import open_for_service
 
 CEREMONY: Final = "mohr init"
 ROOT_TOKEN: Final = "mohr-root"
@@ -56,8 +45,8 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     deployment.create_folders()
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
-    _write_custodian(service, deployment.custodian_config, deployment.pin_file, deployment.custodian_socket)
-    with _ended_gently():
+    write_custodian(service, deployment.custodian_config, deployment.pin_file, deployment.custodian_socket)
+    with ended_gently():
         _make_everything(deployment, settings, root)
     cut_font(deployment.cache)
     deployment.write_settings(settings)
@@ -66,7 +55,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
 
 
 @contextmanager
-def _ended_gently() -> Iterator[None]:
+def ended_gently() -> Iterator[None]:
     """Have a request to end unwind what is under way, as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -85,7 +74,7 @@ def _root_custodian(deployment: Deployment, token: SoftHsmToken) -> Iterator[Cus
     """Run the root's custodian for the block; its PIN is in a file for as long and no longer."""
     config, pin_file = deployment.root / "custodian.json", deployment.root / "pin"
     try:
-        _write_custodian(token, config, pin_file, deployment.root / "custodian.sock")
+        write_custodian(token, config, pin_file, deployment.root / "custodian.sock")
         with CustodianProcess(config, log_path=deployment.custodian_log) as root:
             keys = CustodianClient(root.socket_path)
             try:
@@ -105,7 +94,8 @@ def _entries(folder: Path) -> tuple[Path, ...]:
         raise InvalidInput(ErrorCode.FILE_UNWRITABLE, folder.name) from error
 
 
-def _write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: Path) -> None:
+def write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: Path) -> None:
+    """Write a token's PIN file and, last, the settings of its custodian."""
     write_private(pin_file, token.pin.reveal().encode() + b"\n")
     us = frozenset({os.getuid()})
     settings = CustodianSettings(
@@ -134,15 +124,7 @@ def _make_everything(deployment: Deployment, settings: DeploymentSettings, root:
         upgrade(database)
         adopt(database, hierarchy, authorities, clock, CEREMONY)
         _record_creation(database, hierarchy, clock)
-        _publish_hierarchy(deployment, hierarchy)
-        write_atomically(deployment.registry, registry_json(default_centres(clock.now())))
-        parts = assemble(deployment, settings, database, keys)
-        _make_exchange_listener(parts, hierarchy.certificate(IssuerName.SYSTEMS))
-        for crl in parts.authority.publish_all_crls():
-            parts.publish(crl)
-        parts.authority.presign()
-        _publish_ledger_key(parts)
-        parts.seal_ledger()
+        open_for_service(assemble(deployment, settings, database, keys), CEREMONY)
 
 
 def _record_creation(database: Database, hierarchy: Hierarchy, clock: RealClock) -> None:
@@ -156,37 +138,3 @@ def _record_creation(database: Database, hierarchy: Hierarchy, clock: RealClock)
                 facts={"certificates": len(hierarchy.certificates)},
             )
         )
-
-
-def _publish_hierarchy(deployment: Deployment, hierarchy: Hierarchy) -> None:
-    for name in ("root", *ISSUING_AUTHORITIES, "tsa"):
-        deployment.publish_certificate(str(name), hierarchy.certificate(str(name)))
-    write_atomically(deployment.anchor, pem(hierarchy.certificate("root")).encode())
-    deployment.publish_crl("root", 0, hierarchy.root_crl.der)
-    clients = (hierarchy.certificate(IssuerName.INSTITUTIONS), hierarchy.certificate("root"))
-    write_atomically(deployment.exchange_clients, "".join(map(pem, clients)).encode())
-
-
-def _make_exchange_listener(parts: Parts, issuer_der: bytes) -> None:
-    """Make the key of the mutual-TLS listener and its certificate, marked as issued without approvals."""
-    deployment = parts.deployment
-    host = str(urlsplit(parts.settings.exchange_url).hostname)
-    registration = {
-        "kind": "system",
-        "organization": parts.settings.organization,
-        "common_name": host,
-        "hosts": [host],
-    }
-    file = parts.authority.submit_file(compact_json(registration), Officer(id=CEREMONY))
-    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
-    write_private(deployment.tls_key, key.private_pem())
-    issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), CEREMONY, unapproved=True)
-    write_atomically(deployment.tls_certificate, (pem(issued.der) + pem(issuer_der)).encode())
-
-
-def _publish_ledger_key(parts: Parts) -> None:
-    public_key = parts.keys.signing_key(CHECKPOINT_KEY).public_key()
-    if not isinstance(public_key, Ed25519PublicKey):
-        raise Conflict(ErrorCode.KEY_REFUSED, "the ledger's seal key is not Ed25519")
-    name = f"{parts.settings.public_host}/ledger"
-    write_atomically(parts.deployment.ledger_key, f"{VerifierKey(name=name, public_key=public_key)}\n".encode())

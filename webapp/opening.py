@@ -1,0 +1,85 @@
+"""What a deployment needs beside its authorities before it serves anyone: published files, lists, listener, ledger key.
+
+Done again after a crash, it does what is missing and publishes the rest once more.
+"""
+
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ca.hierarchy import CHECKPOINT_KEY, TSA
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
+from ca.registration import Officer
+from ca.tokens.registry_file import default_centres, registry_json
+from hsm.private_files import write_private
+from hsm.soft import UnsafeSoftKey
+from pki.certificates import pem
+from pki.csr import build_csr
+from pki.errors import Conflict, ErrorCode
+from pki.jose import compact_json
+from pki.keys import SignatureAlgorithm
+from pki.notes import VerifierKey
+from webapp.compose import Parts
+from webapp.deployment import write_atomically
+
+
+def open_for_service(parts: Parts, actor: str) -> None:
+    """Publish what is in the register, and make what the service's own keys can make by themselves."""
+    _publish_authorities(parts)
+    deployment = parts.deployment
+    if not deployment.registry.exists():
+        write_atomically(deployment.registry, registry_json(default_centres(parts.clock.now())))
+    if not deployment.tls_certificate.exists():
+        _make_exchange_listener(parts, actor)
+    for crl in parts.authority.publish_all_crls():
+        parts.publish(crl)
+    parts.authority.presign()
+    _publish_ledger_key(parts)
+    parts.seal_ledger()
+
+
+def _certificate(parts: Parts, name: str) -> bytes:
+    found = parts.authority.named_certificate(name)
+    if found is None:
+        raise Conflict(ErrorCode.CONFLICT, f"the register has no certificate of {name}")
+    return found
+
+
+def _publish_authorities(parts: Parts) -> None:
+    deployment = parts.deployment
+    for name in (IssuerName.ROOT.value, *(label.value for label in ISSUING_AUTHORITIES), TSA):
+        deployment.publish_certificate(name, _certificate(parts, name))
+    root = _certificate(parts, IssuerName.ROOT)
+    write_atomically(deployment.anchor, pem(root).encode())
+    crl = parts.authority.latest_crl(IssuerName.ROOT, 0)
+    if crl is None:
+        raise Conflict(ErrorCode.CONFLICT, "the root has signed no list")
+    parts.publish(crl)
+    clients = (_certificate(parts, IssuerName.INSTITUTIONS), root)
+    write_atomically(deployment.exchange_clients, "".join(map(pem, clients)).encode())
+
+
+def _make_exchange_listener(parts: Parts, actor: str) -> None:
+    """Make the key of the mutual-TLS listener and its certificate, marked as issued without approvals."""
+    deployment = parts.deployment
+    host = str(urlsplit(parts.settings.exchange_url).hostname)
+    registration = {
+        "kind": "system",
+        "organization": parts.settings.organization,
+        "common_name": host,
+        "hosts": [host],
+    }
+    file = parts.authority.submit_file(compact_json(registration), Officer(id=actor))
+    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
+    write_private(deployment.tls_key, key.private_pem())
+    issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), actor, unapproved=True)
+    chain = pem(issued.der) + pem(_certificate(parts, IssuerName.SYSTEMS))
+    write_atomically(deployment.tls_certificate, chain.encode())
+
+
+def _publish_ledger_key(parts: Parts) -> None:
+    public_key = parts.keys.signing_key(CHECKPOINT_KEY).public_key()
+    if not isinstance(public_key, Ed25519PublicKey):
+        raise Conflict(ErrorCode.KEY_REFUSED, "the ledger's seal key is not Ed25519")
+    name = f"{parts.settings.public_host}/ledger"
+    write_atomically(parts.deployment.ledger_key, f"{VerifierKey(name=name, public_key=public_key)}\n".encode())
