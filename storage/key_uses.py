@@ -115,8 +115,9 @@ class KeyUses:
 
     def acknowledge(self, gap_id: str, officer: str, reason: str, now: datetime) -> None:
         """Record that `officer` looked into a gap, and what was found; NotFound, Conflict when it is closed already."""
-        if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a reason has 1 to {MAX_REASON_CHARACTERS} characters")
+        if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+            detail = f"a reason has 1 to {MAX_REASON_CHARACTERS} printable characters"
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail)
         with self._database.begin() as unit:
             take_turn(unit.connection, key_use_segments)
             query = select(_gaps.acknowledgement).where(_gaps.event_id == gap_id)

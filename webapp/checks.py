@@ -6,9 +6,11 @@ from typing import Final
 from sqlalchemy import text
 
 from pki.clock import Clock
-from pki.errors import ServiceError
+from pki.errors import ErrorCode, ServiceError
 from pki.instants import parse_instant
 from pki.jose import json_object
+from storage.engine import Database
+from storage.key_uses import KeyUses
 from webapp.compose import Parts
 from webapp.deployment import Deployment
 from webapp.health import HealthReport, PartHealth, PartState
@@ -20,7 +22,7 @@ def check_parts(parts: Parts) -> HealthReport:
     """Ask custodian, database and worker how they are."""
     return HealthReport(
         at=parts.clock.now(),
-        parts=(_custodian(parts), _database(parts), _worker(parts.deployment, parts.clock)),
+        parts=(_custodian(parts), custody(parts.database), _database(parts), _worker(parts.deployment, parts.clock)),
     )
 
 
@@ -28,6 +30,18 @@ def _custodian(parts: Parts) -> PartHealth:
     """Signing stops without it, verifying does not: it is not vital for care."""
     state = PartState.OK if parts.keys.health().ok else PartState.DOWN
     return PartHealth(name="custodian", state=state, vital=False)
+
+
+def custody(database: Database) -> PartHealth:
+    """Say whether a gap in a journal of key uses waits for an officer; silent when the database does not tell."""
+    try:
+        gaps = KeyUses(database).open_gaps()
+    except ServiceError:
+        return PartHealth(name="custody", state=PartState.SILENT, vital=False)
+    if not gaps:
+        return PartHealth(name="custody", state=PartState.OK, vital=False)
+    note = f"{ErrorCode.HSM_JOURNAL_GAP}: {', '.join(sorted({gap.custodian for gap in gaps}))}"
+    return PartHealth(name="custody", state=PartState.DEGRADED, since=gaps[0].at, note=note, vital=False)
 
 
 def _database(parts: Parts) -> PartHealth:

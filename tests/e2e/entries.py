@@ -101,6 +101,7 @@ NEED_A_DEPLOYMENT = (
     "mohr audit checkpoint",
     "mohr audit export {out}",
     "mohr audit proof a",
+    "mohr audit acknowledge-gap a --officer b --reason c",
     "mohr sign {rx} --format cades --key pkcs11:object=a -o {out}",
 )
 
@@ -162,6 +163,10 @@ WRONG_WORDS = (
     ("mohr token restore absent --officer a --home {home}", "not-found"),
     ("mohr audit proof absent --home {home}", "not-found"),
     ("mohr audit proof \udcff --home {home}", "not-found"),
+    ("mohr audit acknowledge-gap absent --officer a --reason b --home {home}", "not-found"),
+    ("mohr audit acknowledge-gap \udcff --officer a --reason b --home {home}", "not-found"),
+    ("mohr audit acknowledge-gap absent --officer \udcff --reason b --home {home}", "identity-invalid"),
+    ("mohr audit acknowledge-gap absent --officer a --reason \udcff --home {home}", "input-malformed"),
     ("mohr audit export {rx} --home {home}", "conflict"),
     ("mohr audit checkpoint -o {out}/x/y --home {home}", "file-unwritable"),
     ("mohr centre call nonsense --token a", "input-malformed"),

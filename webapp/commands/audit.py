@@ -1,16 +1,18 @@
-"""`mohr audit`: check the ledger without trusting its operator, export it, prove one entry."""
+"""`mohr audit`: check the ledger without trusting its operator, export it, prove one entry, answer its alarms."""
 
 from pathlib import Path
 
 import click
 
+from ca.registration import Officer
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from pki.notes import VerifierKey, parse_verifier_key
 from signer.files import read_file, write_file
+from storage.key_uses import KeyUses
 from storage.ledger_audit import LedgerReport
 from storage.ledger_export import verify_export
-from webapp.commands.options import answer, home_option, json_option, output_option, say
-from webapp.compose import opened_database, opened_parts
+from webapp.commands.options import answer, home_option, json_option, officer_option, output_option, say
+from webapp.compose import RealClock, opened_database, opened_parts
 from webapp.deployment import Deployment
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
@@ -37,12 +39,16 @@ def _log_key(deployment: Deployment, given: Path | None) -> VerifierKey:
 def _tell(report: LedgerReport, *, as_json: bool) -> int:
     state = "consistent" if report.intact else "broken"
     if as_json:
-        findings = [{"code": finding.code, "detail": finding.detail, "seq": finding.seq} for finding in report.findings]
+        findings = [
+            {"code": finding.code, "detail": finding.detail, "seq": finding.seq, "event": finding.event_id}
+            for finding in report.findings
+        ]
         answer({"state": state, "size": report.size, "findings": findings})
     else:
         say(f"ledger {state}, {report.size} entries")
         for finding in report.findings:
-            say(f"  {finding.code} {'' if finding.seq is None else finding.seq}: {finding.detail}")
+            place = (finding.event_id or "") if finding.seq is None else finding.seq
+            say(f"  {finding.code} {place}: {finding.detail}")
     return 0 if report.intact else 1
 
 
@@ -95,6 +101,23 @@ def export(deployment: Deployment, as_json: bool, folder: Path) -> None:  # noqa
     if as_json:
         answer({"entries": count, "folder": str(folder)})
     say(f"{count} entries in {folder}")
+
+
+@audit.command("acknowledge-gap")
+@home_option
+@officer_option
+@click.argument("gap")
+@click.option("--reason", required=True, metavar="TEXT", help="What was found out; it goes into the ledger.")
+def acknowledge_gap(deployment: Deployment, officer: str, gap: str, reason: str) -> None:
+    """Say that a gap in a journal of key uses was looked into: the alarm ends, the gap stays on record.
+
+    GAP is the event that `mohr audit verify` names.
+    Example: mohr audit acknowledge-gap EVENT-ID --officer akbari --reason "disk replaced"
+    """
+    if not gap.isascii():
+        raise NotFound(ErrorCode.NOT_FOUND, "no such gap")
+    with opened_database(deployment) as (database, _ledger):
+        KeyUses(database).acknowledge(gap, Officer(id=officer).id, reason, RealClock().now())
 
 
 @audit.command()
