@@ -88,6 +88,16 @@ class Node:
         """Where the content begins in the buffer given to `parse`."""
         return self._start
 
+    @property
+    def end_offset(self) -> int:
+        """Where the value ends in the buffer given to `parse`."""
+        return self._end
+
+    @property
+    def buffer(self) -> bytes:
+        """The buffer given to `parse`."""
+        return self._data
+
     def children(self, limit: int | None = None) -> tuple[Node, ...]:
         """Read the values inside a constructed value; InvalidInput when there are more than `limit`."""
         if not self.tag & 0x20:
@@ -204,6 +214,12 @@ def parse(data: bytes) -> Node:
     if end != len(data):
         raise _refuse("trailing octets")
     return Node(data, 0, start, end, tag)
+
+
+def parse_at(data: bytes, offset: int, end: int) -> Node:
+    """Read the value that begins at `offset` and ends at or before `end`; InvalidInput (`der-malformed`) otherwise."""
+    tag, start, stop = _read_header(data, offset, end)
+    return Node(data, offset, start, stop, tag)
 
 
 @lru_cache(maxsize=1024)

@@ -98,7 +98,7 @@ def test_the_custodians_reading_accepts_every_profile(profile: str, ceremony: Ce
         spki_der=spki_of(issuer.public_key),
         issuer_der=issuer.name_der,
     )
-    assert check_message(rule, prepared.token.spend()) is MessageKind.CERTIFICATE
+    assert check_message(rule, prepared.token.spend()).kind is MessageKind.CERTIFICATE
 
 
 class OneByOne:

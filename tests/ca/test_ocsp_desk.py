@@ -252,4 +252,4 @@ def test_the_custodians_reading_accepts_our_answers(world: World) -> None:
         issuer_der=issuer.subject_der,
     )
     answer = world.ask(world.issue(), nonce=b"n" * 32)
-    assert check_message(rule, answer.tbs_response_bytes) is MessageKind.OCSP_RESPONSE
+    assert check_message(rule, answer.tbs_response_bytes).kind is MessageKind.OCSP_RESPONSE
