@@ -89,23 +89,19 @@ class KeeperPin:
     def __init__(self, path: Path) -> None:
         """Take the path of the socket for custodians."""
         self._path = path
-        self._identity = ""
 
     def read(self) -> Pin:
-        """Return the PIN; HsmUnavailable while it is waited for, RoleRefused when we are not its custodian."""
+        """Return the PIN; HsmUnavailable while it is waited for, RoleRefused when we are not its custodian.
+
+        Its identity is that of the unlocking it came from.
+        """
         answer = _ask(self._path, KeeperOperation.READ, b"", READ_SECONDS)
         try:
             if len(answer) <= UNLOCK_ID_OCTETS:
                 raise HsmUnavailable("the keeper's answer cannot be read")
-            self._identity = answer[:UNLOCK_ID_OCTETS].hex()
-            return Pin(answer[UNLOCK_ID_OCTETS:])
+            return Pin(answer[UNLOCK_ID_OCTETS:], f"keeper:{answer[:UNLOCK_ID_OCTETS].hex()}")
         finally:
             wipe(answer)
-
-    @property
-    def identity(self) -> str:
-        """The unlocking that the PIN last read came from; it says nothing about the PIN."""
-        return self._identity
 
 
 class KeeperOperator:

@@ -64,12 +64,13 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         fresh.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise HsmUnavailable(f"{path.name} cannot be written: {error.strerror}") from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable what was created, renamed or removed in `folder`; OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
