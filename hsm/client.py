@@ -29,7 +29,7 @@ from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
 from hsm.socket_address import socket_address
 from pki.errors import InvalidInput
 from pki.jose import compact_json, json_object
-from pki.keys import PublicKey, SignatureAlgorithm, SigningKey, algorithm_for
+from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, SigningKey, algorithm_for
 from pki.signatures import load_public_key
 
 SIGN_TIMEOUT: Final = timedelta(seconds=1)
@@ -164,9 +164,11 @@ class CustodianClient:
         # A public RSA key does not say which padding it signs with; its record does.
         return next((info.algorithm for info in self.keys() if info.label == label), default)
 
-    def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
+    def generate(
+        self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose, rsa_bits: int = DEFAULT_RSA_BITS
+    ) -> PublicKey:
         """Have a key made in the device. Never sent twice: after HsmUnavailable, `keys` tells what became of it."""
-        wish = compact_json({"algorithm": algorithm, "purpose": purpose})
+        wish = compact_json({"algorithm": algorithm, "purpose": purpose, "rsa_bits": rsa_bits})
         answer = self._ask(Operation.GENERATE, label, wish, self._generate_timeout, once=True)
         with _readable():
             return load_public_key(answer)

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.errors import ErrorCode, InvalidInput
-from pki.keys import PublicKey, SignatureAlgorithm, SigningKey
+from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, SigningKey
 
 MAX_LABEL_OCTETS = 64
 
@@ -80,7 +80,9 @@ class KeyProvider(Protocol):
         """Return the key that goes by `label`; KeyNotFound, HsmUnavailable."""
         ...
 
-    def generate(self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
+    def generate(
+        self, label: str, algorithm: SignatureAlgorithm, purpose: KeyPurpose, rsa_bits: int = DEFAULT_RSA_BITS
+    ) -> PublicKey:
         """Make a key that can never be exported and return its public half; KeyExists, MechanismRefused."""
         ...
 

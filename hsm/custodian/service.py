@@ -21,6 +21,7 @@ from pki.errors import ErrorCode, InvalidInput, VerificationFailed
 from pki.jose import compact_json, json_object
 from pki.keys import DEFAULT_RSA_BITS, SignatureAlgorithm, verify_signature, x509_signature
 
+RSA_SIZES: Final = (3072, 4096)
 ADMIN_OPERATIONS: Final = frozenset({Operation.GENERATE, Operation.SET_ISSUER})
 
 # Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
@@ -166,8 +167,11 @@ class CustodianService:
             algorithm, purpose = SignatureAlgorithm(wish["algorithm"]), KeyPurpose(wish["purpose"])
         except (KeyError, ValueError) as error:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "unknown algorithm or purpose") from error
+        rsa_bits = wish.get("rsa_bits", DEFAULT_RSA_BITS)
+        if rsa_bits not in RSA_SIZES:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "unknown size of an RSA key")
         self._records.check_free(request.label)
-        generated = self._lifeline.run(lambda: self._device.generate(request.label, algorithm, DEFAULT_RSA_BITS))
+        generated = self._lifeline.run(lambda: self._device.generate(request.label, algorithm, rsa_bits))
         record = KeyRecord(
             info=KeyInfo(
                 label=request.label,
