@@ -38,7 +38,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     Conflict (`deployment-exists`) for a folder that holds anything but our caches; InvalidInput for settings that
     cannot be, before anything is made.
     """
-    if deployment.exists() or any(path != deployment.cache for path in _entries(deployment.home)):
+    if deployment.exists() or any(path != deployment.cache for path in entries(deployment.home)):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
     for check in (authority_settings, token_settings):  # refuse before anything is made
         check(settings)
@@ -85,7 +85,8 @@ def _root_custodian(deployment: Deployment, token: SoftHsmToken) -> Iterator[Cus
         pin_file.unlink(missing_ok=True)
 
 
-def _entries(folder: Path) -> tuple[Path, ...]:
+def entries(folder: Path) -> tuple[Path, ...]:
+    """List what lies in a folder; nothing where there is none. InvalidInput (`file-unwritable`)."""
     try:
         return tuple(folder.iterdir())
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ca.ceremony.grammar import (
     DEFAULT_RSA_BITS,
+    SERVICE,
     CertifyAuthority,
     CertifyRequest,
     CertifyRoot,
@@ -16,7 +17,6 @@ from ca.ceremony.grammar import (
 from ca.ceremony.key_steps import ensure_key
 from ca.ceremony.register import Order
 from ca.ceremony.room import StepRoom, actor_of
-from ca.ceremony.tokens import SERVICE
 from ca.hierarchy import BARE_KEYS, SERVICES, authority_key, bind_issuer
 from ca.profiles import IssuerName, ProfileName
 from ca.revocation import CertificateState

@@ -20,6 +20,7 @@ from pki.identity import parse_name
 from pki.instants import parse_instant
 from pki.keys import SignatureAlgorithm
 
+SERVICE: Final = "service"  # the token of the running service
 OWN_FILES: Final = frozenset({"script.toml", "transcript.jsonl"})
 DEFAULT_RSA_BITS: Final = 3072
 
@@ -329,6 +330,6 @@ def misfit(step: Step) -> str | None:
             return "names one thing to read: a certificate, an authority, or a token's key"
         case MakeToken(token="service", pin=PinCustody.SHARES):
             return "the service must start unattended: its PIN is kept in its file"
-        case MakeToken(pin=PinCustody.FILE) if step.token != "service":
+        case MakeToken(pin=PinCustody.FILE) if step.token != SERVICE:
             return "only the service's token keeps its PIN in a file"
     return None

@@ -23,11 +23,13 @@ from ca.ceremony.tokens import Tokens, Workshop
 from ca.ceremony.transcript import EntryAct, Transcript
 from ca.hierarchy import SERVICE_SEAL, SERVICES
 from ca.profiles import IssuerName, ProfileName
+from hsm.private_files import write_private
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, ServiceError
 
+SCRIPT_NAME: Final = "script.toml"
 TRANSCRIPT_NAME: Final = "transcript.jsonl"
 
 
@@ -85,6 +87,7 @@ def _begin(script: Script, room: Room, transcript: Transcript) -> None:
     read_aloud(room.console, "the script", script.sha256, script.witnesses[0])
     session = {"script": digest, "operator": room.operator, "rehearsal": room.rehearsal}
     if state.script is None:
+        write_private(room.home.folder(script.name) / SCRIPT_NAME, script.source)
         must_confirm(room.console, f"Begin {script.name}, {len(script.steps)} steps?", "the ceremony was not begun")
         facts = {
             "name": script.name,

@@ -7,13 +7,15 @@ Its SHA-256 names it: it is read aloud before anything is done, and a script of 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 from ca.ceremony import grammar
 from ca.ceremony.errors import Fault, ScriptRefused
-from ca.ceremony.grammar import GRAMMAR, Reader, Step, text
+from ca.ceremony.grammar import GRAMMAR, SERVICE, Reader, Step, text
+from ca.hierarchy import authority_key
+from ca.profiles import ISSUING_AUTHORITIES
 
 MAX_SCRIPT_OCTETS: Final = 64 * 1024
 MAX_STEPS: Final = 200
@@ -48,7 +50,12 @@ class Script:
     deployment: DeploymentWish | None
     steps: tuple[Step, ...]
     kinds: tuple[str, ...]
-    sha256: bytes
+    source: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> bytes:
+        """What names the script."""
+        return sha256(self.source).digest()
 
 
 class _Lines:
@@ -83,7 +90,7 @@ def parse_script(data: bytes) -> Script:
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX_LINE.search(str(error))
         raise ScriptRefused([Fault(int(found[1]) if found else source.count("\n") + 1, str(error))]) from error
-    return _Reading(raw, _Lines(source)).script(sha256(data).digest())
+    return _Reading(raw, _Lines(source)).script(data)
 
 
 def _source(data: bytes) -> str:
@@ -115,7 +122,7 @@ class _Reading:
         self._raw, self._lines = raw, lines
         self._faults: list[Fault] = []
 
-    def script(self, digest: bytes) -> Script:
+    def script(self, data: bytes) -> Script:
         for name in self._raw.keys() - {"ceremony", "deployment", "step"}:
             self._faults.append(Fault(self._lines.table(name), f"unknown table {name!r}"))
         line = self._lines.table("ceremony")
@@ -133,7 +140,7 @@ class _Reading:
             deployment=None if deployment is None else DeploymentWish(**deployment),
             steps=tuple(steps),
             kinds=tuple(str(raw["do"]) for raw in self._raw["step"]),
-            sha256=digest,
+            source=data,
         )
 
     def _members(
@@ -224,9 +231,14 @@ class _Reading:
             for token in (getattr(step, "token", None), getattr(step, "authority_token", None)):
                 if token is not None and token not in known:
                     self._fault(number, f"no step before makes or uses the token {token}")
-            token, key = getattr(step, "token", None), getattr(step, "key", None)
-            if key is not None and known.get(token or "") and (token, key) not in keys:
-                self._fault(number, f"no step before generates the key {key} in the token {token}")
+            for token, key in _keys_of(step):
+                if known.get(token) and (token, key) not in keys:
+                    self._fault(number, f"no step before generates the key {key} in the token {token}")
+            if isinstance(step, grammar.InstallCertificate) and not any(
+                isinstance(other, grammar.RequestCertificate) and (other.token, other.key) == (step.token, step.key)
+                for other in steps[: number - 1]
+            ):
+                self._fault(number, f"no step before requests a certificate for the key {step.key}")
         self._check_ends(steps, founds)
 
     def _check_ends(self, steps: Sequence[Step], founds: bool) -> None:  # noqa: FBT001 - a fact of the script
@@ -235,6 +247,19 @@ class _Reading:
             self._fault(len(steps), "a script with [deployment] ends with open-deployment, once")
         if not founds and opens:
             self._fault(opens[0], "open-deployment needs a table [deployment]")
+        if founds:
+            made = {(type(step), getattr(step, "authority", getattr(step, "token", None))) for step in steps}
+            for what, missing in (
+                ("make-token for the token service", (grammar.MakeToken, SERVICE) not in made),
+                ("certify-root", not any(kind is grammar.CertifyRoot for kind, _ in made)),
+                ("sign-root-list", not any(kind is grammar.SignRootList for kind, _ in made)),
+                *(
+                    (f"certify-authority for {label}", (grammar.CertifyAuthority, label) not in made)
+                    for label in ISSUING_AUTHORITIES
+                ),
+            ):
+                if missing:
+                    self._fault(len(steps), f"a deployment needs a step {what}")
         told = max((n for n, step in enumerate(steps, 1) if isinstance(step, grammar.SignRootList)), default=0)
         for number, step in enumerate(steps, 1):
             if isinstance(step, grammar.RevokeAuthority) and number > told:
@@ -242,6 +267,18 @@ class _Reading:
 
     def _fault(self, number: int, what: str) -> None:
         self._faults.append(Fault(self._lines.steps[number - 1], what, number))
+
+
+def _keys_of(step: Step) -> tuple[tuple[str, str], ...]:
+    """Return the keys, with their tokens, that a step needs."""
+    match step:
+        case grammar.CertifyAuthority():
+            return ((step.authority_token, authority_key(step.authority)),)
+        case grammar.CertifyRoot() | grammar.RequestCertificate() | grammar.InstallCertificate():
+            return ((step.token, step.key),)
+        case grammar.ReadAloud(token=str(token), key=str(key)):
+            return ((token, key),)
+    return ()
 
 
 def _persons(value: object) -> tuple[str, ...]:

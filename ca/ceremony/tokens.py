@@ -15,6 +15,7 @@ from typing import Final, Protocol, Self
 from ca.ceremony.console import Console
 from ca.ceremony.custodians import Told, collect
 from ca.ceremony.errors import CeremonyStopped
+from ca.ceremony.grammar import SERVICE
 from hsm.errors import ConfigurationInvalid
 from hsm.pin import Pin
 from hsm.pin_shares import pin_of
@@ -24,7 +25,6 @@ from hsm.share_set import MAX_SET_OCTETS, ShareSet
 from pki.errors import InvalidInput
 from pki.jose import canonical_json, json_object
 
-SERVICE: Final = "service"
 RECORD_NAME: Final = "token.json"
 UNLOCKED: Final = "unlocked"
 MAX_RECORD_OCTETS: Final = 2 * MAX_SET_OCTETS

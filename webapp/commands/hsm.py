@@ -5,6 +5,7 @@ import click
 from pki.programs import LateCommands
 
 _COMMANDS = {
+    "ceremony": ("webapp.commands.ceremony", "ceremony"),
     "keys": ("webapp.commands.hsm_keys", "keys"),
     "unlock": ("webapp.commands.unlock", "unlock"),
 }
