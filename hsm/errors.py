@@ -62,6 +62,13 @@ class RoleRefused(NotAllowed):
         super().__init__(ErrorCode.NOT_ALLOWED, detail)
 
 
+class RateExceeded(Unavailable):
+    """This role has used this key as often as the policy allows for now."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(ErrorCode.HSM_RATE_EXCEEDED, detail)
+
+
 class PinIncorrect(NotAllowed):
     """The device refused the PIN, or trying it again would risk locking the device."""
 
