@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, ServiceError, VerificationFailed
 from pki.journal import DONE, line_hash, parse_line
-from storage.key_use_events import JournalPlace
+from storage.key_use_events import JournalPlace, KeyTotal, add_use
 from storage.key_uses import JournalLine, KeyUses, continuing
 
 PAGE_LINES: Final = 1000
@@ -117,6 +117,23 @@ class JournalTaker:
         while known < len(lines) and kept.get(begin + known) == line_hash(lines[known]):
             known += 1
         return _readable(lines[known:])
+
+
+def waiting_totals(
+    uses: KeyUses, source: JournalSource, custodians: int
+) -> tuple[dict[str, KeyTotal], tuple[ServiceError, ...]]:
+    """Return what was signed with each key: what was taken, and what the custodians still hold, as far as they tell."""
+    totals, failures = dict(uses.totals()), []
+    for index in range(custodians):
+        place = uses.place(custodian_name(index))
+        try:
+            while lines := continuing(place, source.journal(index, place.sequence, PAGE_LINES).lines):
+                for line in lines:
+                    add_use(totals, line.entry.use)
+                place = JournalPlace(place.chain, lines[-1].entry.sequence, lines[-1].hash)
+        except ServiceError as error:
+            failures.append(error)
+    return totals, tuple(failures)
 
 
 def _readable(lines: Sequence[bytes]) -> Sequence[bytes]:

@@ -26,7 +26,7 @@ from storage.migrate import upgrade
 from tests.storage.story import ORIGIN, PUBLIC
 from tests.support.clock import FakeClock
 from tests.support.journals import BEGIN, MemoryCustodians, MemoryJournal, key_use
-from webapp.key_journal import MAX_PAGES, NOTE_REST, PAGE_LINES, JournalTaker
+from webapp.key_journal import MAX_PAGES, NOTE_REST, PAGE_LINES, JournalTaker, waiting_totals
 
 FIRST, SECOND = "custodian-0", "custodian-1"
 NOW = BEGIN + timedelta(minutes=1)
@@ -336,3 +336,16 @@ def test_any_history_of_deaths_and_outages_loses_nothing_property(template: Path
         assert KeyUses(database).open_gaps() == ()
         assert findings(database) == []
         database.close()
+
+
+def test_totals_hold_what_the_custodians_did_not_hand_over_yet(database: Database) -> None:
+    custodians = MemoryCustodians(2)
+    custodians.journals[0].write_many(3)
+    taker(database, custodians).sweep()
+    for journal in custodians.journals:
+        journal.write_many(2)
+    totals, failures = waiting_totals(KeyUses(database), custodians, 2)
+    assert (totals["ca-persons"].count, failures) == (7, ())
+    custodians.away = {1}
+    totals, failures = waiting_totals(KeyUses(database), custodians, 2)
+    assert (totals["ca-persons"].count, len(failures)) == (5, 1)
