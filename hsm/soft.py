@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from hsm.custodian.limits import KeyLimits
 from hsm.custodian.purposes import SigningRule, check_issuer, check_message
 from hsm.errors import KeyExists, KeyNotFound
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose, check_label, spki_of
@@ -116,9 +117,9 @@ class UnsafeSoftKey:
 class _GuardedSoftKey:
     """A software key that signs by the custodian's rules, so that tests above see its refusals."""
 
-    def __init__(self, key: UnsafeSoftKey, info: KeyInfo) -> None:
+    def __init__(self, key: UnsafeSoftKey, info: KeyInfo, limits: KeyLimits | None, clock: Clock) -> None:
         self.info = info
-        self._key = key
+        self._key, self._limits, self._clock = key, limits, clock
         self._rule = SigningRule(purpose=info.purpose, algorithm=info.algorithm, spki_der=spki_of(key.public_key()))
 
     @property
@@ -129,7 +130,14 @@ class _GuardedSoftKey:
         return self._key.public_key()
 
     def sign(self, message: bytes) -> bytes:
-        check_message(self._rule, message)
+        return self._sign(message)
+
+    def sign_attributes(self, attributes: bytes, content: bytes) -> bytes:
+        return self._sign(attributes, content)
+
+    def _sign(self, message: bytes, content: bytes | None = None) -> bytes:
+        now = None if self._limits is None else self._clock.now()
+        check_message(self._rule, message, limits=self._limits, now=now, content=content)
         return self._key.sign(message)
 
     def set_issuer(self, issuer_der: bytes) -> None:
@@ -142,8 +150,9 @@ class _GuardedSoftKey:
 class UnsafeSoftKeys:
     """A `KeyProvider` in memory that reads what it signs, for unit tests of what is above it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, limits: Callable[[str], KeyLimits] | None = None) -> None:
+        """Judge by the `limits` of each label too, where given: a policy's `limits` is such a function."""
+        self._clock, self._limits = clock, limits
         self._keys: dict[str, _GuardedSoftKey] = {}
 
     def _find(self, label: str) -> _GuardedSoftKey:
@@ -166,7 +175,8 @@ class UnsafeSoftKeys:
         key = UnsafeSoftKey.generate(algorithm, rsa_bits)
         identifier = sha256(spki_of(key.public_key())).hexdigest()[:32]
         info = KeyInfo(label=label, algorithm=algorithm, purpose=purpose, id=identifier, created=self._clock.now())
-        self._keys[label] = _GuardedSoftKey(key, info)
+        limits = None if self._limits is None else self._limits(label)
+        self._keys[label] = _GuardedSoftKey(key, info, limits, self._clock)
         return key.public_key()
 
     def keys(self) -> tuple[KeyInfo, ...]:

@@ -9,7 +9,7 @@ who reads what a PSS key signed must be told.
 """
 
 from enum import StrEnum, unique
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -73,6 +73,15 @@ class SigningKey(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """Sign the whole `message` and return the signature in its X.509 encoding."""
+        ...
+
+
+@runtime_checkable
+class ReadsContent(Protocol):
+    """A key whose holder reads not only the signed attributes of a CMS signature but what they digest."""
+
+    def sign_attributes(self, attributes: bytes, content: bytes) -> bytes:
+        """Sign the SET of `attributes`, whose message-digest is that of `content`, as `SigningKey.sign` does."""
         ...
 
 

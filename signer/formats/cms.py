@@ -159,7 +159,8 @@ def sign_digest(
 ) -> bytes:
     """Sign content of which `content_digest` is the hash and return the ContentInfo.
 
-    The key is given the whole SET of signed attributes. `certificates`, by default `chain`, are embedded.
+    The key is given the whole SET of signed attributes, and a time-stamp's content where it reads that.
+    `certificates`, by default `chain`, are embedded.
     SignerMismatch when the key is not the leaf's or returns a wrong signature.
     """
     leaf = signer_of(key, chain)
@@ -169,7 +170,8 @@ def sign_digest(
     )
     return signed_data(
         attributes,
-        sign_checked(key, attributes),
+        # Whoever holds a time-stamping key judges the TSTInfo, which is small; a document stays where it is.
+        sign_checked(key, attributes, content=content if content_type == oids.TST_INFO else None),
         leaf,
         algorithm,
         certificates=chain if certificates is None else certificates,

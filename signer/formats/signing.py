@@ -5,7 +5,7 @@ from typing import Final
 
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed
-from pki.keys import SigningKey, verify_signature
+from pki.keys import ReadsContent, SigningKey, verify_signature
 from signer.errors import SignerMismatch
 
 MAX_DOCUMENT_OCTETS: Final = 50 * 1024 * 1024
@@ -32,9 +32,15 @@ def signer_of(key: SigningKey, chain: Sequence[Certificate]) -> Certificate:
     return chain[0]
 
 
-def sign_checked(key: SigningKey, message: bytes) -> bytes:
-    """Sign `message` (X.509 encoding) and verify it before it leaves; SignerMismatch when it does not hold."""
-    signature = key.sign(message)
+def sign_checked(key: SigningKey, message: bytes, *, content: bytes | None = None) -> bytes:
+    """Sign `message` (X.509 encoding) and verify it before it leaves; SignerMismatch when it does not hold.
+
+    `content` is what a SET of signed attributes digests: a key that reads it is shown it.
+    """
+    if content is not None and isinstance(key, ReadsContent):
+        signature = key.sign_attributes(message, content)
+    else:
+        signature = key.sign(message)
     try:
         verify_signature(key.public_key(), signature, message, key.algorithm)
     except VerificationFailed as error:

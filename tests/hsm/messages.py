@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from pki import der, oids
 from pki.jose import b64url, compact_json
@@ -94,6 +95,35 @@ def signed_attributes(content_type: str, *more: bytes) -> bytes:
             attribute(oids.ATTR_CONTENT_TYPE, der.oid(content_type)),
             attribute(oids.ATTR_MESSAGE_DIGEST, der.octet_string(SHA256_OF_NOTHING)),
             *more,
+        ]
+    )
+
+
+TIMESTAMP_POLICY = "1.3.6.1.4.1.32473.364.4.1"
+SIGNING_CERTIFICATE = der.sequence(der.sequence(der.sequence(der.octet_string(SHA256_OF_NOTHING))))
+
+
+def tst_info(
+    *rest: bytes,
+    version: bytes = der.integer(1),
+    policy: str = TIMESTAMP_POLICY,
+    hash_algorithm: str = oids.SHA256,
+    imprint: bytes = SHA256_OF_NOTHING,
+    serial: bytes = der.integer(2**126 + 5),
+    generated: bytes = der.generalized_time(START),
+) -> bytes:
+    hashed = der.sequence(der.sequence(der.oid(hash_algorithm)), der.octet_string(imprint))
+    return der.sequence(version, der.oid(policy), hashed, serial, generated, *rest)
+
+
+def stamp_attributes(content: bytes, *, names_certificate: bool = True, digest: bytes | None = None) -> bytes:
+    """Attributes of a time-stamp over `content`."""
+    named = [attribute(oids.ATTR_SIGNING_CERTIFICATE_V2, SIGNING_CERTIFICATE)] if names_certificate else []
+    return der.set_of(
+        [
+            attribute(oids.ATTR_CONTENT_TYPE, der.oid(oids.TST_INFO)),
+            attribute(oids.ATTR_MESSAGE_DIGEST, der.octet_string(digest or sha256(content).digest())),
+            *named,
         ]
     )
 

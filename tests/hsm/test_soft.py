@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
+from hsm.custodian.limits import KeyLimits
 from hsm.errors import KeyExists, KeyNotFound, PurposeRefused
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, SignsMany
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
+from pki import der
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed
-from pki.keys import SignatureAlgorithm, SigningKey, verify_signature
+from pki.keys import ReadsContent, SignatureAlgorithm, SigningKey, verify_signature
 from tests.hsm import messages as m
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -106,6 +108,29 @@ def test_the_provider_in_memory_reads_what_it_signs(keys: UnsafeSoftKeys) -> Non
     for refuse in (keys.signing_key("seal").sign, lambda message: keys.sign_many("seal", [message])):
         with pytest.raises(PurposeRefused):
             refuse(b"anything")
+
+
+def test_the_provider_in_memory_keeps_limits() -> None:
+    limited = UnsafeSoftKeys(FixedClock(), lambda label: KeyLimits(crl_seconds=5 if label == "ca" else None))
+    for label in ("ca", "other"):
+        limited.generate(label, SignatureAlgorithm.ES256, KeyPurpose.CERTIFICATE_AUTHORITY)
+    limited.signing_key("other").sign(m.tbs_cert_list())
+    with pytest.raises(PurposeRefused, match="nextUpdate"):
+        limited.signing_key("ca").sign(m.tbs_cert_list())
+
+
+def test_a_time_stamping_key_in_memory_reads_the_content() -> None:
+    limited = UnsafeSoftKeys(FixedClock(), lambda _label: KeyLimits(timestamp_tolerance_ms=1000))
+    public_key = limited.generate("tsa", SignatureAlgorithm.ES256, KeyPurpose.TIMESTAMP)
+    key = limited.signing_key("tsa")
+    assert isinstance(key, ReadsContent)
+    content = m.tst_info(generated=der.generalized_time(NOW))
+    attributes = m.stamp_attributes(content)
+    verify_signature(public_key, key.sign_attributes(attributes, content), attributes)
+    with pytest.raises(PurposeRefused, match="without the content"):
+        key.sign(attributes)
+    with pytest.raises(PurposeRefused, match="other content"):
+        key.sign_attributes(attributes, m.tst_info(generated=der.generalized_time(m.START)))
 
 
 def test_a_key_is_bound_to_one_issuer_once(keys: UnsafeSoftKeys) -> None:

@@ -278,3 +278,24 @@ def test_the_token_is_cms_that_another_reader_accepts(authority: TimestampAuthor
     content = asn1_cms.ContentInfo.load(token, strict=True)["content"]
     assert content["version"].native == "v3"
     assert content["encap_content_info"]["content_type"].dotted == oids.TST_INFO
+
+
+class ReadingKey(FailingKey):
+    """A key whose holder is shown the TSTInfo."""
+
+    def __init__(self, path: TrustPath) -> None:
+        super().__init__(path)
+        self.shown: list[tuple[bytes, bytes]] = []
+
+    def sign_attributes(self, attributes: bytes, content: bytes) -> bytes:
+        self.shown.append((attributes, content))
+        return self.inner.sign(attributes)
+
+
+def test_a_key_that_reads_content_is_shown_what_it_stamps(path: TrustPath) -> None:
+    key = ReadingKey(path)
+    authority = TimestampAuthority(key, path.tsa.chain, POLICY, timedelta(seconds=1), FakeClock())
+    response = authority.respond(REQUEST)
+    ((attributes, content),) = key.shown
+    assert info_of(response).dump() == content
+    assert hashlib.sha256(content).digest() in attributes
