@@ -83,7 +83,12 @@ def _listed(plan: BackupPlan) -> dict[Path, tuple[int, int, int]]:
     for folder in plan.folders:
         if folder.is_symlink() or not folder.is_dir():
             raise ConfigurationInvalid(f"{folder.name} is not a folder")
-        paths += sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+        paths += sorted(
+            path
+            for path in folder.rglob("*")
+            if not path.name.startswith(".")  # what is being written, or was when its writer was killed
+            and (path.is_symlink() or not path.is_dir())
+        )
     listed = {}
     for path in paths:
         try:

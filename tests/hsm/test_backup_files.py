@@ -38,6 +38,7 @@ def plan(tmp_path: Path) -> BackupPlan:
 
 def test_everything_in_the_plan_is_read_by_its_name(plan: BackupPlan) -> None:
     (plan.home / "other").write_bytes(b"not in the plan")
+    (plan.home / "tokens" / ".token.object.new").write_bytes(b"not finished")
     assert read_plan(plan) == FILES
 
 

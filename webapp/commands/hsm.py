@@ -5,8 +5,10 @@ import click
 from pki.programs import LateCommands
 
 _COMMANDS = {
+    "backup": ("webapp.commands.hsm_backup", "backup"),
     "ceremony": ("webapp.commands.ceremony", "ceremony"),
     "keys": ("webapp.commands.hsm_keys", "keys"),
+    "restore": ("webapp.commands.hsm_backup", "restore"),
     "unlock": ("webapp.commands.unlock", "unlock"),
 }
 

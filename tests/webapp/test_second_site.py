@@ -1,0 +1,226 @@
+"""The second-site drill: a site's custodian is backed up, the site is lost, the second site signs."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ca.hierarchy import CHECKPOINT_KEY
+from hsm.backup import read_header
+from hsm.client import CustodianClient
+from hsm.custodian.config import load_settings
+from hsm.process import CustodianProcess
+from hsm.softhsm import CONFIGURATION_VARIABLE, find_module
+from pki.errors import ErrorCode
+from tests.support.deployment import SETTINGS
+from tests.support.openssl import openssl
+from tests.support.programs import REPOSITORY, Ended, run_here
+from webapp.ceremony import hold_ceremony
+from webapp.cli import mohr
+from webapp.deployment import Deployment
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed"),
+]
+
+DEADLINE_SECONDS = 60
+NOTE = b"mohr.example/log\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The first site's deployment, a backup of it and its shares as they were written down."""
+
+    folder: Path
+    deployment: Deployment
+    backup: Path
+    shares: tuple[str, ...]
+    pin: str
+
+    def restore(self, home: Path, *typed: str, backup: Path | None = None) -> Ended:
+        """Restore into `home`; no secret is ever said."""
+        lines = "".join(f"{line}\n" for line in typed)
+        ended = run_here(mohr, "hsm", "restore", str(backup or self.backup), "--home", str(home), answers=lines)
+        for secret in (self.pin, *self.shares):
+            assert secret not in ended.output + ended.messages + ended.trace
+        return ended
+
+
+def back_up(deployment: Deployment, out: Path, *options: str) -> Ended:
+    return run_here(mohr, "hsm", "backup", "--out", str(out), *options, "--home", str(deployment.home))
+
+
+def written_shares(folder: Path) -> tuple[str, ...]:
+    return tuple(path.read_text().splitlines()[-1] for path in sorted(folder.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    folder = Path(tempfile.mkdtemp(prefix="mohr-"))  # short enough for a unix socket's path
+    try:
+        deployment = Deployment(folder / "first")
+        hold_ceremony(deployment, SETTINGS)
+        backup = folder / "service.backup"
+        ended = back_up(
+            deployment, backup, "--shares", "3", "--threshold", "2", "--share-files", str(folder / "shares")
+        )
+        assert ended.status == 0, ended.messages + ended.trace
+        pin = load_settings(deployment.custodian_config).pin_file.read_text().strip()
+        yield Site(folder, deployment, backup, written_shares(folder / "shares"), pin)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: Path) -> None:
+    public = {}
+    with CustodianProcess(site.deployment.custodian_config, log_path=tmp_path / "first.log"):
+        first = CustodianClient(site.deployment.custodian_socket)
+        keys = first.keys()
+        for key in keys:
+            public[key.label] = first.signing_key(key.label).public_key()
+        first.close()
+    away = site.folder / "first-away"
+    site.deployment.home.rename(away)  # the first site is gone: nothing of it may be needed
+    second = Deployment(site.folder / "second")
+    try:
+        ended = site.restore(second.home, site.shares[2], site.shares[0])
+        assert ended.status == 0, ended.messages + ended.trace
+        with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
+            client = CustodianClient(second.custodian_socket)
+            try:
+                assert client.keys() == keys
+                for label, public_key in public.items():
+                    assert client.signing_key(label).public_key() == public_key
+                signature = client.sign(CHECKPOINT_KEY, NOTE)
+            finally:
+                client.close()
+        pem = public[CHECKPOINT_KEY].public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        for name, octets in (("key.pem", pem), ("note", NOTE), ("signature", signature)):
+            (tmp_path / name).write_bytes(octets)
+        command = ("pkeyutl", "-verify", "-pubin", "-inkey", tmp_path / "key.pem", "-rawin", "-in", tmp_path / "note")
+        judged = openssl(*command, "-sigfile", tmp_path / "signature")
+        assert "Verified Successfully" in judged.stdout, judged.stderr
+        assert_never_extractable(second, site.pin)
+    finally:
+        away.rename(site.deployment.home)
+        shutil.rmtree(second.home, ignore_errors=True)
+
+
+def assert_never_extractable(deployment: Deployment, pin: str) -> None:
+    """See, with OpenSC's tool, what the restored token says of each private key."""
+    tool, module = shutil.which("pkcs11-tool"), find_module()
+    if tool is None:
+        pytest.skip("OpenSC is not installed")
+    said = subprocess.run(
+        [tool, "--module", str(module), "--login", "--pin", pin, "--list-objects", "--type", "privkey"],
+        env={CONFIGURATION_VARIABLE: str(deployment.service_token / "softhsm2.conf")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    ).stdout
+    access = [line.strip() for line in said.splitlines() if "Access:" in line]
+    assert access
+    assert set(access) == {"Access:     sensitive, always sensitive, never extractable, local"}
+
+
+def test_a_wrong_share_is_named_and_another_one_asked_for(site: Site, tmp_path: Path) -> None:
+    home = tmp_path / "second"
+    other = tmp_path / "other.backup"
+    assert back_up(site.deployment, other, "--share-files", str(tmp_path / "shares")).status == 0
+    foreign = written_shares(tmp_path / "shares")[1]
+    ended = site.restore(home, foreign, site.shares[0], site.shares[0], site.shares[1])
+    assert ended.status == 0, ended.messages + ended.trace
+    assert "share 2 is of another ceremony" in ended.messages
+    assert "share 1 was given already" in ended.messages
+    assert home.is_dir()
+
+
+def test_too_few_shares_restore_nothing(site: Site, tmp_path: Path) -> None:
+    assert site.restore(tmp_path / "second", site.shares[0]).status != 0
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_changed_backup_restores_nothing(site: Site, tmp_path: Path) -> None:
+    octets = bytearray(site.backup.read_bytes())
+    octets[-100] ^= 1
+    changed = tmp_path / "changed.backup"
+    changed.write_bytes(octets)
+    ended = site.restore(tmp_path / "second", *site.shares[:2], backup=changed)
+    assert ended.code == ErrorCode.VERIFICATION_FAILED
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_home_that_holds_anything_is_left_alone_before_a_share_is_asked_for(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"here")
+    ended = site.restore(tmp_path)
+    assert ended.code == ErrorCode.CONFLICT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_pin_may_stay_behind(site: Site, tmp_path: Path) -> None:
+    out, home = tmp_path / "without.backup", tmp_path / "second"
+    assert back_up(site.deployment, out, "--without-pin", "--share-files", str(tmp_path / "shares")).status == 0
+    assert site.restore(home, *written_shares(tmp_path / "shares")[:2], backup=out).status == 0
+    assert not [path for path in home.rglob("*") if path.is_file() and site.pin.encode() in path.read_bytes()]
+
+
+def test_neither_pin_nor_key_lies_open_in_a_backup(site: Site) -> None:
+    octets = site.backup.read_bytes()
+    assert site.pin.encode() not in octets
+    for path in site.deployment.service_token.rglob("*.object"):
+        assert path.read_bytes()[8:] not in octets
+
+
+def test_a_backup_replaces_nothing_and_needs_a_way_to_hand_out_shares(site: Site, tmp_path: Path) -> None:
+    assert back_up(site.deployment, site.backup, "--share-files", str(tmp_path / "s")).code == ErrorCode.CONFLICT
+    assert back_up(site.deployment, tmp_path / "b", "--share-files", str(site.folder)).code == ErrorCode.CONFLICT
+    assert back_up(site.deployment, tmp_path / "b").code == ErrorCode.USAGE
+    assert not list(tmp_path.iterdir())
+
+
+def test_custodians_are_named_once_for_each_share(site: Site, tmp_path: Path) -> None:
+    people = ("--custodian", "Custodian A", "--custodian", "Custodian B")
+    assert back_up(site.deployment, tmp_path / "b", "--shares", "3", *people, "--share-files", "s").code == "usage"
+    ended = back_up(
+        site.deployment, tmp_path / "b", "--shares", "2", *people, "--share-files", str(tmp_path / "shares")
+    )
+    assert json.loads(ended.output)["token"] == "mohr-service"
+    assert (tmp_path / "shares" / "share-2.txt").read_text().startswith("Custodian B\n")
+
+
+@pytest.mark.parametrize("milliseconds", [150, 250, 300, 350, 400, 450, None])
+def test_a_restore_that_is_killed_leaves_nothing_or_a_whole_home(
+    site: Site, tmp_path: Path, milliseconds: int | None
+) -> None:
+    home = tmp_path / "second"
+    arguments = ["hsm", "restore", str(site.backup), "--home", str(home)]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from webapp.cli import main; main()", *arguments],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as restoring:
+        assert restoring.stdin is not None
+        restoring.stdin.write("".join(f"{share}\n" for share in site.shares).encode())
+        restoring.stdin.flush()
+        if milliseconds is None:
+            assert restoring.wait(DEADLINE_SECONDS) == 0
+            assert home.exists()
+        else:
+            time.sleep(milliseconds / 1000)
+            restoring.kill()
+    if not home.exists():
+        assert site.restore(home, *site.shares[:2]).status == 0
+    restored = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
+    assert restored == read_header(site.backup.read_bytes()).digests.keys()

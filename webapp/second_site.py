@@ -1,0 +1,53 @@
+"""The custodian of a deployment at a second site: what of it is backed up, and how it comes back in another home.
+
+Keys, what is known of them and their policy travel; sockets, journals and the database do not.
+"""
+
+from hsm.backup import BackupHeader, open_backup, read_header
+from hsm.backup_files import BackupPlan, read_plan, write_folder
+from hsm.custodian.config import load_settings
+from hsm.relocation import relocated
+from hsm.softhsm import CONFIGURATION_NAME
+from webapp.deployment import Deployment
+
+
+def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes]:
+    """Read what the second site needs, as of one moment, while the custodians run.
+
+    The lock of the key records is held meanwhile: no key is made between a record and its key. Paths inside are
+    those of `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable.
+    """
+    deployment.settings()
+    settings = load_settings(deployment.custodian_config)
+    files = [deployment.custodian_config, settings.keys_file]
+    if with_pin:
+        files.append(settings.pin_file)
+    plan = BackupPlan(
+        home=deployment.home,
+        files=files,
+        folders=[deployment.service_token],
+        locks=[settings.keys_file.with_name(f"{settings.keys_file.name}.lock")],
+    )
+    return relocated(read_plan(plan), _relocated_names(deployment), str(deployment.home), backup_home(deployment))
+
+
+def backup_home(deployment: Deployment) -> str:
+    """Return the home that a backup's paths start from: links followed, as SoftHSM2's configuration has it."""
+    return str(deployment.home.resolve())
+
+
+def _relocated_names(deployment: Deployment) -> frozenset[str]:
+    paths = (deployment.custodian_config, deployment.service_token / CONFIGURATION_NAME)
+    return frozenset(path.relative_to(deployment.home).as_posix() for path in paths)
+
+
+def restore_custodian(deployment: Deployment, archive: bytes, key: bytearray) -> BackupHeader:
+    """Make the home of a second site from a backup, whole or not at all, once everything in it is checked.
+
+    VerificationFailed, InvalidInput, Conflict where the home holds anything, HsmUnavailable.
+    """
+    header = read_header(archive)
+    files = open_backup(archive, key)
+    moved = relocated(files, _relocated_names(deployment), header.home, backup_home(deployment))
+    write_folder(deployment.home, moved)
+    return header
