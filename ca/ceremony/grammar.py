@@ -6,7 +6,7 @@ are named without a folder; they lie in the ceremony's own.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
 from types import MappingProxyType
@@ -49,7 +49,7 @@ class UseToken:
     token: str
     label: str
     module: str | None = None
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,7 @@ class Form:
 
     step: Callable[..., Step]
     required: Mapping[str, Reader]
-    optional: Mapping[str, Reader] = MappingProxyType({})
+    optional: Mapping[str, Reader] = field(default_factory=lambda: MappingProxyType({}))
 
 
 GRAMMAR: Final[Mapping[str, Form]] = MappingProxyType(
