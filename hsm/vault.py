@@ -129,13 +129,14 @@ class TransitDevice:
         guarded = {"derived": False, "exportable": False, "allow_plaintext_backup": False}
         mount = self._settings.mount
         try:
-            self._call(
+            said = self._call(
                 GENERATE_SECONDS,
                 lambda login: login.transit.create_key(key.name, key_type=kind, mount_point=mount, **guarded),
             )
         except RequestRefused as error:
             raise MechanismRefused(f"the server refuses to make the key: {error.reason}") from error
-        made = self._read_key(key.name)
+        # Older servers answer without the key; a standby that handed the order on does not know it yet.
+        made = read_key(said) if said else self._read_key(key.name)
         if not made.never_leaves or made.deletion_allowed or made.latest_version != 1:
             raise MechanismRefused(f"the server does not promise that the key {key.name} stays inside")
         return Generated(key.reference, made.public_key(1, algorithm))
@@ -275,13 +276,13 @@ class _Login:
             self._renew_at = self._monotonic() + _SECONDS_BETWEEN_LOGINS
 
     def _renewed(self) -> bool:
-        """Renew; False when the server refuses, or grants less than half: the token nears its maximum."""
+        """Renew; False when the server refuses, or grants no more than half: the token nears its maximum."""
         try:
             lease, renewable = _lease(_member(self._tokens.renew_self(), "auth"), "lease_duration")
         except RequestRefused:
             return False
         self._expect_end(lease, renewable=renewable)
-        return lease * 2 >= self._granted_seconds
+        return lease * 2 > self._granted_seconds
 
     def renew_after_refusal(self) -> bool:
         """Log in again because the server forbade a call; False when that was done a moment ago."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import requests
 import urllib3
 
-from hsm.errors import DeviceLost, HsmUnavailable
+from hsm.errors import ConfigurationInvalid, DeviceLost, HsmUnavailable
 from hsm.transit_settings import TransitSettings
 from pki.errors import InvalidInput
 from pki.jose import json_object
@@ -51,6 +51,8 @@ class BoundedHttp:
     """
 
     def __init__(self, settings: TransitSettings, monotonic: Callable[[], float]) -> None:
+        if settings.ca_file is not None and not settings.ca_file.is_file():
+            raise ConfigurationInvalid(f"there is no {settings.ca_file.name} to check the server's certificate with")
         self._origin, self._monotonic = settings.url.rstrip("/"), monotonic
         self._deadline = 0.0
         self.token: str | None = None
@@ -109,7 +111,7 @@ class BoundedHttp:
             raise DeviceLost("the server did not answer in time") from None
         except (requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError):
             raise DeviceLost("the server cannot be reached") from None
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             # Its text may hold a header, so the token.
             raise DeviceLost(f"the request failed: {type(error).__name__}") from None
         self.answering = True
