@@ -1,6 +1,10 @@
 """The second-site drill: a site's custodian is backed up, the site is lost, the second site signs."""
 
 import json
+import os
+import pty
+import re
+import select
 import shutil
 import subprocess
 import sys
@@ -224,3 +228,39 @@ def test_a_restore_that_is_killed_leaves_nothing_or_a_whole_home(
         assert site.restore(home, *site.shares[:2]).status == 0
     restored = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
     assert restored == read_header(site.backup.read_bytes()).digests.keys()
+
+
+def test_at_a_terminal_each_person_sees_one_share_and_proves_to_have_it(site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "shown.backup"
+    arguments = ["hsm", "backup", "--out", str(out), "--home", str(site.deployment.home)]
+    people = ("--custodian", "Custodian A", "--custodian", "Custodian B", "--shares", "2")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        try:
+            os.chdir(REPOSITORY)
+            os.execv(sys.executable, [sys.executable, "-c", "from webapp.cli import main; main()", *arguments, *people])
+        finally:
+            os._exit(127)
+    try:
+        seen = []
+        for person in ("Custodian A", "Custodian B"):
+            _read_until(terminal, f"{person}: are you alone".encode())
+            assert not out.exists()
+            os.write(terminal, b"yes\n")
+            said = _read_until(terminal, b"from your paper")
+            (share,) = re.findall(rb"(?:[0-9A-Z]{6}-){10,}[0-9A-Z]{6}", said)
+            seen.append(share.decode())
+            os.write(terminal, share[-6:] + b"\n")
+        _read_until(terminal, b'"ceremony"')
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.close(terminal)
+    assert site.restore(tmp_path / "second", *seen, backup=out).status == 0
+
+
+def _read_until(terminal: int, wanted: bytes) -> bytes:
+    said, until = b"", time.monotonic() + DEADLINE_SECONDS
+    while wanted not in said:
+        assert select.select([terminal], [], [], until - time.monotonic())[0], said
+        said += os.read(terminal, 65_536)
+    return said
