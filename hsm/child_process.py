@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
 
     CLEAN = 0
     USAGE = 64
+    SOFTWARE = 70
     PIN_REFUSED = 77
     CONFIGURATION = 78
 

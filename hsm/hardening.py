@@ -22,10 +22,10 @@ def hide_memory() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def end_with_parent(parent: int) -> bool:
-    """Ask for SIGTERM when `parent`, our parent's process id, ends; False when it has ended already.
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> bool:
+    """Ask for a signal when `parent`, our parent's process id, ends; False when it has ended already.
 
     The kernel watches the thread that started us: start custodians from a thread that lives as long as they.
     """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PR_SET_PDEATHSIG, number)
     return os.getppid() == parent
