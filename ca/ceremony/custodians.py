@@ -25,15 +25,15 @@ def hand_out(console: Console, share_set: ShareSet, shares: Sequence[Share], tol
     """Give each custodian their share and see that they wrote it down; the shares are wiped. CeremonyStopped."""
     try:
         for commitment, share in zip(share_set.commitments, shares, strict=True):
-            _give(console, commitment.custodian, share)
+            _give(console, commitment.custodian, share, share_set.about)
             told(SHARE_GIVEN, commitment.custodian)
     finally:
         for share in shares:
             share.wipe()
 
 
-def _give(console: Console, custodian: str, share: Share) -> None:
-    if not console.confirm(f"{custodian}: are you alone at the screen, ready to write down your share?"):
+def _give(console: Console, custodian: str, share: Share, about: str) -> None:
+    if not console.confirm(f"{custodian}: are you alone at the screen, ready to write down your share of {about}?"):
         raise CeremonyStopped(f"{custodian} was not ready")
     written = share.text()
     try:
@@ -67,7 +67,8 @@ def collect(console: Console, share_set: ShareSet, told: Told) -> bytearray:
         for index, commitment in enumerate(share_set.commitments, 1):
             if not shares.missing:
                 break
-            if _take(console, index, commitment.custodian, shares):
+            question = f"{commitment.custodian}: type your share of {share_set.about} (nothing, if you are not here)"
+            if _take(console, question, index, commitment.custodian, shares):
                 told(SHARE_TAKEN, commitment.custodian)
             else:
                 told(SHARE_REFUSED, commitment.custodian)
@@ -76,9 +77,9 @@ def collect(console: Console, share_set: ShareSet, told: Told) -> bytearray:
         return shares.combine()
 
 
-def _take(console: Console, index: int, custodian: str, shares: ShareCollection) -> bool:
+def _take(console: Console, question: str, index: int, custodian: str, shares: ShareCollection) -> bool:
     for _ in range(TRIES):
-        typed = console.ask_secret(f"{custodian}: type your share (nothing, if you are not here)")
+        typed = console.ask_secret(question)
         console.clear()
         if not typed.strip():
             return False

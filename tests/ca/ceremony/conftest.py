@@ -44,16 +44,16 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     return rehearsal
 
 
-Copier = Callable[[Path], Rehearsal]
+Copier = Callable[..., Rehearsal]
 
 
 @pytest.fixture
 def copy_of_founded(founded: Rehearsal) -> Copier:
     """Copy the founded home into a folder; tokens and papers come along."""
 
-    def copied(path: Path) -> Rehearsal:
+    def copied(path: Path, fuse: Fuse | None = None) -> Rehearsal:
         shutil.copytree(founded.path, path, dirs_exist_ok=True)
-        rehearsal = Rehearsal(path, clock=copy.copy(founded.clock))
+        rehearsal = Rehearsal(path, fuse=fuse or Fuse(), clock=copy.copy(founded.clock))
         rehearsal.persons.papers = dict(founded.persons.papers)
         rehearsal.home.service = founded.home.service
         rehearsal.home.published = dict(founded.home.published)

@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 class Persons:
     """A `Console` whose custodians keep papers. `absent` custodians type nothing, `typed` overrides what one types."""
 
-    papers: dict[str, str] = field(default_factory=dict)
+    papers: dict[tuple[str, str], str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     typed: dict[str, list[str]] = field(default_factory=dict)
     pin: str = ""
     refuses: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
-    _at_screen: str = ""
+    _at_screen: tuple[str, str] = ("", "")
     _visible: bool = False
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
     def show_secret(self, text: str) -> None:
-        assert self._at_screen
+        assert self._at_screen[0]
         self.papers[self._at_screen] = text
         self.shown.append(text)
         self._visible = True
@@ -41,20 +41,20 @@ class Persons:
 
     def ask_secret(self, question: str) -> str:
         if question.startswith("Type the share"):
-            if answers := self.typed.get(f"{self._at_screen} back"):
+            if answers := self.typed.get(f"{self._at_screen[0]} back"):
                 return answers.pop(0)
             return self.papers[self._at_screen].rpartition("-")[2].lower()
-        if found := re.match(r"(.+): type your share", question):
+        if found := re.match(r"(.+): type your share of PIN of token ([^ ,]+)", question):
             assert not self._visible
             if answers := self.typed.get(found[1]):
                 return answers.pop(0)
-            return "" if found[1] in self.absent else self.papers[found[1]]
+            return "" if found[1] in self.absent else self.papers[found[1], found[2]]
         assert question.startswith("The PIN of the token"), question
         return self.pin
 
     def confirm(self, question: str) -> bool:
         person = question.split(":", maxsplit=1)[0]
-        if "alone at the screen" in question:
+        if found := re.search(r"your share of PIN of token ([^ ,]+)", question):
             assert not self._visible
-            self._at_screen = person
+            self._at_screen = (person, found[1])
         return person not in self.refuses and question.split(" ", maxsplit=1)[0] not in self.refuses
