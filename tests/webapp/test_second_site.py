@@ -188,6 +188,10 @@ def test_neither_pin_nor_key_lies_open_in_a_backup(site: Site) -> None:
 def test_a_backup_replaces_nothing_and_needs_a_way_to_hand_out_shares(site: Site, tmp_path: Path) -> None:
     assert back_up(site.deployment, site.backup, "--share-files", str(tmp_path / "s")).code == ErrorCode.CONFLICT
     assert back_up(site.deployment, tmp_path / "b", "--share-files", str(site.folder)).code == ErrorCode.CONFLICT
+    (site.folder / "empty").mkdir()
+    assert back_up(site.deployment, site.folder / "empty", "--share-files", "s").code == ErrorCode.CONFLICT
+    nowhere = tmp_path / "none" / "b"
+    assert back_up(site.deployment, nowhere, "--share-files", str(tmp_path / "s")).code == ErrorCode.FILE_UNWRITABLE
     assert back_up(site.deployment, tmp_path / "b").code == ErrorCode.USAGE
     assert not list(tmp_path.iterdir())
 

@@ -12,8 +12,10 @@ from hsm.backup_files import check_absent, read_backup, write_backup, write_fold
 from hsm.custodian.config import load_settings
 from hsm.errors import ShareRepeated, ShareWrong
 from hsm.shares import ShareCollection
+from pki.errors import Conflict, ErrorCode
 from pki.instants import format_instant
 from pki.messages import sentence
+from signer.files import check_writable
 from webapp.commands.ceremony_console import Terminal
 from webapp.commands.options import answer, home_option, say
 from webapp.commands.secret_prompts import ask_share
@@ -57,7 +59,7 @@ def backup(
         raise click.UsageError(f"{len(names)} custodians are named for {shares} shares")
     for path in (out, share_files):
         if path is not None:
-            check_absent(path)
+            _check_new(path)
     sealed = seal_backup(
         read_custodian(deployment, with_pin=not without_pin),
         token_label=load_settings(deployment.custodian_config).token_label,
@@ -82,6 +84,13 @@ def backup(
             "files": len(sealed.header.digests),
         }
     )
+
+
+def _check_new(path: Path) -> None:
+    """Refuse a place that is taken or cannot be written, before anybody is given a share."""
+    if path.is_symlink() or path.exists():
+        raise Conflict(ErrorCode.CONFLICT, f"{path.name} is there already")
+    check_writable(path)
 
 
 def _told(what: str, whom: str) -> None:
