@@ -129,6 +129,11 @@ class Deployment:
         return self.custodian_config.with_name("service.pin")
 
     @property
+    def policy_file(self) -> Path:
+        """Which role may use which key; root writes it."""
+        return self.custodian_config.with_name("policy.json")
+
+    @property
     def custodian_socket(self) -> Path:
         """Where the running custodian listens."""
         return self.run / "custodian.sock"

@@ -46,8 +46,8 @@ class Place:
 def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
     """Return every place of a deployment, outer ones first.
 
-    The custodian's things are its own. The server alone reads `secrets`; the worker alone writes what is published;
-    both write the database. A group bit on a folder hands its group to what is made there.
+    The custodian's things are its own but for its policy. The server alone reads `secrets`; the worker alone writes
+    what is published; both write the database. A group bit on a folder hands its group to what is made there.
     """
     custodian, server, worker, data = accounts.custodian, accounts.server, accounts.worker, accounts.data
     ours = (custodian.uid, custodian.gid)
@@ -57,6 +57,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.settings_file, *_ROOT, file_mode=0o644),
         Place(deployment.root, *_ROOT, 0o700),
         Place(deployment.custodian_config.parent, *ours, whole=True),
+        Place(deployment.policy_file, _ROOT.uid, custodian.gid, file_mode=0o640),
         Place(deployment.service_token.parent, *ours, whole=True),
         Place(deployment.secrets, server.uid, server.gid, whole=True),
         Place(deployment.database_file.parent, server.uid, data, 0o2770, 0o660, whole=True),

@@ -7,12 +7,15 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from hsm.custodian.policy import load_policy, write_policy
+from pki.errors import ServiceError
 from webapp.deployment import Deployment
 from webapp.ownership import places, settle
 from webapp.supervisor import RunAs
@@ -26,10 +29,14 @@ _FOREIGN_PACKAGES: Final = ("encodings", "flask")  # one of the interpreter's ow
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """The users of a deployment's parts; `obstacle` says why they are all the same one, and is empty if not."""
+    """The users of a deployment's parts; `obstacle` says why they are all the same one, and is empty if not.
+
+    `named_anew`: the custodian's policy named others before.
+    """
 
     accounts: Accounts
     obstacle: str = ""
+    named_anew: bool = False
 
     def custodian(self) -> RunAs | None:
         """Return whom the custodian runs as; None: as we do."""
@@ -49,14 +56,25 @@ class Separation:
         return RunAs(uid=account.uid, gid=account.gid, all_groups=all_groups, low_ports=low_ports)
 
     @property
-    def line(self) -> str:
+    def users(self) -> dict[str, int]:
+        """Return whom the custodian's policy lets speak for which role; we are the operator."""
+        return {"server": self.accounts.server.uid, "worker": self.accounts.worker.uid, "operator": os.geteuid()}
+
+    @property
+    def lines(self) -> tuple[str, ...]:
         """Say plainly how it is."""
-        if not self.obstacle:
-            return "custodian, server and worker run as a system user each"
-        return (
-            "custodian, server and worker run as one user: their separation guards against mistakes only "
-            f"({self.obstacle})"
-        )
+        how = "custodian, server and worker run as a system user each"
+        if self.obstacle:
+            how = (
+                "custodian, server and worker run as one user: their separation guards against mistakes only "
+                f"({self.obstacle})"
+            )
+        if not self.named_anew:
+            return (how,)
+        return (how, "the custodian's policy names them anew, by user id: " + ", ".join(map(" ".join, self._names())))
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        return ((role, str(uid)) for role, uid in self.users.items())
 
 
 def _first_open_port() -> int:
@@ -68,17 +86,39 @@ def _first_open_port() -> int:
 
 
 def separate(deployment: Deployment) -> Separation:
-    """Decide who runs what and, as root, give every file of HOME to whom it then belongs."""
+    """Decide who runs what; as root, give every file of HOME to whom it then belongs. The policy follows."""
     separation = _decide(deployment)
-    if os.geteuid() != 0:
-        return separation
     try:
-        settle(places(deployment, separation.accounts))
+        _settle(deployment, separation)
     except OSError as error:
         separation = _one_user(f"the files of {deployment.home} cannot be handed over: {error.strerror}")
         with contextlib.suppress(OSError):  # whoever cannot read its files will say so
-            settle(places(deployment, separation.accounts))
-    return separation
+            _settle(deployment, separation)
+    if not _name_users(deployment.policy_file, separation.users):
+        return separation
+    with contextlib.suppress(OSError):
+        _settle(deployment, separation)
+    return replace(separation, named_anew=True)
+
+
+def _settle(deployment: Deployment, separation: Separation) -> None:
+    if os.geteuid() == 0:
+        settle(places(deployment, separation.accounts))
+
+
+def _name_users(policy_file: Path, users: Mapping[str, int]) -> bool:
+    """Have the policy name these users alone for their roles; False where it does already or cannot be read."""
+    try:
+        policy = load_policy(policy_file)
+        roles = dict(policy.roles)
+        for name in users.keys() & roles.keys():
+            roles[name] = replace(roles[name], uids=frozenset({users[name]}))
+        if roles == policy.roles:
+            return False
+        write_policy(replace(policy, roles=MappingProxyType(roles)), policy_file)
+    except ServiceError:  # the custodian reads it next, and says what is wrong with it
+        return False
+    return True
 
 
 def _decide(deployment: Deployment) -> Separation:

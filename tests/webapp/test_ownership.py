@@ -27,6 +27,7 @@ def deployment(tmp_path: Path) -> Deployment:
     made.create_folders()
     made.pin_file.write_bytes(b"1234\n")
     made.custodian_config.write_bytes(b"{}")
+    made.policy_file.write_bytes(b"{}")
     token = made.service_token / "tokens" / "7f3a"
     token.mkdir(parents=True)
     (token / "token.object").write_bytes(b"key")
@@ -48,6 +49,7 @@ def test_everything_belongs_to_the_one_that_needs_it(deployment: Deployment) -> 
     sockets = deployment.custodian_sockets
     assert {path.relative_to(deployment.home).as_posix(): owner(path) for path in (
         deployment.home, deployment.settings_file, deployment.root, deployment.pin_file, deployment.pin_file.parent,
+        deployment.policy_file,
         deployment.service_token / "tokens" / "7f3a" / "token.object", deployment.service_token.parent,
         deployment.tls_key, deployment.secrets, deployment.database_file, deployment.database_file.parent,
         deployment.crl_file("persons", 0), deployment.public, deployment.registry, deployment.run,
@@ -58,6 +60,7 @@ def test_everything_belongs_to_the_one_that_needs_it(deployment: Deployment) -> 
         "root": (*ROOT, 0o700),
         "custodian": (*CUSTODIAN, 0o700),
         "custodian/service.pin": (*CUSTODIAN, 0o600),
+        "custodian/policy.json": (0, CUSTODIAN.gid, 0o640),
         "tokens": (*CUSTODIAN, 0o700),
         "tokens/service/tokens/7f3a/token.object": (*CUSTODIAN, 0o600),
         "secrets": (*SERVER, 0o700),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hsm.custodian.policy import load_policy, permissive, write_policy
 from tests.webapp.test_ownership import ACCOUNTS
 from webapp import separation as module
 from webapp.deployment import Deployment
@@ -32,7 +34,7 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_root_separates(tmp_path: Path, as_root: None) -> None:
     separation = separate(_deployment(tmp_path))
     assert separation == Separation(ACCOUNTS)
-    assert "a system user each" in separation.line
+    assert separation.lines == ("custodian, server and worker run as a system user each",)
 
 
 def test_only_a_low_port_needs_a_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_whoever_is_not_root_is_told_what_the_separation_is_worth(
     monkeypatch.setattr("webapp.separation.os.getegid", lambda: 4002)
     separation = separate(_deployment(tmp_path))
     assert separation.accounts.custodian == separation.accounts.server == separation.accounts.worker == (4001, 4002)
-    assert "run as one user: their separation guards against mistakes only" in separation.line
+    assert "run as one user: their separation guards against mistakes only" in separation.lines[0]
 
 
 def test_users_that_cannot_be_made_do_not_stop_anything(
@@ -65,7 +67,7 @@ def test_users_that_cannot_be_made_do_not_stop_anything(
         raise UsersMissing("this system has no useradd")
 
     monkeypatch.setattr(module, "system_accounts", refuse)
-    assert "this system has no useradd" in separate(_deployment(tmp_path)).line
+    assert "this system has no useradd" in separate(_deployment(tmp_path)).lines[0]
 
 
 def test_files_that_cannot_be_given_away_stay_with_one_user(
@@ -77,19 +79,19 @@ def test_files_that_cannot_be_given_away_stay_with_one_user(
     monkeypatch.setattr(module, "settle", refuse)
     separation = separate(_deployment(tmp_path))
     assert separation.accounts.custodian.uid == 0
-    assert "Operation not permitted" in separation.line
+    assert "Operation not permitted" in separation.lines[0]
 
 
 def test_a_root_without_its_rights_is_no_root(tmp_path: Path, as_root: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_missing_capability", lambda: "setuid")
-    assert "may not setuid" in separate(_deployment(tmp_path)).line
+    assert "may not setuid" in separate(_deployment(tmp_path)).lines[0]
 
 
 def test_a_folder_elsewhere_is_not_given_away(tmp_path: Path, as_root: None) -> None:
     deployment = _deployment(tmp_path)
     deployment.cache.rmdir()
     deployment.cache.symlink_to(tmp_path, target_is_directory=True)
-    assert f"{deployment.cache} is a link" in separate(deployment).line
+    assert f"{deployment.cache} is a link" in separate(deployment).lines[0]
 
 
 def test_the_folder_that_nobody_else_can_pass_is_named(tmp_path: Path) -> None:
@@ -134,3 +136,33 @@ def test_the_system_users_are_made_once_and_found_again() -> None:
     assert system_accounts() == first
     assert len({first.custodian.uid, first.server.uid, first.worker.uid, 0}) == 4
     assert len({first.custodian.gid, first.server.gid, first.worker.gid, first.data, 0}) == 5
+
+
+def test_the_policy_names_the_users_that_there_are_and_keeps_the_rest(tmp_path: Path) -> None:
+    deployment = _deployment(tmp_path)
+    before = permissive({77}, ("server", "worker", "operator", "auditor"))
+    write_policy(before, deployment.policy_file)
+    separation = separate(deployment)
+    policy = load_policy(deployment.policy_file)
+    us = os.geteuid()  # a folder of the tests is nobody else's
+    users = {"server": us, "worker": us, "operator": us, "auditor": 77}
+    assert policy == replace(
+        before, roles={name: replace(before.roles[name], uids=frozenset({uid})) for name, uid in users.items()}
+    )
+    assert separation.lines[1:] == (
+        f"the custodian's policy names them anew, by user id: server {us}, worker {us}, operator {us}",
+    )
+    stamp = deployment.policy_file.stat().st_mtime_ns
+    assert len(separate(deployment).lines) == 1
+    assert deployment.policy_file.stat().st_mtime_ns == stamp
+
+
+def test_each_role_has_the_user_of_its_part(as_root: None) -> None:
+    assert Separation(ACCOUNTS).users == {"server": ACCOUNTS.server.uid, "worker": ACCOUNTS.worker.uid, "operator": 0}
+
+
+def test_a_policy_that_cannot_be_read_is_left_for_the_custodian_to_refuse(tmp_path: Path, as_root: None) -> None:
+    deployment = _deployment(tmp_path)
+    deployment.policy_file.write_bytes(b"{}")
+    assert separate(deployment).lines == Separation(ACCOUNTS).lines
+    assert deployment.policy_file.read_bytes() == b"{}"
