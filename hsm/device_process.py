@@ -43,6 +43,7 @@ from pki.errors import ServiceError
 from pki.jose import compact_json, json_object
 
 _RECEIVE_OCTETS: Final = 256 * 1024
+_ANSWERS_AT_ONCE: Final = int(__import__("os").environ.get("AAO", "4"))
 
 _log = logging.getLogger("hsm.device_process")
 
@@ -69,6 +70,13 @@ def build_device(order: Mapping[str, Any], notice: Notice) -> Device:
 
             settings = parse_transit_settings(device, Path("/"))  # an order's paths are absolute
             return TransitDevice(settings, monotonic=time.monotonic, random_octets=secrets.token_bytes)
+        case "transit":
+            from hsm.transit_settings import parse_transit_settings
+            from hsm.vault import TransitDevice
+
+            return TransitDevice(
+                parse_transit_settings(device, Path("/")), monotonic=time.monotonic, random_octets=secrets.token_bytes
+            )
     raise ConfigurationInvalid("unknown kind of device")
 
 
@@ -101,8 +109,14 @@ class DeviceServer:
         reader = FrameReader(MAX_FRAME_OCTETS)
         try:
             while data := self._connection.recv(_RECEIVE_OCTETS):
+                answers: list[bytes] = []
                 for request in reader.feed(data):
-                    self._connection.sendall(frame(self._answer(request), MAX_FRAME_OCTETS))
+                    answers.append(frame(self._answer(request), MAX_FRAME_OCTETS))
+                    if len(answers) == _ANSWERS_AT_ONCE:
+                        self._connection.sendall(b"".join(answers))
+                        answers.clear()
+                if answers:
+                    self._connection.sendall(b"".join(answers))
         except (BrokenPipeError, ConnectionResetError):
             pass  # the parent went in the middle
         finally:
