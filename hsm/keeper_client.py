@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from hsm.errors import HsmUnavailable, ProtocolViolation
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, RoleRefused
 from hsm.keeper_protocol import (
     LENGTH,
     MAX_MESSAGE_OCTETS,
@@ -91,11 +91,14 @@ class KeeperPin:
         self._path = path
 
     def read(self) -> Pin:
-        """Return the PIN; HsmUnavailable while it is waited for, RoleRefused when we are not its custodian.
+        """Return the PIN; HsmUnavailable while it is waited for, ConfigurationInvalid when we are not its custodian.
 
         Its identity is that of the unlocking it came from.
         """
-        answer = _ask(self._path, KeeperOperation.READ, b"", READ_SECONDS)
+        try:
+            answer = _ask(self._path, KeeperOperation.READ, b"", READ_SECONDS)
+        except RoleRefused as error:
+            raise ConfigurationInvalid("the keeper does not give its PIN to this user") from error
         try:
             if len(answer) <= UNLOCK_ID_OCTETS:
                 raise HsmUnavailable("the keeper's answer cannot be read")

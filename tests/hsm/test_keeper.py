@@ -179,7 +179,7 @@ def test_a_user_who_is_not_named_gets_nothing(tmp_path: Path) -> None:
     )
     keeper.start()
     try:
-        with pytest.raises(RoleRefused):
+        with pytest.raises(ConfigurationInvalid, match="this user"):
             keeper.read()
         with pytest.raises(RoleRefused):
             keeper.unlock()
