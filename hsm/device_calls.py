@@ -41,6 +41,9 @@ class CallQueue:
         self._head_since = 0.0
         self._next_deadline = NEVER
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def add(self, now: float, allowance: float, seconds: float, read: Read, done: Done) -> None:
         """Await one more answer: `allowance` is the device's, the caller is answered after `seconds` at most."""
         if not self._calls:

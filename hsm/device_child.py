@@ -71,13 +71,16 @@ class DeviceChild:
         """True while something could not be sent yet."""
         return bool(self._unsent)
 
-    def send(self, payload: bytes) -> None:
-        """Send a frame, or keep what the socket does not take; a broken connection shows when it is read."""
+    def send(self, payload: bytes, *, later: bool = False) -> None:
+        """Send a frame, or keep it for the next `flush`."""
         self._unsent += frame(payload, MAX_FRAME_OCTETS)
-        self.flush()
+        if not later:
+            self.flush()
 
     def flush(self) -> None:
-        """Send what was kept, as far as the socket takes it."""
+        """Send what was kept, as far as the socket takes it; a broken connection shows when it is read."""
+        if not self._unsent:
+            return
         try:
             sent = self.socket.send(self._unsent)
         except BlockingIOError:

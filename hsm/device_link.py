@@ -58,8 +58,8 @@ class DeviceLink:
     """Ask a device process, and keep one that can be asked. Used by one thread, which never waits here.
 
     Its owner watches `socket` (another one after each restart of the process) for reading, and for writing
-    while `wants_writing`; calls `on_readable` and `on_writable`; and calls `tick` when the time it returned
-    is over. Each `done` is called exactly once: from inside the call itself only while the device is away.
+    while `wants_writing`; calls `on_readable` and `on_writable`; and calls `tick` before it waits, for as long
+    as that returns at most. Each `done` is called exactly once: from inside the call itself only while the device is away.
     `fatal` is set when no trying will help: a PIN that may not be tried again, or settings that never worked.
     """
 
@@ -134,9 +134,12 @@ class DeviceLink:
             self._take(answer, now)
             if self._child is not child:
                 return
+        child.flush()
 
     def tick(self) -> float:
         """Do what is due and return after how many seconds to be called again, if nothing happens before."""
+        if self._child is not None:
+            self._child.flush()
         now = self._monotonic()
         while self._due:
             done, answer = self._due.popleft()
@@ -205,8 +208,9 @@ class DeviceLink:
     def _send(self, request: bytes, allowance: float, seconds: float, read: Read, done: Done) -> None:
         if self._child is None:
             raise AssertionError("asked without a process")
+        idle = not self._calls
         self._calls.add(self._monotonic(), allowance, seconds, read, done)
-        self._child.send(request)
+        self._child.send(request, later=not idle)  # a busy process has no use for it before our loop turns
 
     def _refusal(self) -> DeviceAnswer:
         return DeviceAnswer(None, HsmUnavailable(f"the device is away: {self.reason}"))
