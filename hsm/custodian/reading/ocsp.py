@@ -42,8 +42,9 @@ def _check_certificate_id(rule: SigningRule, node: der.Node) -> None:
         raise PurposeRefused("not an OCSP CertID")
     if rule.issuer_der is None:
         return
-    algorithm = _HASHES.get(identifier[0].sequence()[0].oid(), "")
-    if not algorithm or identifier[1].octets() != _hash(algorithm, rule.issuer_der):
+    named = identifier[0].sequence()
+    algorithm = _HASHES.get(named[0].oid()) if named else None
+    if algorithm is None or identifier[1].octets() != _hash(algorithm, rule.issuer_der):
         raise PurposeRefused("a response for certificates of another issuer")
     spki = rule.issuer_spki_der
     if spki is not None and identifier[2].octets() != _key_hash(algorithm, spki):

@@ -140,5 +140,5 @@ def _read_odd_entry(entry: der.Node) -> None:
         if not extensions:
             raise PurposeRefused("an empty list of extensions is left out")
         for extension in extensions:
-            extension.sequence()[0].expect(der.OID)
-            extension_value(extension)
+            extension_value(extension.expect(der.SEQUENCE))
+            extension.children()[0].oid()
