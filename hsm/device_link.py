@@ -60,7 +60,8 @@ class DeviceLink:
     Its owner watches `socket` (another one after each restart of the process) for reading, and for writing
     while `wants_writing`; calls `on_readable` and `on_writable`; and calls `tick` before it waits, for as long
     as that returns at most. Each `done` is called exactly once: from inside the call itself only while the
-    device is away. `fatal` is set when no trying will help: a PIN that may not be tried again, or settings that never worked.
+    device is away. `fatal` is set when no trying will help: a PIN that may not be tried again, or settings that
+    never worked.
     """
 
     def __init__(self, order: DeviceOrder, monotonic: Callable[[], float], *, part: int = DEFAULT_PART) -> None:

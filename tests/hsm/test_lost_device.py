@@ -1,12 +1,7 @@
 """A network HSM that dies and returns: `p11-kit server` in front of SoftHSM2."""
 
-import os
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,55 +10,18 @@ from hsm.pin import PinTries
 from hsm.provider import KeyPurpose
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
+from tests.support.lost_hsm import LostHsm, needs_p11_kit
 from tests.support.softhsm import CustodianHome
 
-CLIENT_MODULE = Path("/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so")
-
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not CLIENT_MODULE.exists() or not shutil.which("p11-kit"), reason="p11-kit is not installed"),
-]
-
-
-class KillableHsm:
-    """SoftHSM2 behind a socket of its own, in a process group that can be killed."""
-
-    def __init__(self, home: CustodianHome) -> None:
-        self._home = home
-        self._socket = home.folder / "p11.sock"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"unix:path={self._socket}"
-
-    def start(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            ["p11-kit", "server", "--provider", str(self._home.token.module_path), "-f", "-n", self.address, "pkcs11:"],
-            env=self._home.token.environment | {"PATH": os.defpath},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 5
-        while not self._socket.exists():
-            assert time.monotonic() < deadline, "p11-kit server did not start"
-            time.sleep(0.01)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+pytestmark = [pytest.mark.real, needs_p11_kit]
 
 
 @pytest.fixture
-def hsm(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[KillableHsm, CustodianHome]]:
+def hsm(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[LostHsm, CustodianHome]]:
     home = custodian_factory()
-    device = KillableHsm(home)
+    device = LostHsm(home.token, home.folder)
     device.start()
-    home.reconfigure(module_path=CLIENT_MODULE, environment={"P11_KIT_SERVER_ADDRESS": device.address})
+    home.reconfigure(module_path=device.module_path, environment=device.environment)
     home.process.start()
     yield device, home
     home.process.stop()
@@ -71,7 +29,7 @@ def hsm(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[Killab
 
 
 def test_signatures_fail_at_once_while_the_device_is_away_and_return_with_it(
-    hsm: tuple[KillableHsm, CustodianHome],
+    hsm: tuple[LostHsm, CustodianHome],
 ) -> None:
     device, home = hsm
     label = home.key(SignatureAlgorithm.ES256, KeyPurpose.SEAL)
