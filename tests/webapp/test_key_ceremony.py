@@ -18,11 +18,18 @@ from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import Script, parse_script
 from ca.ceremony.workshop import CustodianWorkshop
+from ca.registration import Officer
 from ca.revocation import CertificateState
+from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import find_module
+from pki.certificates import pem
+from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError
+from pki.keys import SignatureAlgorithm
+from signer.samples import sample_prescription
 from tests.ca.ceremony.persons import Persons
 from tests.ca.ceremony.rehearsal import EXAMPLES, example
+from tests.ca.world import CENTRE, file_json
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
 from tests.support.openssl import openssl
 from tests.support.programs import Ended, run_here
@@ -112,6 +119,29 @@ def test_a_flipped_byte_of_a_transcript_is_refused(founded: Site, tmp_path: Path
     assert (ended.status, ended.code) == (1, "verification-failed")
 
 
+def sealed_prescription(site: Site, folder: Path) -> Path:
+    """Sign a prescription with the seal of a centre that the Institutions CA certified."""
+    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
+    with opened_parts(site.deployment) as parts:
+        file = parts.authority.submit_file(file_json(CENTRE), Officer(id="clerk"))
+        issued = parts.authority.issue("hix-seal", file.id, build_csr(key, "x"), "clerk", unapproved=True)
+        parts.publish_status_of(issued.serial_hex)
+    (folder / "key.pem").write_bytes(key.private_pem())
+    (folder / "chain.pem").write_text(pem(issued.der) + pem(public(site, "institutions").read_bytes()))
+    (folder / "rx.json").write_bytes(sample_prescription())
+    ended = site.mohr(
+        *("sign", folder / "rx.json", "--format", "jades", "--key", f"file:{folder / 'key.pem'}"),
+        *("--cert", folder / "chain.pem", "-o", folder / "rx.jades.json"),
+    )
+    assert ended.status == 0, ended.messages
+    return folder / "rx.jades.json"
+
+
+def verdict(site: Site, signed: Path) -> tuple[str, str | None]:
+    found = json.loads(site.mohr("verify", signed, "--offline", "--json").output)
+    return found["indication"], found["sub_indication"]
+
+
 def test_the_root_under_custody_revokes_an_authority(founded: Site, tmp_path: Path) -> None:
     """Custodian One brings a share of another ceremony: it is named, and the other two open the root."""
     other = Persons()
@@ -119,12 +149,15 @@ def test_the_root_under_custody_revokes_an_authority(founded: Site, tmp_path: Pa
     other.typed = {"Custodian Three back": ["no"] * 3}
     with pytest.raises(CeremonyStopped):
         foreign.hold(example("pilot-root"))
+    signed = sealed_prescription(founded, tmp_path)
+    assert verdict(founded, signed) == ("TOTAL-PASSED", None)
     persons = founded.persons
     persons.typed = {"Custodian One": [other.papers["Custodian One", "mohr-root"]] * 3}
     founded.hold(example("root-crl"))
     named = [line for line in persons.said if line.startswith("share-wrong")]
     assert len(named) == 3
     assert "share 1 is of another ceremony" in named[0]
+    assert verdict(founded, signed) == ("INDETERMINATE", "REVOKED_CA_NO_POE")
     crl = founded.deployment.crl_file("root", 0)
     shown = openssl("crl", "-in", crl, "-inform", "DER", "-noout", "-text", "-CAfile", founded.deployment.anchor)
     assert "verify OK" in shown.stderr
