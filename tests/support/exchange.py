@@ -67,7 +67,7 @@ class Ceremony:
 
     @staticmethod
     def hold(folder: Path, at: datetime = START, url: str | None = None) -> "Ceremony":
-        clock, settings, url = MovableClock(at), _authority_settings(), url or f"sqlite:///{folder / 'ceremony.db'}"
+        clock, settings, url = MovableClock(at), authority_settings(), url or f"sqlite:///{folder / 'ceremony.db'}"
         root_keys, service_keys = UnsafeSoftKeys(clock), UnsafeSoftKeys(clock)
         hierarchy = create_hierarchy(root_keys, service_keys, settings, clock)
         database = open_database(url)
@@ -77,7 +77,7 @@ class Ceremony:
         return Ceremony(url=url, keys=service_keys, at=at)
 
 
-def _authority_settings() -> AuthoritySettings:
+def authority_settings() -> AuthoritySettings:
     return validate_settings(RawAuthoritySettings(public_url=ISSUER, organization="Mohr Test"))
 
 
@@ -193,7 +193,7 @@ class Exchange:
 
     @cached_property
     def authority(self) -> CertificateAuthority:
-        return CertificateAuthority(self.database, self.keys, _authority_settings(), self.clock)
+        return CertificateAuthority(self.database, self.keys, authority_settings(), self.clock)
 
     @cached_property
     def service(self) -> TokenService:

@@ -1,0 +1,158 @@
+"""What a deployment's custodians are told: which role uses which key for what, and how far each key may go.
+
+Derived from the same profiles and settings that the authority issues by, so that what it makes within them is
+signed and nothing beyond is. The root's custodian lives for a ceremony and has a policy of its own.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from ca.config import AuthoritySettings
+from ca.context import responder_name
+from ca.hierarchy import CHECKPOINT_KEY, ROOT_KEY, SERVICE_SEAL, TOKEN_KEY, TSA, authority_key
+from ca.profiles import AUTHORITY_USAGES, ISSUING_AUTHORITIES, PROFILES, IssuerName, ProfileName
+from ca.tokens.config import TokenSettings
+from hsm.custodian.limits import KeyLimits
+from hsm.custodian.policy import ACTS, Grant, KeyNames, LimitedKeys, Policy, RolePolicy
+from pki import oids
+
+SERVER: Final = "server"
+WORKER: Final = "worker"
+OPERATOR: Final = "operator"
+
+# Between the time that is put into a structure and its signature: a queue, a second try, an intent carried out later.
+PATIENCE: Final = timedelta(minutes=10)
+AHEAD: Final = timedelta(seconds=30)
+TIMESTAMP_TOLERANCE: Final = timedelta(seconds=2)
+
+_ALWAYS: Final = frozenset(
+    {oids.AUTHORITY_KEY_IDENTIFIER, oids.SUBJECT_KEY_IDENTIFIER, oids.KEY_USAGE, oids.BASIC_CONSTRAINTS}
+)
+_POINTERS: Final = frozenset(
+    {
+        oids.CERTIFICATE_POLICIES,
+        oids.EXTENDED_KEY_USAGE,
+        oids.AUTHORITY_INFO_ACCESS,
+        oids.CRL_DISTRIBUTION_POINTS,
+    }
+)
+_OF_HOLDERS: Final = frozenset(
+    {oids.SUBJECT_ALT_NAME, oids.ADMISSION, oids.OCSP_NO_CHECK, oids.PRIVATE_KEY_USAGE_PERIOD}
+)
+_AUTHORITIES: Final = KeyNames(tuple(authority_key(label) for label in ISSUING_AUTHORITIES))
+_RESPONDERS: Final = KeyNames(tuple(responder_name(label) for label in ISSUING_AUTHORITIES))
+
+
+def service_policy(settings: AuthoritySettings, tokens: TokenSettings, uids: Mapping[str, int]) -> Policy:
+    """Return the policy of the running service; `uids` says whom each of server, worker and operator runs as."""
+    return Policy(
+        roles=MappingProxyType(
+            {
+                SERVER: RolePolicy(uids=frozenset({uids[SERVER]}), grants=_SERVER_GRANTS),
+                WORKER: RolePolicy(uids=frozenset({uids[WORKER]}), journal=True, grants=_WORKER_GRANTS),
+                OPERATOR: RolePolicy(
+                    uids=frozenset({uids[OPERATOR]}),
+                    administer=True,
+                    journal=True,
+                    grants=(Grant(keys=KeyNames(("*",)), acts=ACTS),),
+                ),
+            }
+        ),
+        limited=(
+            *(
+                LimitedKeys(keys=KeyNames((authority_key(label),)), limits=_authority_limits(label, settings))
+                for label in ISSUING_AUTHORITIES
+            ),
+            LimitedKeys(
+                keys=_RESPONDERS,
+                limits=KeyLimits(
+                    backdate_seconds=_seconds(PATIENCE),
+                    ahead_seconds=_seconds(AHEAD),
+                    ocsp_seconds=_seconds(settings.ocsp_validity),
+                ),
+            ),
+            LimitedKeys(
+                keys=KeyNames((TSA,)),
+                limits=KeyLimits(
+                    timestamp_tolerance_ms=_seconds(TIMESTAMP_TOLERANCE) * 1000,
+                    timestamp_policies=frozenset({settings.oids.timestamp_policy}),
+                ),
+            ),
+            LimitedKeys(
+                keys=KeyNames((TOKEN_KEY,)),
+                limits=KeyLimits(
+                    backdate_seconds=_seconds(PATIENCE),
+                    ahead_seconds=_seconds(AHEAD),
+                    token_seconds=_seconds(tokens.access_life),
+                    token_issuer=tokens.issuer,
+                ),
+            ),
+        ),
+    )
+
+
+def root_policy(settings: AuthoritySettings, uid: int) -> Policy:
+    """Return the policy of the pilot root's custodian, which one operator runs for a ceremony."""
+    longest = max(PROFILES[name].validity for name in (ProfileName.ROOT, ProfileName.ISSUING_CA))
+    usages = frozenset(usage for label in ISSUING_AUTHORITIES for usage in AUTHORITY_USAGES[label])
+    limits = KeyLimits(
+        backdate_seconds=_seconds(settings.backdate + PATIENCE),
+        ahead_seconds=_seconds(AHEAD),
+        certificate_seconds=_seconds(longest),
+        allowed_extensions=_ALWAYS | _POINTERS,
+        required_extensions=_ALWAYS,
+        allowed_key_purposes=usages,
+        ca_path_length=0,
+        crl_seconds=_seconds(settings.root_crl_validity),
+    )
+    operator = RolePolicy(
+        uids=frozenset({uid}), administer=True, journal=True, grants=(Grant(keys=KeyNames(("*",)), acts=ACTS),)
+    )
+    return Policy(
+        roles=MappingProxyType({OPERATOR: operator}),
+        limited=(LimitedKeys(keys=KeyNames((ROOT_KEY,)), limits=limits),),
+    )
+
+
+def _authority_limits(label: IssuerName, settings: AuthoritySettings) -> KeyLimits:
+    issued = [profile for profile in PROFILES.values() if profile.issuer in (label, None)]
+    return KeyLimits(
+        backdate_seconds=_seconds(settings.backdate + PATIENCE),
+        ahead_seconds=_seconds(AHEAD),
+        certificate_seconds=_seconds(max(profile.validity for profile in issued)),
+        allowed_extensions=_ALWAYS | _POINTERS | _OF_HOLDERS,
+        required_extensions=_ALWAYS | {oids.CERTIFICATE_POLICIES},
+        allowed_key_purposes=frozenset(usage for profile in issued for usage in profile.extended_key_usage),
+        crl_seconds=_seconds(settings.crl_validity),
+    )
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())
+
+
+def _grant(keys: KeyNames | str, *acts: str, per_second: int, burst: int) -> Grant:
+    named = keys if isinstance(keys, KeyNames) else KeyNames((keys,))
+    return Grant(keys=named, acts=frozenset(acts), per_second=per_second, burst=burst)
+
+
+# A peak of 600 signed events a second for the whole network; bulk issue and pre-signing come in batches.
+_SERVER_GRANTS: Final = (
+    _grant(_AUTHORITIES, "certificate", per_second=200, burst=5000),
+    _grant(_AUTHORITIES, "crl", per_second=10, burst=1000),
+    _grant(_RESPONDERS, "ocsp", per_second=2000, burst=20_000),
+    _grant(TSA, "timestamp", per_second=2000, burst=10_000),
+    _grant(TOKEN_KEY, "token", per_second=2000, burst=10_000),
+    _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
+    _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
+)
+_WORKER_GRANTS: Final = (
+    _grant(_AUTHORITIES, "certificate", per_second=200, burst=5000),
+    _grant(_AUTHORITIES, "crl", per_second=50, burst=20_000),
+    _grant(_RESPONDERS, "ocsp", per_second=20_000, burst=400_000),
+    _grant(TSA, "timestamp", per_second=500, burst=5000),
+    _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
+    _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
+)
