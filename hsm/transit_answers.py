@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hsm.errors import DeviceLost, KeyAbsent, KeyMismatch, MechanismRefused
 from hsm.transit_settings import Marshaling
 from pki.errors import InvalidInput
 from pki.jose import unb64url
-from pki.keys import PublicKey, SignatureAlgorithm
+from pki.keys import PublicKey, SignatureAlgorithm, check_fits, hash_of, rsa_padding, x509_signature
 
 RSA_BITS: Final = (3072, 4096)
 _COORDINATE_OCTETS: Final = {SignatureAlgorithm.ES256: 32, SignatureAlgorithm.ES384: 48}
@@ -65,6 +66,10 @@ class TransitKey:
         public_key = self._public_key(version)
         if self.type not in _KEY_TYPES[algorithm] or self.derived:
             raise KeyMismatch("the server holds a key of another kind")
+        try:
+            check_fits(algorithm, public_key)
+        except InvalidInput as error:
+            raise KeyMismatch("the server shows a public key of another kind") from error
         return public_key
 
     def _public_key(self, version: int) -> PublicKey:
@@ -157,6 +162,20 @@ def read_signature(text: object, version: int, algorithm: SignatureAlgorithm, ma
     if len(octets) not in _sizes(algorithm):
         raise DeviceLost("the server's signature has a bad size")
     return octets
+
+
+def check_made_by(public_key: PublicKey, algorithm: SignatureAlgorithm, data: bytes, signature: bytes) -> None:
+    """Check a raw signature over what the primitive took; KeyMismatch when another key made it."""
+    try:
+        if isinstance(public_key, ec.EllipticCurvePublicKey):
+            digest = Prehashed(hash_of(algorithm))
+            public_key.verify(x509_signature(algorithm, signature), data, ec.ECDSA(digest))
+        elif isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, data, rsa_padding(algorithm), Prehashed(hash_of(algorithm)))
+        else:
+            public_key.verify(signature, data)
+    except InvalidSignature as error:
+        raise KeyMismatch("the server signed with another key than it showed") from error
 
 
 def _sizes(algorithm: SignatureAlgorithm) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from hsm.errors import (
 from hsm.key_uri import TransitUri, transit_key
 from hsm.pin import Pin
 from hsm.private_files import read_private_line
-from hsm.transit_answers import TransitKey, key_type, read_key, read_signature
+from hsm.transit_answers import TransitKey, check_made_by, key_type, read_key, read_signature
 from hsm.transit_settings import AppRoleFiles, TransitSettings
 from hsm.vault_http import BoundedHttp, RequestRefused, printable
 from pki.errors import ServiceError
@@ -81,6 +81,7 @@ class TransitDevice:
     ) -> None:
         self._settings, self._monotonic, self._random_octets = settings, monotonic, random_octets
         self._login: _Login | None = None
+        self._shown: dict[tuple[bytes, SignatureAlgorithm], PublicKey] = {}
 
     def open(self) -> None:
         """Connect and log in anew.
@@ -102,13 +103,16 @@ class TransitDevice:
     def close(self) -> None:
         """Revoke the token if it is ours alone, and disconnect."""
         login, self._login = self._login, None
+        self._shown.clear()
         if login is not None:
             login.end()
 
     def public_key(self, reference: bytes, algorithm: SignatureAlgorithm) -> PublicKey:
-        """Read the public half of the version that `reference` pins."""
+        """Read the public half of the version that `reference` pins; the first one read since the opening signs."""
         key, version = _pinned(reference)
-        return self._read_key(key.name).public_key(version, algorithm)
+        public_key = self._read_key(key.name).public_key(version, algorithm)
+        self._shown.setdefault((reference, algorithm), public_key)
+        return public_key
 
     def attributes(self, reference: bytes) -> Mapping[str, str | int | bool]:
         """Return what the server says of a key; of its latest version when `reference` pins none."""
@@ -142,17 +146,24 @@ class TransitDevice:
         return Generated(key.reference, made.public_key(1, algorithm))
 
     def sign(self, reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes]) -> list[bytes]:
-        """Sign in as few requests as `batch` allows; all or none."""
+        """Sign in as few requests as `batch` allows; all or none.
+
+        A server takes a key by its name, so one that was made anew under an old name would sign without a word:
+        a signature of each request is checked against the public half that was shown after the opening.
+        """
         key, version = _pinned(reference)
         check_inputs(algorithm, inputs)
         if sum(map(len, inputs)) > MAX_INPUT_OCTETS:
             raise MechanismRefused(f"Transit is given at most {MAX_INPUT_OCTETS} octets to sign")
         deadline = self._monotonic() + CALL_SECONDS + ITEM_SECONDS * len(inputs)
+        shown = self._shown.get((reference, algorithm)) or self.public_key(reference, algorithm)
         signatures: list[bytes] = []
         for start in range(0, len(inputs), self._settings.batch):
             part = inputs[start : start + self._settings.batch]
             texts = self._sign_part(key, algorithm, part, deadline - self._monotonic())
-            signatures += [read_signature(text, version, algorithm, self._settings.marshaling) for text in texts]
+            made = [read_signature(text, version, algorithm, self._settings.marshaling) for text in texts]
+            check_made_by(shown, algorithm, part[0], made[0])
+            signatures += made
         return signatures
 
     def _sign_part(
@@ -184,7 +195,7 @@ class TransitDevice:
                 CALL_SECONDS, lambda login: login.transit.read_key(name, mount_point=self._settings.mount)
             )
         except RequestRefused as error:
-            if error.status == 404:
+            if error.status == 404 and not error.reason:
                 raise KeyAbsent(f"the key {name} is not in the server") from error
             raise MechanismRefused(f"the server refuses to describe the key: {error.reason}") from error
         return read_key(data)
@@ -204,10 +215,14 @@ class TransitDevice:
         except RequestRefused as error:
             if error.status != 403:
                 raise
+            refused = error
         if login.renew_after_refusal():
-            with contextlib.suppress(RequestRefused):
+            try:
                 return _data(ask(login))
-        raise HsmUnavailable("the server forbids this to the custodian's login: its policy lacks a path")
+            except RequestRefused as error:
+                if error.status != 403:
+                    raise
+        raise HsmUnavailable("the server forbids this to the custodian's login: its policy lacks a path") from refused
 
 
 class _Login:
@@ -276,10 +291,12 @@ class _Login:
             self._renew_at = self._monotonic() + _SECONDS_BETWEEN_LOGINS
 
     def _renewed(self) -> bool:
-        """Renew; False when the server refuses, or grants no more than half: the token nears its maximum."""
+        """Renew; False when the server does not, or grants no more than half: the token nears its maximum."""
         try:
             lease, renewable = _lease(_member(self._tokens.renew_self(), "auth"), "lease_duration")
-        except RequestRefused:
+        except DeviceLost:
+            raise
+        except (RequestRefused, HsmUnavailable):  # past a token's maximum the answer is 500
             return False
         self._expect_end(lease, renewable=renewable)
         return lease * 2 > self._granted_seconds

@@ -152,6 +152,8 @@ def test_a_key_without_a_readable_public_half_is_refused() -> None:
     for version in ({"public_key": "-----BEGIN NOTHING-----"}, {"public_key": "AAAA"}, {}, 1_795_359_375):
         with pytest.raises(KeyMismatch):
             read_key(DESCRIPTION | {"keys": {"1": version}}).public_key(1, ES256)
+    with pytest.raises(KeyMismatch):
+        read_key(DESCRIPTION | {"type": "ecdsa-p384"}).public_key(1, ES384)
     soft = UnsafeSoftKey.generate(EDDSA).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     named = {"type": "ed25519", "keys": {"1": {"public_key": base64.b64encode(soft).decode()}}}
     assert read_key(DESCRIPTION | named).public_key(1, EDDSA).public_bytes(Encoding.Raw, PublicFormat.Raw) == soft

@@ -6,18 +6,22 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hsm.errors import DeviceLost, HsmUnavailable, MechanismRefused, PinIncorrect
+from hsm.errors import DeviceLost, HsmUnavailable, KeyMismatch, MechanismRefused, PinIncorrect
 from hsm.private_files import write_private
+from hsm.soft import UnsafeSoftKey
 from hsm.transit_settings import AppRoleFiles, TransitSettings
 from hsm.vault import TransitDevice
 from hsm.vault_http import MAX_ANSWER_OCTETS, BoundedHttp
 from pki.errors import ServiceError
+from pki.jose import b64url
 from pki.keys import SignatureAlgorithm
 from tests.support.raw_server import Answer, always, raw_server, reply
 
 SECRET = "5f1d1c0a-secret-id"
 ES256 = SignatureAlgorithm.ES256
+FORGED = "vault:v1:" + b64url(bytes(31) + b"\x01" + bytes(31) + b"\x01")
 LOGIN = reply(json.dumps({"auth": {"client_token": "s.token", "lease_duration": 3600, "renewable": True}}).encode())
 
 
@@ -30,8 +34,14 @@ def device_at(url: str, folder: Path) -> TransitDevice:
 
 
 def after_login(answer: bytes) -> Answer:
+    """Let the login and the reading of a key succeed, and answer everything else like this."""
+    pem = UnsafeSoftKey.generate(ES256).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    data = {"type": "ecdsa-p256", "latest_version": 1, "derived": False, "keys": {"1": {"public_key": pem.decode()}}}
+    key = reply(json.dumps({"data": data}).encode())
+
     def serve(connection: socket.socket, head: bytes) -> None:
-        connection.sendall(LOGIN if b"/login" in head.splitlines()[0] else answer)
+        request_line = head.splitlines()[0]
+        connection.sendall(LOGIN if b"/login" in request_line else key if request_line.startswith(b"GET") else answer)
 
     return serve
 
@@ -167,6 +177,7 @@ def test_a_proxy_of_the_environment_is_not_asked(tmp_path: Path, monkeypatch: py
         (reply(b'{"data": {"batch_results": [1, 2]}}'), DeviceLost),
         (reply(b'{"data": {"batch_results": [{"signature": "vault:v1:AAAA"}]}}'), DeviceLost),
         (reply(b'{"data": {"batch_results": [{"error": "odd"}, {"error": "odd"}]}}'), MechanismRefused),
+        (reply(json.dumps({"data": {"batch_results": [{"signature": FORGED}] * 2}}).encode()), KeyMismatch),
         (error("400 Bad Request", "missing batch input"), MechanismRefused),
         (error("503 Service Unavailable", "Vault is sealed"), DeviceLost),
         (error("429 Too Many Requests", "quota"), HsmUnavailable),

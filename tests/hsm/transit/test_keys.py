@@ -130,6 +130,23 @@ def test_a_version_that_the_server_no_longer_signs_with_is_not_replaced_by_anoth
     assert len(device.sign(b"retired:2", ES256, [DIGEST])) == 1
 
 
+def test_a_key_made_anew_under_an_old_name_does_not_sign_in_its_place(device: TransitDevice, bao: BaoServer) -> None:
+    for kind, algorithm in (("ecdsa-p256", ES256), ("rsa-3072", PS256), ("ed25519", SignatureAlgorithm.EDDSA)):
+        bao.make_key("swapped", kind)
+        first = device.public_key(b"swapped:1", algorithm)
+        bao.call("POST", f"{MOUNT}/keys/swapped/config", {"deletion_allowed": True})
+        bao.call("DELETE", f"{MOUNT}/keys/swapped")
+        bao.make_key("swapped", kind)
+        for inputs in ([DIGEST], [DIGEST, DIGEST]):
+            with pytest.raises(KeyMismatch, match="another key"):
+                device.sign(b"swapped:1", algorithm, inputs)
+        assert spki_of(device.public_key(b"swapped:1", algorithm)) != spki_of(first)
+        device.open()
+        assert len(device.sign(b"swapped:1", algorithm, [DIGEST])) == 1
+        bao.call("POST", f"{MOUNT}/keys/swapped/config", {"deletion_allowed": True})
+        bao.call("DELETE", f"{MOUNT}/keys/swapped")
+
+
 def test_a_key_is_used_by_name_and_version_only(device: TransitDevice, key: bytes) -> None:
     name = key.partition(b":")[0]
     for reference in (name, b"", b":1", name + b":latest", b"../sys/seal:1", name + b"/config:1"):

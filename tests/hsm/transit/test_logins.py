@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hvac.api.auth_methods import Token
 
 from hsm.errors import (
     ConfigurationInvalid,
@@ -87,10 +88,25 @@ def test_a_token_that_cannot_be_renewed_is_replaced_by_a_new_login(bao: BaoServe
 
 
 def test_a_token_near_its_maximum_is_replaced_by_a_new_login(bao: BaoServer, bench: Bench, key: bytes) -> None:
-    role = bao.approle(token_ttl="2s", token_max_ttl="2s")
+    role = bao.approle(token_ttl="4s", token_max_ttl="4s")
     device = bench.opened(role.settings)
     token = token_of(device)
-    time.sleep(1.4)
+    time.sleep(2.2)
+    bench.clock.ahead += 1
+    device.sign(key, ES256, [DIGEST])
+    assert token_of(device) != token
+
+
+def test_a_token_that_the_server_fails_to_renew_is_replaced_by_a_new_login(
+    bao: BaoServer, bench: Bench, key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def past_its_maximum(_self: Token) -> None:
+        raise HsmUnavailable("the server failed: past the max TTL, cannot renew")  # what OpenBao answers with 500
+
+    device = bench.opened(bao.approle().settings)
+    token = token_of(device)
+    monkeypatch.setattr(Token, "renew_self", past_its_maximum)
+    bench.clock.ahead += 0.7 * 3600
     device.sign(key, ES256, [DIGEST])
     assert token_of(device) != token
 
