@@ -1,10 +1,12 @@
 """What `/healthz` asks: each part of a deployment, without waiting for any of them long."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from sqlalchemy import text
 
+from hsm.provider import Health, KeyProvider
 from pki.clock import Clock
 from pki.errors import ErrorCode, ServiceError
 from pki.instants import parse_instant
@@ -14,22 +16,50 @@ from storage.key_uses import KeyUses
 from webapp.compose import Parts
 from webapp.deployment import Deployment
 from webapp.health import HealthReport, PartHealth, PartState
+from webapp.key_journal import custodian_name
 
 WORKER_PATIENCE: Final = timedelta(seconds=30)
 
 
 def check_parts(parts: Parts) -> HealthReport:
-    """Ask custodian, database and worker how they are."""
+    """Ask custodians, database and worker how they are, and whether a journal has a gap."""
     return HealthReport(
         at=parts.clock.now(),
-        parts=(_custodian(parts), custody(parts.database), _database(parts), _worker(parts.deployment, parts.clock)),
+        parts=(
+            *custodian_parts(_healths(parts.keys)),
+            custody(parts.database),
+            _database(parts),
+            _worker(parts.deployment, parts.clock),
+        ),
     )
 
 
-def _custodian(parts: Parts) -> PartHealth:
-    """Signing stops without it, verifying does not: it is not vital for care."""
-    state = PartState.OK if parts.keys.health().ok else PartState.DOWN
-    return PartHealth(name="custodian", state=state, vital=False)
+@runtime_checkable
+class SeveralCustodians(Protocol):
+    """Keys behind several custodians, any of which signs."""
+
+    def healths(self) -> Sequence[Health]:
+        """Say of each custodian whether it can sign now; never raises HsmUnavailable."""
+        ...
+
+
+def _healths(keys: KeyProvider) -> Sequence[Health]:
+    return keys.healths() if isinstance(keys, SeveralCustodians) else (keys.health(),)
+
+
+def custodian_parts(healths: Sequence[Health]) -> tuple[PartHealth, ...]:
+    """Say how the custodians are as a whole, and each one where there are several.
+
+    Signing stops without them, verifying does not: they are not vital for care.
+    """
+    signing = sum(health.ok for health in healths)
+    state = PartState.DOWN if not signing else PartState.OK if signing == len(healths) else PartState.DEGRADED
+    whole = PartHealth(name="custodian", state=state, vital=False)
+    if len(healths) == 1:
+        return (whole,)
+    each = (PartState.OK if health.ok else PartState.DOWN for health in healths)
+    numbered = (PartHealth(name=custodian_name(i), state=one, vital=False) for i, one in enumerate(each))
+    return (whole, *numbered)
 
 
 def custody(database: Database) -> PartHealth:

@@ -6,7 +6,7 @@ the database is, and tells the custodian again. A journal that does not go on wh
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, ServiceError, VerificationFailed
@@ -28,8 +28,14 @@ class JournalPage(NamedTuple):
     hash: bytes
 
 
+@runtime_checkable
 class JournalSource(Protocol):
     """Whoever reaches the custodians; they are counted from 0."""
+
+    @property
+    def custodians(self) -> int:
+        """How many there are."""
+        ...
 
     def journal(self, index: int, after: int, limit: int) -> JournalPage:
         """Return at most `limit` lines that follow entry `after`, or the oldest that are kept; HsmUnavailable."""
@@ -48,14 +54,14 @@ def custodian_name(index: int) -> str:
 class JournalTaker:
     """Takes every custodian's journal; owned by one thread. Several programs may do so at once."""
 
-    def __init__(self, uses: KeyUses, source: JournalSource, custodians: int, clock: Clock) -> None:
-        self._uses, self._source, self._custodians, self._clock = uses, source, custodians, clock
+    def __init__(self, uses: KeyUses, source: JournalSource, clock: Clock) -> None:
+        self._uses, self._source, self._clock = uses, source, clock
         self._released: dict[int, JournalPlace] = {}
 
     def sweep(self) -> None:
         """Take what is there. A custodian that is away holds no other back; its failure is raised last."""
         failures: list[ServiceError] = []
-        for index in range(self._custodians):
+        for index in range(self._source.custodians):
             try:
                 self._take(index)
             except ServiceError as error:
@@ -119,12 +125,10 @@ class JournalTaker:
         return _readable(lines[known:])
 
 
-def waiting_totals(
-    uses: KeyUses, source: JournalSource, custodians: int
-) -> tuple[dict[str, KeyTotal], tuple[ServiceError, ...]]:
+def waiting_totals(uses: KeyUses, source: JournalSource) -> tuple[dict[str, KeyTotal], tuple[ServiceError, ...]]:
     """Return what was signed with each key: what was taken, and what the custodians still hold, as far as they tell."""
     totals, failures = dict(uses.totals()), []
-    for index in range(custodians):
+    for index in range(source.custodians):
         place = uses.place(custodian_name(index))
         try:
             while lines := continuing(place, source.journal(index, place.sequence, PAGE_LINES).lines):

@@ -21,8 +21,10 @@ from ca.profiles import ISSUING_AUTHORITIES
 from pki.errors import ServiceError
 from pki.instants import format_instant
 from pki.jose import compact_json
+from storage.key_uses import KeyUses
 from webapp.compose import Parts, authority_settings, open_parts
 from webapp.deployment import Deployment, write_atomically
+from webapp.key_journal import JournalSource, JournalTaker
 from webapp.logs import start_logging
 
 HEARTBEAT_SECONDS: Final = 5.0
@@ -83,9 +85,24 @@ def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
         parts.publish(latest)
 
 
+class KeyUseSweep:
+    """Takes the custodians' journals; keys that no custodian holds have none."""
+
+    def __init__(self) -> None:
+        self._taker: JournalTaker | None = None
+
+    def __call__(self, parts: Parts) -> None:
+        """Take what is there now."""
+        if self._taker is None and isinstance(parts.keys, JournalSource):
+            self._taker = JournalTaker(KeyUses(parts.database), parts.keys, parts.clock)
+        if self._taker is not None:
+            self._taker.sweep()
+
+
 def sweeps() -> tuple[Sweep, ...]:
     """Return every sweep of a deployment."""
     return (
+        Sweep(name="key-uses", seconds=1, act=KeyUseSweep()),  # before the ledger: its event gets a leaf at once
         Sweep(name="ledger", seconds=1, act=seal),
         Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),

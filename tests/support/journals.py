@@ -75,6 +75,11 @@ class MemoryCustodians:
         self.pages: list[tuple[int, int, int]] = []
         self.before_release: Callable[[], None] = lambda: None
 
+    @property
+    def custodians(self) -> int:
+        """How many there are."""
+        return len(self.journals)
+
     def journal(self, index: int, after: int, limit: int) -> JournalPage:
         """Read a page."""
         self._reach(index)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hsm.provider import Health, HealthState
 from pki.errors import ErrorCode
 from pki.journal import START
 from storage.engine import Database, open_database
@@ -18,7 +19,7 @@ from tests.storage.story import KEY, LOG, NOW, ORIGIN
 from tests.support.deployment import SETTINGS
 from tests.support.journals import MemoryJournal
 from tests.support.programs import Ended, run_here
-from webapp.checks import custody
+from webapp.checks import custodian_parts, custody
 from webapp.cli import mohr
 from webapp.deployment import Deployment
 from webapp.health import PartState
@@ -79,3 +80,21 @@ def test_a_database_that_does_not_answer_says_nothing_about_gaps(tmp_path: Path)
     empty = open_database(f"sqlite:///{tmp_path / 'empty.db'}")
     assert custody(empty).state is PartState.SILENT
     empty.close()
+
+
+@pytest.mark.parametrize(
+    ("signing", "states"),
+    [
+        ((True,), {"custodian": "ok"}),
+        ((False,), {"custodian": "down"}),
+        ((True, True), {"custodian": "ok", "custodian-0": "ok", "custodian-1": "ok"}),
+        ((True, False), {"custodian": "degraded", "custodian-0": "ok", "custodian-1": "down"}),
+        ((False, False), {"custodian": "down", "custodian-0": "down", "custodian-1": "down"}),
+    ],
+)
+def test_one_custodian_that_signs_is_enough_and_one_that_is_away_shows(
+    signing: tuple[bool, ...], states: dict[str, str]
+) -> None:
+    parts = custodian_parts([Health(state=HealthState.OK if one else HealthState.DOWN) for one in signing])
+    assert {part.name: part.state.value for part in parts} == states
+    assert not any(part.vital for part in parts)

@@ -55,7 +55,7 @@ def database(template: Path, tmp_path: Path) -> Iterator[Database]:
 
 def taker(database: Database, custodians: MemoryCustodians, clock: FakeClock | None = None) -> JournalTaker:
     """A worker that was just started."""
-    return JournalTaker(KeyUses(database), custodians, len(custodians.journals), clock or FakeClock(NOW))
+    return JournalTaker(KeyUses(database), custodians, clock or FakeClock(NOW))
 
 
 def kept(database: Database, custodian: str = FIRST, chain: int = 1) -> list[bytes]:
@@ -344,8 +344,8 @@ def test_totals_hold_what_the_custodians_did_not_hand_over_yet(database: Databas
     taker(database, custodians).sweep()
     for journal in custodians.journals:
         journal.write_many(2)
-    totals, failures = waiting_totals(KeyUses(database), custodians, 2)
+    totals, failures = waiting_totals(KeyUses(database), custodians)
     assert (totals["ca-persons"].count, failures) == (7, ())
     custodians.away = {1}
-    totals, failures = waiting_totals(KeyUses(database), custodians, 2)
+    totals, failures = waiting_totals(KeyUses(database), custodians)
     assert (totals["ca-persons"].count, len(failures)) == (5, 1)

@@ -27,6 +27,8 @@ CUSTODIAN = "custodian-0"
 class FileCustodian:
     """A custodian reduced to its journal; small files, so that there are several."""
 
+    custodians = 1
+
     def __init__(self, folder: Path) -> None:
         self.folder, self.written = folder, 0
         self.start()
@@ -68,7 +70,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def sweep(database: Database, custodian: FileCustodian) -> JournalPlace:
-    JournalTaker(KeyUses(database), custodian, 1, FakeClock(NOW)).sweep()
+    JournalTaker(KeyUses(database), custodian, FakeClock(NOW)).sweep()
     return KeyUses(database).place(CUSTODIAN)
 
 
