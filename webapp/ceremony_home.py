@@ -12,6 +12,7 @@ from ca.ceremony.tokens import TokenPlace
 from ca.config import AuthoritySettings
 from ca.crl import PublishedCrl
 from ca.profiles import IssuerName
+from ca.status_repository import latest_crl
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
@@ -102,9 +103,11 @@ class DeploymentHome:
         self._deployment.publish_certificate(name, der)
 
     def publish_crl(self, crl: PublishedCrl) -> None:
-        """Put a list where its distribution point points; its numbers were made durable in the register."""
+        """Put a list where its distribution point points, or the newer one that was made meanwhile."""
         with self._deployment.publishing():
-            self._deployment.publish_crl(crl.issuer, crl.shard, crl.der)
+            with self.database.read() as connection:
+                newest = latest_crl(connection, crl.issuer, crl.shard) or crl
+            self._deployment.publish_crl(newest.issuer, newest.shard, newest.der)
 
     def open(self, keys: KeyProvider) -> None:
         """Publish everything and write `mohr.toml`."""

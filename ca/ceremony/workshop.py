@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from ca.ceremony.tokens import TokenPlace, TokenRecord
 from hsm.client import CustodianClient
@@ -17,6 +18,8 @@ from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from hsm.softhsm import CONFIGURATION_NAME, CONFIGURATION_VARIABLE, create_softhsm_token, find_module
+
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
 
 class CustodianWorkshop:
@@ -48,16 +51,21 @@ class CustodianWorkshop:
 
     @contextlib.contextmanager
     def opened(self, place: TokenPlace, record: TokenRecord, pin: Pin) -> Iterator[KeyProvider]:
-        """Run a custodian over the token for the block."""
+        """Run a custodian over the token for the block.
+
+        The PIN lies in a file only until the custodian has logged in, in memory where the system has such a folder:
+        a device that is lost afterwards stops the ceremony, which persons then resume.
+        """
         with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mohr-ceremony-")))
-            config = folder / "custodian.json"
-            write_private(folder / "pin", pin.reveal().encode() + b"\n")
+            within = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mohr-ceremony-", dir=within)))
+            config, pin_file = folder / "custodian.json", folder / "pin"
+            write_private(pin_file, pin.reveal().encode() + b"\n")
             us = frozenset({os.getuid()})
             settings = CustodianSettings(
                 module_path=record.module,
                 token_label=record.label,
-                pin_file=folder / "pin",
+                pin_file=pin_file,
                 keys_file=place.folder / "keys.json",
                 socket_path=folder / "custodian.sock",
                 allowed_uids=us,
@@ -71,4 +79,5 @@ class CustodianWorkshop:
             health = keys.health()
             if not health.ok:
                 raise HsmUnavailable(health.detail)
+            pin_file.unlink()
             yield keys

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ca.ceremony.console import groups_of
 from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import Script, parse_script
+from ca.ceremony.tokens import TokenPlace
 from ca.ceremony.workshop import CustodianWorkshop
 from ca.registration import Officer
 from ca.revocation import CertificateState
@@ -65,7 +67,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def founded() -> Iterator[Site]:
-    """Hold the pilot-root ceremony once; what follows takes place in copies of that home."""
+    """Hold the pilot-root ceremony once; what follows takes place in that home, in any order."""
     if find_module() is None:
         pytest.skip("SoftHSM2 is not installed")
     folder = Path(tempfile.mkdtemp(prefix="mohr-"))
@@ -87,7 +89,7 @@ def test_a_pilot_root_under_custody_serves_a_deployment(founded: Site) -> None:
     for name in ("persons", "institutions", "systems"):
         assert openssl("verify", "-CAfile", anchor, "-partial_chain", public(founded, name)).returncode == 0
     with opened_parts(founded.deployment) as parts:
-        assert parts.authority.publish_crl("persons", 0).number == 2
+        assert parts.authority.publish_crl("persons", 0).number > 1
         assert parts.authority.latest_crl("root", 0) is not None
         assert len(parts.keys.keys()) == 10
     verified = founded.mohr("hsm", "ceremony", "--verify", founded.folder("pilot-root") / "transcript.jsonl")
@@ -95,14 +97,16 @@ def test_a_pilot_root_under_custody_serves_a_deployment(founded: Site) -> None:
     told = json.loads(verified.output)
     assert (told["ceremony"], told["rehearsal"]) == ("pilot-root", False)
     with opened_database(founded.deployment) as (database, _ledger), database.read() as connection:
-        facts = connection.exec_driver_sql("SELECT facts FROM audit_events WHERE action='ceremony.held'").scalar_one()
+        facts = connection.exec_driver_sql(
+            "SELECT facts FROM audit_events WHERE action='ceremony.held' AND subject='pilot-root'"
+        ).scalar_one()
     assert told["sha256"] in facts
 
 
 def test_no_secret_of_a_ceremony_is_in_a_file(founded: Site) -> None:
     service_pin = founded.deployment.pin_file.read_text().strip().encode()
     secrets = [share.encode() for share in founded.persons.shown]
-    assert len(secrets) == 3
+    assert len(secrets) >= 3
     for path in founded.deployment.home.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -227,11 +231,9 @@ def test_a_real_parent_certifies_a_key_of_4096_bits(founded: Site, tmp_path: Pat
 
 
 def test_a_vendors_token_is_used_by_module_and_label(founded: Site, tmp_path: Path) -> None:
-    token = CustodianWorkshop(tmp_path / "log")
     place = founded.deployment.root / "tokens" / "elsewhere"
-    from ca.ceremony.tokens import TokenPlace
-
-    record, pin = token.make(TokenPlace(name="x", token=tmp_path / "token", folder=tmp_path), "vendor-token")
+    workshop = CustodianWorkshop(tmp_path / "log")
+    record, pin = workshop.make(TokenPlace(name="x", token=tmp_path / "token", folder=tmp_path), "vendor-token")
     with pin:
         founded.persons.pin = pin.reveal()
     header = (EXAMPLES / "root-crl.toml").read_text().partition("[[step]]")[0].replace("root-crl-2026", "vendor")
@@ -269,7 +271,7 @@ def test_the_pilot_root_of_init_opens_with_its_pin_through_the_command(
         root = parts.authority.named_certificate("root")
     assert before is not None
     assert root is not None
-    last = [groups_of(digest)[-1] for digest in (parse_script(source).sha256, _sha256(root))]
+    last = [groups_of(digest)[-1] for digest in (parse_script(source).sha256, sha256(root).digest())]
     answers = "\n".join((last[0], "yes", live.root_pin, last[1], ""))
     arguments = ("hsm", "ceremony", str(path), "--home", str(live.deployment.home))
     refused = run_here(mohr, *arguments, answers=answers)
@@ -286,12 +288,6 @@ def test_the_pilot_root_of_init_opens_with_its_pin_through_the_command(
     assert verified["rehearsal"] is True
 
 
-def _sha256(der: bytes) -> bytes:
-    from hashlib import sha256
-
-    return sha256(der).digest()
-
-
 def test_a_bad_script_is_refused_with_its_lines(founded: Site, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text((EXAMPLES / "root-crl.toml").read_text().replace('"superseded"', '"boredom"'))
@@ -304,9 +300,10 @@ def test_a_bad_script_is_refused_with_its_lines(founded: Site, tmp_path: Path) -
 def test_a_home_with_something_in_it_is_not_founded(tmp_path: Path, founded: Site) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "notes.txt").write_text("mine")
-    for home in (tmp_path / "home",):
+    for home in (tmp_path / "home", founded.deployment.home):
+        script = (EXAMPLES / "pilot-root.toml").read_text().replace('"pilot-root"', '"another-root"')
         with pytest.raises(ServiceError) as caught:
-            Site(Deployment(home)).hold(example("pilot-root"))
+            Site(Deployment(home)).hold(parse_script(script.encode()))
         assert caught.value.code is ErrorCode.DEPLOYMENT_EXISTS
     with pytest.raises(ServiceError) as caught:
         Site(Deployment(tmp_path / "nothing")).hold(example("root-crl"))
