@@ -65,6 +65,8 @@ class CallQueue:
             raise ProtocolViolation("an answer of unknown status")
         self._calls.popleft()
         self._head_since = now
+        if not self._calls:
+            self._next_deadline = NEVER
         return call.done, found
 
     @property

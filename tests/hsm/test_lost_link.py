@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hsm.device import device_input
 from hsm.device_calls import DeviceAnswer
 from hsm.device_link import DeviceLink
+from hsm.device_wire import NOTICE_PIN_KNOWN, NOTICE_PIN_NEW
 from hsm.errors import HsmUnavailable, PinIncorrect
 from hsm.pin import PinTries
 from hsm.private_files import write_private
@@ -192,33 +193,45 @@ def test_a_device_process_that_crashes_is_started_again(opened: Bench) -> None:
     assert opened.tries.failed == 0
 
 
+def stop_at(bench: Bench, notice: bytes) -> list[bytes]:
+    """Have the device hang when its process says next that it logs in; the notice is kept in what is returned."""
+    seen: list[bytes] = []
+    take = bench.link._take
+
+    def watch(answer: bytes, now: float) -> None:
+        if answer == notice and not seen:
+            seen.append(answer)
+            bench.hsm.stop()
+        take(answer, now)
+
+    bench.link._take = watch  # type: ignore[method-assign]
+    return seen
+
+
+def _replaced(bench: Bench, process: int | None) -> bool:
+    return bench.link.pid not in (None, process)
+
+
 def test_a_device_that_hangs_in_the_login_of_a_good_pin_never_burns_the_tries(opened: Bench) -> None:
-    assert opened.link.pid is not None
-    for _ in range(4):
-        opened.hsm.kill()
-        opened.hsm.start()
-        opened.hsm.stop()
-        opened.refuses_for(1.6)  # killed in its opening at least once
+    for _ in range(3):
+        stops = stop_at(opened, NOTICE_PIN_KNOWN)
+        opened.hsm.restart()
+        process = opened.link.pid
+        assert not opened.sign()
+        opened.owner.run_until(partial(_replaced, opened, process), 5)
+        assert stops
         opened.hsm.cont()
         opened.resumes()
     assert opened.tries.failed == 0
 
 
 def test_a_login_with_a_pin_that_was_never_good_is_waited_for(bench: Bench) -> None:
-    seen: list[bool] = []
-
-    def stop_in_login(answer: bytes, now: float) -> None:
-        take(answer, now)
-        if bench.link._judging and not seen:
-            bench.hsm.stop()
-            seen.append(True)
-
-    take = bench.link._take
-    bench.link._take = stop_in_login  # type: ignore[method-assign]
+    stops = stop_at(bench, NOTICE_PIN_NEW)
     bench.link.open()
-    bench.owner.run_until(lambda: seen)
+    bench.owner.run_until(lambda: stops)
     process, end = bench.link.pid, time.monotonic() + 2.5
-    bench.owner.run_until(lambda: time.monotonic() > end or bench.link.available)
+    bench.owner.run_until(lambda: time.monotonic() > end)
+    assert not bench.sign(), "calls are answered meanwhile"
     bench.hsm.cont()
     bench.owner.run_until(lambda: bench.link.available, 5)
     assert bench.link.pid == process, "a login was cut short"
