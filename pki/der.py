@@ -106,9 +106,9 @@ class Node:
 
     def inner(self) -> Node:
         """Read the one DER value that an OCTET STRING, or an explicit tag, holds."""
-        values = self._values()
-        if len(values) != 1:
-            raise _refuse(f"one value expected, {len(values)} found")
+        values = self._values(1)
+        if not values:
+            raise _refuse("one value expected, none found")
         return values[0]
 
     def _values(self, limit: int | None = None) -> tuple[Node, ...]:

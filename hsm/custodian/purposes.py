@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 MAX_NAME_OCTETS: Final = 4096
+MAX_STRUCTURE_OCTETS: Final = 65_536  # of any DER message, and of a list without its entries
+MAX_LIST_OCTETS: Final = 64 * 1024 * 1024
+_MAX_FIELDS: Final = 10
 
 _ALLOWED: Final[dict[KeyPurpose, frozenset[MessageKind]]] = {
     KeyPurpose.ROOT: frozenset({MessageKind.CERTIFICATE, MessageKind.REVOCATION_LIST, MessageKind.REQUEST}),
@@ -116,10 +119,10 @@ def _read(rule: SigningRule, message: bytes, bounds: Bounds | None, content: byt
         read = _READ_NOTE
     else:
         root = der.parse(message)
-        if root.tag == der.SET:
-            read = read_attributes(rule, root.children(), bounds, content)
-        else:
-            return _read_structure(rule, root.sequence(), bounds)
+        if root.tag != der.SET:
+            return _read_structure(rule, root, bounds)
+        _check_size(len(message))
+        read = read_attributes(rule, root.children(), bounds, content)
     _check_allowed(rule, read.kind)
     return read
 
@@ -137,20 +140,39 @@ _READERS: Final[dict[MessageKind, Callable[[SigningRule, Fields, Bounds | None],
 }
 
 
-def _read_structure(rule: SigningRule, fields: Fields, bounds: Bounds | None) -> MessageRead:
+def _read_structure(rule: SigningRule, root: der.Node, bounds: Bounds | None) -> MessageRead:
     """Tell the kind of a SEQUENCE by its first field, and read it if the key may sign it."""
+    fields = root.expect(der.SEQUENCE).children(_MAX_FIELDS)
     if not fields:
         raise PurposeRefused("an empty SEQUENCE")
-    first = fields[0]
+    first, octets = fields[0], root.end_offset
     if first.tag == 0xA0:
         kind = MessageKind.CERTIFICATE
     elif first.tag in (0xA1, 0xA2):
         kind = MessageKind.OCSP_RESPONSE
-    elif first.tag == der.INTEGER and first.content == b"\x01":
+    elif _is_number(first, b"\x01"):
         kind = MessageKind.REVOCATION_LIST
-    elif first.tag == der.INTEGER and first.content == b"\x00":
+        if octets > MAX_LIST_OCTETS:
+            raise PurposeRefused(f"a list larger than {MAX_LIST_OCTETS} octets")
+        if len(fields) == 7:
+            octets -= _size(fields[5])
+    elif _is_number(first, b"\x00"):
         kind = MessageKind.REQUEST
     else:
         raise PurposeRefused("no kind of message that any key signs")
     _check_allowed(rule, kind)
+    _check_size(octets)
     return _READERS[kind](rule, fields, bounds)
+
+
+def _size(node: der.Node) -> int:
+    return node.end_offset - node.content_offset
+
+
+def _is_number(node: der.Node, octet: bytes) -> bool:
+    return node.tag == der.INTEGER and _size(node) == 1 and node.content == octet
+
+
+def _check_size(octets: int) -> None:
+    if octets > MAX_STRUCTURE_OCTETS:
+        raise PurposeRefused(f"more than {MAX_STRUCTURE_OCTETS} octets of structure")

@@ -9,6 +9,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsm.custodian import purposes
 from hsm.custodian.purposes import MessageKind, SigningRule, check_message
 from hsm.custodian.reading.texts import MAX_NOTE_OCTETS
 from hsm.errors import PurposeRefused
@@ -294,6 +295,44 @@ def test_a_changed_octet_never_raises_anything_but_a_refusal(
         check_message(rule(purpose), bytes(changed))
     except PurposeRefused:
         return
+
+
+MANY = der.null() * 1_000_000
+
+
+@pytest.mark.parametrize("purpose", KeyPurpose)
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(der.sequence(MANY), id="fields"),
+        pytest.param(der.tlv(der.SET, MANY), id="attributes"),
+        pytest.param(m.tbs_certificate(OTHER_SPKI, subject=der.sequence(MANY)), id="subject"),
+        pytest.param(m.tbs_certificate(OTHER_SPKI, extensions=(der.sequence(MANY),)), id="extension"),
+        pytest.param(m.tbs_certificate(OTHER_SPKI, extensions=(MANY,)), id="extensions"),
+        pytest.param(m.tbs_cert_list(extensions=(MANY,)), id="extensions of a list"),
+        pytest.param(m.tbs_cert_list(issuer=der.sequence(MANY)), id="issuer of a list"),
+        pytest.param(m.tbs_cert_list(version=der.tlv(der.INTEGER, MANY)), id="version"),
+        pytest.param(m.tbs_cert_list(entries=der.sequence(MANY)), id="entries that are none"),
+        pytest.param(m.tbs_cert_list(entries=der.sequence(der.sequence(MANY))), id="one huge entry"),
+        pytest.param(m.response_data(MANY), id="responses"),
+        pytest.param(m.request_info(der.sequence(MANY)), id="request"),
+        pytest.param(b"eyJ" + b"A" * 2_000_000 + b".AA", id="JOSE header"),
+        pytest.param(b"a\n" * 1_000_000, id="note"),
+    ],
+)
+def test_what_is_too_much_is_refused_before_it_is_read(purpose: KeyPurpose, message: bytes) -> None:
+    begun = time.process_time()
+    with pytest.raises(PurposeRefused):
+        check_message(rule(purpose), message)
+    assert time.process_time() - begun < 0.5  # a few milliseconds on an idle machine; reading it all takes a second
+
+
+def test_a_list_of_a_hundred_megabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purposes, "MAX_LIST_OCTETS", 5000)
+    entry = der.sequence(m.SERIAL, der.time(m.START))
+    check_message(rule(), m.tbs_cert_list(entries=der.sequence(entry * 100)))
+    with pytest.raises(PurposeRefused, match="larger than"):
+        check_message(rule(), m.tbs_cert_list(entries=der.sequence(entry * 200)))
 
 
 def test_reading_a_certificate_costs_little() -> None:

@@ -22,6 +22,7 @@ from pki import der, oids
 MAX_SERIAL_OCTETS: Final = 20
 MAX_NUMBER_OCTETS: Final = 20  # §5.2.3
 MAX_ODD_ENTRIES: Final = 20_000
+MAX_ENTRY_EXTENSIONS: Final = 8
 
 _OID_NUMBER: Final = der.oid(oids.CRL_NUMBER)
 _OID_DELTA: Final = der.oid(oids.DELTA_CRL_INDICATOR)
@@ -129,14 +130,14 @@ def _read_entries(node: der.Node) -> None:
 
 def _read_odd_entry(entry: der.Node) -> None:
     """Read one entry field by field."""
-    parts = entry.sequence()
-    if len(parts) not in (2, 3):
+    parts = entry.expect(der.SEQUENCE).children(3)
+    if len(parts) < 2:
         raise PurposeRefused("not an entry of a list")
     if parts[0].integer() <= 0 or len(parts[0].content) > MAX_SERIAL_OCTETS:
         raise PurposeRefused("an entry's serial number is not positive")
     read_instant(parts[1])
     if len(parts) == 3:
-        extensions = parts[2].sequence()
+        extensions = parts[2].expect(der.SEQUENCE).children(MAX_ENTRY_EXTENSIONS)
         if not extensions:
             raise PurposeRefused("an empty list of extensions is left out")
         for extension in extensions:

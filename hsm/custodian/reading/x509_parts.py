@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Final
 
 from hsm.custodian.reading.messages import SigningRule
 from hsm.errors import PurposeRefused
 from pki import der
 from pki.keys import algorithm_identifier
+
+MAX_EXTENSIONS: Final = 64
 
 
 def check_algorithm(rule: SigningRule, node: der.Node) -> None:
@@ -53,7 +56,7 @@ def _moment(text: bytes) -> datetime:
 def read_extensions(node: der.Node) -> dict[bytes, der.Node]:
     """Map the encoded OBJECT IDENTIFIER of each extension to the extension; none may repeat (§4.2)."""
     found: dict[bytes, der.Node] = {}
-    extensions = node.inner().sequence()
+    extensions = node.inner().expect(der.SEQUENCE).children(MAX_EXTENSIONS)
     for extension in extensions:
         content = extension.expect(der.SEQUENCE).content
         if len(content) < 2 or content[0] != der.OID or content[1] >= 0x80:
@@ -66,7 +69,7 @@ def read_extensions(node: der.Node) -> dict[bytes, der.Node]:
 
 def extension_value(extension: der.Node) -> der.Node:
     """Read the one DER value of an extension: name, critical where it is said, OCTET STRING and no more."""
-    parts = extension.children()
+    parts = extension.children(3)
     if len(parts) == 3:
         parts[1].boolean()
     elif len(parts) != 2:
