@@ -1,42 +1,54 @@
-"""Talk to a custodian: a `KeyProvider` whose keys, PIN and module are in another process.
+"""Talk to the custodians: a `KeyProvider` whose keys, PIN and module are in other processes.
 
-Safe to share between threads: each call takes a connection of its own from a small pool. Each call has
-a deadline and ends by it with a result or HsmUnavailable, whatever became of the custodian; a custodian
-that was restarted is found again by the same client.
+Safe to share between threads. Each call has a deadline and ends by it with a result or HsmUnavailable,
+whatever became of the custodians; see `hsm.custodian_sockets`.
 """
 
 import os
-import socket
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from hsm.custodian.journal_segment import KeyUseCount
 from hsm.custodian.protocol import (
     MAX_ITEMS,
-    FrameReader,
     Operation,
-    decode_answer,
     encode_request,
+    encode_sealed_request,
     pack_items,
     unpack_items,
 )
+from hsm.custodian_sockets import CustodianSockets
 from hsm.errors import HsmUnavailable, ProtocolViolation
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
-from hsm.socket_address import socket_address
+from hsm.sealed_memory import seal_in_memory
 from pki.errors import InvalidInput
 from pki.jose import compact_json, json_object
 from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, SigningKey, algorithm_for
 from pki.signatures import load_public_key
 
 SIGN_TIMEOUT: Final = timedelta(seconds=1)
-GENERATE_TIMEOUT: Final = timedelta(seconds=30)
+GENERATE_TIMEOUT: Final = timedelta(seconds=60)
 BATCH_ITEM_TIMEOUT: Final = timedelta(milliseconds=20)
-MAX_CONNECTIONS: Final = 16
-_RECEIVE_OCTETS: Final = 256 * 1024
+LARGE_OCTETS: Final = 1024 * 1024
+LARGE_MEBIBYTE_TIMEOUT: Final = timedelta(milliseconds=10)
+
+
+class KeyProof(NamedTuple):
+    """That a key signs now: its public half (DER) and the seconds that it took to find out."""
+
+    public_key: bytes
+    seconds: float
+
+
+class JournalPart(NamedTuple):
+    """Lines of one custodian's journal, and the sequence and hash of its last entry."""
+
+    lines: tuple[bytes, ...]
+    sequence: int
+    hash: bytes
 
 
 class CustodianKey:
@@ -66,52 +78,9 @@ class CustodianKey:
         """Have the whole `message` read and signed; PurposeRefused, HsmUnavailable."""
         return self._client.sign(self._label, message)
 
-
-class _Connection:
-    """One connection with one request under way at most."""
-
-    def __init__(self, path: Path, deadline: float) -> None:
-        self._reader = FrameReader()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.settimeout(_remaining(deadline))
-            with socket_address(path) as address:
-                self._socket.connect(address)
-        except OSError:
-            self._socket.close()
-            raise
-
-    def exchange(self, request: bytes, deadline: float) -> bytes:
-        """Send a frame and return the payload of the answer; OSError when the custodian does not answer."""
-        try:
-            self._socket.settimeout(_remaining(deadline))
-            self._socket.sendall(request)
-        except BrokenPipeError:
-            # A custodian that refuses us says why before it closes: what it said can still be read.
-            self._socket.settimeout(_remaining(deadline))
-        while True:
-            data = self._socket.recv(_RECEIVE_OCTETS)
-            if not data:
-                raise ConnectionResetError("the custodian closed the connection")
-            try:
-                frames = self._reader.feed(data)
-            except ProtocolViolation as error:
-                raise HsmUnavailable("the custodian breaks the protocol") from error
-            if len(frames) == 1 and not self._reader.size:
-                return frames[0]
-            if frames:
-                raise HsmUnavailable("the custodian gave more than one answer")
-            self._socket.settimeout(_remaining(deadline))
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("deadline passed")
-    return left
+    def sign_attributes(self, attributes: bytes, content: bytes) -> bytes:
+        """Have signed attributes signed with the content they digest, which is read too."""
+        return self._client.sign_content(self._label, attributes, content)
 
 
 @contextmanager
@@ -119,31 +88,27 @@ def _readable() -> Iterator[None]:
     """Take what cannot be read in an answer for a custodian that is broken, not for a fault of the caller."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, InvalidInput) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, InvalidInput) as error:
         raise HsmUnavailable("the custodian's answer cannot be read") from error
 
 
 class CustodianClient:
-    """Reach the custodian that listens on a socket. Nothing is sent before the first call."""
+    """Reach the custodians that listen on sockets of one role. Nothing is sent before the first call."""
 
     def __init__(
-        self, socket_path: Path, *, timeout: timedelta = SIGN_TIMEOUT, generate_timeout: timedelta = GENERATE_TIMEOUT
+        self,
+        sockets: Path | Sequence[Path],
+        *,
+        timeout: timedelta = SIGN_TIMEOUT,
+        generate_timeout: timedelta = GENERATE_TIMEOUT,
     ) -> None:
-        """`timeout` bounds each call but key generation; a batch has 20 ms more for each message."""
-        self._path = socket_path
+        """`timeout` bounds each call but key generation.
+
+        A batch has 20 ms more for each message, a large body 10 ms for each mebibyte.
+        """
+        self._sockets = CustodianSockets([sockets] if isinstance(sockets, Path) else sockets)
         self._timeout, self._generate_timeout = timeout.total_seconds(), generate_timeout.total_seconds()
         self._public_keys: dict[str, tuple[PublicKey, SignatureAlgorithm]] = {}
-        self._idle: list[_Connection] = []
-        self._start_pool()
-
-    def _start_pool(self) -> None:
-        """Begin with no connection: at first, and in a forked child, whose inherited ones are its parent's."""
-        for connection in self._idle:
-            connection.close()
-        self._idle = []
-        self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._owner = os.getpid()
 
     # --- KeyProvider ---
 
@@ -151,7 +116,7 @@ class CustodianClient:
         """Return the key that goes by `label`; its public half is asked for once."""
         found = self._public_keys.get(label)
         if found is None:
-            answer = self._ask(Operation.PUBLIC_KEY, label, b"", self._timeout)
+            answer = self._ask(Operation.PUBLIC_KEY, label)
             with _readable():
                 public_key = load_public_key(answer)
             found = self._public_keys[label] = (public_key, self._algorithm_of(label, public_key))
@@ -169,13 +134,13 @@ class CustodianClient:
     ) -> PublicKey:
         """Have a key made in the device. Never sent twice: after HsmUnavailable, `keys` tells what became of it."""
         wish = compact_json({"algorithm": algorithm, "purpose": purpose, "rsa_bits": rsa_bits})
-        answer = self._ask(Operation.GENERATE, label, wish, self._generate_timeout, once=True)
+        answer = self._ask(Operation.GENERATE, label, wish, timeout=self._generate_timeout, once=True)
         with _readable():
             return load_public_key(answer)
 
     def keys(self) -> tuple[KeyInfo, ...]:
         """List the keys, by label."""
-        answer = self._ask(Operation.KEYS, "", b"", self._timeout)
+        answer = self._ask(Operation.KEYS)
         with _readable():
             return tuple(
                 KeyInfo(
@@ -189,9 +154,21 @@ class CustodianClient:
             )
 
     def health(self) -> Health:
-        """Say whether keys can sign now; DOWN, with the reason, when the custodian does not answer."""
+        """Say whether keys can sign now; DOWN, with the reason, when no custodian answers."""
+        return self._health(None)
+
+    def healths(self) -> tuple[Health, ...]:
+        """Say of each custodian whether it can sign now, in the order of their sockets."""
+        return tuple(self._health(index) for index in range(self.custodians))
+
+    @property
+    def custodians(self) -> int:
+        """How many custodians there may be."""
+        return self._sockets.count
+
+    def _health(self, index: int | None) -> Health:
         try:
-            answer = self._ask(Operation.HEALTH, "", b"", self._timeout)
+            answer = self._ask(Operation.HEALTH, only=index)
             with _readable():
                 said = json_object(answer)
                 return Health(state=HealthState(said["state"]), detail=str(said["detail"]))
@@ -200,77 +177,115 @@ class CustodianClient:
 
     def close(self) -> None:
         """Close the idle connections; the client can be used again."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._sockets.close()
 
-    # --- beyond it ---
+    # --- signing ---
 
     def sign(self, label: str, message: bytes) -> bytes:
         """Have one whole message read and signed; PurposeRefused, KeyNotFound, HsmUnavailable."""
-        return self._ask(Operation.SIGN, label, message, self._timeout)
+        return self._ask(Operation.SIGN, label, message)
 
     def sign_many(self, label: str, messages: Sequence[bytes]) -> tuple[bytes, ...]:
         """Have messages read and signed in one round trip (at most 4096, 64 MB); all or none."""
-        if len(messages) > MAX_ITEMS:
+        return self._sign_items(Operation.SIGN_BATCH, label, messages)
+
+    def sign_digests(self, label: str, digests: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Have bare digests signed (at most 4096), which only keys for tokens and seals do; all or none."""
+        return self._sign_items(Operation.SIGN_DIGESTS, label, digests)
+
+    def _sign_items(self, operation: Operation, label: str, items: Sequence[bytes]) -> tuple[bytes, ...]:
+        if len(items) > MAX_ITEMS:
             raise ProtocolViolation(f"at most {MAX_ITEMS} messages in one batch")
-        timeout = self._timeout + len(messages) * BATCH_ITEM_TIMEOUT.total_seconds()
-        answer = self._ask(Operation.SIGN_BATCH, label, pack_items(messages), timeout)
+        timeout = self._timeout + len(items) * BATCH_ITEM_TIMEOUT.total_seconds()
+        answer = self._ask(operation, label, pack_items(items), timeout=timeout)
         with _readable():
             signatures = unpack_items(answer)
-        if len(signatures) != len(messages):
+        if len(signatures) != len(items):
             raise HsmUnavailable("the custodian returned another number of signatures")
         return signatures
 
+    def sign_content(self, label: str, attributes: bytes, content: bytes) -> bytes:
+        """Have signed attributes (DER) signed, with the content they digest to be read as well."""
+        return self._ask(Operation.SIGN_CONTENT, label, pack_items((attributes, content)))
+
+    # --- administration ---
+
     def set_issuer(self, label: str, issuer_der: bytes) -> None:
         """Fix the issuer Name (DER) that what this key signs must carry; Conflict when one is fixed."""
-        self._ask(Operation.SET_ISSUER, label, issuer_der, self._timeout, once=True)
+        self._ask(Operation.SET_ISSUER, label, issuer_der, once=True)
 
-    # --- connections ---
+    def adopt(self, label: str, reference: bytes, algorithm: SignatureAlgorithm, purpose: KeyPurpose) -> PublicKey:
+        """Record a key that the device has already; MechanismRefused unless it says that the key never leaves."""
+        wish = compact_json({"reference": reference.hex(), "algorithm": algorithm, "purpose": purpose})
+        answer = self._ask(Operation.ADOPT, label, wish, once=True)
+        with _readable():
+            return load_public_key(answer)
 
-    def _ask(self, operation: Operation, label: str, body: bytes, timeout: float, *, once: bool = False) -> bytes:
-        """Exchange one request; a connection that went stale while it was idle is replaced, unless `once`."""
-        request = encode_request(operation, label, body)
-        deadline = time.monotonic() + timeout
-        if self._owner != os.getpid():
-            self._start_pool()
-        with self._place(deadline):
-            stale = None if once else self._take_idle()
-            if stale is not None:
-                try:
-                    return decode_answer(self._exchange(stale, request, deadline))
-                except TimeoutError as error:
-                    raise HsmUnavailable("the custodian did not answer in time") from error
-                except OSError:
-                    self.close()  # the custodian was restarted: none of the idle connections lives
+    def prove(self, label: str) -> KeyProof:
+        """Have the device show a key's public half and sign a probe with it now; KeyMismatch, HsmUnavailable."""
+        answer = self._ask(Operation.PROVE, label)
+        with _readable():
+            said = json_object(answer)
+            return KeyProof(bytes.fromhex(said["public_key"]), float(said["seconds"]))
+
+    def attributes(self, label: str) -> Mapping[str, str | int | bool]:
+        """Return what the device says of a key's private half."""
+        answer = self._ask(Operation.ATTRIBUTES, label)
+        with _readable():
+            return json_object(answer)
+
+    # --- journals ---
+
+    def uses(self) -> Mapping[str, KeyUseCount]:
+        """Return how often each key was used, by every custodian that answers; HsmUnavailable when none does."""
+        found: dict[str, KeyUseCount] = {}
+        failures: list[HsmUnavailable] = []
+        for index in range(self.custodians):
             try:
-                return decode_answer(self._exchange(_Connection(self._path, deadline), request, deadline))
-            except TimeoutError as error:
-                raise HsmUnavailable("the custodian did not answer in time") from error
-            except OSError as error:
-                raise HsmUnavailable(f"the custodian cannot be reached: {error.strerror or 'closed'}") from error
+                answer = self._ask(Operation.USES, only=index)
+            except HsmUnavailable as error:
+                failures.append(error)
+                continue
+            with _readable():
+                for label, said in json_object(answer)["uses"].items():
+                    use = KeyUseCount(said["count"], datetime.fromisoformat(said["last_at"]))
+                    known = found.get(label, KeyUseCount(0, use.last_at))
+                    found[label] = KeyUseCount(known.count + use.count, max(known.last_at, use.last_at))
+        if len(failures) == self.custodians:
+            raise failures[0]
+        return found
 
-    def _exchange(self, connection: _Connection, request: bytes, deadline: float) -> bytes:
-        try:
-            answer = connection.exchange(request, deadline)
-        except BaseException:
-            connection.close()  # an answer may still be on its way; nobody else may read it
-            raise
-        with self._lock:
-            self._idle.append(connection)
-        return answer
+    def journal(self, index: int, after: int, limit: int) -> JournalPart:
+        """Return lines of the journal of one custodian, by its index, that follow entry `after`, oldest first."""
+        answer = self._ask(Operation.JOURNAL, body=compact_json({"after": after, "limit": limit}), only=index)
+        with _readable():
+            head, *lines = unpack_items(answer)
+            said = json_object(head)
+            return JournalPart(tuple(lines), int(said["sequence"]), bytes.fromhex(said["hash"]))
 
-    @contextmanager
-    def _place(self, deadline: float) -> Iterator[None]:
-        """Wait for one of the 16 places; HsmUnavailable when none is free by the deadline."""
-        if not self._places.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise HsmUnavailable("every connection to the custodian is busy")
+    def release_journal(self, index: int, through: int) -> None:
+        """Let one custodian, by its index, forget its entries up to `through`: they are safe elsewhere."""
+        self._ask(Operation.JOURNAL_RELEASE, body=compact_json({"through": through}), only=index)
+
+    # --- asking ---
+
+    def _ask(
+        self,
+        operation: Operation,
+        label: str = "",
+        body: bytes = b"",
+        *,
+        timeout: float | None = None,
+        once: bool = False,
+        only: int | None = None,
+    ) -> bytes:
+        timeout = self._timeout if timeout is None else timeout
+        if len(body) <= LARGE_OCTETS:
+            return self._sockets.ask(encode_request(operation, label, body), timeout, once=once, only=only)
+        timeout += len(body) / LARGE_OCTETS * LARGE_MEBIBYTE_TIMEOUT.total_seconds()
+        request = encode_sealed_request(operation, label)
+        descriptor = seal_in_memory(body)
         try:
-            yield
+            return self._sockets.ask(request, timeout, descriptor=descriptor, once=once, only=only)
         finally:
-            self._places.release()
-
-    def _take_idle(self) -> _Connection | None:
-        with self._lock:
-            return self._idle.pop() if self._idle else None
+            os.close(descriptor)

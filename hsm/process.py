@@ -24,11 +24,15 @@ class CustodianProcess:
     Start it from a thread that lives as long as the custodian should (see `hsm.hardening`).
     """
 
-    def __init__(self, config_path: Path, *, log_path: Path | None = None) -> None:
-        """Take the settings file; the custodian's log goes to `log_path`, or to our standard error."""
-        self._config_path, self._log_path = config_path.resolve(), log_path
+    def __init__(self, config_path: Path, index: int = 0, *, log_path: Path | None = None) -> None:
+        """Take the settings file and which of its custodians this is; its log goes to `log_path`, or to our own."""
+        self._config_path, self._index, self._log_path = config_path.resolve(), index, log_path
         self._process: subprocess.Popen[bytes] | None = None
-        self.socket_path = load_settings(config_path).socket_path
+        self._settings = load_settings(config_path)
+
+    def socket_path(self, role: str) -> Path:
+        """Return where this custodian listens for `role`."""
+        return self._settings.socket_path(role, self._index)
 
     @property
     def pid(self) -> int | None:
@@ -41,7 +45,7 @@ class CustodianProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self, timeout: timedelta = START_TIMEOUT) -> None:
-        """Start it and wait until it answers on its socket; it may answer that its device is away.
+        """Start it and wait until it answers on a socket; it may answer that its device is away.
 
         PinIncorrect, ConfigurationInvalid or HsmUnavailable when it ended or did not answer in time.
         """
@@ -49,7 +53,7 @@ class CustodianProcess:
             return
         self._process = self._spawn()
         deadline = time.monotonic() + timeout.total_seconds()
-        while not self._answers():
+        while not any(_answers(path) for path in self._settings.sockets.glob(f"*/{self._index}.sock")):
             if self._process.poll() is not None:
                 raise _error_of(self._process.returncode)
             if time.monotonic() > deadline:
@@ -58,7 +62,7 @@ class CustodianProcess:
             time.sleep(_POLL_SECONDS)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = module_command("hsm.custodian", str(self._config_path), str(os.getpid()))
+        command = module_command("hsm.custodian", str(self._config_path), str(self._index), str(os.getpid()))
         log = None if self._log_path is None else self._log_path.open("ab")
         try:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -74,19 +78,6 @@ class CustodianProcess:
         finally:
             if log is not None:
                 log.close()
-
-    def _answers(self) -> bool:
-        client = CustodianClient(self.socket_path)
-        try:
-            client.keys()
-        except HsmUnavailable:
-            return False
-        except RoleRefused:
-            return True  # it serves, though not us
-        else:
-            return True
-        finally:
-            client.close()
 
     def stop(self, timeout: timedelta = STOP_TIMEOUT) -> None:
         """Ask it to end and wait; a custodian that hangs in its device is killed."""
@@ -113,6 +104,20 @@ class CustodianProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _answers(path: Path) -> bool:
+    client = CustodianClient(path)
+    try:
+        client.keys()
+    except HsmUnavailable:
+        return False
+    except RoleRefused:
+        return True  # it serves, though not us
+    else:
+        return True
+    finally:
+        client.close()
 
 
 def _as_owner(config_path: Path) -> dict[str, Any]:

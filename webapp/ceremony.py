@@ -12,9 +12,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from ca.config import AuthoritySettings
+from ca.custody_policy import OPERATOR, SERVER, WORKER, root_policy, service_policy
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from hsm.client import CustodianClient
-from hsm.custodian.config import CustodianSettings, write_settings
+from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
+from hsm.custodian.policy import Policy, write_policy
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
@@ -45,7 +48,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     deployment.create_folders()
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
-    write_custodian(service, deployment.custodian_config, deployment.pin_file, deployment.custodian_socket)
+    write_service_custodian(deployment, settings, service)
     with ended_gently():
         _make_everything(deployment, settings, root)
     cut_font(deployment.cache)
@@ -70,13 +73,15 @@ def ended_gently() -> Iterator[None]:
 
 
 @contextmanager
-def _root_custodian(deployment: Deployment, token: SoftHsmToken) -> Iterator[CustodianClient]:
+def _root_custodian(
+    deployment: Deployment, token: SoftHsmToken, settings: AuthoritySettings
+) -> Iterator[CustodianClient]:
     """Run the root's custodian for the block; its PIN is in a file for as long and no longer."""
     config, pin_file = deployment.root / "custodian.json", deployment.root / "pin"
     try:
-        write_custodian(token, config, pin_file, deployment.root / "custodian.sock")
+        write_custodian(token, config, pin_file, deployment.root / "run", root_policy(settings, os.getuid()))
         with CustodianProcess(config, log_path=deployment.custodian_log) as root:
-            keys = CustodianClient(root.socket_path)
+            keys = CustodianClient(root.socket_path(OPERATOR))
             try:
                 yield keys
             finally:
@@ -95,20 +100,26 @@ def entries(folder: Path) -> tuple[Path, ...]:
         raise InvalidInput(ErrorCode.FILE_UNWRITABLE, folder.name) from error
 
 
-def write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, socket: Path) -> None:
-    """Write a token's PIN file and, last, the settings of its custodian."""
+def write_service_custodian(deployment: Deployment, settings: DeploymentSettings, token: SoftHsmToken) -> None:
+    """Write what the service's custodians are told: every role is ours until a user each is arranged."""
+    us = dict.fromkeys((SERVER, WORKER, OPERATOR), os.getuid())
+    policy = service_policy(authority_settings(settings), token_settings(settings), us)
+    write_custodian(token, deployment.custodian_config, deployment.pin_file, deployment.custodian_sockets, policy)
+
+
+def write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, sockets: Path, policy: Policy) -> None:
+    """Write what the custodians of a token are told, beside `config`, and the PIN."""
     write_private(pin_file, token.pin.reveal().encode() + b"\n")
-    us = frozenset({os.getuid()})
     settings = CustodianSettings(
-        module_path=token.module_path,
-        token_label=token.label,
-        pin_file=pin_file,
+        device=Pkcs11Settings(module_path=token.module_path, token=token.label, environment=token.environment),
+        pin=PinSettings(file=pin_file),
         keys_file=config.with_name("keys.json"),
-        socket_path=socket,
-        allowed_uids=us,
-        admin_uids=us,
-        environment=token.environment,
+        policy_file=config.with_name("policy.json"),
+        marks=config.with_name("marks"),
+        journal=config.with_name("journal"),
+        sockets=sockets,
     )
+    write_policy(policy, settings.policy_file)
     write_settings(settings, config)
 
 
@@ -116,9 +127,9 @@ def _make_everything(deployment: Deployment, settings: DeploymentSettings, root:
     clock, authorities = RealClock(), authority_settings(settings)
     with ExitStack() as stack:
         service = stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
-        keys = CustodianClient(service.socket_path)
+        keys = CustodianClient(service.socket_path(OPERATOR))
         stack.callback(keys.close)
-        with _root_custodian(deployment, root) as root_keys:
+        with _root_custodian(deployment, root, authorities) as root_keys:
             hierarchy = create_hierarchy(root_keys, keys, authorities, clock)
         database = open_database(deployment.database_url(settings))
         stack.callback(database.close)

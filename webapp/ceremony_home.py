@@ -11,6 +11,7 @@ from ca.ceremony.script import Script
 from ca.ceremony.tokens import TokenPlace
 from ca.config import AuthoritySettings
 from ca.crl import PublishedCrl
+from ca.custody_policy import OPERATOR
 from ca.profiles import IssuerName
 from ca.status_repository import latest_crl
 from hsm.client import CustodianClient
@@ -21,7 +22,7 @@ from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.oids import PILOT_ARC
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
-from webapp.ceremony import entries, write_custodian
+from webapp.ceremony import entries, write_service_custodian
 from webapp.commands.init import exchange_url_beside
 from webapp.compose import assemble, authority_settings, running_custodian, token_settings
 from webapp.deployment import Deployment, DeploymentSettings
@@ -81,7 +82,7 @@ class DeploymentHome:
             return
         shutil.rmtree(deployment.service_token, ignore_errors=True)
         token = create_softhsm_token(deployment.service_token, label)
-        write_custodian(token, deployment.custodian_config, deployment.pin_file, deployment.custodian_socket)
+        write_service_custodian(deployment, self._settings, token)
 
     @contextlib.contextmanager
     def service_keys(self) -> Iterator[KeyProvider]:
@@ -92,7 +93,7 @@ class DeploymentHome:
                 yield keys
             return
         with CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log) as custodian:
-            own = CustodianClient(custodian.socket_path)
+            own = CustodianClient(custodian.socket_path(OPERATOR))
             try:
                 yield own
             finally:

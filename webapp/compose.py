@@ -9,6 +9,7 @@ from typing import Final
 
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.crl import PublishedCrl
+from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.service import CertificateAuthority
@@ -25,6 +26,7 @@ from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.engine import Database, open_database
 from storage.ledger import Ledger
+from webapp.custody import sockets_for
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 
 CRL_TRIES: Final = 3
@@ -142,11 +144,11 @@ def _database_of(deployment: Deployment, settings: DeploymentSettings) -> Databa
     return open_database(deployment.database_url(settings))
 
 
-def open_parts(deployment: Deployment) -> Parts:
-    """Open a deployment for a server: keys through the custodian that runs beside it."""
+def open_parts(deployment: Deployment, role: str) -> Parts:
+    """Open a deployment for a server or a worker: keys through the custodians that run beside it."""
     settings = deployment.settings()
     database = _database_of(deployment, settings)
-    return assemble(deployment, settings, database, CustodianClient(deployment.custodian_socket))
+    return assemble(deployment, settings, database, CustodianClient(sockets_for(deployment, role)))
 
 
 @contextlib.contextmanager
@@ -161,12 +163,12 @@ def opened_database(deployment: Deployment) -> Iterator[tuple[Database, Ledger]]
 
 @contextlib.contextmanager
 def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
-    """Reach the deployment's custodian: the one that runs, else one of our own for the block.
+    """Reach the deployment's custodians as an operator: those that run, else one of our own for the block.
 
     NotFound (`deployment-missing`) where there is no deployment.
     """
     deployment.settings()
-    client = CustodianClient(deployment.custodian_socket)
+    client = CustodianClient(sockets_for(deployment, OPERATOR))
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         try:

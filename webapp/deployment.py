@@ -134,11 +134,6 @@ class Deployment:
         return self.custodian_config.with_name("policy.json")
 
     @property
-    def custodian_socket(self) -> Path:
-        """Where the running custodian listens."""
-        return self.run / "custodian.sock"
-
-    @property
     def custodian_sockets(self) -> Path:
         """Where the custodians listen: a folder for each role."""
         return self.run / "custodian"

@@ -1,6 +1,7 @@
 """The custodian of a deployment at a second site: what of it is backed up, and how it comes back in another home.
 
-Keys, what is known of them and their policy travel; sockets, journals and the database do not.
+Keys, what is known of them, their policy and the marks that no list falls behind travel; sockets, journals and
+the database do not.
 """
 
 from hsm.backup import BackupHeader, open_backup, read_header
@@ -19,13 +20,13 @@ def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes
     """
     deployment.settings()
     settings = load_settings(deployment.custodian_config)
-    files = [deployment.custodian_config, settings.keys_file]
-    if with_pin:
-        files.append(settings.pin_file)
+    files = [deployment.custodian_config, settings.keys_file, settings.policy_file]
+    if with_pin and settings.pin is not None and settings.pin.file is not None:
+        files.append(settings.pin.file)
     plan = BackupPlan(
         home=deployment.home,
         files=files,
-        folders=[deployment.service_token],
+        folders=[deployment.service_token, settings.marks],
         locks=[settings.keys_file.with_name(f"{settings.keys_file.name}.lock")],
     )
     return relocated(read_plan(plan), _relocated_names(deployment), str(deployment.home), backup_home(deployment))

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from ca.custody_policy import WORKER
 from ca.profiles import ISSUING_AUTHORITIES
 from pki.errors import ServiceError
 from pki.instants import format_instant
@@ -151,7 +152,7 @@ class Worker:
 def main() -> int:
     """Run the worker of the deployment that MOHR_HOME names."""
     start_logging()
-    worker = Worker(open_parts(Deployment(Path(os.environ["MOHR_HOME"]))))
+    worker = Worker(open_parts(Deployment(Path(os.environ["MOHR_HOME"])), WORKER))
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         worker.stopping.set()

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ca.custody_policy import SERVER
 from webapp.app import create_app
 from webapp.checks import check_parts
 from webapp.compose import Parts, open_parts
@@ -60,7 +61,7 @@ def services_of(parts: Parts) -> Services:
 def build_application() -> "WSGIApplication":
     """Build the whole application for the deployment that MOHR_HOME names."""
     start_logging()
-    services = services_of(open_parts(Deployment(Path(os.environ["MOHR_HOME"]))))
+    services = services_of(open_parts(Deployment(Path(os.environ["MOHR_HOME"])), SERVER))
     return status_wsgi(services, create_app(services))
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from ca.ceremony.tokens import TokenPlace, TokenRecord
 from hsm.client import CustodianClient
-from hsm.custodian.config import CustodianSettings, write_settings
+from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
+from hsm.custodian.policy import permissive, write_policy
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from hsm.pin import Pin
 from hsm.private_files import write_private
@@ -19,6 +20,7 @@ from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from hsm.softhsm import CONFIGURATION_NAME, CONFIGURATION_VARIABLE, create_softhsm_token, find_module
 
+ROLE: Final = "operator"
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
 
@@ -61,20 +63,19 @@ class CustodianWorkshop:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mohr-ceremony-", dir=within)))
             config, pin_file = folder / "custodian.json", folder / "pin"
             write_private(pin_file, pin.reveal().encode() + b"\n")
-            us = frozenset({os.getuid()})
             settings = CustodianSettings(
-                module_path=record.module,
-                token_label=record.label,
-                pin_file=pin_file,
+                device=Pkcs11Settings(module_path=record.module, token=record.label, environment=record.environment),
+                pin=PinSettings(file=pin_file),
                 keys_file=place.folder / "keys.json",
-                socket_path=folder / "custodian.sock",
-                allowed_uids=us,
-                admin_uids=us,
-                environment=record.environment,
+                policy_file=folder / "policy.json",
+                marks=place.folder / "marks",
+                journal=place.folder / "journal",
+                sockets=folder / "run",
             )
+            write_policy(permissive({os.getuid()}, (ROLE,)), settings.policy_file)
             write_settings(settings, config)
-            stack.enter_context(CustodianProcess(config, log_path=self._log_path))
-            keys = CustodianClient(settings.socket_path)
+            custodian = stack.enter_context(CustodianProcess(config, log_path=self._log_path))
+            keys = CustodianClient(custodian.socket_path(ROLE))
             stack.callback(keys.close)
             health = keys.health()
             if not health.ok:

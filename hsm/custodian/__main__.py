@@ -1,33 +1,52 @@
-"""The custodian process: `python -m hsm.custodian CONFIG.json [PARENT]`.
+"""The front of one custodian: `python -m hsm.custodian CONFIG.json INDEX [PARENT]`.
 
-Composition root. It alone holds the PKCS#11 module, the PIN and the sessions, in one thread; it reads
-what it is asked to sign. It lives on while the device is away and ends with a code that says why:
-a refused PIN is never tried again by a restart beyond the configured number of tries. With the process id
-of its parent on the command line it ends when that process does.
+Composition root. It reads what it is asked to sign, judges it and keeps the journal; the PKCS#11 module, the PIN
+and the sessions are in its child, the device process. It lives on while the device is away and ends with a code
+that says why: a refused PIN is never tried again by a restart beyond the configured number of tries. With the
+process id of its parent on the command line it ends when that process does.
 """
 
 import fcntl
 import logging
 import os
+import select
+import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final
 
 from hsm.child_process import ExitCode
-from hsm.custodian.config import CustodianSettings, load_settings
+from hsm.custodian.config import (
+    MAX_CUSTODIANS,
+    CustodianSettings,
+    Pkcs11Settings,
+    device_json,
+    load_settings,
+    pin_json,
+)
+from hsm.custodian.journal import Journal
 from hsm.custodian.key_records import KeyRecords
 from hsm.custodian.listener import open_listener
+from hsm.custodian.marks import Marks
+from hsm.custodian.policy import Policy, load_policy
+from hsm.custodian.rates import Rates
 from hsm.custodian.server import CustodianServer
 from hsm.custodian.service import CustodianService
+from hsm.custodian.steady_clock import SteadyClock
 from hsm.daemon import log_as_json, stop_signals
-from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect
+from hsm.device_child import DeviceOrder
+from hsm.device_link import DeviceLink
+from hsm.errors import ConfigurationInvalid, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
-from hsm.key_uri import parse_token
-from hsm.pin import PinFile, PinTries
 from pki.errors import ServiceError
+
+FIRST_OPENING_SECONDS: Final = 5.0
+OTHERS_END_SECONDS: Final = 2.0
 
 _log = logging.getLogger("hsm.custodian")
 
@@ -37,74 +56,120 @@ class _SystemClock:
         return datetime.now(UTC)
 
 
-def _build_service(settings: CustodianSettings) -> CustodianService:
-    from hsm.pkcs11 import Pkcs11Device
-
-    device = Pkcs11Device(
-        module_path=settings.module_path,
-        token=parse_token(settings.token_label),
-        pins=PinFile(settings.pin_file),
-        tries=PinTries(settings.tries_file, settings.pin_tries),
-    )
-    return CustodianService(
-        device=device,
-        records=KeyRecords(settings.keys_file),
-        clock=_SystemClock(),
-        monotonic=time.monotonic,
+def _order(settings: CustodianSettings) -> DeviceOrder:
+    """Return what the device process is told."""
+    return DeviceOrder(
+        device=device_json(settings.device),
+        pin={} if settings.pin is None else pin_json(settings.pin),
+        tries_file=settings.tries_file,
+        pin_tries=settings.pin_tries,
+        environment=settings.device.environment if isinstance(settings.device, Pkcs11Settings) else {},
     )
 
 
 @contextmanager
-def _sole_owner(keys_file: Path) -> Iterator[None]:
-    """Hold the key file for this process alone; ConfigurationInvalid when another custodian has it."""
-    with keys_file.with_name(f"{keys_file.name}.lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationInvalid(f"another custodian holds {keys_file.name}") from error
+def _sole_owner(lock_file: Path) -> Iterator[None]:
+    """Be the one custodian of this index; ConfigurationInvalid when another one is, and does not end just now."""
+    until = time.monotonic() + OTHERS_END_SECONDS
+    with lock_file.open("wb") as lock:
+        while not _is_locked(lock):
+            if time.monotonic() > until:
+                raise ConfigurationInvalid(f"another custodian holds {lock_file.name}")
+            time.sleep(0.02)
         yield
 
 
-def _connect_early(service: CustodianService) -> None:
+def _is_locked(lock: BinaryIO) -> bool:
     try:
-        service.connect()
-    except HsmUnavailable as error:
-        _log.warning("the device is away: %s", error.detail)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
-def run(settings: CustodianSettings) -> ExitCode:
+@contextmanager
+def _listening(settings: CustodianSettings, policy: Policy, index: int) -> Iterator[Mapping[str, socket.socket]]:
+    """Listen for every role; the sockets are gone afterwards."""
+    listeners: dict[str, socket.socket] = {}
+    try:
+        for role in policy.roles:
+            listeners[role] = open_listener(settings.socket_path(role, index))
+        yield MappingProxyType(listeners)
+    finally:
+        for role, listener in listeners.items():
+            settings.socket_path(role, index).unlink(missing_ok=True)
+            listener.close()
+
+
+def _await_device(link: DeviceLink) -> None:
+    """Give the device a moment to open, so that the first request finds it there; PinIncorrect ends us."""
+    until = time.monotonic() + FIRST_OPENING_SECONDS
+    before = link.reason
+    link.open()
+    while link.generation == 0 and link.reason == before and link.fatal is None and time.monotonic() < until:
+        rest = min(link.tick(), until - time.monotonic())
+        if link.socket is None or not select.select([link.socket], [], [], max(rest, 0))[0]:
+            continue
+        link.on_readable()
+    if link.fatal is not None:
+        raise link.fatal
+
+
+def run(settings: CustodianSettings, index: int) -> ExitCode:
     """Serve until SIGTERM or SIGINT."""
     os.umask(0o077)
     hide_memory()
-    if not settings.module_path.is_file():
-        raise ConfigurationInvalid(f"there is no module {settings.module_path.name}")
-    os.environ.update(settings.environment)
-    with stop_signals() as wakeup, _sole_owner(settings.keys_file):
-        service = _build_service(settings)
-        _connect_early(service)
-        server = CustodianServer(open_listener(settings.socket_path), service, settings, time.monotonic)
-        server.stop_on(wakeup)
+    if isinstance(settings.device, Pkcs11Settings) and not settings.device.module_path.is_file():
+        raise ConfigurationInvalid(f"there is no module {settings.device.module_path.name}")
+    policy = load_policy(settings.policy_file)
+    if not policy.roles:
+        raise ConfigurationInvalid(f"{settings.policy_file.name} names no role")
+    with stop_signals() as wakeup, _sole_owner(settings.lock_file(index)):
+        records = KeyRecords(settings.keys_file)
+        journal = Journal(settings.journal_folder(index), time.monotonic)
+        if journal.incident:
+            _log.error("the journal begins anew: %s", journal.incident)
+        link = DeviceLink(_order(settings), time.monotonic)
+        service = CustodianService(
+            link=link,
+            records=records,
+            policy=policy,
+            rates=Rates(time.monotonic),
+            marks=Marks(settings.marks),
+            journal=journal,
+            clock=SteadyClock(_SystemClock(), time.monotonic, journal.last_at),
+            monotonic=time.monotonic,
+        )
         try:
-            _log.info("ready")
-            server.serve()
+            _await_device(link)
+            with _listening(settings, policy, index) as listeners:
+                server = CustodianServer(listeners, service, link, time.monotonic)
+                server.stop_on(wakeup)
+                try:
+                    _log.info("ready")
+                    server.serve()
+                finally:
+                    server.close()
         finally:
-            settings.socket_path.unlink(missing_ok=True)
-            server.close()
-            service.close()
+            link.close()
+            journal.close()
     _log.info("stopped")
     return ExitCode.CLEAN
 
 
 def main(arguments: list[str]) -> ExitCode:
-    """Run a custodian with the settings file, and for the parent, named on the command line."""
+    """Run the custodian that the command line names: its settings file, its index, its parent."""
     log_as_json()
-    if len(arguments) not in (1, 2) or arguments[0].startswith("-") or not all(map(str.isdecimal, arguments[1:])):
-        sys.stderr.write("usage: python -m hsm.custodian CONFIG.json [PARENT]\n")
+    numbers = arguments[1:]
+    if len(numbers) not in (1, 2) or not all(number.isascii() and number.isdecimal() for number in numbers):
+        sys.stderr.write("usage: python -m hsm.custodian CONFIG.json INDEX [PARENT]\n")
         return ExitCode.USAGE
     try:
-        if arguments[1:] and not end_with_parent(int(arguments[1])):
+        if numbers[1:] and not end_with_parent(int(numbers[1])):
             return ExitCode.CLEAN
-        return run(load_settings(Path(arguments[0])))
+        if int(numbers[0]) >= MAX_CUSTODIANS:
+            raise ConfigurationInvalid(f"an index is less than {MAX_CUSTODIANS}")
+        return run(load_settings(Path(arguments[0])), int(numbers[0]))
     except PinIncorrect as error:
         _log.error("PIN refused: %s", error.detail)
         return ExitCode.PIN_REFUSED

@@ -1,75 +1,127 @@
-"""The settings of one custodian: what the JSON file says (raw) and what may be used (validated).
+"""The settings of a deployment's custodians: what the JSON file says (raw) and what may be used (validated).
 
-No secret is in here: the PIN is in a file of its own, which only the custodian's user may read.
-Relative paths are taken from the folder of the settings file.
+No secret is in here: the PIN is in a file of its own, which only the custodian's user may read, or with a
+keeper. All custodians of one device read the same file; what belongs to one of them alone (its sockets, its
+journal, its lock) goes by its index, from 0. Relative paths are taken from the folder of the settings file.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hsm.errors import ConfigurationInvalid
+from hsm.key_uri import parse_token
 from hsm.private_files import write_private
 from hsm.socket_address import MAX_NAME_OCTETS
+from hsm.transit_settings import TransitSettings, parse_transit_settings
 from pki.errors import InvalidInput
 from pki.jose import json_object
 
-MAX_SETTINGS_OCTETS = 65_536
-DEFAULT_PIN_TRIES = 2
-_REFUSED_VARIABLES = ("LD_", "PYTHON", "PATH", "HOME", "GLIBC_", "MALLOC_")
+MAX_SETTINGS_OCTETS: Final = 65_536
+MAX_CUSTODIANS: Final = 64
+DEFAULT_PIN_TRIES: Final = 2
+_REFUSED_VARIABLES: Final = ("LD_", "PYTHON", "PATH", "HOME", "GLIBC_", "MALLOC_")
 
-_MEMBERS = {
-    "module": str,
-    "token": str,
-    "pin_file": str,
-    "keys_file": str,
-    "socket": str,
-    "allowed_uids": list,
-    "admin_uids": list,
-    "environment": dict,
+_MEMBERS: Final = {
+    "device": dict,
+    "pin": dict,
     "pin_tries": int,
+    "keys_file": str,
+    "policy_file": str,
+    "marks": str,
+    "journal": str,
+    "sockets": str,
 }
+_PKCS11_MEMBERS: Final = {"kind": str, "module": str, "token": str, "environment": dict}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pkcs11Settings:
+    """A token of a vendor's module, by its label or its `pkcs11:` URI.
+
+    `environment` is what the module reads, such as SOFTHSM2_CONF.
+    """
+
+    module_path: Path
+    token: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            parse_token(self.token)
+        except InvalidInput as error:
+            raise ConfigurationInvalid(error.detail) from error
+        for name in self.environment:
+            if not name.isidentifier() or name.startswith(_REFUSED_VARIABLES):
+                raise ConfigurationInvalid(f"the module's environment may not set {name!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinSettings:
+    """Where the PIN comes from: an owner-only file, or the socket of a keeper that was given it."""
+
+    file: Path | None = None
+    keeper: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.keeper is None):
+            raise ConfigurationInvalid("the PIN comes from a file or from a keeper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustodianSettings:
-    """Validated settings.
+    """Validated settings of every custodian of one device."""
 
-    `allowed_uids` may have bytes signed and read public keys, `admin_uids` may also make keys and bind
-    them to an issuer. `environment` is what the vendor's module reads, such as SOFTHSM2_CONF.
-    """
-
-    module_path: Path
-    token_label: str
-    pin_file: Path
-    keys_file: Path
-    socket_path: Path
-    allowed_uids: frozenset[int]
-    admin_uids: frozenset[int]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    device: Pkcs11Settings | TransitSettings
+    pin: PinSettings | None = None
     pin_tries: int = DEFAULT_PIN_TRIES
+    keys_file: Path
+    policy_file: Path
+    marks: Path
+    journal: Path
+    sockets: Path
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.token_label.encode()) <= 32:  # CK_TOKEN_INFO.label
-            raise ConfigurationInvalid("a token label has 1 to 32 octets")
-        if not 1 <= len(self.socket_path.name.encode()) <= MAX_NAME_OCTETS:
-            raise ConfigurationInvalid(f"the socket's name is empty or longer than {MAX_NAME_OCTETS} octets")
-        if any(not path.is_absolute() for path in (self.module_path, self.pin_file, self.keys_file, self.socket_path)):
-            raise ConfigurationInvalid("paths must be absolute")
-        if any(uid < 0 for uid in self.allowed_uids | self.admin_uids) or not self.allowed_uids | self.admin_uids:
-            raise ConfigurationInvalid("at least one user id must be allowed, none negative")
+        if isinstance(self.device, Pkcs11Settings) and self.pin is None:
+            raise ConfigurationInvalid("missing: pin")
         if self.pin_tries < 1:
             raise ConfigurationInvalid("pin_tries is at least 1")
-        for name in self.environment:
-            if not name.isidentifier() or name.startswith(_REFUSED_VARIABLES):
-                raise ConfigurationInvalid(f"the module's environment may not set {name!r}")
+        paths = [self.keys_file, self.policy_file, self.marks, self.journal, self.sockets]
+        if isinstance(self.device, Pkcs11Settings):
+            paths.append(self.device.module_path)
+        if any(not path.is_absolute() for path in paths):
+            raise ConfigurationInvalid("paths must be absolute")
 
     @property
     def tries_file(self) -> Path:
         """Where failed PIN tries are counted: beside the key file, in the custodian's own folder."""
         return self.keys_file.with_name(f"{self.keys_file.name}.pin-tries")
+
+    def lock_file(self, index: int) -> Path:
+        """Whose lock one custodian holds while it lives."""
+        return self.keys_file.with_name(f"{self.keys_file.name}.{index}.lock")
+
+    def journal_folder(self, index: int) -> Path:
+        """Where one custodian keeps its journal."""
+        return self.journal / str(index)
+
+    def socket_path(self, role: str, index: int) -> Path:
+        """Where one custodian listens for one role."""
+        return role_socket(self.sockets, role, index)
+
+
+def role_socket(sockets: Path, role: str, index: int) -> Path:
+    """Return where custodian `index` listens for `role`, below the folder of the sockets."""
+    if not 1 <= len(role.encode()) <= MAX_NAME_OCTETS or "/" in role or role.startswith("."):
+        raise ConfigurationInvalid(f"the name of a role is empty, longer than {MAX_NAME_OCTETS} octets or a path")
+    return sockets / role / f"{index}.sock"
+
+
+def role_sockets(sockets: Path, role: str, custodians: int) -> tuple[Path, ...]:
+    """Return where the custodians with the indices below `custodians` listen for `role`."""
+    return tuple(role_socket(sockets, role, index) for index in range(custodians))
 
 
 def load_settings(path: Path) -> CustodianSettings:
@@ -90,49 +142,77 @@ def load_settings(path: Path) -> CustodianSettings:
 
 def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings:
     """Turn the members of a settings file into settings; relative paths start at `folder`."""
+    _check_members(raw, _MEMBERS, optional={"pin", "pin_tries"})
+    return CustodianSettings(
+        device=_device(raw["device"], folder),
+        pin=_pin(raw["pin"], folder) if "pin" in raw else None,
+        pin_tries=raw.get("pin_tries", DEFAULT_PIN_TRIES),
+        keys_file=folder / raw["keys_file"],
+        policy_file=folder / raw["policy_file"],
+        marks=folder / raw["marks"],
+        journal=folder / raw["journal"],
+        sockets=folder / raw["sockets"],
+    )
+
+
+def _check_members(raw: Mapping[str, Any], members: Mapping[str, type], optional: set[str]) -> None:
     for name, value in raw.items():
-        expected = _MEMBERS.get(name)
+        expected = members.get(name)
         if expected is None:
             raise ConfigurationInvalid(f"unknown member {name!r}")
         if type(value) is not expected:
             raise ConfigurationInvalid(f"{name} is not a JSON {expected.__name__}")
-    missing = {"module", "token", "pin_file", "keys_file", "socket", "allowed_uids"} - raw.keys()
+    missing = members.keys() - optional - raw.keys()
     if missing:
         raise ConfigurationInvalid(f"missing: {', '.join(sorted(missing))}")
-    environment = raw.get("environment", {})
-    if not all(isinstance(value, str) for value in environment.values()):
-        raise ConfigurationInvalid("environment holds text only")
-    allowed = _uids(raw["allowed_uids"])
-    return CustodianSettings(
-        module_path=folder / raw["module"],
-        token_label=raw["token"],
-        pin_file=folder / raw["pin_file"],
-        keys_file=folder / raw["keys_file"],
-        socket_path=folder / raw["socket"],
-        allowed_uids=allowed,
-        admin_uids=_uids(raw["admin_uids"]) if "admin_uids" in raw else allowed,
-        environment=environment,
-        pin_tries=raw.get("pin_tries", DEFAULT_PIN_TRIES),
-    )
 
 
-def _uids(values: list[object]) -> frozenset[int]:
-    if not all(type(value) is int for value in values):
-        raise ConfigurationInvalid("user ids are numbers")
-    return frozenset(value for value in values if isinstance(value, int))
+def _device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSettings:
+    match raw.get("kind"):
+        case "pkcs11":
+            _check_members(raw, _PKCS11_MEMBERS, optional={"environment"})
+            environment = raw.get("environment", {})
+            if not all(isinstance(value, str) for value in environment.values()):
+                raise ConfigurationInvalid("environment holds text only")
+            return Pkcs11Settings(module_path=folder / raw["module"], token=raw["token"], environment=environment)
+        case "transit":
+            return parse_transit_settings(raw, folder)
+    raise ConfigurationInvalid("the device's kind is pkcs11 or transit")
+
+
+def _pin(raw: Mapping[str, Any], folder: Path) -> PinSettings:
+    _check_members(raw, {"file": str, "keeper": str}, optional={"file", "keeper"})
+    return PinSettings(**{name: folder / value for name, value in raw.items()})
 
 
 def write_settings(settings: CustodianSettings, path: Path) -> None:
     """Write a settings file that `load_settings` reads back as the same settings."""
-    raw = {
-        "module": str(settings.module_path),
-        "token": settings.token_label,
-        "pin_file": str(settings.pin_file),
-        "keys_file": str(settings.keys_file),
-        "socket": str(settings.socket_path),
-        "allowed_uids": sorted(settings.allowed_uids),
-        "admin_uids": sorted(settings.admin_uids),
-        "environment": dict(settings.environment),
+    raw: dict[str, Any] = {
+        "device": device_json(settings.device),
         "pin_tries": settings.pin_tries,
+        "keys_file": str(settings.keys_file),
+        "policy_file": str(settings.policy_file),
+        "marks": str(settings.marks),
+        "journal": str(settings.journal),
+        "sockets": str(settings.sockets),
     }
+    if settings.pin is not None:
+        raw["pin"] = pin_json(settings.pin)
     write_private(path, json.dumps(raw, indent=2).encode() + b"\n")
+
+
+def device_json(device: Pkcs11Settings | TransitSettings) -> dict[str, Any]:
+    """Return the members of a settings file that describe the device."""
+    if isinstance(device, TransitSettings):
+        return device.member()
+    return {
+        "kind": "pkcs11",
+        "module": str(device.module_path),
+        "token": device.token,
+        "environment": dict(device.environment),
+    }
+
+
+def pin_json(pin: PinSettings) -> dict[str, str]:
+    """Return the members of a settings file that say where the PIN comes from."""
+    return {name: str(path) for name, path in (("file", pin.file), ("keeper", pin.keeper)) if path is not None}

@@ -1,24 +1,32 @@
-"""What the custodian knows of its keys: a JSON file it owns, beside the device.
+"""What the custodians know of their keys: a JSON file they own, beside the device.
 
 The device holds the private keys; this file says what each is for, which public key it must show and,
 once its certificate exists, whose name it signs in. A key that is not recorded is never used.
 """
 
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final
 
-from hsm.errors import ConfigurationInvalid, KeyExists, KeyNotFound
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, KeyExists, KeyNotFound
 from hsm.private_files import read_private, write_private
 from hsm.provider import KeyInfo, KeyPurpose, check_label
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.jose import canonical_json, json_object
 from pki.keys import SignatureAlgorithm
 
-MAX_KEYS = 4096
-MAX_FILE_OCTETS = 16 * 1024 * 1024
-_VERSION = 1
+MAX_KEYS: Final = 4096
+MAX_FILE_OCTETS: Final = 16 * 1024 * 1024
+LOCK_TRIES: Final = 20
+LOCK_WAIT_SECONDS: Final = 0.01
+_VERSION: Final = 1
+
+_Identity = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +39,26 @@ class KeyRecord:
 
 
 class KeyRecords:
-    """The records, kept in memory and written through."""
+    """The records that the custodians of one device share: kept in memory, written through, read again when changed.
+
+    A change is made under a lock and on top of what the file says then, so that no custodian undoes another's.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file, if it exists; ConfigurationInvalid when it cannot be understood."""
         self._path = path
-        self._records: dict[str, KeyRecord] = _load(path) if path.exists() else {}
+        self._identity: _Identity | None = None
+        self._records: dict[str, KeyRecord] = {}
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read the file again if another custodian wrote it; tell whether it did."""
+        identity = _identity(self._path)
+        if identity == self._identity:
+            return False
+        self._records = {} if identity is None else _load(self._path)
+        self._identity = identity
+        return True
 
     def get(self, label: str) -> KeyRecord:
         """Return the record of `label`; KeyNotFound."""
@@ -44,6 +66,19 @@ class KeyRecords:
         if record is None:
             raise KeyNotFound("no key goes by this label")
         return record
+
+    def issuer_of(self, record: KeyRecord) -> KeyRecord | None:
+        """Return the record of the authority whose name a responder's key is bound to, if it is among ours."""
+        if record.info.purpose is not KeyPurpose.OCSP or record.issuer_der is None:
+            return None
+        return next(
+            (
+                other
+                for other in self._records.values()
+                if other.info.purpose is KeyPurpose.CERTIFICATE_AUTHORITY and other.issuer_der == record.issuer_der
+            ),
+            None,
+        )
 
     def all(self) -> tuple[KeyRecord, ...]:
         """Return every record, by label."""
@@ -58,23 +93,57 @@ class KeyRecords:
             raise Conflict(ErrorCode.CONFLICT, f"a custodian holds at most {MAX_KEYS} keys")
 
     def add(self, record: KeyRecord) -> None:
-        """Keep a new record durably."""
-        self.check_free(record.info.label)
-        self._write({**self._records, record.info.label: record})
+        """Keep a new record durably; KeyExists when another custodian took its label meanwhile."""
+        with self._changing():
+            self.check_free(record.info.label)
+            if any(record.info.id == other.info.id for other in self._records.values()):
+                raise Conflict(ErrorCode.CONFLICT, "the key of the device is recorded under another label")
+            self._write({**self._records, record.info.label: record})
 
     def set_issuer(self, label: str, issuer_der: bytes) -> KeyRecord:
         """Bind a key to an issuer's Name; Conflict when it is already bound."""
-        record = self.get(label)
-        if record.issuer_der is not None:
-            raise Conflict(ErrorCode.CONFLICT, f"{label} is already bound to an issuer")
-        bound = replace(record, issuer_der=issuer_der)
-        self._write({**self._records, label: bound})
-        return bound
+        with self._changing():
+            record = self.get(label)
+            if record.issuer_der is not None:
+                raise Conflict(ErrorCode.CONFLICT, f"{label} is already bound to an issuer")
+            bound = replace(record, issuer_der=issuer_der)
+            self._write({**self._records, label: bound})
+            return bound
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock for a change; HsmUnavailable when another custodian does not let go of it."""
+        with self._opened_lock() as lock:
+            for _ in range(LOCK_TRIES):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(LOCK_WAIT_SECONDS)
+            else:
+                raise HsmUnavailable("another custodian is changing the key records")
+            self.refresh()
+            yield
+
+    def _opened_lock(self) -> BinaryIO:
+        try:
+            return self._path.with_name(f"{self._path.name}.lock").open("wb")
+        except OSError as error:
+            raise HsmUnavailable(f"{self._path.name} cannot be written: {error.strerror}") from error
 
     def _write(self, records: dict[str, KeyRecord]) -> None:
         members = [_to_json(records[label]) for label in sorted(records)]
         write_private(self._path, canonical_json({"version": _VERSION, "keys": members}) + b"\n")
-        self._records = records
+        self._records, self._identity = records, _identity(self._path)
+
+
+def _identity(path: Path) -> _Identity | None:
+    """Tell one content of a file that is replaced from another; None when there is no file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _load(path: Path) -> dict[str, KeyRecord]:

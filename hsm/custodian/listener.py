@@ -1,6 +1,12 @@
-"""Where the custodian listens, and who is at the other end (unix(7))."""
+"""Where the custodian listens, and who is at the other end (unix(7)).
+
+Each role has a folder of its own below the sockets' folder. One that root prepared for a role's group
+(our user's, the role's group, mode 2750) is kept and its sockets may be opened by that group; in any other
+folder they are ours alone.
+"""
 
 import errno
+import os
 import socket
 import stat
 import struct
@@ -10,32 +16,47 @@ from typing import Final
 from hsm.errors import ConfigurationInvalid
 from hsm.socket_address import socket_address
 
-BACKLOG: Final = 128
+BACKLOG: Final = 512
 
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_FOR_GROUP: Final = stat.S_ISGID | 0o750
 
 
 def open_listener(path: Path) -> socket.socket:
-    """Listen on a socket that only our user may open, in a folder that only our user may enter.
+    """Listen on a socket that only our user, or the group its folder was prepared for, may open.
 
     ConfigurationInvalid when the folder is open to others or another custodian answers there.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = path.parent.stat()
-    if stat.S_IMODE(folder.st_mode) & 0o077:
-        raise ConfigurationInvalid(f"the folder {path.parent.name} of the socket may be entered by others")
+    mode = _socket_mode(path.parent)
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(path) as address:
             listener.bind(address)
-        path.chmod(0o600)
+        path.chmod(mode)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationInvalid(f"cannot listen on {path.name}: {error.strerror}") from error
     listener.settimeout(0)
     return listener
+
+
+def _socket_mode(folder: Path) -> int:
+    """Make the folder if need be; return the mode of the sockets in it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise ConfigurationInvalid(f"the folder {folder.name} of the socket: {error.strerror}") from error
+    if found.st_uid != os.geteuid():
+        raise ConfigurationInvalid(f"the folder {folder.name} of the socket belongs to another user")
+    mode = stat.S_IMODE(found.st_mode)
+    if mode == _FOR_GROUP:
+        return 0o660
+    if mode & 0o077:
+        raise ConfigurationInvalid(f"the folder {folder.name} of the socket may be entered by others")
+    return 0o600
 
 
 def _remove_stale(path: Path) -> None:

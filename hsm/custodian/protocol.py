@@ -1,33 +1,39 @@
 """What client and custodian say to each other over a unix socket. Pure: octets in, octets out.
 
 A frame is a length (4 octets, big endian) and as many octets. A request is version, operation, length of
-label (an octet each), label, body. An answer is a status octet and a body: the result, or for a refusal
-its error code, a line feed and its detail. Several items in one body have a 4-octet length each.
-Answers come in the order of the requests.
+label (an octet each), label, body. A body of more than a mebibyte travels beside its frame, as a sealed memory
+file whose descriptor comes with the frame's octets; the operation's high bit says so. An answer is a status
+octet and a body: the result, or for a refusal its error code, a line feed and its detail. Several items in one
+body have a 4-octet length each. Answers come in the order of the requests.
 
 Public keys travel as DER SubjectPublicKeyInfo, signatures in their X.509 encoding, lists as JSON.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum, unique
 from typing import Final, NamedTuple
 
 from hsm.errors import (
     HsmUnavailable,
+    KeyAbsent,
     KeyExists,
+    KeyMismatch,
     KeyNotFound,
     MechanismRefused,
     PinIncorrect,
     ProtocolViolation,
     PurposeRefused,
+    RateExceeded,
     RoleRefused,
 )
+from hsm.framing import frame
 from hsm.provider import MAX_LABEL_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 
 VERSION: Final = 1
-MAX_FRAME_OCTETS: Final = 64 * 1024 * 1024
+MAX_FRAME_OCTETS: Final = 2 * 1024 * 1024
+MAX_ANSWER_OCTETS: Final = 4 * 1024 * 1024  # 4096 signatures of RSA-4096
 MAX_ITEMS: Final = 4096
 MAX_DETAIL_OCTETS: Final = 1024
 
@@ -46,6 +52,14 @@ class Operation(IntEnum):
     SIGN_BATCH = 5
     GENERATE = 6
     SET_ISSUER = 7
+    SIGN_DIGESTS = 8
+    SIGN_CONTENT = 9
+    ADOPT = 10
+    PROVE = 11
+    ATTRIBUTES = 12
+    JOURNAL = 13
+    JOURNAL_RELEASE = 14
+    USES = 15
 
 
 @unique
@@ -59,14 +73,17 @@ class Status(IntEnum):
     CONFLICT = 4
     UNAVAILABLE = 5
     INTERNAL = 6
+    KEY_MISMATCH = 7
+    KEY_ABSENT = 8
 
 
 class Request(NamedTuple):
-    """One request. A NamedTuple because one is made for every signature."""
+    """One request. A NamedTuple because one is made for every signature; `sealed`: the body is in a memory file."""
 
     operation: Operation
     label: str
     body: bytes
+    sealed: bool = False
 
 
 _STATUS_OF: Final = (
@@ -77,8 +94,12 @@ _STATUS_OF: Final = (
     (Conflict, Status.CONFLICT),
 )
 _ERROR_OF: Final = {status: kind for kind, status in _STATUS_OF}
-_NAMED_ERRORS: Final = {
+_OF_A_KEY: Final = ((KeyMismatch, Status.KEY_MISMATCH), (KeyAbsent, Status.KEY_ABSENT))
+_NAMED_ERRORS: Final[Mapping[tuple[Status, ErrorCode], Callable[[str], ServiceError]]] = {
+    (Status.KEY_MISMATCH, ErrorCode.HSM_UNAVAILABLE): KeyMismatch,
+    (Status.KEY_ABSENT, ErrorCode.HSM_UNAVAILABLE): KeyAbsent,
     (Status.UNAVAILABLE, ErrorCode.HSM_UNAVAILABLE): HsmUnavailable,
+    (Status.UNAVAILABLE, ErrorCode.HSM_RATE_EXCEEDED): RateExceeded,
     (Status.NOT_FOUND, ErrorCode.HSM_KEY_NOT_FOUND): KeyNotFound,
     (Status.CONFLICT, ErrorCode.HSM_KEY_EXISTS): KeyExists,
     (Status.NOT_ALLOWED, ErrorCode.HSM_PURPOSE_REFUSED): PurposeRefused,
@@ -87,52 +108,27 @@ _NAMED_ERRORS: Final = {
     (Status.INVALID_INPUT, ErrorCode.KEY_REFUSED): MechanismRefused,
     (Status.INVALID_INPUT, ErrorCode.HSM_PROTOCOL): ProtocolViolation,
 }
-_OPERATIONS: Final = {operation.value: operation for operation in Operation}
-
-
-def frame(payload: bytes) -> bytes:
-    """Put the length before `payload`; ProtocolViolation when it is too large to be taken."""
-    if len(payload) > MAX_FRAME_OCTETS:
-        raise ProtocolViolation(f"more than {MAX_FRAME_OCTETS} octets in one frame")
-    return _LENGTH.pack(len(payload)) + payload
-
-
-class FrameReader:
-    """Cut a stream into frames, whatever pieces it arrives in."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    @property
-    def size(self) -> int:
-        """How many octets of an unfinished frame are held."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take what arrived and return the frames that are complete; ProtocolViolation for one too large."""
-        if not self._buffer and len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
-            return [data[4:]]  # the common case: one whole frame in one piece
-        self._buffer += data
-        frames = []
-        start, end = 0, len(self._buffer)
-        while end - start >= 4:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
-            if length > MAX_FRAME_OCTETS:
-                raise ProtocolViolation(f"more than {MAX_FRAME_OCTETS} octets in one frame")
-            if end - start - 4 < length:
-                break
-            frames.append(bytes(self._buffer[start + 4 : start + 4 + length]))
-            start += 4 + length
-        del self._buffer[:start]
-        return frames
+_SEALED: Final = 0x80
+_OPERATIONS: Final = {
+    operation.value | flag: (operation, bool(flag)) for operation in Operation for flag in (0, _SEALED)
+}
 
 
 def encode_request(operation: Operation, label: str = "", body: bytes = b"") -> bytes:
     """Write a request as a whole frame."""
+    return frame(_head(operation, label) + body, MAX_FRAME_OCTETS)
+
+
+def encode_sealed_request(operation: Operation, label: str) -> bytes:
+    """Write the frame of a request whose body travels as a sealed memory file."""
+    return frame(_head(operation | _SEALED, label), MAX_FRAME_OCTETS)
+
+
+def _head(number: int, label: str) -> bytes:
     name = label.encode()
     if len(name) > MAX_LABEL_OCTETS:
         raise KeyNotFound("no label is that long")
-    return frame(_HEADER.pack(VERSION, operation, len(name)) + name + body)
+    return _HEADER.pack(VERSION, number, len(name)) + name
 
 
 def decode_request(payload: bytes) -> Request:
@@ -140,25 +136,29 @@ def decode_request(payload: bytes) -> Request:
     if len(payload) < 3:
         raise ProtocolViolation("truncated request")
     version, number, size = _HEADER.unpack_from(payload)
-    operation = _OPERATIONS.get(number)
-    if version != VERSION or operation is None or size > MAX_LABEL_OCTETS or len(payload) < 3 + size:
+    known = _OPERATIONS.get(number)
+    if version != VERSION or known is None or size > MAX_LABEL_OCTETS or len(payload) < 3 + size:
         raise ProtocolViolation("unknown version, operation or label")
+    operation, sealed = known
+    if sealed and len(payload) > 3 + size:
+        raise ProtocolViolation("a body both in the frame and beside it")
     try:
-        return Request(operation, payload[3 : 3 + size].decode("ascii"), payload[3 + size :])
+        return Request(operation, payload[3 : 3 + size].decode("ascii"), payload[3 + size :], sealed)
     except UnicodeDecodeError as error:
         raise ProtocolViolation("the label is not ASCII") from error
 
 
 def encode_result(body: bytes) -> bytes:
     """Write the answer to a request that was done, as a whole frame."""
-    return frame(b"\x00" + body)
+    return frame(b"\x00" + body, MAX_ANSWER_OCTETS)
 
 
 def encode_error(error: ServiceError) -> bytes:
     """Write the answer to a request that was refused, as a whole frame."""
-    status = next((status for kind, status in _STATUS_OF if isinstance(error, kind)), Status.INTERNAL)
+    kinds = (*_OF_A_KEY, *_STATUS_OF)
+    status = next((status for kind, status in kinds if isinstance(error, kind)), Status.INTERNAL)
     detail = error.detail.encode("utf-8", "replace")[:MAX_DETAIL_OCTETS]
-    return frame(bytes((status,)) + error.code.encode() + b"\n" + detail)
+    return frame(bytes((status,)) + error.code.encode() + b"\n" + detail, MAX_ANSWER_OCTETS)
 
 
 def decode_answer(payload: bytes) -> bytes:

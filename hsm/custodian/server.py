@@ -1,217 +1,264 @@
-"""The custodian's socket: one thread, many connections, none of which can hold up another.
+"""The custodian's sockets: one thread, many connections, none of which can hold up another.
 
-Sockets never block. A connection that has work gets a slice of a few milliseconds in turn, so a batch of
-slow RSA signatures does not delay a single one. A connection that stalls in the middle of a frame, or
-does not take its answer, is closed; when all places are taken, the one that is idle the longest makes room.
+Sockets never block, nor does the device: it is another process. Each turn of the loop takes what arrived,
+lets every connection that has requests begin some of them for a few milliseconds, gives the device its work,
+makes the journal durable once, and sends what may leave. A connection that stalls in the middle of a frame, or
+does not take its answer, is closed; when all places are taken, the role that has the most makes room.
 """
 
+import contextlib
 import logging
-import selectors
+import select
 import socket
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from hsm.custodian.config import CustodianSettings
+from hsm.custodian.connection import Call, Connection
 from hsm.custodian.listener import peer_uid
-from hsm.custodian.protocol import FrameReader, decode_request, encode_error, encode_result
-from hsm.custodian.service import CustodianService, Work
-from hsm.errors import HsmUnavailable, PinIncorrect, ProtocolViolation, RoleRefused
-from pki.errors import ErrorCode, NotAllowed, ServiceError
+from hsm.custodian.protocol import encode_error
+from hsm.custodian.service import CustodianService
+from hsm.device_link import DeviceLink
+from hsm.errors import HsmUnavailable, RoleRefused
+from pki.errors import ServiceError
 
-MAX_CONNECTIONS: Final = 64
-MAX_BUFFERED_OCTETS: Final = 256 * 1024 * 1024
+MAX_CONNECTIONS: Final = 128
+MAX_BUFFERED_OCTETS: Final = 64 * 1024 * 1024
 RECEIVE_OCTETS: Final = 256 * 1024
+ACCEPTS_A_TURN: Final = 64
 SLICE_SECONDS: Final = 0.005
-STALL_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 1.0
+
+_ANCILLARY_OCTETS: Final = socket.CMSG_SPACE(8 * 4)
+_GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 _log = logging.getLogger("hsm.custodian")
 
 
-class _Connection:
-    """One peer and what is under way for it."""
-
-    __slots__ = (
-        "admin",
-        "answer",
-        "closing",
-        "frame_began",
-        "last_active",
-        "reader",
-        "requests",
-        "served",
-        "sock",
-        "waits_for",
-        "work",
-    )
-
-    def __init__(self, sock: socket.socket, *, admin: bool, now: float) -> None:
-        self.sock, self.admin = sock, admin
-        self.reader = FrameReader()
-        self.requests: deque[bytes] = deque()
-        self.work: Work | None = None
-        self.answer = b""  # what the peer has not taken yet
-        self.closing = False
-        self.served = 0
-        self.last_active = now
-        self.frame_began: float | None = None
-        self.waits_for = 0  # the events that the selector knows of
-
-    def stalled(self, now: float) -> bool:
-        """Tell whether the peer neither finishes its request nor takes its answer."""
-        if self.frame_began is not None and now - self.frame_began > STALL_SECONDS:
-            return True
-        return bool(self.answer) and now - self.last_active > STALL_SECONDS
-
-    @property
-    def busy(self) -> bool:
-        return self.work is not None or bool(self.requests)
-
-
 class CustodianServer:
-    """Serve one listener until told to stop."""
+    """Serve the roles' listeners until told to stop."""
 
     def __init__(
         self,
-        listener: socket.socket,
+        listeners: Mapping[str, socket.socket],
         service: CustodianService,
-        settings: CustodianSettings,
+        link: DeviceLink,
         monotonic: Callable[[], float],
     ) -> None:
-        self._listener, self._service, self._settings, self._now = listener, service, settings, monotonic
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
-        self._connections: dict[socket.socket, _Connection] = {}
-        self._runnable: deque[_Connection] = deque()
+        """Take one listener for each role; all are closed with the server."""
+        self._service, self._link, self._now = service, link, monotonic
+        self._poll = select.epoll()
+        self._listeners = {listener.fileno(): (role, listener) for role, listener in listeners.items()}
+        for descriptor in self._listeners:
+            self._poll.register(descriptor, select.EPOLLIN)
+        self._connections: dict[int, Connection] = {}
+        self._runnable: deque[Connection] = deque()
+        self._buffer = bytearray(RECEIVE_OCTETS)
+        self._wakeup: int | None = None
+        self._device: tuple[socket.socket, int] | None = None  # what the poll knows of the link's socket
         self._stopping = False
         self._next_sweep = monotonic() + SWEEP_SECONDS
 
     def stop_on(self, wakeup: socket.socket) -> None:
         """End `serve` as soon as `wakeup` can be read."""
-        self._selector.register(wakeup, selectors.EVENT_READ)
+        self._wakeup = wakeup.fileno()
+        self._poll.register(self._wakeup, select.EPOLLIN)
 
     def serve(self) -> None:
-        """Answer until stopped; PinIncorrect when the device refused the PIN on a reconnect."""
+        """Answer until stopped; PinIncorrect when the device refused the PIN."""
         while not self._stopping:
-            for key, events in self._selector.select(0 if self._runnable else SWEEP_SECONDS):
-                self._dispatch(key, events)
-            for _ in range(len(self._runnable)):
-                self._run(self._runnable.popleft())
-            if self._now() >= self._next_sweep:
-                self._sweep()
+            self._turn(self._rest())
 
     def close(self) -> None:
-        """Close every connection and the listener."""
+        """Close every connection and the listeners."""
         for connection in tuple(self._connections.values()):
             self._drop(connection)
-        self._selector.close()
-        self._listener.close()
+        self._poll.close()
+        for _, listener in self._listeners.values():
+            listener.close()
 
-    def _dispatch(self, key: selectors.SelectorKey, events: int) -> None:
-        connection = key.data
-        if connection is None:
-            if key.fileobj is self._listener:
-                self._accept()
-            else:
+    # --- turns ---
+
+    def _rest(self) -> float:
+        """Do what is due, and return how long there is nothing to do."""
+        due = self._link.tick()
+        if self._link.fatal is not None:
+            raise self._link.fatal
+        now = self._now()
+        if now >= self._next_sweep:
+            self._sweep(now)
+        self._watch_device()
+        if self._runnable:
+            return 0
+        return max(0.0, min(due, self._next_sweep - now))
+
+    def _turn(self, rest: float) -> None:
+        self._service.begin_turn()
+        for descriptor, events in self._poll.poll(rest):
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                self._attend(connection, events)
+            elif self._device is not None and descriptor == self._device[0].fileno():
+                self._attend_device(events)
+            elif descriptor in self._listeners:
+                self._accept(*self._listeners[descriptor])
+            elif descriptor == self._wakeup:
                 self._stopping = True
-        elif events & selectors.EVENT_WRITE:
-            self._flush(connection)
-        else:
+        for _ in range(len(self._runnable)):
+            connection = self._runnable.popleft()
+            connection.running = False
+            self._run(connection)
+        self._feed_device()
+        self._release(self._service.end_turn())
+
+    def _attend(self, connection: Connection, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._send(connection)
+        elif events & select.EPOLLIN:
             self._receive(connection)
+        elif events & _GONE:
+            self._drop(connection)
+
+    def _release(self, settled: Iterable[Call]) -> None:
+        """Send the answers that may leave, each connection's in one piece."""
+        for connection in dict.fromkeys(call.connection for call in settled):
+            if connection.sock.fileno() >= 0:
+                connection.out += connection.answers()
+                if connection.out:
+                    self._send(connection)
+
+    # --- the device ---
+
+    def _attend_device(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._link.on_writable()
+        if events & ~select.EPOLLOUT:
+            self._link.on_readable()
+
+    def _feed_device(self) -> None:
+        if self._link.wants_writing:
+            self._link.on_writable()
+
+    def _watch_device(self) -> None:
+        """Have the poll know the link's socket, which is another one after each loss of the device."""
+        wished = None
+        if self._link.socket is not None:
+            wished = (self._link.socket, select.EPOLLIN | (select.EPOLLOUT if self._link.wants_writing else 0))
+        if wished == self._device:
+            return
+        if self._device is not None and (wished is None or wished[0] is not self._device[0]):
+            with contextlib.suppress(OSError, ValueError):  # closed already, and so unknown to the poll
+                self._poll.unregister(self._device[0])
+            self._device = None
+        if wished is not None:
+            change = self._poll.register if self._device is None else self._poll.modify
+            change(wished[0], wished[1])
+        self._device = wished
 
     # --- connections ---
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError as error:  # the peer is gone again, or we are out of descriptors
-            _log.warning("no connection accepted: %s", error.strerror)
-            return
-        sock.settimeout(0)
-        uid = peer_uid(sock)
-        admin = uid in self._settings.admin_uids
-        if not admin and uid not in self._settings.allowed_uids:
-            _log.warning("user %d refused", uid)
-            self._refuse(sock, RoleRefused(f"user {uid} may not use this custodian"))
-        elif len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
-            self._refuse(sock, HsmUnavailable("every connection of the custodian is busy"))
-        else:
-            connection = _Connection(sock, admin=admin, now=self._now())
-            self._connections[sock] = connection
-            self._await(connection, selectors.EVENT_READ)
+    def _accept(self, role: str, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # the peer is gone again, or we are out of descriptors
+                _log.warning("no connection accepted: %s", error.strerror)
+                return
+            sock.settimeout(0)
+            self._admit(Connection(sock, role, peer_uid(sock), self._now()))
 
-    def _refuse(self, sock: socket.socket, error: ServiceError) -> None:
+    def _admit(self, connection: Connection) -> None:
         try:
-            sock.send(encode_error(error))
-        except OSError:
-            _log.info("a refused peer did not wait for the reason")
-        sock.close()
+            self._service.admit(connection)
+            if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
+                raise HsmUnavailable("every connection of the custodian is busy")
+        except ServiceError as error:
+            if isinstance(error, RoleRefused):
+                _log.warning("user %d refused as %s", connection.uid, connection.role)
+            with contextlib.suppress(OSError):  # a refused peer need not wait for the reason
+                connection.sock.send(encode_error(error))
+            connection.close()
+            return
+        self._connections[connection.sock.fileno()] = connection
+        self._listen(connection)
 
     def _make_room(self) -> bool:
-        """Close the connection that is idle the longest, first among those that never asked anything."""
+        """Close a connection of the role that has the most: one that never asked anything, idle the longest."""
         idle = [connection for connection in self._connections.values() if not connection.busy]
         if not idle:
             return False
-        self._drop(min(idle, key=lambda connection: (connection.served > 0, connection.last_active)))
+        places = Counter(connection.role for connection in self._connections.values())
+        self._drop(
+            min(idle, key=lambda connection: (-places[connection.role], connection.served > 0, connection.last_active))
+        )
         return True
 
-    def _drop(self, connection: _Connection) -> None:
-        if self._connections.pop(connection.sock, None) is None:
+    def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.sock.fileno(), None) is None:
             return
-        self._await(connection, 0)
-        connection.sock.close()
-        connection.requests.clear()
-        connection.work = None
+        if connection.waits_for:
+            self._poll.unregister(connection.sock)
+        connection.close()
 
-    def _sweep(self) -> None:
-        now = self._now()
+    def _sweep(self, now: float) -> None:
         self._next_sweep = now + SWEEP_SECONDS
         for connection in tuple(self._connections.values()):
             if connection.stalled(now):
                 _log.info("a stalled connection was closed")
                 self._drop(connection)
 
+    def _listen(self, connection: Connection) -> None:
+        """Choose what wakes us for `connection`; a peer that has enough under way is not read from."""
+        if connection.out:
+            events = select.EPOLLOUT
+        elif connection.frames or connection.closing:
+            events = 0
+        else:
+            events = select.EPOLLIN
+        if events != connection.waits_for:
+            if not events:
+                self._poll.unregister(connection.sock)
+            elif connection.waits_for:
+                self._poll.modify(connection.sock, events)
+            else:
+                self._poll.register(connection.sock, events)
+            connection.waits_for = events
+
     # --- octets ---
 
-    def _receive(self, connection: _Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(RECEIVE_OCTETS)
+            count, ancillary, flags, _ = connection.sock.recvmsg_into(
+                [self._buffer], _ANCILLARY_OCTETS, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
-            self._drop(connection)
-            return
-        connection.last_active = self._now()
+            count, ancillary, flags = 0, [], 0
         try:
-            connection.requests.extend(connection.reader.feed(data))
+            if ancillary:
+                connection.take_descriptors(ancillary, flags)
+            if not count:
+                self._drop(connection)
+                return
+            connection.feed(bytes(memoryview(self._buffer)[:count]), self._now())
             self._check_memory(connection)
         except ServiceError as error:
-            connection.requests.clear()
-            connection.closing = True
-            self._reply(connection, encode_error(error))
-        if not connection.reader.size:
-            connection.frame_began = None
-        elif connection.frame_began is None:
-            connection.frame_began = connection.last_active
+            connection.frames.clear()
+            self._service.refuse(connection, error)
         self._run(connection)
 
-    def _check_memory(self, connection: _Connection) -> None:
+    def _check_memory(self, connection: Connection) -> None:
         if connection.reader.size > RECEIVE_OCTETS:
             held = sum(other.reader.size for other in self._connections.values())
             if held > MAX_BUFFERED_OCTETS:
                 raise HsmUnavailable("the custodian holds too many unfinished requests")
 
-    def _reply(self, connection: _Connection, answer: bytes) -> None:
-        connection.served += 1
-        connection.answer = answer
-        self._send(connection)
-
-    def _send(self, connection: _Connection) -> None:
+    def _send(self, connection: Connection) -> None:
         try:
-            sent = connection.sock.send(connection.answer)
+            sent = connection.sock.send(connection.out)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -219,71 +266,34 @@ class CustodianServer:
             return
         if sent:
             connection.last_active = self._now()
-            connection.answer = connection.answer[sent:]
-        if connection.closing and not connection.answer:
+            connection.out = connection.out[sent:]
+        if connection.closing and not connection.out and not connection.calls:
             self._drop(connection)
-
-    def _flush(self, connection: _Connection) -> None:
-        self._send(connection)
-        self._run(connection)
+        elif connection.frames or connection.out or connection.waits_for != select.EPOLLIN:
+            self._resume(connection)
 
     # --- work ---
 
-    def _run(self, connection: _Connection) -> None:
-        """Give `connection` one slice, then listen to it again or queue it for its next turn."""
-        until = self._now() + SLICE_SECONDS
-        while connection.busy and not connection.answer:
-            self._step(connection)
-            if self._now() >= until:
-                break
-        if connection.sock not in self._connections:
-            return
-        if connection.answer:
-            self._await(connection, selectors.EVENT_WRITE)
-        elif connection.busy:
-            self._await(connection, 0)
+    def _run(self, connection: Connection) -> None:
+        """Give `connection` one slice of its own."""
+        if connection.frames or connection.work is not None:
+            until = self._now() + SLICE_SECONDS
+            while connection.work is not None or connection.may_begin:
+                self._step(connection)
+                if self._now() >= until:
+                    break
+        if connection.sock.fileno() >= 0:
+            self._resume(connection)
+
+    def _step(self, connection: Connection) -> None:
+        if connection.work is None:
+            self._service.begin(connection, connection.frames.popleft())
+        else:
+            self._service.proceed(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        """Listen to a connection again, and queue it for its next slice if it has something to do."""
+        self._listen(connection)
+        if (connection.work is not None or connection.may_begin) and not connection.running:
+            connection.running = True
             self._runnable.append(connection)
-        else:
-            self._await(connection, selectors.EVENT_READ)
-
-    def _await(self, connection: _Connection, events: int) -> None:
-        """Choose what wakes us for `connection`; a peer with work under way is not read from."""
-        if events == connection.waits_for:
-            return
-        if not events:
-            self._selector.unregister(connection.sock)
-        elif connection.waits_for:
-            self._selector.modify(connection.sock, events, connection)
-        else:
-            self._selector.register(connection.sock, events, connection)
-        connection.waits_for = events
-
-    def _step(self, connection: _Connection) -> None:
-        """Do one request, or one step of a long one. Wrong requests get a coded answer, whatever they are."""
-        try:
-            if connection.work is None:
-                result = self._service.answer(decode_request(connection.requests.popleft()), admin=connection.admin)
-                if not isinstance(result, bytes):
-                    connection.work = result
-                    return
-            else:
-                next(connection.work)
-                return
-        except StopIteration as done:
-            connection.work = None
-            result = done.value
-        except PinIncorrect:
-            raise
-        except ServiceError as error:
-            if isinstance(error, NotAllowed):
-                _log.warning("refused: %s", error)
-            connection.work = None
-            connection.closing = isinstance(error, ProtocolViolation)
-            self._reply(connection, encode_error(error))
-            return
-        except Exception as error:  # noqa: BLE001 - the boundary that keeps one request from ending all keys' service
-            connection.work = None
-            _log.error("a request failed unexpectedly: %s", type(error).__name__)
-            self._reply(connection, encode_error(ServiceError(ErrorCode.INTERNAL)))
-            return
-        self._reply(connection, encode_result(result))

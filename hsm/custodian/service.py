@@ -1,51 +1,50 @@
-"""What the custodian does with a request: look up, read, judge, sign. No sockets here.
+"""What the custodian does with a request: look up, read, judge, have signed. No sockets here.
 
-A key is proved before its first signature of each connection to the device: the device must show the
-recorded public key, and a signature over a probe must verify with it. A handle that was reused, or a
-key replaced in the token, therefore never signs.
+Every request ends in one answer. What a key was used for, and what was refused, goes into the journal, and the
+answer to it leaves after the turn's commit: `end_turn` names the answers that may leave.
 """
 
-from collections.abc import Callable, Generator
-from functools import partial
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
-from hsm.custodian.key_records import KeyRecord, KeyRecords
-from hsm.custodian.protocol import Operation, Request, pack_items, unpack_items
-from hsm.custodian.purposes import SigningRule, check_issuer, check_message
-from hsm.device import Device, device_input
-from hsm.errors import HsmUnavailable, KeyMismatch, RoleRefused
-from hsm.provider import HealthState, KeyInfo, KeyPurpose, spki_of
-from hsm.recovery import Lifeline
+from hsm.custodian.connection import Call, Connection, Work
+from hsm.custodian.errands import Errands
+from hsm.custodian.journal import Journal
+from hsm.custodian.key_records import KeyRecords
+from hsm.custodian.marks import Marks
+from hsm.custodian.policy import Policy
+from hsm.custodian.protocol import (
+    Operation,
+    Request,
+    decode_request,
+    encode_error,
+    encode_result,
+    pack_items,
+    unpack_items,
+)
+from hsm.custodian.purposes import MessageRead, check_digest, check_message
+from hsm.custodian.rates import Rates
+from hsm.custodian.signing import HeldKey, SigningJob, SigningQueue
+from hsm.device import device_input
+from hsm.device_link import DeviceLink
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
+from hsm.sealed_memory import opened_sealed, read_sealed
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput, VerificationFailed
-from pki.jose import compact_json, json_object
-from pki.keys import DEFAULT_RSA_BITS, SignatureAlgorithm, verify_signature, x509_signature
+from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.journal import DONE, KeyUse, is_key
 
-RSA_SIZES: Final = (3072, 4096)
-ADMIN_OPERATIONS: Final = frozenset({Operation.GENERATE, Operation.SET_ISSUER})
+MAX_BATCH_OCTETS: Final = 64 * 1024 * 1024
+MAX_EDDSA_OCTETS: Final = 1024 * 1024  # such a message goes to the device as it is
+HASH_STEP_OCTETS: Final = 8 * 1024 * 1024
 
-# Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
-_PROBE: Final = b"\x00 mohr custodian probe"
+_EMPTY: Final = sha256(b"").digest()
 
-Work = Generator[None, None, bytes]
-Signer = Callable[[bytes], bytes]
-
-
-class _HeldKey:
-    """A recorded key and, for one connection to the device, what signs with it."""
-
-    __slots__ = ("generation", "reference", "rule", "signer")
-
-    def __init__(self, record: KeyRecord) -> None:
-        self.reference = bytes.fromhex(record.info.id)
-        self.rule = SigningRule(
-            purpose=record.info.purpose,
-            algorithm=record.info.algorithm,
-            spki_der=record.spki_der,
-            issuer_der=record.issuer_der,
-        )
-        self.generation = 0
-        self.signer: Signer | None = None
+_log = logging.getLogger("hsm.custodian")
 
 
 class CustodianService:
@@ -54,148 +53,292 @@ class CustodianService:
     def __init__(
         self,
         *,
-        device: Device,
+        link: DeviceLink,
         records: KeyRecords,
+        policy: Policy,
+        rates: Rates,
+        marks: Marks,
+        journal: Journal,
         clock: Clock,
         monotonic: Callable[[], float],
     ) -> None:
-        self._device, self._records = device, records
-        self._clock = clock
-        self._lifeline = Lifeline(device, monotonic)
-        self._held: dict[str, _HeldKey] = {}
-        self._operations: dict[Operation, Callable[[Request], bytes | Work]] = {
-            Operation.HEALTH: self._health,
-            Operation.KEYS: self._keys,
-            Operation.PUBLIC_KEY: self._public_key,
-            Operation.SIGN: self._sign,
-            Operation.SIGN_BATCH: self._sign_batch,
-            Operation.GENERATE: self._generate,
-            Operation.SET_ISSUER: self._set_issuer,
+        self._link, self._records, self._policy = link, records, policy
+        self._rates, self._marks, self._journal, self._clock = rates, marks, journal, clock
+        self._queue = SigningQueue(link)
+        self._held: dict[str, HeldKey] = {}
+        self._settled: list[Call] = []
+        self._journalled: list[Call] = []
+        self._at: datetime | None = None
+        self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
+        self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
+            Operation.SIGN: ("sign", self._sign),
+            Operation.SIGN_BATCH: ("sign", self._sign_batch),
+            Operation.SIGN_DIGESTS: ("digest", self._sign_digests),
+            Operation.SIGN_CONTENT: ("timestamp", self._sign_content),
         }
 
-    def connect(self) -> None:
-        """Connect to the device now rather than with the first request."""
-        self._lifeline.connect()
+    # --- turns ---
 
-    def close(self) -> None:
-        """Let go of the device."""
-        self._device.close()
+    def begin_turn(self) -> None:
+        """Forget what time it was."""
+        self._at = None
 
-    def answer(self, request: Request, *, admin: bool) -> bytes | Work:
-        """Return the result's body, or work that is done in steps and returns it; ServiceError for a refusal.
+    def end_turn(self) -> Sequence[Call]:
+        """Make the journal durable; return the calls whose answers may leave."""
+        if self._journal.pending:
+            try:
+                self._journal.commit()
+            except HsmUnavailable as error:
+                _log.error("nothing is released: %s", error.detail)
+                for call in self._journalled:
+                    call.answer = encode_error(error)
+        settled, self._settled, self._journalled = self._settled, [], []
+        return settled
 
-        PinIncorrect means that the process must end: trying again could lock the device.
-        """
-        if request.operation in ADMIN_OPERATIONS and not admin:
-            raise RoleRefused("only an administrator of this custodian may do this")
-        return self._operations[request.operation](request)
+    def _now(self) -> datetime:
+        if self._at is None:
+            self._at = self._clock.now()
+        return self._at
 
-    # --- reading ---
+    # --- requests ---
 
-    def _health(self, _request: Request) -> bytes:
+    def admit(self, connection: Connection) -> None:
+        """Refuse a user that may not use the socket it came through."""
+        if connection.uid not in self._policy.role(connection.role).uids:
+            call = Call(connection)
+            call.act = "connect"
+            error = RoleRefused(f"user {connection.uid} is not {connection.role} here")
+            with contextlib.suppress(HsmUnavailable):  # a clock that cannot be trusted dates no entry
+                self._record(call, error.code)
+            raise error
+
+    def begin(self, connection: Connection, payload: bytes) -> None:
+        """Begin one request: it is answered, waits for the device, or has `work` left that `proceed` does."""
+        call = Call(connection)
+        connection.calls.append(call)
         try:
-            self._lifeline.run(self._see_first_key)
-        except HsmUnavailable as error:
-            return compact_json({"state": HealthState.DOWN, "detail": error.detail})
-        return compact_json({"state": HealthState.OK, "detail": ""})
+            request = decode_request(payload)
+            call.label = request.label
+            handler = self._handlers.get(request.operation)
+            if handler is None:
+                self._errands.begin(call, request, self._end_errand)
+                return
+            call.act = handler[0]
+            work = handler[1](call, request)
+            if work is not None:
+                connection.work, connection.alone = work, True
+        except Exception as error:  # noqa: BLE001 - the boundary that keeps one request from ending all keys' service
+            if call.digest is None:
+                call.digest = sha256(payload).digest()
+            self._fail(call, error)
 
-    def _see_first_key(self) -> None:
-        for record in self._records.all()[:1]:
-            self._device.public_key(bytes.fromhex(record.info.id), record.info.algorithm)
+    def proceed(self, connection: Connection) -> None:
+        """Do one more step of the work that the connection's last request has left."""
+        work = connection.work
+        if work is None:
+            return
+        try:
+            next(work)
+        except StopIteration:
+            connection.work = None
+        except Exception as error:  # noqa: BLE001 - as above
+            connection.work = None
+            self._fail(connection.calls[-1], error)
 
-    def _keys(self, _request: Request) -> bytes:
-        return compact_json({"keys": [_info_json(record.info) for record in self._records.all()]})
+    def refuse(self, connection: Connection, error: ServiceError) -> None:
+        """Answer octets that are no request, after which the connection ends."""
+        call = Call(connection)
+        call.act = "frame"
+        connection.calls.append(call)
+        self._fail(call, error)
+        connection.closing = True
 
-    def _public_key(self, request: Request) -> bytes:
-        return self._records.get(request.label).spki_der
+    def _fail(self, call: Call, error: Exception) -> None:
+        """Answer with an error. Refusals are journalled; that the device was away is not."""
+        if not isinstance(error, ServiceError):
+            _log.error("a request failed unexpectedly: %s", type(error).__name__)
+            error = ServiceError(ErrorCode.INTERNAL)
+        if isinstance(error, ConfigurationInvalid):  # a file of ours went bad: no fault of who asks
+            error = HsmUnavailable(error.detail)
+        call.answer = encode_error(error)
+        self._settled.append(call)
+        if isinstance(error, ProtocolViolation):
+            call.connection.closing = True
+        if error.code is not ErrorCode.HSM_UNAVAILABLE:
+            with contextlib.suppress(HsmUnavailable):  # a clock that cannot be trusted dates no entry
+                self._record(call, error.code)
+
+    def _record(self, call: Call, outcome: str) -> None:
+        """Append an entry to the journal; the turn's end makes it durable."""
+        self._journal.append(
+            KeyUse(
+                at=self._now(),
+                role=call.connection.role,
+                uid=call.connection.uid,
+                key=call.label if is_key(call.label) else "",
+                act=call.act or "frame",
+                count=call.count,
+                digest=call.digest or _EMPTY,
+                outcome=outcome,
+            )
+        )
+
+    def _answer(self, call: Call, body: bytes, *, journalled: bool = True) -> None:
+        """Give a result, which leaves once the entry of it is durable."""
+        if journalled:
+            try:
+                self._record(call, DONE)
+            except HsmUnavailable as error:
+                self._fail(call, error)
+                return
+            self._journalled.append(call)
+        call.answer = encode_result(body)
+        self._settled.append(call)
+
+    def _end_errand(self, call: Call, body: bytes | None, error: Exception | None, *, journalled: bool) -> None:
+        if error is not None:
+            self._fail(call, error)
+        elif body is not None:
+            if journalled and call.digest is None:
+                call.digest = sha256(body).digest()
+            self._answer(call, body, journalled=journalled)
+
+    # --- keys ---
+
+    def _key(self, label: str) -> HeldKey:
+        """Return a key as its record is now, whichever custodian wrote it."""
+        if self._records.refresh():
+            self._held.clear()
+        held = self._held.get(label)
+        if held is None:
+            record = self._records.get(label)
+            held = self._held[label] = HeldKey(record, self._records.issuer_of(record), self._policy.limits(label))
+        return held
+
+    def _signing_key(self, call: Call) -> HeldKey:
+        """Return the key that a request names; HsmUnavailable at once while the device is away."""
+        if not self._link.available:
+            raise HsmUnavailable(f"the device is away: {self._link.reason}")
+        return self._key(call.label)
 
     # --- signing ---
 
-    def _key(self, label: str) -> _HeldKey:
-        held = self._held.get(label)
-        if held is None:
-            held = self._held[label] = _HeldKey(self._records.get(label))
-        return held
+    def _sign(self, call: Call, request: Request) -> Work | None:
+        held = self._signing_key(call)
+        if request.sealed:
+            return self._sign_large(call, held)
+        signed_input = self._judge_one(call, held, request.body, sha256(request.body).digest())
+        self._submit(call, held, [signed_input])
+        return None
 
-    def _sign(self, request: Request) -> bytes:
-        held = self._key(request.label)
-        check_message(held.rule, request.body)
-        return self._sign_checked(held, request.body)
+    def _sign_content(self, call: Call, request: Request) -> Work | None:
+        held = self._signing_key(call)
+        items = unpack_items(self._body(call, request))
+        if len(items) != 2:
+            raise ProtocolViolation("attributes and content expected")
+        attributes, content = items
+        signed_input = self._judge_one(call, held, attributes, sha256(attributes).digest(), content)
+        self._submit(call, held, [signed_input])
+        return None
 
-    def _sign_batch(self, request: Request) -> Work:
-        held = self._key(request.label)
-        messages = unpack_items(request.body)
-        for message in messages:
-            check_message(held.rule, message)
+    def _judge_one(
+        self, call: Call, held: HeldKey, message: bytes, digest: bytes, content: bytes | None = None
+    ) -> bytes:
+        """Read one message, ask the policy, and return what the device takes for it."""
+        call.digest = digest
+        read = self._read(call, held, message, content)
+        self._permit(call, held, 1)
+        self._marks.advance(held.label, read, held.limits, digest)
+        return digest if held.hash_name == "sha256" else device_input(held.algorithm, message)
+
+    def _sign_large(self, call: Call, held: HeldKey) -> Work:
+        """Read, hash in steps and sign a message that came as a sealed memory file."""
+        with opened_sealed(_descriptor(call)) as message:
+            if held.hash_name is None and len(message) > MAX_EDDSA_OCTETS:
+                raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"an EdDSA key signs at most {MAX_EDDSA_OCTETS} octets")
+            recorded = sha256()
+            taken = recorded if held.hash_name in (None, "sha256") else hashlib.new(held.hash_name)
+            for start in range(0, len(message), HASH_STEP_OCTETS):
+                yield
+                part = message[start : start + HASH_STEP_OCTETS]
+                for one in {recorded, taken}:
+                    one.update(part)
+            call.digest = recorded.digest()
             yield
-        signatures = []
+            read = self._read(call, held, message)  # type: ignore[arg-type]  # a map is read as octets are
+            signed_input = message[:] if held.hash_name is None else taken.digest()
+        self._permit(call, held, 1)
+        self._marks.advance(held.label, read, held.limits, call.digest)
+        self._submit(call, held, [signed_input])
+
+    def _sign_batch(self, call: Call, request: Request) -> Work:
+        held = self._signing_key(call)
+        messages = unpack_items(self._body(call, request))
+        call.count = max(len(messages), 1)
+        inputs, digests, acts = [], [], set()
+        reads: list[MessageRead] = []
         for message in messages:
-            signatures.append(self._sign_checked(held, message))
+            digest = sha256(message).digest()
+            call.digest = digest
+            reads.append(self._read(call, held, message))
+            acts.add(call.act)
+            digests.append(digest)
+            inputs.append(digest if held.hash_name == "sha256" else device_input(held.algorithm, message))
             yield
-        return pack_items(signatures)
+        if len(acts) > 1:
+            raise PurposeRefused("a batch holds messages of one kind")
+        call.digest = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()
+        if messages:
+            self._permit(call, held, len(messages))
+        for read, digest in zip(reads, digests, strict=True):
+            self._marks.advance(held.label, read, held.limits, digest)
+        self._submit(call, held, inputs, many=True)
 
-    def _sign_checked(self, held: _HeldKey, message: bytes) -> bytes:
-        return self._lifeline.run(lambda: self._proved_signer(held)(message))
+    def _sign_digests(self, call: Call, request: Request) -> Work | None:
+        held = self._signing_key(call)
+        digests = unpack_items(self._body(call, request))
+        for digest in digests:
+            check_digest(held.rule, digest)
+        if len(digests) == 1 and held.hash_name == "sha256":
+            call.digest = digests[0]
+        else:
+            call.count = max(len(digests), 1)
+            call.digest = sha256(b"".join(digests)).digest()
+        if digests:
+            self._permit(call, held, len(digests))
+        call.connection.alone = len(digests) > held.piece
+        self._submit(call, held, digests, many=True)
+        return None
 
-    def _proved_signer(self, held: _HeldKey) -> Signer:
-        if held.signer is None or held.generation != self._lifeline.generation:
-            held.signer = self._prove(held)
-            held.generation = self._lifeline.generation
-        return held.signer
+    def _read(self, call: Call, held: HeldKey, message: bytes, content: bytes | None = None) -> MessageRead:
+        read = check_message(held.rule, message, limits=held.limits, now=self._now(), content=content)
+        call.act = read.kind.value
+        return read
 
-    def _prove(self, held: _HeldKey) -> Signer:
-        public_key = self._device.public_key(held.reference, held.rule.algorithm)
-        if spki_of(public_key) != held.rule.spki_der:
-            raise KeyMismatch("the device shows another public key than the recorded one")
-        signer = partial(self._sign_message, held)
-        try:
-            verify_signature(public_key, signer(_PROBE), _PROBE, held.rule.algorithm)
-        except VerificationFailed as error:
-            raise KeyMismatch("the device signs with another key than the one it shows") from error
-        return signer
+    def _permit(self, call: Call, held: HeldKey, count: int) -> None:
+        """Ask the policy whether this role may do this with this key, and so often."""
+        role = call.connection.role
+        grant = held.grants.get((role, call.act))
+        if grant is None:
+            grant = held.grants[(role, call.act)] = self._policy.grant(role, held.label, call.act)
+        self._rates.take(role, held.label, grant, count)
 
-    def _sign_message(self, held: _HeldKey, message: bytes) -> bytes:
-        algorithm = held.rule.algorithm
-        (value,) = self._device.sign(held.reference, algorithm, [device_input(algorithm, message)])
-        return x509_signature(algorithm, value)
+    def _submit(self, call: Call, held: HeldKey, inputs: Sequence[bytes], *, many: bool = False) -> None:
+        def signed(signatures: list[bytes] | None, error: ServiceError | None) -> None:
+            if signatures is None:
+                self._fail(call, error or HsmUnavailable())
+            else:
+                self._answer(call, pack_items(signatures) if many else signatures[0])
 
-    # --- administration ---
+        self._queue.submit(SigningJob(call, held, inputs, signed))
 
-    def _generate(self, request: Request) -> bytes:
-        wish = json_object(request.body)
-        try:
-            algorithm, purpose = SignatureAlgorithm(wish["algorithm"]), KeyPurpose(wish["purpose"])
-        except (KeyError, ValueError) as error:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "unknown algorithm or purpose") from error
-        rsa_bits = wish.get("rsa_bits", DEFAULT_RSA_BITS)
-        if rsa_bits not in RSA_SIZES:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "unknown size of an RSA key")
-        self._records.check_free(request.label)
-        generated = self._lifeline.run(lambda: self._device.generate(request.label, algorithm, rsa_bits))
-        record = KeyRecord(
-            info=KeyInfo(
-                label=request.label,
-                algorithm=algorithm,
-                purpose=purpose,
-                id=generated.reference.hex(),
-                created=self._clock.now(),
-            ),
-            spki_der=spki_of(generated.public_key),
-        )
-        self._records.add(record)
-        return record.spki_der
-
-    def _set_issuer(self, request: Request) -> bytes:
-        check_issuer(self._records.get(request.label).info.purpose, request.body)
-        self._held[request.label] = _HeldKey(self._records.set_issuer(request.label, request.body))
-        return b""
+    @staticmethod
+    def _body(call: Call, request: Request) -> bytes:
+        """Return the body of a request, wherever it is."""
+        return read_sealed(_descriptor(call), MAX_BATCH_OCTETS) if request.sealed else request.body
 
 
-def _info_json(info: KeyInfo) -> dict[str, str]:
-    return {
-        "label": info.label,
-        "algorithm": info.algorithm,
-        "purpose": info.purpose,
-        "id": info.id,
-        "created": info.created.isoformat(),
-    }
+def _descriptor(call: Call) -> int:
+    if not call.connection.descriptors:
+        raise ProtocolViolation("no descriptor came with the request")
+    return call.connection.descriptors.popleft()

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from ca.custody_policy import OPERATOR
 from hsm.client import CustodianClient
 from hsm.errors import HsmUnavailable
 from pki.certificates import Certificate, load_certificates
 from tests.support.deployment import LiveDeployment
 from tests.support.programs import start_process
 from webapp.compose import opened_parts
+from webapp.custody import sockets_for
 
 pytestmark = pytest.mark.real
 FEW, MANY = (6, 4), (400, 200)  # kills at the intent, kills at any time
@@ -109,7 +111,7 @@ def test_a_killed_issue_leaves_a_certificate_that_is_issued_or_abandoned(
 
 
 def _no_custodian_outlives_its_command(live: LiveDeployment) -> None:
-    client, end = CustodianClient(live.deployment.custodian_socket), time.monotonic() + SECONDS
+    client, end = CustodianClient(sockets_for(live.deployment, OPERATOR)), time.monotonic() + SECONDS
     while True:
         try:
             client.keys()

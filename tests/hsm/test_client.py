@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from hsm.client import MAX_CONNECTIONS, CustodianClient
-from hsm.custodian.protocol import MAX_FRAME_OCTETS, encode_result, frame, pack_items
+from hsm.client import CustodianClient
+from hsm.custodian.protocol import MAX_ANSWER_OCTETS, encode_result, pack_items
+from hsm.custodian_sockets import MAX_CONNECTIONS
 from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation
+from hsm.framing import frame as limited_frame
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, SignsMany, spki_of
+from hsm.sealed_memory import MAX_OCTETS
 from hsm.soft import UnsafeSoftKey
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
@@ -24,6 +27,11 @@ from tests.support.softhsm import CustodianHome
 
 SEAL = (SignatureAlgorithm.ES256, KeyPurpose.SEAL)
 SHORT = timedelta(milliseconds=200)
+
+
+def frame(payload: bytes) -> bytes:
+    return limited_frame(payload, MAX_ANSWER_OCTETS)
+
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -110,7 +118,7 @@ def test_without_a_custodian_every_call_says_unavailable_and_health_says_down(cl
         pytest.param(frame(b"\xffcode\ndetail"), id="unknown status"),
         pytest.param(frame(b"\x01no-such-code\n"), id="unknown code"),
         pytest.param(encode_result(b"one") + encode_result(b"two"), id="two answers"),
-        pytest.param((MAX_FRAME_OCTETS + 1).to_bytes(4, "big"), id="beyond the limit"),
+        pytest.param((MAX_ANSWER_OCTETS + 1).to_bytes(4, "big"), id="beyond the limit"),
         pytest.param(b"\x00\x00\x00\x09half", id="half an answer"),
     ],
 )
@@ -226,7 +234,7 @@ def test_more_callers_than_places_wait_and_then_are_told(scripted: ScriptedCusto
 
 def test_what_is_too_large_or_too_long_is_refused_before_it_is_sent(client: CustodianClient) -> None:
     with pytest.raises(ProtocolViolation):
-        client.sign("a", bytes(MAX_FRAME_OCTETS))
+        client.sign("a", bytes(MAX_OCTETS + 1))
     with pytest.raises(ProtocolViolation):
         client.sign_many("a", [b""] * 5000)
     with pytest.raises(KeyNotFound):

@@ -5,63 +5,100 @@ from typing import Any
 
 import pytest
 
-from hsm.custodian.config import CustodianSettings, load_settings, validate_settings, write_settings
+from hsm.custodian.config import (
+    PinSettings,
+    Pkcs11Settings,
+    load_settings,
+    role_sockets,
+    validate_settings,
+    write_settings,
+)
 from hsm.errors import ConfigurationInvalid
 
+DEVICE: dict[str, Any] = {"kind": "pkcs11", "module": "/usr/lib/softhsm/libsofthsm2.so", "token": "mohr-service"}
 RAW: dict[str, Any] = {
-    "module": "/usr/lib/softhsm/libsofthsm2.so",
-    "token": "mohr-service",
-    "pin_file": "secrets/pin",
+    "device": DEVICE,
+    "pin": {"file": "secrets/pin"},
     "keys_file": "keys.json",
-    "socket": "run/custodian.sock",
-    "allowed_uids": [1000],
+    "policy_file": "policy.json",
+    "marks": "marks",
+    "journal": "journal",
+    "sockets": "run",
 }
+TRANSIT: dict[str, Any] = {"kind": "transit", "url": "https://bao.example:8200", "auth": {"token_file": "token"}}
 HOME = Path("/srv/mohr")
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "custodian.json").write_text(json.dumps(RAW))
     settings = load_settings(tmp_path / "custodian.json")
-    assert settings.pin_file == tmp_path / "secrets" / "pin"
-    assert settings.module_path == Path("/usr/lib/softhsm/libsofthsm2.so")
+    assert settings.pin == PinSettings(file=tmp_path / "secrets" / "pin")
+    assert isinstance(settings.device, Pkcs11Settings)
+    assert settings.device.module_path == Path("/usr/lib/softhsm/libsofthsm2.so")
     assert settings.tries_file == tmp_path / "keys.json.pin-tries"
 
 
-def test_who_may_sign_also_administers_unless_said_otherwise() -> None:
-    assert validate_settings(RAW, HOME).admin_uids == {1000}
-    assert validate_settings({**RAW, "admin_uids": []}, HOME).admin_uids == frozenset()
-
-
-def test_settings_survive_their_file(tmp_path: Path) -> None:
-    settings = replace(
-        validate_settings(RAW, HOME),
-        environment={"SOFTHSM2_CONF": "/srv/mohr/softhsm2.conf"},
-        admin_uids=frozenset({0, 7}),
-        pin_tries=5,
+def test_each_custodian_has_a_journal_and_sockets_of_its_own() -> None:
+    settings = validate_settings(RAW, HOME)
+    assert settings.journal_folder(1) == HOME / "journal" / "1"
+    assert settings.socket_path("server", 1) == HOME / "run" / "server" / "1.sock"
+    assert settings.lock_file(0) != settings.lock_file(1)
+    assert role_sockets(HOME / "run", "server", 2) == (
+        HOME / "run" / "server" / "0.sock",
+        HOME / "run" / "server" / "1.sock",
     )
-    write_settings(settings, tmp_path / "custodian.json")
-    assert load_settings(tmp_path / "custodian.json") == settings
+
+
+@pytest.mark.parametrize("role", ["", "a" * 65, "../secrets", "/", "."])
+def test_a_role_names_a_folder_and_no_other_place(role: str) -> None:
+    with pytest.raises(ConfigurationInvalid):
+        role_sockets(HOME, role, 1)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"token": ""},
-        {"token": "a" * 33},
-        {"token": 7},
+        {"pin_tries": 5},
+        {"pin": {"keeper": "/run/keeper.sock"}},
+        {"device": {**DEVICE, "environment": {"SOFTHSM2_CONF": "/srv/mohr/softhsm2.conf"}}},
+        {"device": {**DEVICE, "token": "pkcs11:token=mohr;serial=0123"}},
+        {"device": TRANSIT},
+    ],
+    ids=str,
+)
+def test_settings_survive_their_file(tmp_path: Path, change: dict[str, Any]) -> None:
+    settings = validate_settings(RAW | change, HOME)
+    write_settings(settings, tmp_path / "custodian.json")
+    assert load_settings(tmp_path / "custodian.json") == settings
+
+
+def test_a_key_store_with_logins_of_its_own_needs_no_pin() -> None:
+    raw = {name: value for name, value in RAW.items() if name != "pin"}
+    assert validate_settings(raw | {"device": TRANSIT}, HOME).pin is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": {**DEVICE, "token": ""}},
+        {"device": {**DEVICE, "token": "a" * 33}},
+        {"device": {**DEVICE, "token": 7}},
+        {"device": {**DEVICE, "token": "pkcs11:object=key"}},
+        {"device": {**DEVICE, "kind": "soft"}},
+        {"device": {**DEVICE, "slot": 3}},
+        {"device": {"kind": "transit"}},
+        {"device": {**DEVICE, "environment": {"LD_PRELOAD": "/tmp/evil.so"}}},
+        {"device": {**DEVICE, "environment": {"PYTHONPATH": "/tmp"}}},
+        {"device": {**DEVICE, "environment": {"A B": "c"}}},
+        {"device": {**DEVICE, "environment": {"SOFTHSM2_CONF": 5}}},
+        {"device": {**DEVICE, "environment": []}},
         {"pin": "1234"},
-        {"allowed_uids": []},
-        {"allowed_uids": [-1]},
-        {"allowed_uids": [True]},
-        {"allowed_uids": ["root"]},
-        {"socket": "s" * 65},
+        {"pin": {}},
+        {"pin": {"file": "a", "keeper": "b"}},
+        {"pin": {"value": "1234"}},
         {"pin_tries": 0},
         {"pin_tries": True},
-        {"environment": {"LD_PRELOAD": "/tmp/evil.so"}},
-        {"environment": {"PYTHONPATH": "/tmp"}},
-        {"environment": {"A B": "c"}},
-        {"environment": {"SOFTHSM2_CONF": 5}},
-        {"environment": []},
+        {"allowed_uids": [0]},
     ],
     ids=str,
 )
@@ -76,17 +113,10 @@ def test_each_needed_member_is_asked_for(name: str) -> None:
         validate_settings({key: value for key, value in RAW.items() if key != name}, HOME)
 
 
-def test_paths_must_be_absolute() -> None:
+@pytest.mark.parametrize("name", ["keys_file", "policy_file", "marks", "journal", "sockets"])
+def test_paths_must_be_absolute(name: str) -> None:
     with pytest.raises(ConfigurationInvalid):
-        CustodianSettings(
-            module_path=Path("module.so"),
-            token_label="a",
-            pin_file=Path("pin"),
-            keys_file=Path("keys"),
-            socket_path=Path("socket"),
-            allowed_uids=frozenset({0}),
-            admin_uids=frozenset(),
-        )
+        replace(validate_settings(RAW, HOME), **{name: Path("here")})  # type: ignore[arg-type]  # each is a path
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"token": "a", "token": "b"}', b" " * 70_000, b"\xff"])

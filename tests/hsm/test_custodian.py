@@ -15,6 +15,7 @@ import pytest
 
 from hsm.child_process import ExitCode, child_environment, module_command
 from hsm.client import CustodianClient
+from hsm.custodian.policy import Policy, RolePolicy, load_policy, permissive
 from hsm.errors import (
     ConfigurationInvalid,
     HsmUnavailable,
@@ -27,7 +28,7 @@ from hsm.errors import (
 from hsm.pin import PinTries
 from hsm.private_files import write_private
 from hsm.provider import KeyPurpose
-from pki import der
+from pki import der, oids
 from pki.errors import Conflict, InvalidInput
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
@@ -54,11 +55,12 @@ def home(own: CustodianHome) -> Iterator[CustodianHome]:
     settings = own.settings
     own.process.start()
     yield own
-    if own.settings != settings:
+    if own.settings != settings or load_policy(own.settings.policy_file) != permissive({os.getuid()}):
         own.process.stop()
         own.settings = settings
         own.reconfigure()
-    write_private(own.settings.pin_file, own.pin.encode())
+    own.rule(permissive({os.getuid()}))
+    write_private(own.pin_file, own.pin.encode())
     own.settings.tries_file.unlink(missing_ok=True)
 
 
@@ -124,7 +126,7 @@ def test_a_label_is_given_once(custodian: CustodianHome) -> None:
 def test_a_key_is_bound_to_one_issuer_once_and_over_restarts(home: CustodianHome) -> None:
     home.client.generate("bound", *CA)
     key = home.client.signing_key("bound")
-    foreign = m.tbs_cert_list(issuer=m.name("Other CA"))
+    foreign = m.tbs_cert_list(issuer=m.name("Other CA"), extensions=(m.extension(oids.CRL_NUMBER, der.integer(3)),))
     key.sign(foreign)
     home.client.set_issuer("bound", m.ISSUER)
     for _ in range(2):
@@ -148,7 +150,7 @@ def test_a_key_that_names_no_issuer_is_not_bound(custodian: CustodianHome) -> No
 
 
 def test_another_user_is_refused_with_the_reason(home: CustodianHome) -> None:
-    home.reconfigure(allowed_uids=frozenset({os.getuid() + 12345}), admin_uids=frozenset())
+    home.rule(permissive({os.getuid() + 12345}))
     home.process.restart()
     for ask in (home.client.keys, lambda: home.client.sign(home.key(*SEAL), m.NOTE)):
         with pytest.raises(RoleRefused):
@@ -156,17 +158,26 @@ def test_another_user_is_refused_with_the_reason(home: CustodianHome) -> None:
 
 
 def test_who_may_only_sign_makes_and_binds_no_keys(home: CustodianHome) -> None:
-    home.reconfigure(admin_uids=frozenset())
+    label = home.key(*SEAL)
+    may_sign = permissive({os.getuid()}).roles["server"].grants
+    home.rule(Policy(roles={"operator": RolePolicy(uids=frozenset({os.getuid()}), grants=may_sign)}))
     home.process.restart()
-    home.client.sign(home.key(*SEAL), m.NOTE)
-    with pytest.raises(RoleRefused):
-        home.client.generate("more", *SEAL)
-    with pytest.raises(RoleRefused):
-        home.client.set_issuer(home.key(*SEAL), m.ISSUER)
+    home.client.sign(label, m.NOTE)
+    for ask in (
+        lambda: home.client.generate("more", *SEAL),
+        lambda: home.client.set_issuer(label, m.ISSUER),
+        lambda: home.client.adopt("more", b"id", *SEAL),
+        lambda: home.client.prove(label),
+        lambda: home.client.attributes(label),
+        lambda: home.client.journal(0, 0, 10),
+        lambda: home.client.release_journal(0, 0),
+    ):
+        with pytest.raises(RoleRefused):
+            ask()
 
 
 def test_only_the_owner_may_open_the_socket(home: CustodianHome) -> None:
-    path = home.settings.socket_path
+    path = home.socket_path()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -206,7 +217,7 @@ def test_a_killed_custodian_is_unavailable_at_once_and_the_same_key_signs_after_
 
 def test_a_hung_custodian_is_unavailable_by_the_deadline_and_no_late_answer_is_taken(home: CustodianHome) -> None:
     key = home.client.signing_key(home.key(*SEAL))
-    client = CustodianClient(home.settings.socket_path, timeout=timedelta(milliseconds=300))
+    client = CustodianClient(home.socket_path(), timeout=timedelta(milliseconds=300))
     pid = home.process.pid
     assert pid is not None
     client.sign(home.key(*SEAL), m.NOTE)
@@ -224,26 +235,26 @@ def test_a_hung_custodian_is_unavailable_by_the_deadline_and_no_late_answer_is_t
 
 def test_sigterm_ends_cleanly_and_removes_the_socket(home: CustodianHome) -> None:
     home.process.stop()
-    started = subprocess.Popen(module_command("hsm.custodian", str(home.config_path)), env=child_environment())
+    started = subprocess.Popen(module_command("hsm.custodian", str(home.config_path), "0"), env=child_environment())
     while not home.client.health().ok:
         time.sleep(0.01)
     started.terminate()
     assert started.wait(5) == ExitCode.CLEAN
-    assert not home.settings.socket_path.exists()
+    assert not home.socket_path().exists()
 
 
 def test_a_socket_left_by_a_killed_custodian_is_replaced(home: CustodianHome) -> None:
     assert home.process.pid is not None
     os.kill(home.process.pid, signal.SIGKILL)
     os.waitpid(home.process.pid, os.WNOHANG)
-    assert home.settings.socket_path.exists()
+    assert home.socket_path().exists()
     home.process.restart()
     assert home.client.health().ok
 
 
-def test_a_second_custodian_for_the_same_keys_does_not_start(home: CustodianHome) -> None:
+def test_a_second_custodian_of_the_same_index_does_not_start(home: CustodianHome) -> None:
     started = subprocess.run(
-        module_command("hsm.custodian", str(home.config_path)),
+        module_command("hsm.custodian", str(home.config_path), "0"),
         env=child_environment(),
         capture_output=True,
         check=False,
@@ -255,11 +266,11 @@ def test_a_second_custodian_for_the_same_keys_does_not_start(home: CustodianHome
 
 def test_a_wrong_pin_ends_the_custodian_and_restarts_do_not_lock_the_device(home: CustodianHome) -> None:
     home.process.stop()
-    write_private(home.settings.pin_file, b"wrong")
+    write_private(home.pin_file, b"wrong")
     for _ in range(2):
         with pytest.raises(PinIncorrect):
             home.process.start()
-    write_private(home.settings.pin_file, home.pin.encode())
+    write_private(home.pin_file, home.pin.encode())
     with pytest.raises(PinIncorrect):
         home.process.start()
     home.settings.tries_file.unlink()
@@ -270,14 +281,14 @@ def test_a_wrong_pin_ends_the_custodian_and_restarts_do_not_lock_the_device(home
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_pin_file_that_others_may_read_is_not_used(home: CustodianHome, mode: int) -> None:
     home.process.stop()
-    home.settings.pin_file.chmod(mode)
+    home.pin_file.chmod(mode)
     with pytest.raises(ConfigurationInvalid):
         home.process.start()
 
 
 def test_a_module_that_is_not_there_is_a_wrong_setting(home: CustodianHome) -> None:
     home.process.stop()
-    home.reconfigure(module_path=Path("/nowhere/module.so"))
+    home.use_module(Path("/nowhere/module.so"))
     with pytest.raises(ConfigurationInvalid):
         home.process.start()
 
@@ -357,7 +368,7 @@ def test_a_key_that_was_replaced_in_the_token_signs_nothing(home: CustodianHome)
     home.client.sign(home.key(*SEAL), m.NOTE)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["a", "b"], ["a", "1", "2"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["a"], ["a", "b"], ["a", "0", "-1"], ["a", "0", "1", "2"]])
 def test_a_wrong_command_line_is_explained(arguments: list[str]) -> None:
     ended = subprocess.run(
         module_command("hsm.custodian", *arguments), env=child_environment(), capture_output=True, check=False
@@ -371,7 +382,7 @@ def test_a_wrong_settings_file_is_a_coded_end_without_a_traceback(tmp_path: Path
     if content is not None:
         (tmp_path / "custodian.json").write_bytes(content)
     ended = subprocess.run(
-        module_command("hsm.custodian", str(tmp_path / "custodian.json")),
+        module_command("hsm.custodian", str(tmp_path / "custodian.json"), "0"),
         env=child_environment(),
         capture_output=True,
         check=False,

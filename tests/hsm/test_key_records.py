@@ -1,3 +1,4 @@
+import fcntl
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from hsm.custodian import key_records
 from hsm.custodian.key_records import KeyRecord, KeyRecords
-from hsm.errors import ConfigurationInvalid, KeyExists, KeyNotFound
+from hsm.errors import ConfigurationInvalid, HsmUnavailable, KeyExists, KeyNotFound
 from hsm.private_files import write_private
 from hsm.provider import KeyInfo, KeyPurpose, check_label
 from pki.errors import Conflict, InvalidInput
@@ -57,7 +58,7 @@ def test_an_unknown_label_is_not_found(tmp_path: Path) -> None:
 
 def test_what_could_not_be_written_is_not_remembered(tmp_path: Path) -> None:
     records = KeyRecords(tmp_path / "gone" / "keys.json")
-    with pytest.raises(Exception, match="cannot be written"):
+    with pytest.raises(HsmUnavailable, match="cannot be written"):
         records.add(RECORD)
     assert records.all() == ()
 
@@ -68,6 +69,56 @@ def test_the_number_of_keys_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     records.add(RECORD)
     with pytest.raises(Conflict):
         records.add(_named("b", "01"))
+
+
+def test_what_one_custodian_wrote_the_others_see(tmp_path: Path) -> None:
+    first, second = KeyRecords(tmp_path / "keys.json"), KeyRecords(tmp_path / "keys.json")
+    first.add(RECORD)
+    assert second.refresh()
+    assert second.get("persons-ca") == RECORD
+    second.set_issuer("persons-ca", b"issuer")
+    assert first.get("persons-ca").issuer_der is None
+    assert first.refresh()
+    assert first.get("persons-ca").issuer_der == b"issuer"
+    assert not first.refresh()
+
+
+def test_a_change_is_made_on_top_of_what_the_others_wrote(tmp_path: Path) -> None:
+    first, second = KeyRecords(tmp_path / "keys.json"), KeyRecords(tmp_path / "keys.json")
+    first.add(RECORD)
+    with pytest.raises(KeyExists):
+        second.add(_named("persons-ca", "01"))
+    second.add(_named("b", "01"))
+    first.add(_named("c", "02"))
+    assert [record.info.label for record in KeyRecords(tmp_path / "keys.json").all()] == ["b", "c", "persons-ca"]
+
+
+def test_a_key_of_the_device_is_recorded_once(tmp_path: Path) -> None:
+    records = KeyRecords(tmp_path / "keys.json")
+    records.add(RECORD)
+    with pytest.raises(Conflict):
+        records.add(_named("another", RECORD.info.id))
+
+
+def test_a_lock_that_is_not_let_go_of_is_waited_for_a_moment_only(tmp_path: Path) -> None:
+    records = KeyRecords(tmp_path / "keys.json")
+    with (tmp_path / "keys.json.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(HsmUnavailable):
+            records.add(RECORD)
+    records.add(RECORD)
+
+
+def test_a_responder_answers_for_the_authority_of_its_issuers_name(tmp_path: Path) -> None:
+    records = KeyRecords(tmp_path / "keys.json")
+    responder = _named("ocsp", "01")
+    records.add(RECORD)
+    records.add(replace(responder, info=replace(responder.info, purpose=KeyPurpose.OCSP)))
+    bound = records.set_issuer("ocsp", b"issuer")
+    assert records.issuer_of(bound) is None
+    authority = records.set_issuer("persons-ca", b"issuer")
+    assert records.issuer_of(bound) == authority
+    assert records.issuer_of(authority) is None
 
 
 @pytest.mark.parametrize("label", ["", "a" * 65, "two words", "line\n", "کلید", "nul\x00"])

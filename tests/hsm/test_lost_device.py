@@ -21,7 +21,7 @@ def hsm(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[LostHs
     home = custodian_factory()
     device = LostHsm(home.token, home.folder)
     device.start()
-    home.reconfigure(module_path=device.module_path, environment=device.environment)
+    home.use_module(device.module_path, **device.environment)
     home.process.start()
     yield device, home
     home.process.stop()

@@ -3,32 +3,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.custodian.protocol import (
+    MAX_ANSWER_OCTETS,
     MAX_FRAME_OCTETS,
     MAX_ITEMS,
-    FrameReader,
     Operation,
     decode_answer,
     decode_request,
     encode_error,
     encode_request,
     encode_result,
+    encode_sealed_request,
     pack_items,
     unpack_items,
 )
-from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation, PurposeRefused
+from hsm.errors import (
+    HsmUnavailable,
+    KeyAbsent,
+    KeyMismatch,
+    KeyNotFound,
+    ProtocolViolation,
+    PurposeRefused,
+    RateExceeded,
+)
+from hsm.framing import FrameReader, frame
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 
 LABELS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=64)
 
 
-def _payload(frame: bytes) -> bytes:
-    (payload,) = FrameReader().feed(frame)
+def _payload(octets: bytes) -> bytes:
+    (payload,) = FrameReader(MAX_ANSWER_OCTETS).feed(octets)
     return payload
 
 
 @given(operation=st.sampled_from(Operation), label=LABELS, body=st.binary())
 def test_a_request_reads_back_as_it_was_written(operation: Operation, label: str, body: bytes) -> None:
-    assert decode_request(_payload(encode_request(operation, label, body))) == (operation, label, body)
+    assert decode_request(_payload(encode_request(operation, label, body))) == (operation, label, body, False)
+
+
+@given(operation=st.sampled_from(Operation), label=LABELS)
+def test_a_request_says_that_its_body_travels_beside_it(operation: Operation, label: str) -> None:
+    assert decode_request(_payload(encode_sealed_request(operation, label))) == (operation, label, b"", True)
+
+
+def test_a_body_is_in_one_place() -> None:
+    sealed = _payload(encode_sealed_request(Operation.SIGN, "ca"))
+    with pytest.raises(ProtocolViolation):
+        decode_request(sealed + b"x")
 
 
 @given(payload=st.binary() | st.binary().map(lambda rest: b"\x01\x04" + rest))
@@ -42,7 +63,7 @@ def test_reading_a_request_never_raises_anything_but_a_violation(payload: bytes)
 @given(bodies=st.lists(st.binary(max_size=50), max_size=5), cuts=st.lists(st.integers(0, 300), max_size=6))
 def test_frames_are_found_whatever_pieces_they_arrive_in(bodies: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(encode_result(body) for body in bodies)
-    reader, found, start = FrameReader(), [], 0
+    reader, found, start = FrameReader(MAX_ANSWER_OCTETS), [], 0
     for end in [*sorted(min(cut, len(stream)) for cut in cuts), len(stream)]:
         found += reader.feed(stream[start:end])
         start = end
@@ -52,7 +73,7 @@ def test_frames_are_found_whatever_pieces_they_arrive_in(bodies: list[bytes], cu
 
 def test_an_announced_size_beyond_the_limit_is_refused_before_it_arrives() -> None:
     with pytest.raises(ProtocolViolation):
-        FrameReader().feed((MAX_FRAME_OCTETS + 1).to_bytes(4, "big"))
+        FrameReader(MAX_FRAME_OCTETS).feed((MAX_FRAME_OCTETS + 1).to_bytes(4, "big"))
 
 
 def test_a_message_beyond_the_limit_is_not_sent() -> None:
@@ -66,6 +87,9 @@ def test_a_message_beyond_the_limit_is_not_sent() -> None:
         HsmUnavailable("the device is away"),
         KeyNotFound("no key"),
         PurposeRefused("not a certificate"),
+        KeyMismatch("another key"),
+        KeyAbsent("no key there"),
+        RateExceeded("too often"),
         Unavailable(ErrorCode.UNAVAILABLE, "x"),
         InvalidInput(ErrorCode.DER_MALFORMED, "truncated"),
         NotAllowed(ErrorCode.FOUR_EYES, ""),
@@ -92,6 +116,12 @@ def test_reading_an_answer_never_raises_anything_but_service_errors(payload: byt
         decode_answer(payload)
     except ServiceError:
         return
+
+
+def test_the_largest_batch_of_answers_fits() -> None:
+    encode_result(pack_items([bytes(512)] * MAX_ITEMS))
+    with pytest.raises(ProtocolViolation):
+        frame(bytes(MAX_ANSWER_OCTETS + 1), MAX_ANSWER_OCTETS)
 
 
 @given(items=st.lists(st.binary(max_size=40), max_size=10))

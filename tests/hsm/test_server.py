@@ -14,21 +14,23 @@ import pytest
 
 from hsm.client import CustodianClient
 from hsm.custodian import server
-from hsm.custodian.config import CustodianSettings
+from hsm.custodian.connection import STALL_SECONDS, Call, Connection
 from hsm.custodian.listener import open_listener, peer_uid
 from hsm.custodian.protocol import (
+    MAX_ANSWER_OCTETS,
     MAX_FRAME_OCTETS,
-    FrameReader,
     Operation,
     decode_answer,
     encode_request,
-    frame,
     pack_items,
     unpack_items,
 )
 from hsm.custodian.server import MAX_CONNECTIONS
 from hsm.custodian.service import CustodianService
+from hsm.device_link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
+from hsm.framing import FrameReader
+from hsm.framing import frame as limited_frame
 from hsm.provider import KeyPurpose
 from pki.errors import ErrorCode, ServiceError
 from pki.keys import SignatureAlgorithm, verify_signature
@@ -40,6 +42,10 @@ SEAL = (SignatureAlgorithm.ES256, KeyPurpose.SEAL)
 Dial = Callable[[], socket.socket]
 
 
+def frame(payload: bytes) -> bytes:
+    return limited_frame(payload, MAX_FRAME_OCTETS)
+
+
 @pytest.fixture
 def dial(custodian: CustodianHome) -> Iterator[Dial]:
     peers: list[socket.socket] = []
@@ -47,7 +53,7 @@ def dial(custodian: CustodianHome) -> Iterator[Dial]:
     def connect() -> socket.socket:
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         peer.settimeout(5)
-        peer.connect(str(custodian.settings.socket_path))
+        peer.connect(str(custodian.socket_path()))
         peers.append(peer)
         return peer
 
@@ -57,7 +63,7 @@ def dial(custodian: CustodianHome) -> Iterator[Dial]:
 
 
 def _answers(peer: socket.socket, count: int = 1) -> list[bytes]:
-    reader = FrameReader()
+    reader = FrameReader(MAX_ANSWER_OCTETS)
     found: list[bytes] = []
     while len(found) < count:
         data = peer.recv(1 << 20)
@@ -236,24 +242,39 @@ class SilentService(CustodianService):
     def __init__(self) -> None:
         """Have no device."""
 
+    def begin_turn(self) -> None:
+        """Have nothing to begin."""
+
+    def end_turn(self) -> tuple[Call, ...]:
+        """Have nothing to end."""
+        return ()
+
+    def admit(self, connection: Connection) -> None:
+        """Let everybody in."""
+
+
+class NoDevice(DeviceLink):
+    """A link that is never asked anything."""
+
+    def __init__(self) -> None:
+        """Have no process."""
+
+    fatal = None
+    socket = None
+    wants_writing = False
+
+    def tick(self) -> float:
+        """Have nothing to do."""
+        return 1.0
+
 
 @pytest.fixture
-def idle_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, StoppedTime]]:
+def idle_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, StoppedTime]]:
     """Run a server of our own in a thread, whose time stands still."""
     monkeypatch.setattr(server, "SWEEP_SECONDS", 0.01)
     folder = Path(tempfile.mkdtemp(prefix="mohr-"))
-    us = frozenset({os.getuid()})
-    settings = CustodianSettings(
-        module_path=folder,
-        token_label="none",
-        pin_file=folder,
-        keys_file=folder,
-        socket_path=folder / "s",
-        allowed_uids=us,
-        admin_uids=us,
-    )
     clock, (wakeup, waker) = StoppedTime(), socket.socketpair()
-    running = server.CustodianServer(open_listener(folder / "s"), SilentService(), settings, clock)
+    running = server.CustodianServer({"server": open_listener(folder / "s")}, SilentService(), NoDevice(), clock)
     running.stop_on(wakeup)
     thread = threading.Thread(target=running.serve)
     thread.start()
@@ -278,7 +299,7 @@ def test_a_peer_that_stalls_in_the_middle_of_a_frame_is_closed_and_one_that_is_i
         stalled.settimeout(0.1)
         with pytest.raises(TimeoutError):
             stalled.recv(1)
-        clock.seconds += server.STALL_SECONDS + 1
+        clock.seconds += STALL_SECONDS + 1
         stalled.settimeout(5)
         assert stalled.recv(1) == b""
         idle.settimeout(0.1)

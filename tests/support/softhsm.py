@@ -16,12 +16,16 @@ from pathlib import Path
 import pytest
 
 from hsm.client import CustodianClient
-from hsm.custodian.config import CustodianSettings, write_settings
+from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
+from hsm.custodian.policy import Policy, permissive, write_policy
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose
 from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module
+from pki.journal import START, KeyUse, check_continues, parse_line
 from pki.keys import SignatureAlgorithm
+
+ROLE = "operator"
 
 
 @dataclass(kw_only=True)
@@ -46,6 +50,35 @@ class CustodianHome:
             self.labels[(algorithm, purpose)] = label
         return label
 
+    def socket_path(self, role: str = ROLE, index: int = 0) -> Path:
+        """Return where a custodian listens."""
+        return self.settings.socket_path(role, index)
+
+    @property
+    def pin_file(self) -> Path:
+        """Where the PIN is."""
+        return self.folder / "pin"
+
+    def use_module(self, module_path: Path, **environment: str) -> None:
+        """Reach the token through another module, from the next start of the process."""
+        self.reconfigure(
+            device=Pkcs11Settings(module_path=module_path, token=self.token.label, environment=environment)
+        )
+
+    def rule(self, policy: Policy) -> None:
+        """Change the policy; it holds from the next start of a process."""
+        write_policy(policy, self.settings.policy_file)
+
+    def another(self, index: int) -> CustodianProcess:
+        """Return another custodian of the same keys, not started yet."""
+        return CustodianProcess(self.config_path, index, log_path=self.folder / f"custodian.{index}.log")
+
+    def journal(self, index: int = 0) -> list[KeyUse]:
+        """Return every entry of a custodian's journal, which must hold together."""
+        part = CustodianClient(self.socket_path(index=index)).journal(0, 0, 2000)
+        check_continues(part.lines, 0, START)
+        return [parse_line(line).use for line in part.lines]
+
     def reconfigure(self, **changes: object) -> None:
         """Change settings; they hold from the next start of the process."""
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # names are the settings' own
@@ -59,25 +92,26 @@ def make_custodian(folder: Path, label: str = "mohr-test") -> CustodianHome:
     token = create_softhsm_token(folder / "token", label)
     write_private(folder / "pin", token.pin.reveal().encode() + b"\n")
     settings = CustodianSettings(
-        module_path=token.module_path,
-        token_label=token.label,
-        pin_file=folder / "pin",
+        device=Pkcs11Settings(module_path=token.module_path, token=token.label, environment=token.environment),
+        pin=PinSettings(file=folder / "pin"),
         keys_file=folder / "keys.json",
-        socket_path=folder / "run" / "custodian.sock",
-        allowed_uids=frozenset({os.getuid()}),
-        admin_uids=frozenset({os.getuid()}),
-        environment=token.environment,
+        policy_file=folder / "policy.json",
+        marks=folder / "marks",
+        journal=folder / "journal",
+        sockets=folder / "run",
     )
     config_path = folder / "custodian.json"
     write_settings(settings, config_path)
+    write_policy(permissive({os.getuid()}), settings.policy_file)
+    process = CustodianProcess(config_path, log_path=folder / "custodian.log")
     return CustodianHome(
         folder=folder,
         token=token,
         pin=token.pin.reveal(),
         settings=settings,
         config_path=config_path,
-        process=CustodianProcess(config_path, log_path=folder / "custodian.log"),
-        client=CustodianClient(settings.socket_path),
+        process=process,
+        client=CustodianClient(process.socket_path(ROLE)),
     )
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ca.custody_policy import OPERATOR
 from ca.hierarchy import CHECKPOINT_KEY
 from hsm.backup import read_header
 from hsm.client import CustodianClient
-from hsm.custodian.config import load_settings
 from hsm.process import CustodianProcess
 from hsm.softhsm import CONFIGURATION_VARIABLE, find_module
 from pki.errors import ErrorCode
@@ -29,6 +29,7 @@ from tests.support.openssl import openssl
 from tests.support.programs import REPOSITORY, Ended, run_here
 from webapp.ceremony import hold_ceremony
 from webapp.cli import mohr
+from webapp.custody import sockets_for
 from webapp.deployment import Deployment
 
 pytestmark = [
@@ -78,7 +79,7 @@ def site() -> Iterator[Site]:
             deployment, backup, "--shares", "3", "--threshold", "2", "--share-files", str(folder / "shares")
         )
         assert ended.status == 0, ended.messages + ended.trace
-        pin = load_settings(deployment.custodian_config).pin_file.read_text().strip()
+        pin = deployment.pin_file.read_text().strip()
         yield Site(folder, deployment, backup, written_shares(folder / "shares"), pin)
     finally:
         shutil.rmtree(folder)
@@ -87,7 +88,7 @@ def site() -> Iterator[Site]:
 def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: Path) -> None:
     public = {}
     with CustodianProcess(site.deployment.custodian_config, log_path=tmp_path / "first.log"):
-        first = CustodianClient(site.deployment.custodian_socket)
+        first = CustodianClient(sockets_for(site.deployment, OPERATOR))
         keys = first.keys()
         for key in keys:
             public[key.label] = first.signing_key(key.label).public_key()
@@ -99,7 +100,7 @@ def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: 
         ended = site.restore(second.home, site.shares[2], site.shares[0])
         assert ended.status == 0, ended.messages + ended.trace
         with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
-            client = CustodianClient(second.custodian_socket)
+            client = CustodianClient(sockets_for(second, OPERATOR))
             try:
                 assert client.keys() == keys
                 for label, public_key in public.items():

@@ -9,8 +9,8 @@ import click
 from ca.ceremony.custodians import hand_out
 from hsm.backup import SealedBackup, read_header, seal_backup
 from hsm.backup_files import check_absent, read_backup, write_backup, write_folder
-from hsm.custodian.config import load_settings
-from hsm.errors import ShareRepeated, ShareWrong
+from hsm.custodian.config import CustodianSettings, Pkcs11Settings, load_settings
+from hsm.errors import ConfigurationInvalid, ShareRepeated, ShareWrong
 from hsm.shares import ShareCollection
 from pki.errors import Conflict, ErrorCode
 from pki.instants import format_instant
@@ -62,7 +62,7 @@ def backup(
             _check_new(path)
     sealed = seal_backup(
         read_custodian(deployment, with_pin=not without_pin),
-        token_label=load_settings(deployment.custodian_config).token_label,
+        token_label=_token_of(load_settings(deployment.custodian_config)),
         home=backup_home(deployment),
         created=RealClock().now(),
         threshold=threshold,
@@ -134,3 +134,10 @@ def restore(deployment: Deployment, file: Path) -> None:
     finally:
         key[:] = bytes(len(key))
     answer({"home": str(deployment.home), "token": header.token_label, "files": len(header.digests)})
+
+
+def _token_of(settings: CustodianSettings) -> str:
+    """Name the token that a backup holds; a key store reached over a network has its own backups."""
+    if not isinstance(settings.device, Pkcs11Settings):
+        raise ConfigurationInvalid("the keys are in no token of this machine")
+    return settings.device.token

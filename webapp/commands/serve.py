@@ -1,4 +1,4 @@
-"""`mohr serve`: custodian, worker, server and the exchange's mutual-TLS listener, kept alive together."""
+"""`mohr serve`: custodians, worker, server and the exchange's mutual-TLS listener, kept alive together."""
 
 import sys
 import urllib.error
@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from webapp.commands.options import home_option, say
+from webapp.custody import custodian_count
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.supervisor import Program, Supervisor
 
@@ -39,7 +40,14 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
     home = {"MOHR_HOME": str(deployment.home)}
     python = (sys.executable, "-m")
     return (
-        Program(name="custodian", arguments=(*python, "hsm.custodian", str(deployment.custodian_config))),
+        *(
+            Program(
+                name=f"custodian {index}",
+                arguments=(*python, "hsm.custodian", str(deployment.custodian_config), str(index)),
+                wait=LATER_SECONDS if index else 0.0,
+            )
+            for index in range(custodian_count())
+        ),
         Program(name="worker", arguments=(*python, "webapp.worker"), environment=home, wait=LATER_SECONDS),
         Program(
             name="server",
@@ -99,7 +107,7 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
 @home_option
 @click.option("--bind", default=DEFAULT_BIND, show_default=True, metavar="HOST:PORT")
 def serve(deployment: Deployment, bind: str) -> None:
-    """Run the custodian, the worker and the server of a deployment until stopped.
+    """Run the custodians, the worker and the server of a deployment until stopped.
 
     Example: mohr serve --home var --bind 127.0.0.1:8440
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hsm.custody import open_key
-from hsm.key_uri import FileUri, parse_key_uri
+from hsm.key_uri import FileUri, TransitUri, parse_key_uri
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SigningKey
@@ -29,7 +29,8 @@ def _opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, 
         yield open_key(uri, production=production), ()
         return
     with opened_parts(deployment) as parts:
-        known = None if parsed.object is None else parts.authority.named_certificate(parsed.object)
+        label = parsed.name if isinstance(parsed, TransitUri) else parsed.object
+        known = None if label is None else parts.authority.named_certificate(label)
         yield open_key(uri, provider=parts.keys), () if known is None else (Certificate.parse(known),)
 
 

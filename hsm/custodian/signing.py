@@ -1,0 +1,251 @@
+"""Keys at work: what was judged goes to the device in fair turns, and what it signed goes into the journal.
+
+A key is proved before its first signature of each opening of the device: the device must show the recorded
+public key, and a signature over a probe must verify with it. A handle that was reused, or a key replaced in the
+token, therefore never signs.
+
+Work is handed to the device in pieces, one connection after the other, and only as much of it as the device
+does in a few milliseconds: a single signature waits for a piece of each other peer, never for a whole batch.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from hsm.custodian.connection import Call, Connection
+from hsm.custodian.key_records import KeyRecord
+from hsm.custodian.limits import KeyLimits
+from hsm.custodian.policy import Grant
+from hsm.custodian.purposes import SigningRule
+from hsm.device import device_input
+from hsm.device_calls import DeviceAnswer
+from hsm.device_link import DeviceLink
+from hsm.errors import DeviceLost, HsmUnavailable, KeyMismatch
+from pki.errors import ServiceError, VerificationFailed
+from pki.keys import SignatureAlgorithm, hash_of, verify_signature, x509_signature
+from pki.signatures import load_public_key
+
+# What a signature costs the device, in about 60 µs of a software token; real devices keep the proportions.
+_WEIGHTS: Final = {
+    SignatureAlgorithm.ES256: 1,
+    SignatureAlgorithm.EDDSA: 3,
+    SignatureAlgorithm.ES384: 12,
+    SignatureAlgorithm.RS256: 40,
+    SignatureAlgorithm.PS256: 40,
+}
+MAX_WEIGHT: Final = 96
+PIECE_WEIGHT: Final = 48
+
+# Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
+PROBE: Final = b"\x00 mohr custodian probe"
+
+Signed = Callable[[list[bytes] | None, ServiceError | None], None]
+
+
+class HeldKey:
+    """A recorded key, its limits, and whether it was proved in this opening of the device."""
+
+    __slots__ = (
+        "digest_size",
+        "grants",
+        "hash_name",
+        "label",
+        "limits",
+        "piece",
+        "proved",
+        "proving",
+        "record",
+        "reference",
+        "rule",
+        "weight",
+    )
+
+    def __init__(self, record: KeyRecord, issuer: KeyRecord | None, limits: KeyLimits) -> None:
+        self.record, self.limits = record, limits
+        self.label = record.info.label
+        self.reference = bytes.fromhex(record.info.id)
+        self.rule = SigningRule(
+            purpose=record.info.purpose,
+            algorithm=record.info.algorithm,
+            spki_der=record.spki_der,
+            issuer_der=record.issuer_der,
+            issuer_spki_der=None if issuer is None else issuer.spki_der,
+        )
+        self.hash_name: str | None = None  # of what the device takes in place of a message
+        if self.algorithm is not SignatureAlgorithm.EDDSA:
+            self.hash_name = hash_of(self.algorithm).name
+        self.weight = _WEIGHTS[record.info.algorithm]
+        self.piece = max(1, PIECE_WEIGHT // self.weight)
+        self.proved = 0  # the opening of the device in which it was
+        self.proving: list[SigningJob] | None = None  # what waits for a proof under way
+        self.grants: dict[tuple[str, str], Grant] = {}
+
+    @property
+    def algorithm(self) -> SignatureAlgorithm:
+        """What it signs with."""
+        return self.record.info.algorithm
+
+
+class SigningJob:
+    """What one request has signed, in its X.509 encoding; all or none."""
+
+    __slots__ = ("call", "done", "error", "given", "held", "inputs", "results", "under_way")
+
+    def __init__(self, call: Call, held: HeldKey, inputs: Sequence[bytes], done: Signed) -> None:
+        self.call, self.held, self.inputs, self.done = call, held, inputs, done
+        self.given = self.under_way = 0
+        self.results: list[bytes] = []
+        self.error: ServiceError | None = None
+
+    def fail(self, error: ServiceError) -> None:
+        """Ask for no more of it; what is under way is for nobody."""
+        if self.error is None:
+            self.error = error
+        self.given = len(self.inputs)
+
+
+class SigningQueue:
+    """Keep the device busy with everybody's work in turn."""
+
+    def __init__(self, link: DeviceLink) -> None:
+        self._link = link
+        self._waiting: deque[Connection] = deque()
+        self._weight = 0
+
+    def submit(self, job: SigningJob) -> None:
+        """Have a job done; HsmUnavailable at once while the device is away."""
+        if not self._link.available:
+            raise HsmUnavailable(f"the device is away: {self._link.reason}")
+        if not job.inputs:
+            job.done([], None)
+            return
+        self._enqueue(job)
+        self._feed()
+
+    def _enqueue(self, job: SigningJob) -> None:
+        connection = job.call.connection
+        connection.jobs.append(job)
+        if not connection.queued:
+            connection.queued = True
+            self._waiting.append(connection)
+
+    def _feed(self) -> None:
+        """Hand out pieces while the device has room for more."""
+        waiting = self._waiting
+        while waiting and self._weight < MAX_WEIGHT:
+            connection = waiting.popleft()
+            jobs = connection.jobs
+            if jobs:
+                job = jobs[0]
+                if job.error is not None:
+                    jobs.popleft()
+                elif job.held.proved != self._link.generation:
+                    jobs.popleft()
+                    self._await_proof(job)
+                else:
+                    self._hand_out(job, jobs)
+            if jobs:
+                waiting.append(connection)
+            else:
+                connection.queued = False
+
+    def _hand_out(self, job: SigningJob, jobs: deque[SigningJob]) -> None:
+        held, inputs, start = job.held, job.inputs, job.given
+        if len(inputs) > held.piece:
+            inputs = inputs[start : start + held.piece]
+        weight = held.weight * len(inputs)
+        job.given = start + len(inputs)
+        if job.given == len(job.inputs):
+            jobs.popleft()
+        job.under_way += 1
+        self._weight += weight
+        self._link.sign(held.reference, held.algorithm, inputs, partial(self._piece_done, job, len(inputs), weight))
+
+    def _piece_done(self, job: SigningJob, count: int, weight: int, answer: DeviceAnswer) -> None:
+        """Take what the device made of a piece; pieces of a job come back in their order."""
+        self._weight -= weight
+        job.under_way -= 1
+        if answer.error is not None:
+            job.fail(answer.error)
+        elif job.error is None:
+            try:
+                job.results += encode_signatures(job.held.algorithm, answer.value, count)
+            except DeviceLost as error:
+                job.fail(error)
+        if not job.under_way and job.given == len(job.inputs):
+            job.done(job.results if job.error is None else None, job.error)
+        if self._waiting:
+            self._feed()
+
+    # --- proof ---
+
+    def _await_proof(self, job: SigningJob) -> None:
+        held = job.held
+        if held.proving is not None:
+            held.proving.append(job)
+            return
+        held.proving = [job]
+        generation = self._link.generation
+
+        def proved(error: ServiceError | None) -> None:
+            jobs, held.proving = held.proving or [], None
+            if error is None:
+                held.proved = generation
+            for waiting in jobs:
+                if error is None:
+                    self._enqueue(waiting)
+                else:
+                    waiting.fail(error)
+                    waiting.done(None, error)
+            self._feed()
+
+        prove(self._link, held.reference, held.algorithm, held.record.spki_der, proved)
+
+
+def encode_signatures(algorithm: SignatureAlgorithm, raw: Sequence[bytes], count: int) -> list[bytes]:
+    """Give the device's raw signatures their X.509 encoding; DeviceLost when they are not what was asked for."""
+    if len(raw) != count:
+        raise DeviceLost("the device returned another number of signatures")
+    try:
+        return [x509_signature(algorithm, signature) for signature in raw]
+    except VerificationFailed as error:
+        raise DeviceLost("the device returned a signature of bad size") from error
+
+
+def prove(
+    link: DeviceLink,
+    reference: bytes,
+    algorithm: SignatureAlgorithm,
+    spki_der: bytes | None,
+    proved: Callable[[ServiceError | None], None],
+) -> None:
+    """See that the device shows the public key `spki_der` (any, for None) and signs with it."""
+    shown = b""
+
+    def took_public_key(answer: DeviceAnswer) -> None:
+        nonlocal shown
+        if answer.error is not None:
+            proved(answer.error)
+            return
+        shown = answer.value
+        if spki_der is not None and shown != spki_der:
+            proved(KeyMismatch("the device shows another public key than the recorded one"))
+            return
+        link.sign(reference, algorithm, [device_input(algorithm, PROBE)], took_signature)
+
+    def took_signature(answer: DeviceAnswer) -> None:
+        if answer.error is not None:
+            proved(answer.error)
+            return
+        try:
+            (signature,) = encode_signatures(algorithm, answer.value, 1)
+            verify_signature(load_public_key(shown), signature, PROBE, algorithm)
+        except VerificationFailed:
+            proved(KeyMismatch("the device signs with another key than the one it shows"))
+        except ServiceError as error:
+            proved(error)
+        else:
+            proved(None)
+
+    link.public_key(reference, algorithm, took_public_key)
