@@ -70,7 +70,16 @@ def check_end(rehearsal: Rehearsal, script: Script) -> None:
         assert read_crl(rehearsal.home.published["root/0.crl"]).number == max(signed) <= newest
 
 
+def lists_signed(rehearsal: Rehearsal) -> int:
+    """Count how often the root signed a list."""
+    columns = audit_events.c
+    told = select(func.count()).where(columns.action == "crl.published", columns.subject == "root/0")
+    with rehearsal.home.database.read() as connection:
+        return connection.execute(told).scalar_one()
+
+
 def check_pilot(rehearsal: Rehearsal) -> None:
+    assert lists_signed(rehearsal) == 1
     assert rehearsal.home.service is not None
     for keys in (rehearsal.home.service, rehearsal.workshop.tokens["root"][1]):
         assert set(keys.generated.values()) == {1}
@@ -98,6 +107,7 @@ def test_a_pilot_root_survives_any_kills_property(kills: list[int], killable: Fu
 
 
 def check_both(rehearsal: Rehearsal) -> None:
+    assert lists_signed(rehearsal) == 2
     assert set(rehearsal.workshop.tokens["site-2"][1].generated.values()) == {1}
     with rehearsal.home.database.read() as connection:
         rows = connection.execute(
@@ -127,6 +137,29 @@ def test_a_second_site_and_a_revocation_survive_any_kills_property(
             check_both(rehearsal)
         finally:
             rehearsal.close()
+
+
+TOKEN_ONLY = parse_script(
+    "[[step]]".join((EXAMPLES / "second-site.toml").read_text().split("[[step]]")[:3])
+    .replace('"second-site"', '"token-only"')
+    .encode()
+)
+
+
+def test_every_single_kill_around_a_token_and_its_key_is_survived(
+    killable: Fuse, copy_of_founded: Copier, tmp_path: Path
+) -> None:
+    for point in range(FAR):
+        rehearsal = copy_of_founded(tmp_path / str(point), killable)
+        try:
+            killed = held(rehearsal, TOKEN_ONLY, [point])
+            check_end(rehearsal, TOKEN_ONLY)
+            assert set(rehearsal.workshop.tokens["site-2"][1].generated.values()) == {1}
+        finally:
+            rehearsal.close()
+        if not killed:
+            break
+    assert point > 30
 
 
 @pytest.mark.stress
