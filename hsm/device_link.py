@@ -254,6 +254,7 @@ class DeviceLink:
             self._try_again(self._monotonic())
         elif self._opening:
             self._opening_failed(answer.error)
+            self._give_up()  # there is no device in it that could be opened
 
     def _try_again(self, now: float) -> None:
         if self._child is None:

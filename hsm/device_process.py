@@ -39,7 +39,7 @@ from hsm.hardening import end_with_parent, hide_memory
 from hsm.keeper_client import KeeperPin
 from hsm.pin import PinFile, PinSource, PinTries
 from hsm.provider import spki_of
-from pki.errors import ServiceError
+from pki.errors import InvalidInput, ServiceError
 from pki.jose import compact_json, json_object
 
 _RECEIVE_OCTETS: Final = 256 * 1024
@@ -53,6 +53,15 @@ Notice = Callable[[bool], None]
 
 def build_device(order: Mapping[str, Any], notice: Notice) -> Device:
     """Make the device that the order describes; ConfigurationInvalid. Nothing is opened yet."""
+    try:
+        return _build(order, notice)
+    except KeyError as error:
+        raise ConfigurationInvalid(f"the device's settings lack {error}") from error
+    except InvalidInput as error:
+        raise ConfigurationInvalid(error.detail) from error
+
+
+def _build(order: Mapping[str, Any], notice: Notice) -> Device:
     device = order["device"]
     match device.get("kind"):
         case "pkcs11":

@@ -167,12 +167,21 @@ class Pkcs11Device:
         if not self._module_path.is_file():
             raise ConfigurationInvalid(f"there is no module {self._module_path.name}")
         with _translated():
-            self._library = pkcs11.lib(str(self._module_path))
+            self._library = self._load()
             token = self._find_token()
         if token.flags & (TokenFlag.USER_PIN_LOCKED | TokenFlag.USER_PIN_FINAL_TRY):
             raise PinIncorrect("the device counts the PIN as locked or one try short of it")
         with self._pins.read() as pin, self._tries.attempt(pin.identity), _translated():
             return token.open(rw=True, user_pin=pin.reveal())
+
+    def _load(self) -> Any:
+        try:
+            return pkcs11.lib(str(self._module_path))
+        except pkcs11.PKCS11Error as error:
+            # What the module itself answers has a class of its own; the loader's complaint has not.
+            if self._library is None and type(error) is pkcs11.PKCS11Error:
+                raise ConfigurationInvalid(f"{self._module_path.name} cannot be loaded as a module") from error
+            raise
 
     def _find_token(self) -> pkcs11.Token:
         found: list[pkcs11.Token] = []

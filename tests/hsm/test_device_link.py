@@ -220,7 +220,12 @@ def test_a_wrong_pin_is_fatal_and_counted_across_restarts(token: tuple[Path, Sof
     "changes",
     [
         {"device": {"kind": "pkcs11", "module": "/nowhere/none.so", "token": "mohr-link"}},
+        {"device": {"kind": "pkcs11", "module": "/dev/null", "token": "mohr-link"}},
+        {"device": {"kind": "pkcs11", "module": __file__, "token": "mohr-link"}},
+        {"device": {"kind": "pkcs11", "module": "/usr/lib/softhsm/libsofthsm2.so", "token": "x" * 33}},
+        {"device": {"kind": "pkcs11", "token": "mohr-link"}},
         {"device": {"kind": "another"}},
+        {"pin": {"elsewhere": "/nowhere/pin"}},
         {"pin": {"file": "/nowhere/pin"}},
     ],
 )
