@@ -203,6 +203,11 @@ class Deployment:
         """The worker's last heartbeat, in the one folder under `run` that is the worker's."""
         return self.run / "worker" / "heartbeat.json"
 
+    @property
+    def publishing_lock(self) -> Path:
+        """What the program holds that replaces a published file; whoever can open it can hold it."""
+        return self.worker_state.with_name("publishing.lock")
+
     def exists(self) -> bool:
         """Whether a finished deployment lies here."""
         try:
@@ -281,7 +286,7 @@ class Deployment:
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
         """Let one program at a time replace a published file; Unavailable (`file-unwritable`)."""
-        with _opened_lock(self.worker_state.with_name("publishing.lock")) as lock:
+        with _opened_lock(self.publishing_lock) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

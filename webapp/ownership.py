@@ -67,6 +67,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.run, *_ROOT, 0o755),
         *(Place(log, *_ROOT) for log in deployment.run.glob("*.log")),
         Place(deployment.worker_state.parent, worker.uid, data, 0o2750, whole=True, file_mode=0o640, made=True),
+        Place(deployment.publishing_lock, worker.uid, data),
         Place(sockets, *ours, 0o711, made=True),
         Place(deployment.keeper_sockets, *ours, 0o711, made=True),
         Place(sockets / "operator", *ours, 0o700, made=True),

@@ -126,7 +126,7 @@ class Worker:
         """Write the heartbeat: when, and which sweeps fail."""
         failing = {sweep.name: sweep.failure for sweep in self.sweeps if sweep.failure}
         state = {"at": format_instant(self.parts.clock.now()), "failing": failing}
-        write_atomically(self.parts.deployment.worker_state, compact_json(state))
+        write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
     def _try_to_beat(self) -> None:
         """Go on sweeping where the disk takes no heartbeat: the health page calls that silent."""

@@ -127,7 +127,7 @@ def test_what_root_makes_in_a_services_folder_belongs_to_the_service(tmp_path: P
 def test_a_link_in_the_place_of_a_lock_or_a_part_is_not_followed(tmp_path: Path) -> None:
     deployment, victim = Deployment(tmp_path), tmp_path / "victim"
     victim.write_bytes(b"precious")
-    lock = deployment.worker_state.with_name("publishing.lock")
+    lock = deployment.publishing_lock
     lock.parent.mkdir(parents=True)
     lock.symlink_to(victim)
     with pytest.raises(ServiceError) as caught, deployment.publishing():

@@ -35,6 +35,8 @@ def deployment(tmp_path: Path) -> Deployment:
     made.database_file.write_bytes(b"rows")
     made.publish_crl("persons", 0, b"list")
     made.registry.write_bytes(b"{}")
+    with made.publishing():
+        made.worker_state.write_bytes(b"{}")
     made.write_settings(SETTINGS)
     return made
 
@@ -53,7 +55,8 @@ def test_everything_belongs_to_the_one_that_needs_it(deployment: Deployment) -> 
         deployment.service_token / "tokens" / "7f3a" / "token.object", deployment.service_token.parent,
         deployment.tls_key, deployment.secrets, deployment.database_file, deployment.database_file.parent,
         deployment.crl_file("persons", 0), deployment.public, deployment.registry, deployment.run,
-        deployment.worker_state.parent, sockets, *(sockets / role for role in ("operator", "server", "worker")),
+        deployment.worker_state.parent, deployment.worker_state, deployment.publishing_lock,
+        sockets, *(sockets / role for role in ("operator", "server", "worker")),
     )} == {
         ".": (*ROOT, 0o755),
         "mohr.toml": (*ROOT, 0o644),
@@ -72,6 +75,8 @@ def test_everything_belongs_to_the_one_that_needs_it(deployment: Deployment) -> 
         "registry/centres.json": (0, DATA, 0o640),
         "run": (*ROOT, 0o755),
         "run/worker": (WORKER.uid, DATA, 0o2750),
+        "run/worker/heartbeat.json": (WORKER.uid, DATA, 0o640),
+        "run/worker/publishing.lock": (WORKER.uid, DATA, 0o600),
         "run/custodian": (*CUSTODIAN, 0o711),
         "run/custodian/operator": (*CUSTODIAN, 0o700),
         "run/custodian/server": (CUSTODIAN.uid, SERVER.gid, 0o2750),
