@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,11 @@ from pki.errors import Conflict
 from tests.webapp.test_deployment import SETTINGS
 from webapp.commands.serve import is_served, programs, serve_deployment
 from webapp.deployment import Deployment
+from webapp.separation import Separation
+from webapp.system_users import Account, Accounts
+
+TOGETHER = Separation(Accounts(custodian=Account(1, 1), server=Account(1, 1), worker=Account(1, 1), data=1), "a test")
+APART = Separation(Accounts(custodian=Account(1, 11), server=Account(2, 12), worker=Account(3, 13), data=14))
 
 
 @contextmanager
@@ -54,15 +59,31 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
         assert is_served(bind)
 
 
+def _arguments(home: Path, bind: str) -> dict[str, Sequence[str]]:
+    return {program.name: program.arguments for program in programs(Deployment(home), SETTINGS, bind, TOGETHER)}
+
+
+def test_each_program_has_the_user_of_its_part(tmp_path: Path) -> None:
+    users = {
+        program.name.split()[0]: program.run_as and program.run_as.uid
+        for program in programs(Deployment(tmp_path), SETTINGS, "h:8440", APART)
+    }
+    assert users == {"custodian": 1, "server": 2, "exchange": 2, "worker": 3}
+    assert {program.run_as for program in programs(Deployment(tmp_path), SETTINGS, "h:8440", TOGETHER)} == {None}
+
+
+def test_no_module_is_taken_from_the_folder_that_we_are_in(tmp_path: Path) -> None:
+    assert {arguments[1] for arguments in _arguments(tmp_path, "h:8440").values()} == {"-P"}
+
+
 def test_an_ipv6_address_keeps_its_brackets_where_a_port_follows(tmp_path: Path) -> None:
-    started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "[::1]:8440")}
+    started = _arguments(tmp_path, "[::1]:8440")
     assert "[::1]:8441" in started["exchange"]
     assert started["server"][started["server"].index("--host") + 1] == "::1"
 
 
 def test_no_header_of_a_proxy_reaches_the_exchange(tmp_path: Path) -> None:
-    started = {program.name: program.arguments for program in programs(Deployment(tmp_path), SETTINGS, "h:8440")}
-    arguments = started["exchange"]
+    arguments = _arguments(tmp_path, "h:8440")["exchange"]
     assert arguments[arguments.index("--forwarded-allow-ips") + 1] == ""
 
 

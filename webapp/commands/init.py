@@ -35,6 +35,7 @@ def initialise(
     """Hold the ceremony and show the root's PIN, once."""
     from pki.oids import PILOT_ARC
     from webapp.ceremony import hold_ceremony
+    from webapp.separation import separate
 
     settings = DeploymentSettings(
         public_url=public_url,
@@ -47,6 +48,7 @@ def initialise(
     )
     say(f"creating a pilot deployment in {deployment.home}")
     pin = hold_ceremony(deployment, settings)
+    separate(deployment)
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
 

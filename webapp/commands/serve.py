@@ -12,6 +12,7 @@ import click
 from webapp.commands.options import home_option, say
 from webapp.custody import custodian_count
 from webapp.deployment import Deployment, DeploymentSettings
+from webapp.separation import Separation, separate
 from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
@@ -34,21 +35,30 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) -> tuple[Program, ...]:
+def programs(
+    deployment: Deployment, settings: DeploymentSettings, bind: str, separation: Separation
+) -> tuple[Program, ...]:
     """Return what runs in this deployment, in starting order."""
     host, port = split_bind(bind)
     home = {"MOHR_HOME": str(deployment.home)}
-    python = (sys.executable, "-m")
+    python = (sys.executable, "-P", "-m")  # whatever lies in the folder that we are in
     return (
         *(
             Program(
                 name=f"custodian {index}",
                 arguments=(*python, "hsm.custodian", str(deployment.custodian_config), str(index)),
                 wait=LATER_SECONDS if index else 0.0,
+                run_as=separation.custodian(),
             )
             for index in range(custodian_count())
         ),
-        Program(name="worker", arguments=(*python, "webapp.worker"), environment=home, wait=LATER_SECONDS),
+        Program(
+            name="worker",
+            arguments=(*python, "webapp.worker"),
+            environment=home,
+            wait=LATER_SECONDS,
+            run_as=separation.worker(),
+        ),
         Program(
             name="server",
             arguments=(
@@ -59,6 +69,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
                 *("--log-level", "error"),  # it warns of the number of threads at every start
             ),
             environment=home,
+            run_as=separation.server(port),
         ),
         Program(
             name="exchange",
@@ -77,6 +88,7 @@ def programs(deployment: Deployment, settings: DeploymentSettings, bind: str) ->
             ),
             environment=home,
             wait=LATER_SECONDS,
+            run_as=separation.server(settings.exchange_port),
         ),
     )
 
@@ -98,8 +110,12 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
 
     Conflict where the deployment is served already.
     """
-    supervisor = Supervisor(programs(deployment, deployment.settings(), bind), say)
+    settings = deployment.settings()
     with deployment.serving():
+        separation = separate(deployment)
+        for line in separation.lines:
+            say(line)
+        supervisor = Supervisor(programs(deployment, settings, bind, separation), say)
         supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
 
 

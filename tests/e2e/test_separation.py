@@ -1,0 +1,266 @@
+"""Custodian, server and worker as three system users: everything works, and none opens what is another's."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module
+from signer.samples import sample_prescription
+from tests.support.deployment import PHYSICIAN, SETTINGS
+from tests.support.openssl import openssl
+from tests.support.separated import (
+    Served,
+    descendants,
+    free_ports,
+    memory_holds,
+    open_folder,
+    reachable_python,
+    until,
+    user_of,
+)
+from webapp.ceremony import hold_ceremony
+from webapp.deployment import Deployment, DeploymentSettings
+from webapp.system_users import CUSTODIAN, SERVER, WORKER, UsersMissing, system_accounts
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as other users"),
+    pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed"),
+]
+OPEN = "import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)"
+CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+@dataclass(kw_only=True)
+class Separated(Served):
+    """A separated deployment, the process that keeps it, and the PINs that nobody may find in it."""
+
+    pid: int = 0
+    pins: tuple[bytes, ...] = ()
+
+    def processes(self, part: str) -> list[int]:
+        """Return the processes of one program, by a word of its command line."""
+        return [pid for pid, line in descendants(self.pid).items() if part in line]
+
+    def fails_as(self, user: str, code: str, path: Path | str) -> str:
+        """Run one line of Python as `user`; return how it failed, or nothing."""
+        command = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--", str(self.python), "-I", "-c"]
+        ended = subprocess.run(
+            [*command, code, str(path)], cwd="/", capture_output=True, text=True, timeout=30, check=False
+        )
+        return ended.stderr.strip().rpartition("\n")[2].partition(":")[0]
+
+
+def _settings(port: int) -> DeploymentSettings:
+    return DeploymentSettings(
+        public_url=f"http://127.0.0.1:{port}",
+        exchange_url=f"https://127.0.0.1:{port + 1}",
+        organization=SETTINGS.organization,
+        oid_arc=SETTINGS.oid_arc,
+        database_url=None,
+        production=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def separated() -> Iterator[Separated]:
+    """Make a deployment as one user, then serve it as three."""
+    try:
+        system_accounts()
+    except UsersMissing as error:
+        pytest.skip(f"this system makes no users: {error}")
+    pins: list[bytes] = []
+
+    def noted(folder: Path, label: str) -> SoftHsmToken:
+        token = create_softhsm_token(folder, label)
+        pins.extend(pin.reveal().encode() for pin in (token.pin, token.so_pin))
+        return token
+
+    with open_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        served = Separated(python=reachable_python(folder), deployment=Deployment(folder / "home"), port=free_ports())
+        patch.setattr("webapp.ceremony.create_softhsm_token", noted)
+        hold_ceremony(served.deployment, _settings(served.port))
+        served.pins = tuple(pins)
+        with served.serving() as served.pid:
+            yield served
+
+
+def test_the_start_line_says_so(separated: Separated) -> None:
+    assert "custodian, server and worker run as a system user each" in separated.said
+    assert "their separation guards against mistakes only" not in separated.said
+
+
+def test_each_program_runs_as_its_own_user(separated: Separated) -> None:
+    for user, part in ((CUSTODIAN, "hsm."), (SERVER, "granian"), (SERVER, "gunicorn"), (WORKER, "webapp.worker")):
+        pids = separated.processes(part)
+        assert pids, part
+        assert {user_of(pid) for pid in pids} == {pwd.getpwnam(user).pw_uid}, part
+    assert not [pid for pid in descendants(separated.pid) if user_of(pid) == 0], "no program is root's"
+
+
+def test_a_certificate_lives_and_dies_while_root_and_three_users_take_turns(
+    separated: Separated, tmp_path: Path
+) -> None:
+    public = separated.deployment.public
+    issuers = tmp_path / "issuers.pem"
+    issuers.write_text(
+        "".join(openssl("x509", "-inform", "DER", "-in", path).stdout for path in (public / "ca").glob("*.cer"))
+    )
+    person = tmp_path / "person.json"
+    person.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
+    file_id = str(separated.answer("ca", "file", "submit", person, "--officer", "clerk")["id"])
+    for officer in ("first", "second"):
+        separated.answer("ca", "file", "approve", file_id, "--officer", officer)
+    key, csr, certificate = (tmp_path / name for name in ("key.pem", "wish.csr", "cert.pem"))
+    made = openssl(
+        *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-keyout", key, "-out", csr, "-subj", "/CN=a wish"),
+    )
+    assert made.returncode == 0, made.stderr
+    issued = separated.answer(
+        "ca", "issue", "--profile", "clin-sign", "--file", file_id, "--csr", csr, "-o", certificate
+    )
+    serial, note = str(issued["serial"]), separated.deployment.checkpoint.read_bytes()
+
+    def ocsp() -> str:
+        url = f"http://127.0.0.1:{separated.port}/ocsp"
+        issuer = tmp_path / "issuer.pem"
+        issuer.write_text(openssl("x509", "-inform", "DER", "-in", public / "ca" / "persons.cer").stdout)
+        said = openssl("ocsp", "-issuer", issuer, "-cert", certificate, "-url", url, "-CAfile", issuers)
+        assert "Response verify OK" in said.stderr, said.stderr
+        return said.stdout.partition(f"{certificate}: ")[2].partition("\n")[0]
+
+    assert ocsp() == "good"
+    separated.answer("ca", "revoke", serial, "--reason", "keyCompromise")
+    until(lambda: ocsp() == "revoked", "the revocation is felt")
+    lists = [separated.ask("GET", f"/crl/persons/{path.name}") for path in (public / "crl" / "persons").iterdir()]
+    assert {status for status, _ in lists} == {200}
+    assert any(bytes.fromhex(serial) in body for _, body in lists)
+    until(lambda: separated.deployment.checkpoint.read_bytes() != note, "the worker publishes a checkpoint")
+    until(lambda: set(separated.states().values()) == {"ok"}, "every part is well")
+    for path in (*public.rglob("*"), *separated.deployment.worker_state.parent.iterdir()):
+        assert path.stat().st_uid == pwd.getpwnam(WORKER).pw_uid, f"{path} is what root left behind"
+
+
+def test_time_is_stamped_and_files_are_verified(separated: Separated, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"data")
+    query = tmp_path / "query.tsq"
+    assert openssl("ts", "-query", "-data", tmp_path / "data", "-sha256", "-cert", "-out", query).returncode == 0
+    status, reply = separated.ask("POST", "/tsa", query.read_bytes(), Content_Type="application/timestamp-query")
+    assert status == 200
+    (tmp_path / "reply.tsr").write_bytes(reply)
+    said = openssl("ts", "-reply", "-in", tmp_path / "reply.tsr", "-text")
+    assert "Status: Granted" in said.stdout, said.stdout + said.stderr
+    status, body = separated.ask(
+        "POST", "/api/v1/verify", sample_prescription(), Content_Type="application/octet-stream"
+    )
+    assert status == 200, body
+    assert separated.ask("GET", "/verify")[0] == 200
+    assert separated.ask("GET", "/log/checkpoint")[0] == 200
+
+
+def _of_the_custodian(deployment: Deployment) -> list[Path]:
+    folders = (deployment.custodian_config.parent, deployment.service_token.parent)
+    return [path for folder in folders for path in (folder, *folder.rglob("*")) if not path.is_socket()]
+
+
+def _sockets(separated: Separated, *roles: str) -> list[Path]:
+    found = [path for role in roles for path in (separated.deployment.custodian_sockets / role).iterdir()]
+    assert len(found) >= len(roles)
+    assert all(stat.S_ISSOCK(path.lstat().st_mode) for path in found)
+    return found
+
+
+@pytest.mark.parametrize("user", [SERVER, WORKER])
+def test_what_is_the_custodians_is_opened_by_nobody_else(separated: Separated, user: str) -> None:
+    files = _of_the_custodian(separated.deployment)
+    assert {"service.pin", "token.object"} <= {path.name for path in files}
+    assert any("journal" in str(path) for path in files)
+    assert any("keys" in path.name for path in files)
+    assert {separated.fails_as(user, OPEN, path) for path in files} == {"PermissionError"}
+    for pid in separated.processes("hsm."):
+        for name in ("mem", "environ", "maps", "fd/0"):
+            assert separated.fails_as(user, OPEN, f"/proc/{pid}/{name}") == "PermissionError"
+
+
+@pytest.mark.parametrize(
+    ("user", "own", "others"), [(SERVER, "server", ("worker", "operator")), (WORKER, "worker", ("server", "operator"))]
+)
+def test_each_role_has_its_own_sockets(separated: Separated, user: str, own: str, others: tuple[str, ...]) -> None:
+    for path in _sockets(separated, own):
+        assert separated.fails_as(user, CONNECT, path) == ""
+        assert separated.fails_as(user, "import os, sys; os.unlink(sys.argv[1])", path) == "PermissionError"
+    assert {separated.fails_as(user, CONNECT, path) for path in _sockets(separated, *others)} == {"PermissionError"}
+
+
+def test_the_worker_does_not_open_the_servers_key_nor_the_server_what_is_published(separated: Separated) -> None:
+    deployment, append = separated.deployment, "import sys; open(sys.argv[1], 'ab')"
+    assert separated.fails_as(WORKER, OPEN, deployment.tls_key) == "PermissionError"
+    assert separated.fails_as(SERVER, OPEN, deployment.tls_key) == ""
+    for path in (deployment.anchor, deployment.checkpoint, deployment.registry, deployment.settings_file):
+        assert separated.fails_as(SERVER, append, path) == "PermissionError"
+        assert separated.fails_as(SERVER, OPEN, path) == ""
+    for path in (deployment.root, deployment.root / "token", deployment.run / "serving.lock"):
+        assert {separated.fails_as(user, OPEN, path) for user in (CUSTODIAN, SERVER, WORKER)} == {"PermissionError"}
+
+
+def test_no_pin_is_in_the_memory_of_the_server_or_the_worker(separated: Separated) -> None:
+    assert len(set(separated.pins)) == 4
+    pids = [pid for part in ("granian", "gunicorn", "webapp.worker") for pid in separated.processes(part)]
+    known = str(separated.deployment.home).encode()
+    for pid in pids:
+        assert memory_holds(pid, known), "else this test finds nothing anywhere"
+        assert not [pin for pin in separated.pins if memory_holds(pid, pin)]
+
+
+def test_no_pin_is_in_a_log_or_in_a_file_but_its_own(separated: Separated) -> None:
+    deployment = separated.deployment
+    files = [separated.log, *(path for path in deployment.home.rglob("*") if path.is_file() and not path.is_symlink())]
+    holders = {path for path in files if any(pin in path.read_bytes() for pin in separated.pins)}
+    assert holders == {deployment.pin_file}
+
+
+def test_a_start_changes_nothing_that_is_as_it_should_be() -> None:
+    """A deployment that root made is served, stopped, used by root alone and served again."""
+    with open_folder() as folder:
+        port = free_ports()
+        served = Served(python=reachable_python(folder), deployment=Deployment(folder / "home"), port=port)
+        ended = served.mohr("init", "--public-url", f"http://127.0.0.1:{port}")
+        assert ended.status == 0, ended.messages
+        deployment = served.deployment
+        before = {path: path.lstat().st_uid for path in deployment.home.rglob("*")}
+        assert len(set(before.values())) == 4, "init has given everything to whom it belongs"
+        assert served.mohr("ca", "crl").status == 0
+        assert served.mohr("audit", "checkpoint").status == 0
+        with served.serving():
+            assert "policy" not in served.said
+        after = {path: path.lstat().st_uid for path in deployment.home.rglob("*") if path in before}
+        assert after == {path: uid for path, uid in before.items() if path in after}
+
+
+def test_without_root_everything_works_and_the_line_is_plain() -> None:
+    with open_folder() as folder:
+        port, python = free_ports(), reachable_python(folder)
+        nobody = pwd.getpwnam("nobody")
+        own = folder / "own"
+        own.mkdir()
+        os.chown(own, nobody.pw_uid, nobody.pw_gid)
+        prefix = ("setpriv", "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups", "--")
+        served = Served(python=python, deployment=Deployment(own / "home"), port=port, prefix=prefix)
+        ended = served.mohr("init", "--public-url", f"http://127.0.0.1:{port}")
+        assert ended.status == 0, ended.messages
+        with served.serving() as pid:
+            line = "custodian, server and worker run as one user: their separation guards against mistakes only"
+            assert served.said.count(line) == 1
+            assert {user_of(child) for child in (pid, *descendants(pid))} == {nobody.pw_uid}
+            assert served.mohr("ca", "crl").status == 0
+            assert served.ask("GET", "/crl/persons/0.crl")[0] == 200
