@@ -21,6 +21,7 @@ STEADY_TRIES: Final = 50
 
 _POLL_SECONDS: Final = 0.02
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -44,22 +45,22 @@ def read_plan(plan: BackupPlan) -> dict[str, bytes]:
     ConfigurationInvalid for what is missing, is no plain file or lies elsewhere; HsmUnavailable when a lock is held for
     ten seconds or the files do not come to rest.
     """
-    with contextlib.ExitStack() as held:
-        for lock in plan.locks:
-            held.enter_context(_locked(lock))
-        for _ in range(STEADY_TRIES):
+    for _ in range(STEADY_TRIES):
+        with contextlib.ExitStack() as held:
+            for lock in plan.locks:
+                held.enter_context(_locked(lock))
             before = _listed(plan)
             found = {_name(plan.home, path): _read(path) for path in before}
             if None not in found.values() and _listed(plan) == before:
                 return {name: data for name, data in found.items() if data is not None}
-            time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     raise HsmUnavailable("the token's files do not come to rest")
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = _opened_lock(path)
     except OSError as error:
         raise HsmUnavailable(f"{path.name} cannot be locked: {error.strerror}") from error
     try:
@@ -75,6 +76,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _opened_lock(path: Path) -> int:
+    """Open a lock's file; one that root makes here must belong to those who will want the lock after it."""
+    try:
+        return os.open(path, _LOCK_FLAGS)
+    except FileNotFoundError:
+        owner = path.parent.stat()
+        descriptor = os.open(path, _LOCK_FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
 
 
 def _listed(plan: BackupPlan) -> dict[Path, tuple[int, int, int]]:

@@ -15,8 +15,8 @@ from webapp.deployment import Deployment
 def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes]:
     """Read what the second site needs, as of one moment, while the custodians run.
 
-    The lock of the key records is held meanwhile: no key is made between a record and its key. Paths inside are
-    those of `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable.
+    The lock of the key records is held meanwhile, and they are read before the token: whatever key they name is in it.
+    Paths inside start at `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable.
     """
     deployment.settings()
     settings = load_settings(deployment.custodian_config)

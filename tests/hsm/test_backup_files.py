@@ -81,6 +81,14 @@ def test_nothing_is_read_while_a_writer_holds_the_lock(plan: BackupPlan, monkeyp
     assert read_plan(plan) == FILES
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_a_lock_that_root_makes_belongs_to_those_who_will_want_it(plan: BackupPlan) -> None:
+    os.chown(plan.locks[0].parent, 12345, 12345)
+    read_plan(plan)
+    assert plan.locks[0].stat().st_uid == 12345
+    assert plan.locks[0].stat().st_mode & 0o777 == 0o600
+
+
 def test_what_is_no_plain_file_under_the_home_is_refused(plan: BackupPlan, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"secret")
     link = plan.home / "tokens" / "link"

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from ca.hierarchy import CHECKPOINT_KEY
 from hsm.backup import read_header
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
+from hsm.provider import KeyPurpose
 from hsm.softhsm import CONFIGURATION_VARIABLE, find_module
 from pki.errors import ErrorCode
+from pki.keys import PublicKey, SignatureAlgorithm
 from tests.support.deployment import SETTINGS
 from tests.support.openssl import openssl
 from tests.support.programs import REPOSITORY, Ended, run_here
@@ -50,6 +53,7 @@ class Site:
     backup: Path
     shares: tuple[str, ...]
     pin: str
+    public: dict[str, PublicKey]
 
     def restore(self, home: Path, *typed: str, backup: Path | None = None) -> Ended:
         """Restore into `home`; no secret is ever said."""
@@ -74,25 +78,20 @@ def site() -> Iterator[Site]:
     try:
         deployment = Deployment(folder / "first")
         hold_ceremony(deployment, SETTINGS)
-        backup = folder / "service.backup"
-        ended = back_up(
-            deployment, backup, "--shares", "3", "--threshold", "2", "--share-files", str(folder / "shares")
-        )
+        backup, options = folder / "service.backup", ("--shares", "3", "--threshold", "2")
+        with CustodianProcess(deployment.custodian_config, log_path=folder / "first.log"):
+            client = CustodianClient(sockets_for(deployment, OPERATOR))
+            public = {info.label: client.signing_key(info.label).public_key() for info in client.keys()}
+            client.close()
+            ended = back_up(deployment, backup, *options, "--share-files", str(folder / "shares"))
         assert ended.status == 0, ended.messages + ended.trace
         pin = deployment.pin_file.read_text().strip()
-        yield Site(folder, deployment, backup, written_shares(folder / "shares"), pin)
+        yield Site(folder, deployment, backup, written_shares(folder / "shares"), pin, public)
     finally:
         shutil.rmtree(folder)
 
 
 def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: Path) -> None:
-    public = {}
-    with CustodianProcess(site.deployment.custodian_config, log_path=tmp_path / "first.log"):
-        first = CustodianClient(sockets_for(site.deployment, OPERATOR))
-        keys = first.keys()
-        for key in keys:
-            public[key.label] = first.signing_key(key.label).public_key()
-        first.close()
     away = site.folder / "first-away"
     site.deployment.home.rename(away)  # the first site is gone: nothing of it may be needed
     second = Deployment(site.folder / "second")
@@ -102,13 +101,13 @@ def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: 
         with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
             client = CustodianClient(sockets_for(second, OPERATOR))
             try:
-                assert client.keys() == keys
-                for label, public_key in public.items():
+                assert {info.label for info in client.keys()} == site.public.keys()
+                for label, public_key in site.public.items():
                     assert client.signing_key(label).public_key() == public_key
                 signature = client.sign(CHECKPOINT_KEY, NOTE)
             finally:
                 client.close()
-        pem = public[CHECKPOINT_KEY].public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        pem = site.public[CHECKPOINT_KEY].public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         for name, octets in (("key.pem", pem), ("note", NOTE), ("signature", signature)):
             (tmp_path / name).write_bytes(octets)
         command = ("pkeyutl", "-verify", "-pubin", "-inkey", tmp_path / "key.pem", "-rawin", "-in", tmp_path / "note")
@@ -118,6 +117,49 @@ def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: 
     finally:
         away.rename(site.deployment.home)
         shutil.rmtree(second.home, ignore_errors=True)
+
+
+def test_a_backup_is_taken_while_custodians_sign_and_make_keys(site: Site, tmp_path: Path) -> None:
+    config, sockets = site.deployment.custodian_config, sockets_for(site.deployment, OPERATOR)
+    stop, signed = threading.Event(), []
+    with CustodianProcess(config, 0, log_path=tmp_path / "0.log"), CustodianProcess(config, 1, log_path=tmp_path / "1"):
+        client = CustodianClient(sockets)
+
+        def busy() -> None:
+            while not stop.is_set():
+                signed.append(client.sign(CHECKPOINT_KEY, NOTE))
+                client.generate(f"busy-{len(signed)}", SignatureAlgorithm.ES256, KeyPurpose.SEAL)
+
+        working = threading.Thread(target=busy)
+        working.start()
+        try:
+            for number in range(3):
+                made = len(signed)
+                out, shares = tmp_path / f"{number}.backup", tmp_path / f"{number}-shares"
+                ended = back_up(site.deployment, out, "--share-files", str(shares))
+                assert ended.status == 0, ended.messages + ended.trace
+                wait_until(lambda made=made: len(signed) > made)  # type: ignore[misc]  # bound in this round
+        finally:
+            stop.set()
+            working.join()
+            client.close()
+    second = Deployment(site.folder / "busy")
+    assert site.restore(second.home, *written_shares(shares)[:2], backup=out).status == 0
+    with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
+        client = CustodianClient(sockets_for(second, OPERATOR))
+        labels = [info.label for info in client.keys()]
+        assert any(label.startswith("busy-") for label in labels)
+        for label in labels:
+            client.prove(label)
+        client.close()
+    shutil.rmtree(second.home)
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE_SECONDS
+    while not met():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def assert_never_extractable(deployment: Deployment, pin: str) -> None:
