@@ -80,13 +80,6 @@ def _build(order: Mapping[str, Any], notice: Notice) -> Device:
 
             settings = parse_transit_settings(device, Path("/"))  # an order's paths are absolute
             return TransitDevice(settings, monotonic=time.monotonic, random_octets=secrets.token_bytes)
-        case "transit":
-            from hsm.transit_settings import parse_transit_settings
-            from hsm.vault import TransitDevice
-
-            return TransitDevice(
-                parse_transit_settings(device, Path("/")), monotonic=time.monotonic, random_octets=secrets.token_bytes
-            )
     raise ConfigurationInvalid("unknown kind of device")
 
 

@@ -40,9 +40,10 @@ from hsm.custodian.service import CustodianService
 from hsm.custodian.steady_clock import SteadyClock
 from hsm.daemon import log_as_json, stop_signals
 from hsm.device_child import DeviceOrder
-from hsm.device_link import DeviceLink
+from hsm.device_link import DEFAULT_PART, DeviceLink
 from hsm.errors import ConfigurationInvalid, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
+from hsm.transit_settings import TransitSettings
 from pki.errors import ServiceError
 
 FIRST_OPENING_SECONDS: Final = 5.0
@@ -65,6 +66,11 @@ def _order(settings: CustodianSettings) -> DeviceOrder:
         pin_tries=settings.pin_tries,
         environment=settings.device.environment if isinstance(settings.device, Pkcs11Settings) else {},
     )
+
+
+def _part(settings: CustodianSettings) -> int:
+    """Return how many inputs travel to the device together: a Transit engine gains by each, a token does not."""
+    return settings.device.batch if isinstance(settings.device, TransitSettings) else DEFAULT_PART
 
 
 @contextmanager
@@ -129,7 +135,7 @@ def run(settings: CustodianSettings, index: int) -> ExitCode:
         journal = Journal(settings.journal_folder(index), time.monotonic)
         if journal.incident:
             _log.error("the journal begins anew: %s", journal.incident)
-        link = DeviceLink(_order(settings), time.monotonic)
+        link = DeviceLink(_order(settings), time.monotonic, part=_part(settings))
         service = CustodianService(
             link=link,
             records=records,

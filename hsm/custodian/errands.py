@@ -218,6 +218,8 @@ class Errands:
             or said.get("never_extractable", True) is not True
         ):
             raise MechanismRefused("the device does not promise that the key stays inside")
+        if isinstance(pinned := said.get("reference"), str):
+            reference = pinned.encode()  # a key store's latest version, when the wish named none
         answer = yield lambda done: self._link.public_key(reference, algorithm, done)
         spki_der = bytes(_value(answer))
         yield from self._proved(reference, algorithm, spki_der)
