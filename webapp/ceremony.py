@@ -1,8 +1,7 @@
 """`mohr init`: the ceremony that makes a pilot deployment, root token first, `mohr.toml` last.
 
 A ceremony that breaks off leaves a folder without `mohr.toml`: the next one refuses it until a person has looked
-and removed it, because keys may lie there. A ceremony that is killed with SIGKILL while the root's custodian runs
-leaves the root's PIN there too; one that is asked to end takes it away.
+and removed it, because keys may lie there. The root's PIN is in a file only while its custodian logs in.
 """
 
 import os
@@ -12,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from ca.config import AuthoritySettings
-from ca.custody_policy import OPERATOR, SERVER, WORKER, root_policy, service_policy
+from ca.ceremony.tokens import TokenPlace, TokenRecord
+from ca.ceremony.workshop import CustodianWorkshop
+from ca.custody_policy import OPERATOR, SERVER, WORKER, service_policy
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
+from ca.profiles import IssuerName
 from hsm.client import CustodianClient
 from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
-from hsm.custodian.policy import Policy, write_policy
+from hsm.custodian.policy import write_policy
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
@@ -72,24 +73,6 @@ def ended_gently() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _root_custodian(
-    deployment: Deployment, token: SoftHsmToken, settings: AuthoritySettings
-) -> Iterator[CustodianClient]:
-    """Run the root's custodian for the block; its PIN is in a file for as long and no longer."""
-    config, pin_file = deployment.root / "custodian.json", deployment.root / "pin"
-    try:
-        write_custodian(token, config, pin_file, deployment.root / "run", root_policy(settings, os.getuid()))
-        with CustodianProcess(config, log_path=deployment.custodian_log) as root:
-            keys = CustodianClient(root.socket_path(OPERATOR))
-            try:
-                yield keys
-            finally:
-                keys.close()
-    finally:
-        pin_file.unlink(missing_ok=True)
-
-
 def entries(folder: Path) -> tuple[Path, ...]:
     """List what lies in a folder; nothing where there is none. InvalidInput (`file-unwritable`)."""
     try:
@@ -101,26 +84,24 @@ def entries(folder: Path) -> tuple[Path, ...]:
 
 
 def write_service_custodian(deployment: Deployment, settings: DeploymentSettings, token: SoftHsmToken) -> None:
-    """Write what the service's custodians are told: every role is ours until a user each is arranged."""
+    """Write the service's PIN file and, last, what its custodians are told.
+
+    Every role is ours until a user each is arranged.
+    """
     us = dict.fromkeys((SERVER, WORKER, OPERATOR), os.getuid())
-    policy = service_policy(authority_settings(settings), token_settings(settings), us)
-    write_custodian(token, deployment.custodian_config, deployment.pin_file, deployment.custodian_sockets, policy)
-
-
-def write_custodian(token: SoftHsmToken, config: Path, pin_file: Path, sockets: Path, policy: Policy) -> None:
-    """Write what the custodians of a token are told, beside `config`, and the PIN."""
+    config, pin_file = deployment.custodian_config, deployment.pin_file
     write_private(pin_file, token.pin.reveal().encode() + b"\n")
-    settings = CustodianSettings(
+    custodians = CustodianSettings(
         device=Pkcs11Settings(module_path=token.module_path, token=token.label, environment=token.environment),
         pin=PinSettings(file=pin_file),
         keys_file=config.with_name("keys.json"),
         policy_file=config.with_name("policy.json"),
         marks=config.with_name("marks"),
         journal=config.with_name("journal"),
-        sockets=sockets,
+        sockets=deployment.custodian_sockets,
     )
-    write_policy(policy, settings.policy_file)
-    write_settings(settings, config)
+    write_policy(service_policy(authority_settings(settings), token_settings(settings), us), custodians.policy_file)
+    write_settings(custodians, config)
 
 
 def _make_everything(deployment: Deployment, settings: DeploymentSettings, root: SoftHsmToken) -> None:
@@ -129,7 +110,10 @@ def _make_everything(deployment: Deployment, settings: DeploymentSettings, root:
         service = stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
         keys = CustodianClient(service.socket_path(OPERATOR))
         stack.callback(keys.close)
-        with _root_custodian(deployment, root, authorities) as root_keys:
+        workshop = CustodianWorkshop(deployment.custodian_log, authorities)
+        place = TokenPlace(name=IssuerName.ROOT.value, token=deployment.root / "token", folder=deployment.root)
+        record = TokenRecord(module=root.module_path, label=root.label, environment=root.environment)
+        with workshop.opened(place, record, root.pin) as root_keys:
             hierarchy = create_hierarchy(root_keys, keys, authorities, clock)
         database = open_database(deployment.database_url(settings))
         stack.callback(database.close)

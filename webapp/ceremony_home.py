@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ca.ceremony.errors import CeremonyStopped, ScriptRefused
+from ca.ceremony.grammar import SERVICE
 from ca.ceremony.script import Script
 from ca.ceremony.tokens import TokenPlace
 from ca.config import AuthoritySettings
@@ -21,12 +22,14 @@ from hsm.softhsm import create_softhsm_token
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.oids import PILOT_ARC
 from storage.engine import Database, open_database
+from storage.key_uses import KeyUses
 from storage.migrate import upgrade
 from webapp.ceremony import entries, write_service_custodian
 from webapp.commands.init import exchange_url_beside
-from webapp.compose import assemble, authority_settings, running_custodian, token_settings
+from webapp.compose import RealClock, assemble, authority_settings, running_custodian, token_settings
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.fonts import cut_font
+from webapp.key_journal import JournalSource, JournalTaker
 from webapp.opening import open_for_service
 
 
@@ -109,6 +112,11 @@ class DeploymentHome:
             with self.database.read() as connection:
                 newest = latest_crl(connection, crl.issuer, crl.shard) or crl
             self._deployment.publish_crl(newest.issuer, newest.shard, newest.der)
+
+    def take_journal(self, token: str, keys: KeyProvider) -> None:
+        """Take what the token's custodian wrote down of its keys' uses; the service's is the worker's to take."""
+        if token != SERVICE and isinstance(keys, JournalSource):
+            JournalTaker(KeyUses(self.database), keys, RealClock(), name=lambda _index: f"token-{token}").sweep()
 
     def open(self, keys: KeyProvider) -> None:
         """Publish everything and write `mohr.toml`."""

@@ -4,12 +4,13 @@ A page is committed before its custodian may let go of it: killed in between, th
 the database is, and tells the custodian again. A journal that does not go on where it should is recorded as a gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
+from hsm.client import JournalPart
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput, ServiceError, VerificationFailed
+from pki.errors import ErrorCode, InvalidInput, ServiceError, Unavailable, VerificationFailed
 from pki.journal import DONE, line_hash, parse_line
 from storage.key_use_events import JournalPlace, KeyTotal, add_use
 from storage.key_uses import JournalLine, KeyUses, continuing
@@ -18,14 +19,6 @@ PAGE_LINES: Final = 1000
 MAX_PAGES: Final = 20  # of one custodian in one sweep: the other sweeps have their turn
 NOTE_REST: Final = timedelta(minutes=5)
 NOTE: Final = "note"
-
-
-class JournalPage(NamedTuple):
-    """Lines of a journal, and the sequence and hash of its last entry."""
-
-    lines: Sequence[bytes]
-    sequence: int
-    hash: bytes
 
 
 @runtime_checkable
@@ -37,7 +30,7 @@ class JournalSource(Protocol):
         """How many there are."""
         ...
 
-    def journal(self, index: int, after: int, limit: int) -> JournalPage:
+    def journal(self, index: int, after: int, limit: int) -> JournalPart:
         """Return at most `limit` lines that follow entry `after`, or the oldest that are kept; HsmUnavailable."""
         ...
 
@@ -52,10 +45,15 @@ def custodian_name(index: int) -> str:
 
 
 class JournalTaker:
-    """Takes every custodian's journal; owned by one thread. Several programs may do so at once."""
+    """Takes every custodian's journal; owned by one thread. Several programs may do so at once.
 
-    def __init__(self, uses: KeyUses, source: JournalSource, clock: Clock) -> None:
-        self._uses, self._source, self._clock = uses, source, clock
+    `name` says how the ledger knows a custodian: another device than the service's has names of its own.
+    """
+
+    def __init__(
+        self, uses: KeyUses, source: JournalSource, clock: Clock, *, name: Callable[[int], str] = custodian_name
+    ) -> None:
+        self._uses, self._source, self._clock, self._name = uses, source, clock, name
         self._released: dict[int, JournalPlace] = {}
 
     def sweep(self) -> None:
@@ -70,7 +68,7 @@ class JournalTaker:
             raise failures[0]
 
     def _take(self, index: int) -> None:
-        custodian = custodian_name(index)
+        custodian = self._name(index)
         place = self._uses.place(custodian)
         for _ in range(MAX_PAGES):
             page = self._source.journal(index, place.sequence, PAGE_LINES)
@@ -93,7 +91,7 @@ class JournalTaker:
             self._released[index] = place
 
     def _where_it_goes_on(
-        self, index: int, place: JournalPlace, page: JournalPage
+        self, index: int, place: JournalPlace, page: JournalPart
     ) -> tuple[tuple[int, bytes], Sequence[bytes]]:
         """Find where a journal that does not continue `place` goes on, and the lines from there.
 
@@ -118,16 +116,16 @@ class JournalTaker:
     def _not_kept(self, index: int, place: JournalPlace, lines: Sequence[bytes]) -> Sequence[bytes]:
         """Leave out the lines at the start that were kept before the journal forked."""
         begin = parse_line(lines[0]).sequence
-        kept = self._uses.kept_hashes(custodian_name(index), place.chain, begin, begin + len(lines))
+        kept = self._uses.kept_hashes(self._name(index), place.chain, begin, begin + len(lines))
         known = 0
         while known < len(lines) and kept.get(begin + known) == line_hash(lines[known]):
             known += 1
         return _readable(lines[known:])
 
 
-def waiting_totals(uses: KeyUses, source: JournalSource) -> tuple[dict[str, KeyTotal], tuple[ServiceError, ...]]:
-    """Return what was signed with each key: what was taken, and what the custodians still hold, as far as they tell."""
-    totals, failures = dict(uses.totals()), []
+def waiting_totals(uses: KeyUses, source: JournalSource) -> tuple[dict[str, KeyTotal], int]:
+    """Return what was signed with each key, taken or still with the custodians, and how many of these do not answer."""
+    totals, silent = dict(uses.totals()), 0
     for index in range(source.custodians):
         place = uses.place(custodian_name(index))
         try:
@@ -135,9 +133,9 @@ def waiting_totals(uses: KeyUses, source: JournalSource) -> tuple[dict[str, KeyT
                 for line in lines:
                     add_use(totals, line.entry.use)
                 place = JournalPlace(place.chain, lines[-1].entry.sequence, lines[-1].hash)
-        except ServiceError as error:
-            failures.append(error)
-    return totals, tuple(failures)
+        except Unavailable:
+            silent += 1
+    return totals, silent
 
 
 def _readable(lines: Sequence[bytes]) -> Sequence[bytes]:

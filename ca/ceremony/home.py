@@ -48,6 +48,10 @@ class Home(Protocol):
         """Put a list where its distribution point points."""
         ...
 
+    def take_journal(self, token: str, keys: KeyProvider) -> None:
+        """Take the journal of a token's custodian into the ledger, before the token is locked."""
+        ...
+
     def open(self, keys: KeyProvider) -> None:
         """Publish everything that a new deployment has and write its settings, the last act; done again, no change."""
         ...

@@ -142,6 +142,10 @@ class Tokens:
             return Pin(self._console.ask_secret(f"The PIN of the token {place.name}").encode())
         return pin_of(collect(self._console, record.shares, told))
 
+    def opened(self) -> tuple[tuple[str, KeyProvider], ...]:
+        """Return the tokens that are open, by name, with their keys."""
+        return tuple(self._open.items())
+
     def close(self) -> None:
         """Lock every token."""
         self._open.clear()

@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import Final
 
 from ca.ceremony.tokens import TokenPlace, TokenRecord
+from ca.config import AuthoritySettings
+from ca.custody_policy import OPERATOR, root_policy
 from hsm.client import CustodianClient
 from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
-from hsm.custodian.policy import permissive, write_policy
+from hsm.custodian.policy import write_policy
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from hsm.pin import Pin
 from hsm.private_files import write_private
@@ -20,15 +22,14 @@ from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from hsm.softhsm import CONFIGURATION_NAME, CONFIGURATION_VARIABLE, create_softhsm_token, find_module
 
-ROLE: Final = "operator"
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
 
 class CustodianWorkshop:
-    """Makes tokens and opens them; what custodians log goes to a file."""
+    """Makes tokens and opens them under the root's policy; what custodians log goes to a file."""
 
-    def __init__(self, log_path: Path) -> None:
-        self._log_path = log_path
+    def __init__(self, log_path: Path, settings: AuthoritySettings) -> None:
+        self._log_path, self._policy = log_path, root_policy(settings, os.getuid())
 
     def make(self, place: TokenPlace, label: str) -> tuple[TokenRecord, Pin]:
         """Initialise a SoftHSM2 token; what an earlier try left at its place goes first."""
@@ -72,10 +73,10 @@ class CustodianWorkshop:
                 journal=place.folder / "journal",
                 sockets=folder / "run",
             )
-            write_policy(permissive({os.getuid()}, (ROLE,)), settings.policy_file)
+            write_policy(self._policy, settings.policy_file)
             write_settings(settings, config)
             custodian = stack.enter_context(CustodianProcess(config, log_path=self._log_path))
-            keys = CustodianClient(custodian.socket_path(ROLE))
+            keys = CustodianClient(custodian.socket_path(OPERATOR))
             stack.callback(keys.close)
             health = keys.health()
             if not health.ok:

@@ -27,11 +27,12 @@ from hsm.softhsm import find_module
 from pki.certificates import pem
 from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError
+from pki.journal import parse_line
 from pki.keys import SignatureAlgorithm
 from signer.samples import sample_prescription
 from tests.ca.ceremony.persons import Persons
 from tests.ca.ceremony.rehearsal import EXAMPLES, example
-from tests.ca.world import CENTRE, file_json
+from tests.ca.world import CENTRE, SETTINGS, file_json
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
 from tests.support.openssl import openssl
 from tests.support.programs import Ended, run_here
@@ -52,7 +53,7 @@ class Site:
 
     def hold(self, script: Script) -> str:
         with closing(DeploymentHome(self.deployment, script)) as home:
-            workshop = CustodianWorkshop(self.deployment.custodian_log)
+            workshop = CustodianWorkshop(self.deployment.custodian_log, home.settings)
             return hold(
                 script,
                 Room(console=self.persons, home=home, workshop=workshop, clock=RealClock(), operator="operator"),
@@ -100,7 +101,10 @@ def test_a_pilot_root_under_custody_serves_a_deployment(founded: Site) -> None:
         facts = connection.exec_driver_sql(
             "SELECT facts FROM audit_events WHERE action='ceremony.held' AND subject='pilot-root'"
         ).scalar_one()
+        lines = connection.exec_driver_sql("SELECT line FROM key_uses WHERE custodian='token-root'").scalars().all()
     assert told["sha256"] in facts
+    acts = [parse_line(line).use.act for line in lines]  # the offline root's own journal, taken into the ledger
+    assert (acts.count("certificate"), acts.count("crl")) >= (4, 1)
 
 
 def test_no_secret_of_a_ceremony_is_in_a_file(founded: Site) -> None:
@@ -232,7 +236,7 @@ def test_a_real_parent_certifies_a_key_of_4096_bits(founded: Site, tmp_path: Pat
 
 def test_a_vendors_token_is_used_by_module_and_label(founded: Site, tmp_path: Path) -> None:
     place = founded.deployment.root / "tokens" / "elsewhere"
-    workshop = CustodianWorkshop(tmp_path / "log")
+    workshop = CustodianWorkshop(tmp_path / "log", SETTINGS)
     record, pin = workshop.make(TokenPlace(name="x", token=tmp_path / "token", folder=tmp_path), "vendor-token")
     with pin:
         founded.persons.pin = pin.reveal()

@@ -56,7 +56,7 @@ def _hold(deployment: Deployment, path: Path, *, rehearsal: bool) -> None:
         room = Room(
             console=Terminal(on_screen=on_screen),
             home=home,
-            workshop=CustodianWorkshop(deployment.custodian_log),
+            workshop=CustodianWorkshop(deployment.custodian_log, home.settings),
             clock=RealClock(),
             operator=getpass.getuser(),
             rehearsal=rehearsal,

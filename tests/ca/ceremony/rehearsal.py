@@ -108,6 +108,7 @@ class MemoryHome:
     settings: AuthoritySettings = SETTINGS
     published: dict[str, bytes] = field(default_factory=dict)
     opened: int = 0
+    journals: list[str] = field(default_factory=list)
     service: CountedKeys | None = None
 
     @cached_property
@@ -147,6 +148,9 @@ class MemoryHome:
 
     def publish_crl(self, crl: PublishedCrl) -> None:
         self.published[f"{crl.issuer}/{crl.shard}.crl"] = crl.der
+
+    def take_journal(self, token: str, keys: KeyProvider) -> None:
+        self.journals.append(token)
 
     def open(self, keys: KeyProvider) -> None:
         self.fuse.point()
