@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pki.journal import DONE, START, JournalEntry, KeyUse
+from pki.journal import ADMINISTRATION, DONE, START, JournalEntry, KeyUse
 
 MAX_LISTED_KEYS: Final = 300  # of 64 octets at most, all of them escaped: what the facts of an event can hold
 
@@ -36,8 +36,8 @@ class KeyTotal:
 
 
 def add_use(totals: dict[str, KeyTotal], use: KeyUse) -> None:
-    """Count a use towards its key, unless it was refused."""
-    if use.outcome != DONE or not use.key:
+    """Count a use towards its key, unless it was refused or signed nothing."""
+    if use.outcome != DONE or use.act in ADMINISTRATION or not use.key:
         return
     known = totals.get(use.key)
     if known is None:
@@ -52,7 +52,7 @@ class SegmentTally:
     def __init__(self) -> None:
         self.first: int | None = None
         self._totals: dict[str, KeyTotal] = {}
-        self._refused = 0
+        self._administered = self._refused = 0
 
     def add(self, entry: JournalEntry) -> None:
         """Count the next entry."""
@@ -60,9 +60,14 @@ class SegmentTally:
         add_use(self._totals, entry.use)
         if entry.use.outcome != DONE:
             self._refused += entry.use.count
+        elif entry.use.act in ADMINISTRATION:
+            self._administered += 1
 
     def facts(self, end: JournalPlace) -> Facts:
-        """Tell of the entries that lead to `end`: where they lie, what was signed with which key, what was refused."""
+        """Tell of the entries that lead to `end`: where they lie, what was signed with which key, what else was done.
+
+        `administered` keys were made, adopted or bound; `refused` messages were not signed.
+        """
         listed = sorted(self._totals)[:MAX_LISTED_KEYS]
         return {
             "chain": end.chain,
@@ -71,6 +76,7 @@ class SegmentTally:
             "head": end.hash.hex(),
             "keys": " ".join(f"{key}={self._totals[key].count}" for key in listed),
             "more_keys": len(self._totals) - len(listed),
+            "administered": self._administered,
             "refused": self._refused,
         }
 

@@ -4,8 +4,8 @@ A key holds when it signs now, and the device, the custodian's record and the ce
 public key. A key that cannot be asked is `silent`: that is neither a yes nor a no.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Any, Protocol
@@ -14,9 +14,12 @@ from sqlalchemy import Connection
 
 from ca.key_certificates import ServedCertificate, certificates_of_keys
 from ca.profiles import IssuerName
-from ca.repository import named
+from ca.records import NamedCertificate
+from hsm.custodian.config import Pkcs11Settings
 from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, MechanismRefused
+from hsm.key_uri import TransitUri, format_key_uri, parse_token
 from hsm.provider import KeyInfo, spki_of
+from hsm.transit_settings import TransitSettings
 from pki.certificates import Certificate
 from pki.errors import ErrorCode
 from pki.instants import format_instant
@@ -69,11 +72,15 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCheck:
-    """One key's proof: the reason when it is not one, the serial numbers of the certificates it was compared with."""
+    """One key's proof: the reason when it is not one, the serial numbers of the certificates it was compared with.
+
+    `absent`: the device answered, and the key was not in it.
+    """
 
     label: str
     state: KeyState
     reason: str = ""
+    absent: bool = False
     seconds: float | None = None
     certificates: tuple[str, ...] = ()
 
@@ -88,47 +95,50 @@ class KeyCheck:
         }
 
 
-def check_keys(keeper: KeyKeeper, connection: Connection) -> Iterator[KeyCheck]:
-    """Have each key prove itself; a key that a certificate needs and nobody has fails. HsmUnavailable, RoleRefused."""
+def check_keys(keeper: KeyKeeper, certificates_in_use: Iterable[NamedCertificate]) -> list[KeyCheck]:
+    """Have each key prove itself; a key that a certificate needs and nobody has fails. HsmUnavailable, RoleRefused.
+
+    A key that is absent fails where another one holds; a device that shows none of its keys is as good as away.
+    """
     served: dict[str, list[Certificate]] = {}
-    for name, certificate in named(connection).items():
-        if name != IssuerName.ROOT:  # its key is kept elsewhere
-            served.setdefault(certificate.key_label, []).append(Certificate.parse(certificate.der))
-    labels = [info.label for info in keeper.keys()]
-    for label in labels:
-        yield _check_key(keeper, label, served.pop(label, []))
-    for label, certificates in sorted(served.items()):
-        yield KeyCheck(
+    for used in certificates_in_use:
+        if used.name != IssuerName.ROOT:  # its key is kept elsewhere
+            served.setdefault(used.key_label, []).append(Certificate.parse(used.der))
+    checks = [_check_key(keeper, info.label, served.pop(info.label, [])) for info in keeper.keys()]
+    if not any(check.state is KeyState.HOLDS for check in checks):
+        checks = [replace(check, state=KeyState.SILENT) if check.absent else check for check in checks]
+    missing = (
+        KeyCheck(
             label=label,
             state=KeyState.FAILS,
             reason=ErrorCode.HSM_KEY_NOT_FOUND,
-            certificates=tuple(certificate.serial_hex for certificate in certificates),
+            certificates=_serials(certificates),
         )
+        for label, certificates in sorted(served.items())
+    )
+    return [*checks, *missing]
 
 
-def _check_key(keeper: KeyKeeper, label: str, certificates: Iterable[Certificate]) -> KeyCheck:
-    serials = tuple(certificate.serial_hex for certificate in certificates)
+def _check_key(keeper: KeyKeeper, label: str, certificates: Sequence[Certificate]) -> KeyCheck:
+    check = KeyCheck(label=label, state=KeyState.FAILS, certificates=_serials(certificates))
     try:
         recorded = spki_of(keeper.signing_key(label).public_key())
         proof = keeper.prove(label)
-    except (KeyMismatch, KeyAbsent) as error:
-        return KeyCheck(label=label, state=KeyState.FAILS, reason=error.detail, certificates=serials)
+    except KeyAbsent as error:
+        return replace(check, reason=error.detail, absent=True)
+    except (KeyMismatch, KeyNotFound, MechanismRefused) as error:
+        return replace(check, reason=error.detail or str(error.code))
     except HsmUnavailable as error:
-        return KeyCheck(label=label, state=KeyState.SILENT, reason=error.detail, certificates=serials)
-    except (KeyNotFound, MechanismRefused) as error:
-        return KeyCheck(label=label, state=KeyState.FAILS, reason=str(error), certificates=serials)
-    reason = ""
+        return replace(check, state=KeyState.SILENT, reason=error.detail)
     if proof.public_key != recorded:
-        reason = "the device shows another public key than the custodian's record"
-    elif any(certificate.spki_der != recorded for certificate in certificates):
-        reason = "the certificate is for another public key"
-    return KeyCheck(
-        label=label,
-        state=KeyState.FAILS if reason else KeyState.HOLDS,
-        reason=reason,
-        seconds=proof.seconds,
-        certificates=serials,
-    )
+        return replace(check, reason="the device shows another public key than the custodian's record")
+    if any(certificate.spki_der != recorded for certificate in certificates):
+        return replace(check, reason="the certificate is for another public key")
+    return replace(check, state=KeyState.HOLDS, seconds=proof.seconds)
+
+
+def _serials(certificates: Iterable[Certificate]) -> tuple[str, ...]:
+    return tuple(certificate.serial_hex for certificate in certificates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +176,20 @@ class KeyEntry:
         }
 
 
+def uri_of(device: Pkcs11Settings | TransitSettings, info: KeyInfo) -> str:
+    """Name a key so that it is found again: token, label and CKA_ID (RFC 7512), or a Transit key and its version."""
+    if isinstance(device, Pkcs11Settings):
+        uri = replace(parse_token(device.token), object=info.label, id=bytes.fromhex(info.id))
+        return format_key_uri(uri)
+    name, _, version = bytes.fromhex(info.id).decode().partition(":")
+    return format_key_uri(TransitUri(name=name, version=int(version) if version else None))
+
+
 def list_keys(
     keeper: KeyKeeper,
     connection: Connection,
     uses: Mapping[str, KeyTotal],
-    uri_of: Callable[[KeyInfo], str],
+    device: Pkcs11Settings | TransitSettings,
     now: datetime,
 ) -> list[KeyEntry]:
     """List the keys, by label; HsmUnavailable when the custodian does not answer."""
@@ -180,7 +199,7 @@ def list_keys(
     return [
         KeyEntry(
             info=info,
-            uri=uri_of(info),
+            uri=uri_of(device, info),
             attributes=_attributes(keeper, info.label),
             age_days=(now - info.created) // timedelta(days=1),
             use=uses.get(info.label),

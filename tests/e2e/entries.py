@@ -96,6 +96,7 @@ NEED_A_DEPLOYMENT = (
     "mohr token activate a --csr {csr}",
     "mohr token suspend a --officer b --reason c",
     "mohr token restore a --officer b",
+    "mohr hsm check",
     "mohr hsm keys",
     "mohr audit verify",
     "mohr audit checkpoint",

@@ -48,7 +48,8 @@ def test_a_journal_that_was_never_read_is_read_from_its_beginning(database: Data
 def test_lines_are_kept_octet_for_octet_with_one_event(database: Database) -> None:
     journal = written(3)
     journal.write(key_use(7, "tsa", "timestamp", count=5), key_use(8, "tsa", "certificate", outcome="not-allowed"))
-    assert take(database, FIRST, journal) == JournalPlace(1, 5, journal.hash)
+    journal.write(key_use(9, "new", "generate"))
+    assert take(database, FIRST, journal) == JournalPlace(1, 6, journal.hash)
     with database.read() as connection:
         kept = connection.execute(select(key_uses.c.line).order_by(key_uses.c.sequence)).scalars().all()
     assert kept == journal.lines
@@ -59,10 +60,11 @@ def test_lines_are_kept_octet_for_octet_with_one_event(database: Database) -> No
             {
                 "chain": 1,
                 "first": 1,
-                "last": 5,
+                "last": 6,
                 "head": journal.hash.hex(),
                 "keys": "ca-persons=3 tsa=5",
                 "more_keys": 0,
+                "administered": 1,
                 "refused": 1,
             },
         )
@@ -73,7 +75,7 @@ def test_totals_count_messages_that_were_signed_and_remember_the_last(database: 
     journal = MemoryJournal()
     journal.write(key_use(5, "token", count=20), key_use(3, "token"), key_use(9, "token", outcome="not-allowed"))
     take(database, FIRST, journal)
-    journal.write(key_use(4, "token"), key_use(6, "seal"))
+    journal.write(key_use(4, "token"), key_use(6, "seal"), key_use(7, "new", "bind"))
     take(database, FIRST, journal)
     assert KeyUses(database).totals() == {
         "token": KeyTotal(count=22, last_use=BEGIN + timedelta(milliseconds=5)),

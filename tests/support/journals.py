@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from hsm.client import JournalPart
 from hsm.errors import HsmUnavailable
 from pki.journal import DONE, START, KeyUse, journal_line, line_hash
-from webapp.key_journal import JournalPage
 
 BEGIN = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -54,10 +54,10 @@ class MemoryJournal:
         """Add entries that differ."""
         self.write(*(key_use(self.sequence + number, key) for number in range(count)))
 
-    def read(self, after: int, limit: int) -> JournalPage:
+    def read(self, after: int, limit: int) -> JournalPart:
         """Answer as a custodian does."""
         lines = [line for sequence, line in self.entries.items() if sequence > after]
-        return JournalPage(lines[:limit], self.sequence, self.hash)
+        return JournalPart(tuple(lines[:limit]), self.sequence, self.hash)
 
     def release(self, through: int) -> None:
         """Forget what was released, unless it is a custodian that keeps more than it must."""
@@ -80,7 +80,7 @@ class MemoryCustodians:
         """How many there are."""
         return len(self.journals)
 
-    def journal(self, index: int, after: int, limit: int) -> JournalPage:
+    def journal(self, index: int, after: int, limit: int) -> JournalPart:
         """Read a page."""
         self._reach(index)
         self.pages.append((index, after, limit))

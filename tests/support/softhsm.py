@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,7 +76,8 @@ class CustodianHome:
 
     def journal(self, index: int = 0) -> list[KeyUse]:
         """Return every entry of a custodian's journal, which must hold together."""
-        part = CustodianClient(self.socket_path(index=index)).journal(0, 0, 2000)
+        with closing(CustodianClient(self.socket_path(index=index))) as client:
+            part = client.journal(0, 0, 2000)
         check_continues(part.lines, 0, START)
         return [parse_line(line).use for line in part.lines]
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from ca.repository import named
 from ca.tables import named_certificates
+from hsm.custodian.config import Pkcs11Settings
 from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, RoleRefused
+from hsm.key_uri import Pkcs11Uri, parse_key_uri
 from hsm.provider import KeyInfo, spki_of
 from hsm.soft import UnsafeSoftKey
+from hsm.transit_settings import parse_transit_settings
 from pki.errors import ServiceError
 from pki.instants import parse_instant
 from pki.keys import SignatureAlgorithm, SigningKey
@@ -21,8 +26,9 @@ from storage.engine import Database
 from storage.key_use_events import KeyTotal
 from tests.ca.conftest import Ceremony, ceremony, database  # noqa: F401 - fixtures
 from tests.ca.world import START
-from webapp.key_inventory import KeyProof, KeyState, check_keys, list_keys
+from webapp.key_inventory import KeyProof, KeyState, check_keys, list_keys, uri_of
 
+TOKEN = Pkcs11Settings(module_path=Path("/usr/lib/module.so"), token="mohr service")
 NOW = START + timedelta(days=40, hours=3)
 
 
@@ -67,12 +73,13 @@ def keeper(ceremony: Ceremony) -> Keeper:  # noqa: F811 - the fixture of that na
 
 def checked(keeper: Keeper, database: Database) -> dict[str, dict[str, Any]]:  # noqa: F811
     with database.read() as connection:
-        return {check.label: check.as_json() for check in check_keys(keeper, connection)}
+        certificates = named(connection).values()
+    return {check.label: check.as_json() for check in check_keys(keeper, certificates)}
 
 
 def listed(keeper: Keeper, database: Database, uses: Mapping[str, KeyTotal]) -> dict[str, dict[str, Any]]:  # noqa: F811
     with database.read() as connection:
-        entries = list_keys(keeper, connection, uses, lambda info: f"pkcs11:object={info.label}", NOW)
+        entries = list_keys(keeper, connection, uses, TOKEN, NOW)
     return {entry.info.label: entry.as_json() for entry in entries}
 
 
@@ -128,6 +135,14 @@ def test_a_key_that_cannot_be_asked_is_neither_yes_nor_no(
     assert checked(keeper, database)["tsa"]["state"] == state
 
 
+def test_a_device_that_shows_none_of_its_keys_is_as_good_as_away(
+    keeper: Keeper,
+    database: Database,  # noqa: F811
+) -> None:
+    keeper.failing = {info.label: KeyAbsent("not there") for info in keeper.keys()}
+    assert {check["state"] for check in checked(keeper, database).values()} == {KeyState.SILENT}
+
+
 def test_who_may_not_ask_learns_nothing_of_the_keys(keeper: Keeper, database: Database) -> None:  # noqa: F811
     keeper.failing = {"tsa": RoleRefused("not yours")}
     with pytest.raises(RoleRefused):
@@ -144,8 +159,16 @@ def test_a_key_is_listed_with_its_use_its_age_and_the_certificate_it_serves(
     assert "Persons" in key["certificate"]["subject"]
     assert parse_instant(key["certificate"]["not_after"]) > NOW
     assert key["attributes"] == {"sensitive": True, "extractable": False}
-    assert key["uri"] == "pkcs11:object=ca-persons"
+    read = parse_key_uri(key["uri"])
+    assert read == Pkcs11Uri(token="mohr service", object="ca-persons", id=bytes.fromhex(key["id"]))
     assert (found["seal"]["certificate"], found["seal"]["uses"], found["seal"]["last_use"]) == (None, 0, None)
+
+
+def test_a_transit_key_is_named_by_its_version(keeper: Keeper) -> None:
+    info = replace(keeper.keys()[0], id=b"mohr-tsa:3".hex())
+    member = {"kind": "transit", "url": "https://127.0.0.1:8200", "auth": {"token_file": "/run/token"}}
+    device = parse_transit_settings(member, Path("/"))
+    assert uri_of(device, info) == "transit:mohr-tsa;version=3"
 
 
 def test_what_the_device_does_not_say_is_null(keeper: Keeper, database: Database) -> None:  # noqa: F811

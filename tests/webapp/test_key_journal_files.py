@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hsm.client import JournalPart
 from hsm.custodian.journal import Journal
 from pki.journal import START
 from storage.engine import Database, open_database
@@ -19,7 +20,7 @@ from storage.migrate import upgrade
 from tests.storage.story import NOW, ORIGIN, PUBLIC
 from tests.support.clock import FakeClock
 from tests.support.journals import key_use
-from webapp.key_journal import JournalPage, JournalTaker
+from webapp.key_journal import JournalTaker
 
 CUSTODIAN = "custodian-0"
 
@@ -45,9 +46,9 @@ class FileCustodian:
             self._journal.append(key_use(self.written))
             self._journal.commit()
 
-    def journal(self, index: int, after: int, limit: int) -> JournalPage:
+    def journal(self, index: int, after: int, limit: int) -> JournalPart:
         assert index == 0
-        return JournalPage(self._journal.read(after, limit), *self._journal.head)
+        return JournalPart(tuple(self._journal.read(after, limit)), *self._journal.head)
 
     def release_journal(self, index: int, through: int) -> None:
         assert index == 0

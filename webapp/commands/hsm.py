@@ -7,6 +7,7 @@ from pki.programs import LateCommands
 _COMMANDS = {
     "backup": ("webapp.commands.hsm_backup", "backup"),
     "ceremony": ("webapp.commands.ceremony", "ceremony"),
+    "check": ("webapp.commands.hsm_keys", "check"),
     "keys": ("webapp.commands.hsm_keys", "keys"),
     "restore": ("webapp.commands.hsm_backup", "restore"),
     "unlock": ("webapp.commands.unlock", "unlock"),
