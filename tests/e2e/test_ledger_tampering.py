@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
+from ca.custody_policy import WORKER
+from hsm.client import CustodianClient
 from storage.engine import open_database
+from storage.key_uses import KeyUses
 from storage.ledger_tables import audit_events, checkpoints
 from tests.storage.attacker import Attacker
 from tests.support.deployment import LiveDeployment
 from tests.support.programs import run_here
 from webapp.cli import mohr
+from webapp.compose import RealClock
+from webapp.custody import sockets_for
+from webapp.key_journal import JournalTaker
 
 pytestmark = pytest.mark.real
 PLACE = 5  # the entry that is tampered with
@@ -24,8 +30,17 @@ PLACE = 5  # the entry that is tampered with
 def kept(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint kept where nobody of the deployment can write."""
     note = tmp_path_factory.mktemp("auditor") / "kept.note"
+    _take_key_uses(live)
     live.answerless("audit", "checkpoint", "-o", note)
     return note
+
+
+def _take_key_uses(live: LiveDeployment) -> None:
+    """Move the running custodian's journal into the ledger, as the worker does."""
+    database = open_database(live.deployment.database_url(live.deployment.settings()))
+    with closing(CustodianClient(sockets_for(live.deployment, WORKER)[:1])) as custodian:
+        JournalTaker(KeyUses(database), custodian, RealClock()).sweep()
+    database.close()
 
 
 @pytest.fixture
@@ -91,6 +106,36 @@ def test_an_edited_event_is_named_by_its_place(home: Path, kept: Path, statement
         status, report = _verify(home, *more)
         assert (status, report["state"], _codes(report)) == (1, "broken", {"ledger-edited"})
         assert [finding["seq"] for finding in report["findings"]] == [PLACE]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE key_uses SET line = replace(line, '\"count\":1', '\"count\":2') WHERE sequence = 5",
+        "UPDATE key_uses SET line_hash = zeroblob(32) WHERE sequence = 5",
+        "DELETE FROM key_uses WHERE sequence = 5",
+        "DELETE FROM key_uses WHERE sequence > 5",
+        "DELETE FROM key_uses",
+        "DELETE FROM key_use_segments",
+        "UPDATE key_use_totals SET uses = uses + 1 WHERE key = 'ca-persons'",
+    ],
+)
+def test_tampering_with_the_uses_of_keys_is_found(home: Path, statement: str) -> None:
+    _change(home, statement)
+    status, report = _verify(home)
+    assert (status, report["state"], _codes(report)) == (1, "broken", {"hsm-journal-gap"})
+
+
+def test_uses_of_keys_that_vanish_with_their_event_are_missed_by_the_checkpoint(home: Path, kept: Path) -> None:
+    _change(
+        home,
+        "DELETE FROM audit_events WHERE action = 'key.used'",
+        "DELETE FROM key_uses",
+        "DELETE FROM key_use_segments",
+        "DELETE FROM key_use_totals",
+    )
+    status, report = _verify(home, "--checkpoint", kept)
+    assert (status, _codes(report)) == (1, {"ledger-removed"})
 
 
 def test_people_are_told_the_code_too(home: Path) -> None:
