@@ -33,11 +33,11 @@ START_SECONDS = 60.0
 PROCESS_SECONDS = 60.0
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait for what happens soon."""
-    end = time.monotonic() + seconds
+def until(condition: Callable[[], bool], what: str, said: Callable[[], str] = str) -> None:
+    """Wait for what happens soon; `said` tells more of what did not."""
+    end = time.monotonic() + START_SECONDS
     while not condition():
-        assert time.monotonic() < end, f"not in time: {what}"
+        assert time.monotonic() < end, f"not in time: {what}\n{said()[-4000:]}"
         time.sleep(0.05)
 
 
@@ -161,7 +161,7 @@ class Served:
                 stderr=log,
             )
         try:
-            until(lambda: process.poll() is not None or self._is_well(), "every part is well")
+            until(lambda: process.poll() is not None or self._is_well(), "every part is well", lambda: self.said)
             assert process.poll() is None, self.said
             yield process.pid
         finally:
