@@ -27,7 +27,6 @@ from hsm.keeper_protocol import KeeperRole
 from hsm.keeper_server import Door, KeeperServer
 from hsm.kept_pin import KeptPin
 from hsm.locked_memory import lock_all_memory
-from hsm.private_files import write_private
 from hsm.share_set import MAX_SET_OCTETS, ShareSet
 from pki.errors import InvalidInput, ServiceError
 from pki.jose import compact_json, json_object
@@ -91,8 +90,8 @@ def load_keeper_settings(path: Path) -> KeeperSettings:
     )
 
 
-def write_keeper_settings(settings: KeeperSettings, path: Path) -> None:
-    """Write a settings file that `load_keeper_settings` reads back as the same settings."""
+def keeper_settings_json(settings: KeeperSettings) -> bytes:
+    """Write what `load_keeper_settings` reads back as the same settings."""
     raw: dict[str, object] = {
         "sockets": str(settings.sockets),
         "custodian_uids": sorted(settings.custodian_uids),
@@ -100,7 +99,7 @@ def write_keeper_settings(settings: KeeperSettings, path: Path) -> None:
     }
     if settings.share_set is not None:
         raw["share_set"] = str(settings.share_set)
-    write_private(path, compact_json(raw) + b"\n")
+    return compact_json(raw) + b"\n"
 
 
 def _read_object(path: Path, limit: int) -> Mapping[str, Any]:

@@ -139,6 +139,16 @@ class Deployment:
         return self.run / "custodian"
 
     @property
+    def keeper_config(self) -> Path:
+        """What the keeper of the PIN is told, if there is one; holds no secret."""
+        return self.custodian_config.with_name("keeper.json")
+
+    @property
+    def pin_shares(self) -> Path:
+        """The public record of the shares that the PIN was divided into, if it was."""
+        return self.custodian_config.with_name("pin-shares.json")
+
+    @property
     def keeper_sockets(self) -> Path:
         """Where the keeper of the PIN listens, if there is one: a folder for each role."""
         return self.run / "keeper"

@@ -23,6 +23,8 @@ def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes
     files = [deployment.custodian_config, settings.keys_file, settings.policy_file]
     if with_pin and settings.pin is not None and settings.pin.file is not None:
         files.append(settings.pin.file)
+    if deployment.pin_shares.exists():
+        files.append(deployment.pin_shares)
     plan = BackupPlan(
         home=deployment.home,
         files=files,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hsm.child_process import ExitCode, child_environment, module_command
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, RoleRefused, ShareForeign, ShareRepeated, ShareWrong
-from hsm.keeper import KeeperSettings, keeper_socket, load_keeper_settings, write_keeper_settings
+from hsm.keeper import KeeperSettings, keeper_settings_json, keeper_socket, load_keeper_settings
 from hsm.keeper_client import KeeperOperator, KeeperPin
 from hsm.keeper_protocol import LENGTH, KeeperOperation, KeeperRole, KeeperStatus
 from hsm.keeper_server import PLACES
@@ -60,7 +60,7 @@ class RunningKeeper:
         return self.process.pid
 
     def start(self) -> None:
-        write_keeper_settings(self.settings, self.config)
+        self.config.write_bytes(keeper_settings_json(self.settings))
         ready = self.log.read_bytes().count(b"ready") if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -306,7 +306,7 @@ def test_neither_pin_nor_share_is_in_its_log_command_line_or_environment(keeper:
 def test_settings_read_back(tmp_path: Path) -> None:
     written = made(tmp_path).settings
     for each in (written, replace(written, share_set=None)):
-        write_keeper_settings(each, tmp_path / "keeper.json")
+        (tmp_path / "keeper.json").write_bytes(keeper_settings_json(each))
         assert load_keeper_settings(tmp_path / "keeper.json") == each
 
 

@@ -8,6 +8,7 @@ _COMMANDS = {
     "backup": ("webapp.commands.hsm_backup", "backup"),
     "ceremony": ("webapp.commands.ceremony", "ceremony"),
     "check": ("webapp.commands.hsm_keys", "check"),
+    "keep-pin": ("webapp.commands.keep_pin", "keep_pin"),
     "keys": ("webapp.commands.hsm_keys", "keys"),
     "restore": ("webapp.commands.hsm_backup", "restore"),
     "unlock": ("webapp.commands.unlock", "unlock"),

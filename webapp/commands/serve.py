@@ -1,5 +1,6 @@
 """`mohr serve`: custodians, worker, server and the exchange's mutual-TLS listener, kept alive together."""
 
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ import click
 from webapp.commands.options import home_option, say
 from webapp.custody import custodian_count
 from webapp.deployment import Deployment, DeploymentSettings
+from webapp.pin_keeping import keeps_pin, prepare_keeper
 from webapp.separation import Separation, separate
 from webapp.supervisor import Program, Supervisor
 
@@ -42,7 +44,13 @@ def programs(
     host, port = split_bind(bind)
     home = {"MOHR_HOME": str(deployment.home)}
     python = (sys.executable, "-P", "-m")  # whatever lies in the folder that we are in
+    keeper = Program(
+        name="keeper",
+        arguments=(*python, "hsm.keeper", str(deployment.keeper_config)),
+        run_as=separation.custodian(),
+    )
     return (
+        *((keeper,) if deployment.keeper_config.exists() else ()),
         *(
             Program(
                 name=f"custodian {index}",
@@ -115,6 +123,11 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
         separation = separate(deployment)
         for line in separation.lines:
             say(line)
+        if keeps_pin(deployment):
+            prepare_keeper(deployment, separation.accounts.custodian.uid, os.geteuid())
+            say("the custodians wait for their PIN: mohr hsm unlock")
+        else:
+            deployment.keeper_config.unlink(missing_ok=True)
         supervisor = Supervisor(programs(deployment, settings, bind, separation), say)
         supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
 
