@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from webapp.bench.custody import custody_figures
 from webapp.bench.issuing import issuing_figures, scratch_deployment
 from webapp.bench.material import make_material
 from webapp.bench.measure import Figure, machine
@@ -15,7 +16,7 @@ from webapp.bench.verifying import verify_figures
 from webapp.commands.options import answer, home_option, say
 from webapp.deployment import Deployment, write_atomically
 
-GROUPS = ("sign", "verify", "issue", "start")
+GROUPS = ("sign", "verify", "custodian", "issue", "start")
 
 
 def _vectors() -> Path | None:
@@ -27,6 +28,7 @@ def _measure(group: str, deployment: Deployment) -> tuple[Figure, ...]:
     measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
         "sign": lambda: sign_figures(make_material()),
         "verify": lambda: verify_figures(make_material(), _vectors()),
+        "custodian": lambda: custody_figures(deployment.cache, make_material()),
         "issue": lambda: issuing_figures(deployment),
         "start": lambda: (start_figure(deployment),),
     }
@@ -35,7 +37,7 @@ def _measure(group: str, deployment: Deployment) -> tuple[Figure, ...]:
 
 def _group_of(name: str) -> str:
     prefix = name.split(".", maxsplit=1)[0]
-    group = {"ocsp": "issue"}.get(prefix, prefix)
+    group = {"ocsp": "issue", "transit": "custodian", "hsm": "custodian"}.get(prefix, prefix)
     if group not in GROUPS:
         raise click.BadParameter(f"no figure is called {name}", param_hint="NAME")
     return group
