@@ -180,8 +180,11 @@ def test_a_swapped_key_does_not_sign_under_the_generation_it_was_proved_in(opene
     assert not opened.sign()
     opened.owner.run_until(lambda: opened.link.available, 5)
     assert opened.link.generation > generation
-    shown = opened.owner.value(partial(opened.link.public_key, opened.reference, ES256))
-    assert shown != opened.spki_der
+    shown = partial(opened.link.public_key, opened.reference, ES256)
+    assert opened.owner.value(shown) != opened.spki_der
+    opened.hsm.put_key_back(opened.reference)
+    opened.resumes()
+    assert opened.owner.value(shown) == opened.spki_der
 
 
 def test_a_device_process_that_crashes_is_started_again(opened: Bench) -> None:

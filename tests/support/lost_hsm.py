@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Final
 
 import pkcs11
 import pytest
-from pkcs11 import Attribute, KeyType, Mechanism
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.util.ec import encode_named_curve_parameters
 
 from hsm.child_process import child_environment, module_command
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
 
 CLIENT_MODULE: Final = Path("/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so")
+
+MOST_NEIGHBOURS: Final = 3
 
 needs_p11_kit = pytest.mark.skipif(
     not CLIENT_MODULE.exists() or not shutil.which("p11-kit"), reason="p11-kit is not installed"
@@ -33,8 +36,10 @@ class LostHsm:
         self._token, self._socket = token, folder / "p11.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens = token.configuration.parent / "tokens"
+        (self._own,) = self._tokens.iterdir()
         self._away = token.configuration.parent / "away"
-        self._others = 0
+        self._kept = token.configuration.parent / "kept"
+        self._others: list[Path] = []
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -85,13 +90,19 @@ class LostHsm:
         self.start()
 
     def restart_renumbered(self) -> None:
-        """Start it again with one more token beside ours, so that slots may have other numbers."""
+        """Start it again with another token more or less beside ours, so that slots may have other numbers."""
         self.kill()
-        self._others += 1
-        other = create_softhsm_token(self._socket.parent / f"other-{self._others}", f"other-{self._others}")
-        (folder,) = (other.configuration.parent / "tokens").iterdir()
-        folder.rename(self._tokens / folder.name)
+        if len(self._others) == MOST_NEIGHBOURS:
+            shutil.rmtree(self._others.pop(0))
+        else:
+            self._others.append(self._neighbour())
         self.start()
+
+    def _neighbour(self) -> Path:
+        with tempfile.TemporaryDirectory(dir=self._socket.parent) as home:
+            other = create_softhsm_token(Path(home) / "token", Path(home).name)
+            (folder,) = (other.configuration.parent / "tokens").iterdir()
+            return folder.rename(self._tokens / folder.name)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "it is not running"
@@ -115,12 +126,24 @@ class LostHsm:
             path.unlink()
 
     def _objects(self) -> list[Path]:
-        return [path for path in self._tokens.glob("*/*") if path.name not in ("token.object", "generation")]
+        return [path for path in self._own.iterdir() if path.name not in ("token.object", "generation")]
 
     def swap_key(self, reference: bytes) -> None:
         """Put another P-256 key in the place of one: same id, same label; the device runs on meanwhile."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        self._kept.mkdir()
+        for path in self._objects():
+            shutil.copy2(path, self._kept)
+        self._change_keys("swap", reference)
+
+    def put_key_back(self, reference: bytes) -> None:
+        """Put the key that was swapped back in its place; the device runs on meanwhile."""
+        self._change_keys("back", reference)
+
+    def _change_keys(self, change: str, reference: bytes) -> None:
+        arguments = (change, str(self._token.module_path), self._token.label, reference.hex())
         made = subprocess.run(
-            module_command("tests.support.lost_hsm", str(self._token.module_path), self._token.label, reference.hex()),
+            module_command("tests.support.lost_hsm", *arguments, str(self._kept), str(self._own)),
             input=self._token.pin.reveal(),
             env=child_environment(**self._token.environment),
             capture_output=True,
@@ -131,18 +154,35 @@ class LostHsm:
         assert made.returncode == 0, made.stderr
 
 
-def _swap(module: str, label: str, reference: bytes, pin: str) -> None:
-    with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=pin) as session:
-        old = list(session.get_objects({Attribute.ID: reference}))
-        assert len(old) == 2, f"{len(old)} objects have this id"
-        name = old[0][Attribute.LABEL]
-        for item in old:
-            item.destroy()
-        curve = session.create_domain_parameters(
-            KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
-        )
-        curve.generate_keypair(store=True, id=reference, label=name, mechanism=Mechanism.EC_KEY_PAIR_GEN)
+def _swap(session: pkcs11.Session, reference: bytes) -> None:
+    old = list(session.get_objects({Attribute.ID: reference}))
+    assert len(old) == 2, f"{len(old)} objects have this id"
+    name = old[0][Attribute.LABEL]
+    for item in old:
+        item.destroy()
+    curve = session.create_domain_parameters(
+        KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
+    )
+    curve.generate_keypair(store=True, id=reference, label=name, mechanism=Mechanism.EC_KEY_PAIR_GEN)
+
+
+def _put_back(session: pkcs11.Session, reference: bytes, kept: Path, folder: Path) -> None:
+    for item in session.get_objects({Attribute.ID: reference}):
+        item.destroy()
+    for path in kept.iterdir():
+        if not (folder / path.name).exists():
+            shutil.copy2(path, folder)
+    # Files are looked at again when the token says that it has changed: change it.
+    session.create_object({Attribute.CLASS: ObjectClass.DATA, Attribute.TOKEN: True, Attribute.VALUE: b"x"}).destroy()
+
+
+def _change(change: str, module: str, label: str, reference: str, kept: str, folder: str) -> None:
+    with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=sys.stdin.read()) as session:
+        if change == "swap":
+            _swap(session, bytes.fromhex(reference))
+        else:
+            _put_back(session, bytes.fromhex(reference), Path(kept), Path(folder))
 
 
 if __name__ == "__main__":
-    _swap(sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]), sys.stdin.read())
+    _change(*sys.argv[1:])
