@@ -1,0 +1,64 @@
+"""Many clients at two custodians, one of which is killed every now and then: nobody notices."""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+
+from hsm.client import CustodianClient
+from tests.hsm.stress.callers import Callers, Keys, keys_of
+from tests.hsm.stress.fronts import CUSTODIANS, Fronts
+from tests.support.softhsm import CustodianHome
+
+pytestmark = pytest.mark.real
+ENDS = 1.5
+CALLERS = 16
+SAMPLE, WHOLE = 3.0, 600.0
+
+
+@pytest.fixture
+def fronts(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[Fronts, Keys]]:
+    made = Fronts(custodian_factory())
+    with made.running():
+        client = CustodianClient(made.sockets)
+        yield made, keys_of(made.home, client)
+        client.close()
+
+
+@pytest.mark.parametrize("seconds", [SAMPLE, pytest.param(WHOLE, marks=pytest.mark.stress)], ids=["short", "long"])
+def test_no_request_is_lost_while_custodians_are_killed(
+    fronts: tuple[Fronts, Keys], seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, keys = fronts
+    seed = random.getrandbits(32)
+    kills = _kill_now_and_then(made, Random(seed), seconds)  # noqa: S311 - can be told again
+    callers = Callers(CALLERS, made.sockets, keys, pause=0.0 if seconds == SAMPLE else 0.01)
+    with callers.calling():
+        killed = sum(1 for _ in kills)
+    report = (
+        f"\nseed {seed}: {callers.signatures} signatures for {CALLERS} clients in {seconds:.0f} s, {killed} custodians "
+        f"killed, {callers.lost.total()} requests lost; the longest took {callers.slowest:.3f} s\n"
+    )
+    with capsys.disabled():
+        sys.stdout.write(report)
+    assert callers.wrong == []
+    assert callers.lost == {}
+    assert killed >= 2
+    assert sum(made.starts) == CUSTODIANS + killed, "a custodian ended that nobody killed"
+    assert callers.slowest < ENDS
+    assert callers.missing_from(made.uses()) == []
+
+
+def _kill_now_and_then(fronts: Fronts, chance: Random, seconds: float) -> Iterator[int]:
+    """Kill one custodian after the other until the time is over, never both at once."""
+    end, longest = time.monotonic() + seconds, min(5.0, seconds / 6)
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(0.1, longest))
+        index, starts = chance.randrange(CUSTODIANS), sum(fronts.starts)
+        fronts.kill(index)
+        yield index
+        fronts.await_started(starts + 1)
+        fronts.await_well(index)
