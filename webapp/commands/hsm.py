@@ -5,6 +5,7 @@ import click
 from pki.programs import LateCommands
 
 _COMMANDS = {
+    "adopt": ("webapp.commands.hsm_adopt", "adopt"),
     "backup": ("webapp.commands.hsm_backup", "backup"),
     "ceremony": ("webapp.commands.ceremony", "ceremony"),
     "check": ("webapp.commands.hsm_keys", "check"),
