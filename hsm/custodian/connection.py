@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
-from hsm.custodian.protocol import MAX_FRAME_OCTETS
+from hsm.custodian.protocol import MAX_FRAME_OCTETS, takes_descriptor
 from hsm.errors import ProtocolViolation
 from hsm.framing import FrameReader
 
@@ -25,7 +25,7 @@ Work = Generator[None, None, None]
 class Call:
     """A request whose answer is owed. What is known of it so far is what the journal says if it is refused."""
 
-    __slots__ = ("act", "answer", "connection", "count", "digest", "label")
+    __slots__ = ("act", "answer", "connection", "count", "descriptor", "digest", "label")
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
@@ -33,6 +33,19 @@ class Call:
         self.label = self.act = ""
         self.count = 1
         self.digest: bytes | None = None
+        self.descriptor: int | None = None  # what came beside the request, until somebody reads it
+
+    def take_descriptor(self) -> int:
+        """Return what came beside the request, for the caller to close; ProtocolViolation when nothing did."""
+        descriptor, self.descriptor = self.descriptor, None
+        if descriptor is None:
+            raise ProtocolViolation("no descriptor came with the request")
+        return descriptor
+
+    def close(self) -> None:
+        """Close what came beside the request and was not read: it is for no other request."""
+        if self.descriptor is not None:
+            os.close(self.take_descriptor())
 
 
 class Connection:
@@ -119,6 +132,18 @@ class Connection:
         if flags & socket.MSG_CTRUNC or len(self.descriptors) > MAX_DESCRIPTORS:
             raise ProtocolViolation("too many descriptors")
 
+    def check_descriptors(self) -> None:
+        """See that every descriptor is one that a request here, or on its way, takes; ProtocolViolation."""
+        taken = sum(map(takes_descriptor, self.frames)) + (self.reader.size > 0)
+        if len(self.descriptors) > taken:
+            raise ProtocolViolation("a descriptor that no request takes")
+
+    def forget(self) -> None:
+        """Drop the requests that nobody looked at yet, and what came beside them."""
+        self.frames.clear()
+        while self.descriptors:
+            os.close(self.descriptors.popleft())
+
     def answers(self) -> bytes:
         """Return the answers whose turn has come, and owe them no more."""
         calls, ready = self.calls, []
@@ -133,9 +158,9 @@ class Connection:
     def close(self) -> None:
         """Close the socket and everything that came through it; what the device still does is for nobody."""
         self.sock.close()
-        while self.descriptors:
-            os.close(self.descriptors.popleft())
-        self.frames.clear()
+        self.forget()
+        for call in self.calls:
+            call.close()
         self.jobs.clear()
         self.work = None
         self.closing = True

@@ -17,7 +17,7 @@ from hsm.custodian.purposes import check_issuer
 from hsm.custodian.signing import HeldKey, prove
 from hsm.device_calls import DeviceAnswer
 from hsm.device_link import DeviceLink
-from hsm.errors import KeyExists, MechanismRefused, RoleRefused
+from hsm.errors import KeyExists, MechanismRefused, ProtocolViolation, RoleRefused
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, check_label
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.jose import compact_json, json_object
@@ -83,6 +83,8 @@ class Errands:
         """Do what is asked; `ended` is told the result, or ServiceError is raised for a refusal."""
         rule = self._rules[request.operation]
         call.act = rule.act
+        if request.sealed:
+            raise ProtocolViolation("only what is to be signed travels beside its frame")
         role = self._policy.role(call.connection.role)
         if (rule.needs == "administer" and not role.administer) or (rule.needs == "journal" and not role.journal):
             raise RoleRefused(f"a {call.connection.role} may not do this with this custodian")

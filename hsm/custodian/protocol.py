@@ -148,6 +148,11 @@ def decode_request(payload: bytes) -> Request:
         raise ProtocolViolation("the label is not ASCII") from error
 
 
+def takes_descriptor(payload: bytes) -> bool:
+    """Tell whether the body of a request, well-formed or not, is said to travel beside its frame."""
+    return len(payload) > 1 and payload[1] & _SEALED != 0
+
+
 def encode_result(body: bytes) -> bytes:
     """Write the answer to a request that was done, as a whole frame."""
     return frame(b"\x00" + body, MAX_ANSWER_OCTETS)

@@ -244,9 +244,11 @@ class CustodianServer:
                 self._drop(connection)
                 return
             connection.feed(bytes(memoryview(self._buffer)[:count]), self._now())
+            if connection.descriptors:
+                connection.check_descriptors()
             self._check_memory(connection)
         except ServiceError as error:
-            connection.frames.clear()
+            connection.forget()
             self._service.refuse(connection, error)
         self._run(connection)
 

@@ -119,6 +119,8 @@ class CustodianService:
         try:
             request = decode_request(payload)
             call.label = request.label
+            if request.sealed and connection.descriptors:
+                call.descriptor = connection.descriptors.popleft()
             handler = self._handlers.get(request.operation)
             if handler is None:
                 self._errands.begin(call, request, self._end_errand)
@@ -160,6 +162,7 @@ class CustodianService:
             error = ServiceError(ErrorCode.INTERNAL)
         if isinstance(error, ConfigurationInvalid):  # a file of ours went bad: no fault of who asks
             error = HsmUnavailable(error.detail)
+        call.close()
         call.answer = encode_error(error)
         self._settled.append(call)
         if isinstance(error, ProtocolViolation):
@@ -253,7 +256,7 @@ class CustodianService:
 
     def _sign_large(self, call: Call, held: HeldKey) -> Work:
         """Read, hash in steps and sign a message that came as a sealed memory file."""
-        with opened_sealed(_descriptor(call)) as message:
+        with opened_sealed(call.take_descriptor()) as message:
             if held.hash_name is None and len(message) > MAX_EDDSA_OCTETS:
                 raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"an EdDSA key signs at most {MAX_EDDSA_OCTETS} octets")
             recorded = sha256()
@@ -335,10 +338,4 @@ class CustodianService:
     @staticmethod
     def _body(call: Call, request: Request) -> bytes:
         """Return the body of a request, wherever it is."""
-        return read_sealed(_descriptor(call), MAX_BATCH_OCTETS) if request.sealed else request.body
-
-
-def _descriptor(call: Call) -> int:
-    if not call.connection.descriptors:
-        raise ProtocolViolation("no descriptor came with the request")
-    return call.connection.descriptors.popleft()
+        return read_sealed(call.take_descriptor(), MAX_BATCH_OCTETS) if request.sealed else request.body
