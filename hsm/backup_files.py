@@ -14,7 +14,7 @@ from typing import Final
 from hsm.backup import MAX_BACKUP_OCTETS
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from hsm.private_files import sync_folder
-from pki.errors import Conflict, ErrorCode
+from pki.errors import Conflict, ErrorCode, InvalidInput
 
 LOCK_SECONDS: Final = 10.0
 STEADY_TRIES: Final = 50
@@ -137,14 +137,14 @@ def _read(path: Path) -> bytes | None:
 
 
 def read_backup(path: Path) -> bytes:
-    """Read a backup's file; ConfigurationInvalid when it cannot be read or is too large."""
+    """Read a backup's file; InvalidInput (`file-unreadable`, `input-too-large`)."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BACKUP_OCTETS + 1)
     except OSError as error:
-        raise ConfigurationInvalid(f"{path.name}: {error.strerror}") from error
+        raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name}: {error.strerror}") from error
     if len(data) > MAX_BACKUP_OCTETS:
-        raise ConfigurationInvalid(f"{path.name} is larger than any backup")
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"{path.name} is larger than any backup")
     return data
 
 

@@ -11,7 +11,7 @@ import pytest
 from hsm import backup_files
 from hsm.backup_files import BackupPlan, check_absent, read_backup, read_plan, write_backup, write_folder
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
-from pki.errors import Conflict
+from pki.errors import Conflict, ErrorCode, InvalidInput
 from tests.support.programs import REPOSITORY
 
 FILES = {"custodian/keys.json": b"{}", "tokens/service/tokens/1/token.object": b"octets", "pin": b""}
@@ -122,8 +122,9 @@ def test_a_backup_is_its_owners_alone_and_replaces_nothing(tmp_path: Path) -> No
 def test_a_backup_that_cannot_be_written_or_read_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(HsmUnavailable):
         write_backup(tmp_path / "none" / "backup", b"")
-    with pytest.raises(ConfigurationInvalid):
+    with pytest.raises(InvalidInput) as refused:
         read_backup(tmp_path / "none")
+    assert refused.value.code is ErrorCode.FILE_UNREADABLE
 
 
 def test_a_restored_folder_is_its_owners_alone(tmp_path: Path) -> None:

@@ -90,10 +90,9 @@ def test_what_cannot_be_a_pin_is_refused(keeper: RunningKeeper) -> None:
     assert keeper.operator.state().locked
 
 
-def test_without_a_keeper_it_says_so(tmp_path: Path) -> None:
+def test_without_a_deployment_there_is_nothing_to_unlock(tmp_path: Path) -> None:
     ended = run_here(mohr, "hsm", "unlock", "--home", str(tmp_path), answers=f"{PIN}\n")
-    assert ended.code == ErrorCode.HSM_UNAVAILABLE
-    assert "keeper" in ended.messages
+    assert ended.code == ErrorCode.DEPLOYMENT_MISSING
 
 
 def test_the_sockets_are_where_the_deployment_says(keeper: RunningKeeper) -> None:

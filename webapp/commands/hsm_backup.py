@@ -39,6 +39,7 @@ def backup(
 
     Example: mohr hsm backup --out service.backup --shares 3 --threshold 2
     """
+    deployment.settings()
     names = custodian_names(shares, custodians)
     check_new(out)
     check_delivery(share_files)

@@ -33,6 +33,7 @@ def keep_pin(
 
     Example: mohr hsm keep-pin --shares 3 --threshold 2
     """
+    deployment.settings()
     with read_service_pin(deployment) as pin:
         if by_hand:
             if not hmac.compare_digest(ask_secret("PIN").encode(), pin.reveal().encode()):

@@ -4,16 +4,18 @@ from collections.abc import Callable
 
 import click
 
-from hsm.errors import ShareRepeated, ShareWrong
+from hsm.errors import HsmUnavailable, ShareRepeated, ShareWrong
 from hsm.keeper import keeper_socket
 from hsm.keeper_client import KeeperOperator
 from hsm.keeper_protocol import KeeperRole, KeeperState
 from hsm.pin import Pin
 from hsm.shares import Share
+from pki.errors import Conflict, ErrorCode
 from pki.messages import sentence
 from webapp.commands.options import answer, home_option, say
 from webapp.commands.secret_prompts import ask_secret, ask_share
 from webapp.deployment import Deployment
+from webapp.pin_keeping import keeps_pin
 
 
 def unlock_with_pin(operator: KeeperOperator, ask: Callable[[str], str]) -> KeeperState:
@@ -45,12 +47,22 @@ def unlock(deployment: Deployment, *, by_pin: bool, forget: bool) -> None:
     Example: mohr hsm unlock --home var
     """
     operator = KeeperOperator(keeper_socket(deployment.keeper_sockets, KeeperRole.OPERATOR))
+    try:
+        state = operator.state()
+    except HsmUnavailable:
+        _say_why_there_is_none(deployment)
+        raise
     if forget:
         state = operator.forget()
-    else:
-        state = operator.state()
-        if by_pin or not state.threshold:
-            state = unlock_with_pin(operator, ask_secret)
-        elif state.locked:
-            state = unlock_with_shares(operator, ask_share)
+    elif by_pin or not state.threshold:
+        state = unlock_with_pin(operator, ask_secret)
+    elif state.locked:
+        state = unlock_with_shares(operator, ask_share)
     answer({"locked": state.locked})
+
+
+def _say_why_there_is_none(deployment: Deployment) -> None:
+    """Raise what keeps a keeper from running here, if it is more than that nobody serves."""
+    deployment.settings()
+    if not keeps_pin(deployment):
+        raise Conflict(ErrorCode.CONFLICT, "the PIN is in its file; `mohr hsm keep-pin` gives it to people")
