@@ -196,6 +196,8 @@ class CustodianClient:
     def _sign_items(self, operation: Operation, label: str, items: Sequence[bytes]) -> tuple[bytes, ...]:
         if len(items) > MAX_ITEMS:
             raise ProtocolViolation(f"at most {MAX_ITEMS} messages in one batch")
+        if not items:
+            return ()
         timeout = self._timeout + len(items) * BATCH_ITEM_TIMEOUT.total_seconds()
         answer = self._ask(operation, label, pack_items(items), timeout=timeout)
         with _readable():

@@ -113,6 +113,8 @@ def check_issuer(purpose: KeyPurpose, issuer_der: bytes) -> None:
 
 
 def _read(rule: SigningRule, message: bytes, bounds: Bounds | None, content: bytes | None) -> MessageRead:
+    if content is not None and message[:1] != bytes((der.SET,)):
+        raise PurposeRefused("only signed attributes digest a content")
     if message[:3] == b"eyJ":
         read = read_jws(rule, message, bounds)
     elif is_note(message):

@@ -276,8 +276,8 @@ class CustodianService:
 
     def _sign_batch(self, call: Call, request: Request) -> Work:
         held = self._signing_key(call)
-        messages = unpack_items(self._body(call, request))
-        call.count = max(len(messages), 1)
+        messages = self._items(call, request)
+        call.count = len(messages)
         inputs, digests, acts = [], [], set()
         reads: list[MessageRead] = []
         for message in messages:
@@ -291,24 +291,22 @@ class CustodianService:
         if len(acts) > 1:
             raise PurposeRefused("a batch holds messages of one kind")
         call.digest = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()
-        if messages:
-            self._permit(call, held, len(messages))
+        self._permit(call, held, len(messages))
         for read, digest in zip(reads, digests, strict=True):
             self._marks.advance(held.label, read, held.limits, digest)
         self._submit(call, held, inputs, many=True)
 
     def _sign_digests(self, call: Call, request: Request) -> Work | None:
         held = self._signing_key(call)
-        digests = unpack_items(self._body(call, request))
+        digests = self._items(call, request)
         for digest in digests:
             check_digest(held.rule, digest)
         if len(digests) == 1 and held.hash_name == "sha256":
             call.digest = digests[0]
         else:
-            call.count = max(len(digests), 1)
+            call.count = len(digests)
             call.digest = sha256(b"".join(digests)).digest()
-        if digests:
-            self._permit(call, held, len(digests))
+        self._permit(call, held, len(digests))
         call.connection.alone = len(digests) > held.piece
         self._submit(call, held, digests, many=True)
         return None
@@ -334,6 +332,13 @@ class CustodianService:
                 self._answer(call, pack_items(signatures) if many else signatures[0])
 
         self._queue.submit(SigningJob(call, held, inputs, signed))
+
+    def _items(self, call: Call, request: Request) -> tuple[bytes, ...]:
+        """Return the items of a batch, of which there is one at least: to sign nothing is no use of a key."""
+        items = unpack_items(self._body(call, request))
+        if not items:
+            raise ProtocolViolation("an empty batch")
+        return items
 
     @staticmethod
     def _body(call: Call, request: Request) -> bytes:

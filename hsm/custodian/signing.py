@@ -117,9 +117,6 @@ class SigningQueue:
         """Have a job done; HsmUnavailable at once while the device is away."""
         if not self._link.available:
             raise HsmUnavailable(f"the device is away: {self._link.reason}")
-        if not job.inputs:
-            job.done([], None)
-            return
         self._enqueue(job)
         self._feed()
 

@@ -10,8 +10,6 @@ from tests.hsm.wrong_requests.judged import SAID, Judged, Peer, make_judged
 from tests.support.softhsm import CustodianHome
 
 PRIVATE_KEY = re.compile(rb"PRIVATE KEY|MIGHAgEAMBMG|\x04\x6d\x30\x6b\x02\x01\x01\x04\x20")  # PEM; PKCS #8
-    rb"PRIVATE KEY|MIGHAgEAMBMG|06072a8648ce3d020106082a8648ce3d030107046d306b0201010420", re.IGNORECASE
-)
 
 Dial = Callable[..., Peer]
 
