@@ -217,23 +217,28 @@ def test_attributes_of_a_time_stamp_are_not_signed_without_their_content(judged:
         judged.home.client.sign_many(TSA, [attributes])
 
 
+ITS_OWN, ANOTHERS = True, False  # what the attributes digest
+
+
 @pytest.mark.parametrize(
-    ("content", "shown"),
+    ("content", "digested"),
     [
-        pytest.param(lambda at: good.stamp(generated=at, serial=der.integer(6)), None, id="digest of other content"),
-        pytest.param(lambda at: good.stamp(generated=at + HOUR), lambda at: None, id="genTime an hour ahead"),
-        pytest.param(lambda at: good.stamp(generated=at - HOUR), lambda at: None, id="genTime an hour ago"),
-        pytest.param(lambda at: good.stamp(generated=at, policy="1.2.3"), lambda at: None, id="foreign policy"),
-        pytest.param(lambda at: certificate(at), lambda at: None, id="a certificate as content"),
-        pytest.param(lambda at: b"", lambda at: None, id="no content"),
+        pytest.param(
+            lambda at: good.stamp(generated=at, serial=der.integer(6)), ANOTHERS, id="digest of other content"
+        ),
+        pytest.param(lambda at: good.stamp(generated=at + HOUR), ITS_OWN, id="genTime an hour ahead"),
+        pytest.param(lambda at: good.stamp(generated=at - HOUR), ITS_OWN, id="genTime an hour ago"),
+        pytest.param(lambda at: m.tst_info(policy="1.2.3", generated=der.generalized_time(at)), ITS_OWN, id="policy"),
+        pytest.param(certificate, ITS_OWN, id="a certificate as content"),
+        pytest.param(lambda at: b"", ITS_OWN, id="no content"),
     ],
 )
 def test_a_time_stamp_whose_content_is_wrong_is_refused(
-    judged: Judged, content: Callable[[datetime], bytes], shown: Callable[[datetime], bytes] | None
+    judged: Judged, content: Callable[[datetime], bytes], digested: bool
 ) -> None:
     at = now()
     given = content(at)
-    attributes = m.stamp_attributes(good.stamp(generated=at) if shown is None else given)
+    attributes = m.stamp_attributes(given if digested else good.stamp(generated=at))
     with judged.refusing(ErrorCode.HSM_PURPOSE_REFUSED, act="timestamp", key=TSA):
         judged.home.client.sign_content(TSA, attributes, given)
 
