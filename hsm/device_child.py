@@ -15,7 +15,7 @@ from hsm.framing import FrameReader, frame
 from pki.jose import compact_json
 
 STOP_SECONDS: Final = 1.0
-_RECEIVE_OCTETS: Final = 256 * 1024
+_RECEIVE_OCTETS: Final = 64 * 1024  # more, and each buffer would be mapped anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

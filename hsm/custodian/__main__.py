@@ -156,6 +156,7 @@ def run(settings: CustodianSettings, index: int) -> ExitCode:
                     server.serve()
                 finally:
                     server.close()
+                    service.close()
         finally:
             link.close()
             journal.close()

@@ -1,10 +1,10 @@
 """The custodian's own journal of key uses: appended in memory, durable in groups, kept until it was taken.
 
-`append` chains an entry; `commit` makes all that were appended durable with one write and one fdatasync. A
-signature leaves the custodian after the commit of its entry, so nothing that was ever given out is missing
-here: what a crash tears off at the end was not given out and is cut at the next start. Files that were taken
-(`release`) are deleted whole. A file that was damaged is moved aside, and a new chain begins behind a gap in the
-sequence, which every reader sees.
+`append` chains an entry; `commit` makes all that were appended durable with one write and one fdatasync, which
+another thread may do (`write`) between `begin_commit` and `end_commit`. A signature leaves the custodian after the
+commit of its entry, so nothing that was ever given out is missing here: what a crash tears off at the end was not
+given out and is cut at the next start. Files that were taken (`release`) are deleted whole. A file that was damaged
+is moved aside, and a new chain begins behind a gap in the sequence, which every reader sees.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hsm.custodian.journal_segment import (
     KeyUseCount,
@@ -33,6 +33,16 @@ from pki.journal import DONE, START, KeyUse, journal_line, line_hash
 
 SEGMENT_OCTETS: Final = 1024 * 1024
 DAMAGED: Final = "damaged"
+
+
+class Commit(NamedTuple):
+    """Lines on their way to the disk, where the chain stands behind them, and where it stood before."""
+
+    data: bytes
+    uses: tuple[KeyUse, ...]
+    sequence: int
+    hash: bytes
+    before: Standing
 
 
 class Journal:
@@ -92,43 +102,67 @@ class Journal:
 
     def commit(self) -> None:
         """Make everything appended durable; HsmUnavailable: none of it is, and none of it will be."""
+        commit = self.begin_commit()
+        if commit is None:
+            return
+        try:
+            self.write(commit)
+        except HsmUnavailable:
+            self.end_commit(commit, durable=False)
+            raise
+        self.end_commit(commit, durable=True)
+
+    def begin_commit(self) -> Commit | None:
+        """Take what is to be made durable next, if there is anything; `append` goes on meanwhile, behind it."""
         self._tell_flood()
         if not self._lines:
-            return
-        data = b"\n".join(self._lines) + b"\n"
-        try:
-            self._mend()
-            if self._size >= self._segment_octets and self._size > self._header:
-                self._begin(self._standing)
-            _write_through(self._file, data)
-        except (OSError, HsmUnavailable) as error:
-            self._torn = True
-            self._lines, self._uses = [], []
-            self._sequence, self._hash = self._standing.sequence, self._standing.hash
-            if isinstance(error, OSError):
-                raise _unwritable(error) from error
-            raise
-        self._size += len(data)
-        self._standing = Standing(
-            sequence=self._sequence,
-            hash=self._hash,
-            uses=count_uses(self._standing.uses, self._uses),
-            last_at=latest(self._standing.last_at, self._uses),
-        )
+            return None
+        commit = Commit(b"\n".join(self._lines) + b"\n", tuple(self._uses), self._sequence, self._hash, self._standing)
         self._lines, self._uses = [], []
+        return commit
+
+    def write(self, commit: Commit) -> None:
+        """Do the writing of a commit, from any one thread; HsmUnavailable."""
+        try:
+            if self._torn:
+                self._mend()
+            if self._size >= self._segment_octets and self._size > self._header:
+                self._begin(commit.before)
+            _write_through(self._file, commit.data)
+        except OSError as error:
+            self._torn = True
+            raise _unwritable(error) from error
+        except HsmUnavailable:
+            self._torn = True
+            raise
+        self._size += len(commit.data)
+
+    def end_commit(self, commit: Commit, *, durable: bool) -> None:
+        """Take note of how a commit ended. One that failed takes everything that was appended since with it."""
+        if not durable:
+            self._forget()
+            return
+        self._standing = Standing(
+            sequence=commit.sequence,
+            hash=commit.hash,
+            uses=count_uses(self._standing.uses, commit.uses),
+            last_at=latest(self._standing.last_at, commit.uses),
+        )
+
+    def _forget(self) -> None:
+        self._lines, self._uses = [], []
+        self._sequence, self._hash = self._standing.sequence, self._standing.hash
 
     def _mend(self) -> None:
         """Cut what a write that failed may have left at the end."""
-        if self._torn:
-            os.ftruncate(self._file, self._size)
-            os.fdatasync(self._file)
-            self._torn = False
+        os.ftruncate(self._file, self._size)
+        os.fdatasync(self._file)
+        self._torn = False
 
     def close(self) -> None:
         """Tell what was held back, and let go of the files. What was not committed is forgotten."""
         if self._file >= 0:
-            self._lines, self._uses = [], []
-            self._sequence, self._hash = self._standing.sequence, self._standing.hash
+            self._forget()
             for use in self._flood.end():
                 self._chain(use)
             with suppress(HsmUnavailable):  # refusals not told yet: nothing was given out for them

@@ -5,6 +5,7 @@ once its certificate exists, whose name it signs in. A key that is not recorded 
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,18 +47,20 @@ class KeyRecords:
 
     def __init__(self, path: Path) -> None:
         """Read the file, if it exists; ConfigurationInvalid when it cannot be understood."""
-        self._path = path
+        self._path, self._name = path, str(path)
         self._identity: _Identity | None = None
+        self.version = 0  # counts the changes that were seen here, ours and others'
         self._records: dict[str, KeyRecord] = {}
         self.refresh()
 
     def refresh(self) -> bool:
         """Read the file again if another custodian wrote it; tell whether it did."""
-        identity = _identity(self._path)
+        identity = _identity(self._name)
         if identity == self._identity:
             return False
         self._records = {} if identity is None else _load(self._path)
         self._identity = identity
+        self.version += 1
         return True
 
     def get(self, label: str) -> KeyRecord:
@@ -134,13 +137,14 @@ class KeyRecords:
     def _write(self, records: dict[str, KeyRecord]) -> None:
         members = [_to_json(records[label]) for label in sorted(records)]
         write_private(self._path, canonical_json({"version": _VERSION, "keys": members}) + b"\n")
-        self._records, self._identity = records, _identity(self._path)
+        self._records, self._identity = records, _identity(self._name)
+        self.version += 1
 
 
-def _identity(path: Path) -> _Identity | None:
+def _identity(path: str) -> _Identity | None:
     """Tell one content of a file that is replaced from another; None when there is no file."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - it is asked for with each request
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -2,7 +2,7 @@
 
 Sockets never block, nor does the device: it is another process. Each turn of the loop takes what arrived,
 lets every connection that has requests begin some of them for a few milliseconds, gives the device its work,
-makes the journal durable once, and sends what may leave. A connection that stalls in the middle of a frame, or
+has the journal made durable, and sends what may leave. A connection that stalls in the middle of a frame, or
 does not take its answer, is closed; when all places are taken, the role that has the most makes room.
 """
 
@@ -55,6 +55,8 @@ class CustodianServer:
         self._runnable: deque[Connection] = deque()
         self._buffer = bytearray(RECEIVE_OCTETS)
         self._wakeup: int | None = None
+        self._committer = service.committer.fileno()
+        self._poll.register(self._committer, select.EPOLLIN)
         self._device: tuple[socket.socket, int] | None = None  # what the poll knows of the link's socket
         self._stopping = False
         self._next_sweep = monotonic() + SWEEP_SECONDS
@@ -100,6 +102,8 @@ class CustodianServer:
                 self._attend(connection, events)
             elif self._device is not None and descriptor == self._device[0].fileno():
                 self._attend_device(events)
+            elif descriptor == self._committer:
+                self._service.end_commit()
             elif descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
             elif descriptor == self._wakeup:
@@ -108,8 +112,9 @@ class CustodianServer:
             connection = self._runnable.popleft()
             connection.running = False
             self._run(connection)
+        settled = self._service.end_turn()
         self._feed_device()
-        self._release(self._service.end_turn())
+        self._release(settled)
 
     def _attend(self, connection: Connection, events: int) -> None:
         if events & select.EPOLLOUT:

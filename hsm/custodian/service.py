@@ -1,7 +1,7 @@
 """What the custodian does with a request: look up, read, judge, have signed. No sockets here.
 
-Every request ends in one answer. What a key was used for, and what was refused, goes into the journal, and the
-answer to it leaves after the turn's commit: `end_turn` names the answers that may leave.
+Every request ends in one answer. What a key was used for, and what was refused, goes into the journal; a signature
+leaves once the commit of its entry has ended. `end_turn` names the answers that may leave.
 """
 
 import contextlib
@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
+from hsm.custodian.committer import Committer
 from hsm.custodian.connection import Call, Connection, Work
 from hsm.custodian.errands import Errands
 from hsm.custodian.journal import Journal
@@ -47,6 +48,14 @@ _EMPTY: Final = sha256(b"").digest()
 _log = logging.getLogger("hsm.custodian")
 
 
+class _Held(NamedTuple):
+    """An answer that waits for the commit of its entry; what is not `done` keeps its answer if that fails."""
+
+    call: Call
+    answer: bytes
+    done: bool
+
+
 class CustodianService:
     """Answer requests with the keys of one device. Used by one thread only."""
 
@@ -66,8 +75,11 @@ class CustodianService:
         self._rates, self._marks, self._journal, self._clock = rates, marks, journal, clock
         self._queue = SigningQueue(link)
         self._held: dict[str, HeldKey] = {}
+        self._seen = records.version
         self._settled: list[Call] = []
-        self._journalled: list[Call] = []
+        self._gathering: list[_Held] = []  # answers whose entries no commit has taken yet
+        self._committing: list[_Held] = []  # those of the commit under way
+        self.committer = Committer(journal)
         self._at: datetime | None = None
         self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
         self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
@@ -84,16 +96,35 @@ class CustodianService:
         self._at = None
 
     def end_turn(self) -> Sequence[Call]:
-        """Make the journal durable; return the calls whose answers may leave."""
-        if self._journal.pending:
-            try:
-                self._journal.commit()
-            except HsmUnavailable as error:
-                _log.error("nothing is released: %s", error.detail)
-                for call in self._journalled:
-                    call.answer = encode_error(error)
-        settled, self._settled, self._journalled = self._settled, [], []
+        """Have the device begin, and the journal made durable; return the calls whose answers may leave."""
+        self._queue.hand_out()
+        if not self.committer.busy:
+            held, self._gathering = self._gathering, []
+            if self.committer.begin():
+                self._committing = held
+            else:  # refusals that are told with others, later
+                self._release(held, None)
+        settled, self._settled = self._settled, []
         return settled
+
+    def end_commit(self) -> None:
+        """Release what the commit that has ended was for; after a failure, nothing that was signed since either."""
+        failure = self.committer.end()
+        ended, self._committing = self._committing, []
+        if failure is not None:
+            _log.error("nothing is released: %s", failure.detail)
+            ended += self._gathering
+            self._gathering = []
+        self._release(ended, failure)
+
+    def _release(self, held: Sequence[_Held], failure: HsmUnavailable | None) -> None:
+        for call, answer, done in held:
+            call.answer = answer if failure is None or not done else encode_error(failure)
+            self._settled.append(call)
+
+    def close(self) -> None:
+        """End the journal's thread."""
+        self.committer.close()
 
     def _now(self) -> datetime:
         if self._at is None:
@@ -163,13 +194,12 @@ class CustodianService:
         if isinstance(error, ConfigurationInvalid):  # a file of ours went bad: no fault of who asks
             error = HsmUnavailable(error.detail)
         call.close()
-        call.answer = encode_error(error)
-        self._settled.append(call)
         if isinstance(error, ProtocolViolation):
             call.connection.closing = True
         if error.code is not ErrorCode.HSM_UNAVAILABLE:
             with contextlib.suppress(HsmUnavailable):  # a clock that cannot be trusted dates no entry
                 self._record(call, error.code)
+        self._gathering.append(_Held(call, encode_error(error), done=False))
 
     def _record(self, call: Call, outcome: str) -> None:
         """Append an entry to the journal; the turn's end makes it durable."""
@@ -194,7 +224,8 @@ class CustodianService:
             except HsmUnavailable as error:
                 self._fail(call, error)
                 return
-            self._journalled.append(call)
+            self._gathering.append(_Held(call, encode_result(body), done=True))
+            return
         call.answer = encode_result(body)
         self._settled.append(call)
 
@@ -208,10 +239,18 @@ class CustodianService:
 
     # --- keys ---
 
+    def _see_changed_records(self) -> None:
+        """See what other custodians wrote; nothing is handed out any more that was judged under an older record."""
+        self._records.refresh()
+        if self._records.version != self._seen:
+            self._seen = self._records.version
+            for held in self._held.values():
+                held.stale = True
+            self._held.clear()
+
     def _key(self, label: str) -> HeldKey:
         """Return a key as its record is now, whichever custodian wrote it."""
-        if self._records.refresh():
-            self._held.clear()
+        self._see_changed_records()
         held = self._held.get(label)
         if held is None:
             record = self._records.get(label)

@@ -34,8 +34,10 @@ _WEIGHTS: Final = {
     SignatureAlgorithm.RS256: 40,
     SignatureAlgorithm.PS256: 40,
 }
-MAX_WEIGHT: Final = 96
-PIECE_WEIGHT: Final = 48
+PIECE_WEIGHT: Final = 48  # of one call to the device
+MAX_UNDER_WAY: Final = (
+    2  # calls: the device begins the next at once, and what comes meanwhile gathers for the one after
+)
 
 # Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
 PROBE: Final = b"\x00 mohr custodian probe"
@@ -58,7 +60,7 @@ class HeldKey:
         "record",
         "reference",
         "rule",
-        "weight",
+        "stale",
     )
 
     def __init__(self, record: KeyRecord, issuer: KeyRecord | None, limits: KeyLimits) -> None:
@@ -75,8 +77,8 @@ class HeldKey:
         self.hash_name: str | None = None  # of what the device takes in place of a message
         if self.algorithm is not SignatureAlgorithm.EDDSA:
             self.hash_name = hash_of(self.algorithm).name
-        self.weight = _WEIGHTS[record.info.algorithm]
-        self.piece = max(1, PIECE_WEIGHT // self.weight)
+        self.stale = False  # another record took the place of this one
+        self.piece = max(1, PIECE_WEIGHT // _WEIGHTS[record.info.algorithm])
         self.proved = 0  # the opening of the device in which it was
         self.proving: list[SigningJob] | None = None  # what waits for a proof under way
         self.grants: dict[tuple[str, str], Grant] = {}
@@ -111,14 +113,15 @@ class SigningQueue:
     def __init__(self, link: DeviceLink) -> None:
         self._link = link
         self._waiting: deque[Connection] = deque()
-        self._weight = 0
+        self._under_way = 0
 
     def submit(self, job: SigningJob) -> None:
         """Have a job done; HsmUnavailable at once while the device is away."""
         if not self._link.available:
             raise HsmUnavailable(f"the device is away: {self._link.reason}")
         self._enqueue(job)
-        self._feed()
+        if not self._under_way:
+            self.hand_out()  # the device has nothing to do: it need not wait for the end of the turn
 
     def _enqueue(self, job: SigningJob) -> None:
         connection = job.call.connection
@@ -127,41 +130,76 @@ class SigningQueue:
             connection.queued = True
             self._waiting.append(connection)
 
-    def _feed(self) -> None:
-        """Hand out pieces while the device has room for more."""
+    def hand_out(self) -> None:
+        """Hand out pieces while the device has room for more; single signatures with one key go together."""
         waiting = self._waiting
-        while waiting and self._weight < MAX_WEIGHT:
+        together: list[SigningJob] = []
+        while waiting and self._under_way < MAX_UNDER_WAY:
             connection = waiting.popleft()
             jobs = connection.jobs
             if jobs:
                 job = jobs[0]
                 if job.error is not None:
                     jobs.popleft()
+                elif job.held.stale:
+                    jobs.popleft()
+                    job.fail(HsmUnavailable("the key's record changed meanwhile"))
+                    if not job.under_way:
+                        job.done(None, job.error)
                 elif job.held.proved != self._link.generation:
                     jobs.popleft()
                     self._await_proof(job)
+                elif len(job.inputs) > 1:
+                    self._hand_out_piece(job, jobs)
                 else:
-                    self._hand_out(job, jobs)
+                    if together and (together[0].held is not job.held or len(together) == job.held.piece):
+                        self._hand_out_singles(together)
+                        together = []
+                        waiting.appendleft(connection)  # the device may have enough to do now
+                        continue
+                    jobs.popleft()
+                    together.append(job)
             if jobs:
                 waiting.append(connection)
             else:
                 connection.queued = False
+        if together:
+            self._hand_out_singles(together)
 
-    def _hand_out(self, job: SigningJob, jobs: deque[SigningJob]) -> None:
-        held, inputs, start = job.held, job.inputs, job.given
-        if len(inputs) > held.piece:
-            inputs = inputs[start : start + held.piece]
-        weight = held.weight * len(inputs)
+    def _hand_out_singles(self, jobs: list[SigningJob]) -> None:
+        held = jobs[0].held
+        self._under_way += 1
+        inputs = [job.inputs[0] for job in jobs]
+        self._link.sign(held.reference, held.algorithm, inputs, partial(self._singles_done, jobs))
+
+    def _singles_done(self, jobs: list[SigningJob], answer: DeviceAnswer) -> None:
+        self._under_way -= 1
+        error, signatures = answer.error, []
+        if error is None:
+            try:
+                signatures = encode_signatures(jobs[0].held.algorithm, answer.value, len(jobs))
+            except DeviceLost as lost:
+                error = lost
+        if error is not None:
+            for job in jobs:
+                job.done(None, error)
+        else:
+            for job, signature in zip(jobs, signatures, strict=True):
+                job.done([signature], None)
+
+    def _hand_out_piece(self, job: SigningJob, jobs: deque[SigningJob]) -> None:
+        held, start = job.held, job.given
+        inputs = job.inputs[start : start + held.piece]
         job.given = start + len(inputs)
         if job.given == len(job.inputs):
             jobs.popleft()
         job.under_way += 1
-        self._weight += weight
-        self._link.sign(held.reference, held.algorithm, inputs, partial(self._piece_done, job, len(inputs), weight))
+        self._under_way += 1
+        self._link.sign(held.reference, held.algorithm, inputs, partial(self._piece_done, job, len(inputs)))
 
-    def _piece_done(self, job: SigningJob, count: int, weight: int, answer: DeviceAnswer) -> None:
+    def _piece_done(self, job: SigningJob, count: int, answer: DeviceAnswer) -> None:
         """Take what the device made of a piece; pieces of a job come back in their order."""
-        self._weight -= weight
+        self._under_way -= 1
         job.under_way -= 1
         if answer.error is not None:
             job.fail(answer.error)
@@ -172,8 +210,6 @@ class SigningQueue:
                 job.fail(error)
         if not job.under_way and job.given == len(job.inputs):
             job.done(job.results if job.error is None else None, job.error)
-        if self._waiting:
-            self._feed()
 
     # --- proof ---
 
@@ -195,7 +231,7 @@ class SigningQueue:
                 else:
                     waiting.fail(error)
                     waiting.done(None, error)
-            self._feed()
+            self.hand_out()
 
         prove(self._link, held.reference, held.algorithm, held.record.spki_der, proved)
 
