@@ -22,6 +22,7 @@ from hsm.socket_address import socket_address
 
 MAX_CONNECTIONS: Final = 16
 SUSPECT_SECONDS: Final = 1.0
+FULL_SECONDS: Final = 0.005
 _RECEIVE_OCTETS: Final = 64 * 1024
 _NEVER_SENT: Final = (ConnectionRefusedError, FileNotFoundError, PermissionError)
 
@@ -33,12 +34,21 @@ class _Connection:
         self._reader = FrameReader(MAX_ANSWER_OCTETS)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.settimeout(_remaining(deadline))
             with socket_address(path) as address:
-                self._socket.connect(address)
+                self._connect(address, deadline)
         except OSError:
             self._socket.close()
             raise
+
+    def _connect(self, address: str, deadline: float) -> None:
+        while True:
+            self._socket.settimeout(_remaining(deadline))
+            try:
+                self._socket.connect(address)
+            except BlockingIOError:  # so many wait to be let in that one more may not even wait (unix(7))
+                time.sleep(FULL_SECONDS)
+            else:
+                return
 
     def exchange(self, request: bytes, descriptor: int | None, deadline: float) -> bytes:
         """Send a frame and return the payload of the answer; OSError when the custodian does not answer."""

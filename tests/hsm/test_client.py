@@ -273,3 +273,20 @@ def test_a_forked_child_uses_connections_of_its_own(custodian: CustodianHome) ->
         note = f"parent {number}\n".encode()
         verify_signature(key.public_key(), key.sign(note), note)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_caller_waits_where_too_many_wait_to_be_let_in(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s"))
+        listener.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for peer in waiting:
+            peer.settimeout(0)
+            peer.connect_ex(str(folder / "s"))
+        client = CustodianClient(folder / "s", timeout=SHORT)
+        started = time.monotonic()
+        with pytest.raises(HsmUnavailable, match="in time"):
+            client.sign("a", m.NOTE)
+        assert time.monotonic() - started > SHORT.total_seconds() / 2
+        for peer in waiting:
+            peer.close()

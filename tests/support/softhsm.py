@@ -18,7 +18,7 @@ import pytest
 
 from hsm.client import CustodianClient
 from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
-from hsm.custodian.policy import Policy, RolePolicy, permissive, write_policy
+from hsm.custodian.policy import Policy, permissive, write_policy
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose
@@ -65,11 +65,6 @@ class CustodianHome:
         self.reconfigure(
             device=Pkcs11Settings(module_path=module_path, token=self.token.label, environment=environment)
         )
-
-    @staticmethod
-    def operator_policy() -> RolePolicy:
-        """Return a role that may do everything, for us."""
-        return permissive({os.getuid()}).roles[ROLE]
 
     def rule(self, policy: Policy) -> None:
         """Change the policy; it holds from the next start of a process."""
