@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,7 +15,7 @@ from hsm.provider import KeyPurpose
 from pki.errors import VerificationFailed
 from pki.journal import DONE, KeyUse
 from pki.keys import PublicKey, SignatureAlgorithm, verify_signature
-from tests.support.softhsm import CustodianHome
+from tests.hsm.stress.fronts import Fronts
 
 SEAL: Final = (SignatureAlgorithm.ES256, KeyPurpose.SEAL)
 TOKEN: Final = (SignatureAlgorithm.ES256, KeyPurpose.TOKEN)
@@ -31,10 +30,12 @@ class Keys(NamedTuple):
     token_public: PublicKey
 
 
-def keys_of(home: CustodianHome, client: CustodianClient) -> Keys:
+def make_keys(fronts: Fronts, client: CustodianClient) -> Keys:
     """Make the keys while all is well."""
-    home.client = client
-    seal, token = home.key(*SEAL), home.key(*TOKEN)
+    fronts.home.client = client
+    seal, token = fronts.home.key(*SEAL), fronts.home.key(*TOKEN)
+    for label in (seal, token):
+        fronts.await_key(label)
     return Keys(seal, token, client.signing_key(seal).public_key(), client.signing_key(token).public_key())
 
 
@@ -48,6 +49,14 @@ class Answered(NamedTuple):
     digest: bytes
 
 
+class Refused(NamedTuple):
+    """One call that ended with HsmUnavailable: when, and what was said."""
+
+    began: float
+    ended: float
+    detail: str
+
+
 class Caller(threading.Thread):
     """Asks for one thing after the other until told to stop."""
 
@@ -56,7 +65,7 @@ class Caller(threading.Thread):
         self._client, self._keys, self._stopping, self._pause = CustodianClient(sockets), keys, stopping, pause
         self._prefix = f"log.example/{number}\n"
         self.answered: list[Answered] = []
-        self.lost: Counter[str] = Counter()
+        self.refused: list[Refused] = []
         self.wrong: list[str] = []
         self.slowest = 0.0
 
@@ -82,7 +91,7 @@ class Caller(threading.Thread):
         try:
             signatures = self._signatures(notes, digests, token=token)
         except HsmUnavailable as error:
-            self.lost[error.detail] += 1
+            self.refused.append(Refused(began, time.monotonic(), error.detail))
             return
         finally:
             ended = time.monotonic()
@@ -141,9 +150,9 @@ class Callers:
         return [found for caller in self._all for found in caller.wrong]
 
     @property
-    def lost(self) -> Counter[str]:
-        """How many calls ended with HsmUnavailable, by what was said."""
-        return sum((caller.lost for caller in self._all), Counter())
+    def refused(self) -> list[Refused]:
+        """The calls that ended with HsmUnavailable."""
+        return [refused for caller in self._all for refused in caller.refused]
 
     def answered(self, meant: Callable[[Answered], bool] = lambda _answer: True) -> list[Answered]:
         """Return the calls that ended with signatures, in the order of their ends."""

@@ -6,6 +6,7 @@ import random
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import pytest
 
 from hsm.client import CustodianClient
 from hsm.pin import PinTries
-from tests.hsm.stress.callers import Callers, Keys, keys_of
+from tests.hsm.stress.callers import Callers, Keys, make_keys
 from tests.hsm.stress.faults import Befallen, Faults, resumed_after, signed_while_swapped
 from tests.hsm.stress.fronts import Fronts
 from tests.support.lost_hsm import LostHsm, needs_p11_kit
@@ -48,7 +49,7 @@ def lost(custodian_factory: Callable[[], CustodianHome]) -> Iterator[tuple[LostH
     fronts = Fronts(home)
     with fronts.running():
         client = CustodianClient(fronts.sockets)
-        yield device, fronts, keys_of(home, client)
+        yield device, fronts, make_keys(fronts, client)
         client.close()
     device.kill()
 
@@ -92,7 +93,7 @@ def test_no_fault_brings_a_wrong_signature_or_a_stuck_client(
 
 def _report(seed: int, found: list[Befallen], recoveries: list[float], callers: Callers) -> str:
     """Write down what was measured, also where FIGURES says."""
-    signatures, refused = callers.signatures, callers.lost.total()
+    signatures, refused = callers.signatures, len(callers.refused)
     lines = [f"seed {seed}: {len(found)} faults during {signatures} signatures, {refused} calls refused"]
     kinds = {}
     for name in sorted({befallen.name for befallen in found}):
@@ -100,6 +101,13 @@ def _report(seed: int, found: list[Befallen], recoveries: list[float], callers: 
         each = [took for befallen in found if befallen.name == name for took in befallen.custodians_took]
         kinds[name] = {"faults": len(service), "service": _figures(service), "each custodian": _figures(each)}
         lines.append(f"  {name:<24} {len(service):>3} × {_line(service)}; each custodian {_line(each)}")
+    worst, slow = max(zip(recoveries, found, strict=True), key=lambda pair: pair[0])
+    said = Counter(
+        refused.detail
+        for refused in callers.refused
+        if slow.back <= refused.ended and refused.began < slow.back + worst
+    )
+    lines.append(f"  the worst: {slow.name}, custodians after {slow.custodians_took}; meanwhile {dict(said)}")
     lines.append(f"  signing is there again: {_line(recoveries)}; the longest call took {callers.slowest:.3f} s")
     if FIGURES in os.environ:
         whole = {"service": _figures(recoveries), "slowest_call": round(callers.slowest, 4), "kinds": kinds}
