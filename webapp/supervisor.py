@@ -1,5 +1,6 @@
 """Keeping a handful of processes alive: start in order, restart what dies, end everything together."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -79,6 +80,8 @@ class _Child:
         """Notice an end and plan the restart; start again when the time has come."""
         if self.process is not None and self.process.poll() is not None:
             say(f"{self.program.name} ended with status {self.process.returncode}")
+            with contextlib.suppress(ProcessLookupError):  # what it started and left behind would serve on, unseen
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.delay = FIRST_DELAY_SECONDS if now - self.started > 10 else min(self.delay * 2, LONGEST_DELAY_SECONDS)
             self.next_start = now + self.delay
             self.process = None

@@ -1,6 +1,6 @@
 """The worker: idempotent sweeps over rows, each on its own beat (`python -m webapp.worker`, HOME in MOHR_HOME).
 
-A sweep that fails is tried again on its next beat; what failed and since when is in the heartbeat file, which the
+A sweep that fails is tried again soon; what failed and since when is in the heartbeat file, which the
 health page reads. Killing the worker at any point loses nothing: every sweep starts from what the rows say.
 """
 
@@ -29,6 +29,7 @@ from webapp.key_journal import JournalSource, JournalTaker
 from webapp.logs import start_logging
 
 HEARTBEAT_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.worker")
 CRL_LEAD: Final = timedelta(hours=24)
 
@@ -44,7 +45,7 @@ class Sweep:
     failure: str = ""
 
     def run(self, parts: Parts, now: float) -> None:
-        """Run once and plan the next run."""
+        """Run once and plan the next run, which is soon after a failure."""
         self.due = now + self.seconds
         try:
             self.act(parts)
@@ -52,6 +53,7 @@ class Sweep:
             if not self.failure:
                 LOGGER.warning("sweep failed", extra={"fields": {"sweep": self.name, "code": str(error.code)}})
             self.failure = str(error.code)
+            self.due = now + min(self.seconds, RETRY_SECONDS)
         else:
             self.failure = ""
 

@@ -63,6 +63,29 @@ def test_what_dies_is_started_again_and_everything_ends_together(tmp_path: Path)
     assert any("ended with status" in line for line in said)
 
 
+def test_what_a_killed_program_leaves_behind_ends_before_it_is_started_again(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    writer = (
+        "import os, subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; "
+        f"time.sleep(60)']); open({str(pids)!r}, 'a').write(f'{{os.getpid()}} {{child.pid}}\\n'); time.sleep(60)"
+    )
+    supervisor = Supervisor([Program(name="writer", arguments=(sys.executable, "-c", writer))], lambda _line: None)
+    thread = _run(supervisor, lambda: False, lambda: None)
+
+    def lines() -> list[list[str]]:
+        return [line.split() for line in pids.read_text(encoding="ascii").splitlines()] if pids.exists() else []
+
+    try:
+        _until(lambda: len(lines()) == 1)
+        os.kill(int(lines()[0][0]), 9)
+        _until(lambda: len(lines()) == 2)
+        assert not _alive(int(lines()[0][1]))
+        assert _alive(int(lines()[1][1]))
+    finally:
+        supervisor.request_stop()
+        thread.join(15)
+
+
 def test_a_program_that_ends_at_once_is_retried_ever_more_slowly(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     quick = f"open({str(starts)!r}, 'a').write('x')"

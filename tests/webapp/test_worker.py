@@ -134,6 +134,20 @@ def test_a_sweep_that_fails_is_told_by_the_heartbeat_and_recovers(parts: Parts) 
     assert _state(parts, "worker") is PartState.OK
 
 
+def test_a_sweep_that_failed_is_tried_again_soon_and_then_at_its_own_pace(parts: Parts) -> None:
+    outcome = [Unavailable(ErrorCode.HSM_UNAVAILABLE)]
+
+    def act(_parts: Parts) -> None:
+        if outcome:
+            raise outcome.pop()
+
+    hourly = Sweep(name="responders", seconds=3600, act=act)
+    hourly.run(parts, 100.0)
+    assert 100 < hourly.due <= 110
+    hourly.run(parts, hourly.due)
+    assert hourly.due > 3600
+
+
 def test_parts_that_do_not_answer_are_told_apart(parts: Parts, tmp_path: Path) -> None:
     Worker(parts, sweeps=()).beat()
     first = CustodianClient(sockets_for(parts.deployment, WORKER)[0])  # no other custodian runs here
