@@ -243,6 +243,9 @@ class Pkcs11Device:
         reference = self._random_octets(REFERENCE_OCTETS)
         names: dict[str, Any] = {"store": True, "label": label, "id": reference, "private_template": _PRIVATE_TEMPLATE}
         with _translated():
+            # SoftHSM2 overlooks what other processes made before we make something, unless it looks first.
+            if list(self._session.get_objects({Attribute.ID: reference})):
+                raise KeyMismatch("the id of a new key is taken")
             if _KEY_TYPES[algorithm] is KeyType.RSA:
                 public, private = self._session.generate_keypair(KeyType.RSA, rsa_bits, **names)
             else:

@@ -77,6 +77,17 @@ def test_what_one_makes_and_binds_the_other_knows_before_its_next_signature(pair
     second.close()
 
 
+def test_keys_that_both_make_in_turn_are_signed_with_by_both_at_once(pair: Pair) -> None:
+    alone = [_alone(pair, 0), _alone(pair, 1)]
+    labels = [f"turn-{time.monotonic_ns()}" for _ in range(6)]
+    for turn, label in enumerate(labels):
+        alone[turn % 2].generate(label, *SEAL)
+    for client in alone:
+        for label in labels:
+            client.sign(label, m.NOTE)
+        client.close()
+
+
 def test_calls_are_spread_over_both(pair: Pair) -> None:
     label = pair.home.key(*SEAL)
     before = [_alone_count(pair, index, label) for index in (0, 1)]
