@@ -172,14 +172,18 @@ def pkcs11_template() -> dict[Attribute, object]:
 @pytest.mark.real
 @needs_softhsm
 def test_two_keys_with_one_id_are_refused(bench: Bench) -> None:
-    bench.device._random_octets = b"twice".ljust
     bench.device.open()
-    for label in ("first", "second"):
-        reference, _ = bench.device.generate(label, SignatureAlgorithm.ES256, DEFAULT_RSA_BITS)
+    made = [bench.device.generate(label, SignatureAlgorithm.ES256, DEFAULT_RSA_BITS) for label in ("first", "second")]
+    reference, other = (generated.reference for generated in made)
+    for item in bench.device._session.get_objects({Attribute.ID: other}):
+        item[Attribute.ID] = reference
     with pytest.raises(KeyMismatch):
         bench.sign(reference, SignatureAlgorithm.ES256)
     with pytest.raises(KeyMismatch):
         bench.device.public_key(reference, SignatureAlgorithm.ES256)
+    bench.device._random_octets = lambda _octets: reference
+    with pytest.raises(KeyMismatch):
+        bench.device.generate("third", SignatureAlgorithm.ES256, DEFAULT_RSA_BITS)
 
 
 @pytest.mark.real
