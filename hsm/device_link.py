@@ -141,10 +141,12 @@ class DeviceLink:
         """Do what is due and return after how many seconds to be called again, if nothing happens before."""
         if self._child is not None:
             self._child.flush()
-        now = self._monotonic()
         while self._due:
             done, answer = self._due.popleft()
             done(answer)
+        now = self._monotonic()
+        if now >= min(self._calls.next_deadline, self._calls.hangs_at):
+            self.on_readable()  # it may be we who did not listen
         if now >= self._calls.next_deadline:
             self._calls.expire(now)
         if now >= self._calls.hangs_at and not self._judging:

@@ -61,6 +61,7 @@ class Connection:
         "jobs",
         "last_active",
         "out",
+        "pid",
         "queued",
         "reader",
         "role",
@@ -72,8 +73,8 @@ class Connection:
         "work",
     )
 
-    def __init__(self, sock: socket.socket, role: str, uid: int, now: float) -> None:
-        self.sock, self.role, self.uid = sock, role, uid
+    def __init__(self, sock: socket.socket, role: str, pid: int, uid: int, now: float) -> None:
+        self.sock, self.role, self.pid, self.uid = sock, role, pid, uid
         self.reader = FrameReader(MAX_FRAME_OCTETS)
         self.descriptors: deque[int] = deque()
         self.frames: deque[bytes] = deque()  # requests that nobody looked at yet
@@ -82,7 +83,7 @@ class Connection:
         self.alone = False  # a call under way that no other may run beside: it is large
         self.jobs: deque[SigningJob] = deque()
         self.queued = False  # in the queue of the device
-        self.running = False  # in the queue of those with requests to look at
+        self.running = False  # in a queue of those with something to do
         self.out = b""  # what the peer has not taken yet
         self.closing = False
         self.served = 0
@@ -116,10 +117,11 @@ class Connection:
     def feed(self, data: bytes, now: float) -> None:
         """Take what arrived; ProtocolViolation when it is no frame."""
         self.last_active = now
-        self.frames.extend(self.reader.feed(data))
-        if not self.reader.size:
+        found = self.reader.feed(data)
+        self.frames.extend(found)
+        if found or not self.reader.size:
             self.frame_began = None
-        elif self.frame_began is None:
+        if self.reader.size and self.frame_began is None:
             self.frame_began = now
 
     def take_descriptors(self, ancillary: list[tuple[int, int, bytes]], flags: int) -> None:

@@ -74,7 +74,12 @@ def _remove_stale(path: Path) -> None:
     path.unlink()
 
 
+def peer_of(sock: socket.socket) -> tuple[int, int]:
+    """Return the process and user id that the peer had when it connected, by the kernel's word."""
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(pid), int(uid)
+
+
 def peer_uid(sock: socket.socket) -> int:
-    """Return the user id that the peer had when it connected, by the kernel's word."""
-    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return int(uid)
+    """Return the user id alone of `peer_of`."""
+    return peer_of(sock)[1]

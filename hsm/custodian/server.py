@@ -10,12 +10,13 @@ import contextlib
 import logging
 import select
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from hsm.custodian.connection import Call, Connection
-from hsm.custodian.listener import peer_uid
+from hsm.custodian.listener import peer_of
+from hsm.custodian.places import makes_room
 from hsm.custodian.protocol import encode_error
 from hsm.custodian.service import CustodianService
 from hsm.device_link import DeviceLink
@@ -25,8 +26,10 @@ from pki.errors import ServiceError
 MAX_CONNECTIONS: Final = 128
 MAX_BUFFERED_OCTETS: Final = 64 * 1024 * 1024
 RECEIVE_OCTETS: Final = 256 * 1024
-ACCEPTS_A_TURN: Final = 64
+ACCEPTS_A_TURN: Final = 16
 SLICE_SECONDS: Final = 0.005
+TURN_SECONDS: Final = 0.02  # for the slices of all connections together
+LABOUR_SECONDS: Final = 0.005  # a turn for what takes many steps
 SWEEP_SECONDS: Final = 1.0
 
 _ANCILLARY_OCTETS: Final = socket.CMSG_SPACE(8 * 4)
@@ -53,6 +56,8 @@ class CustodianServer:
             self._poll.register(descriptor, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._runnable: deque[Connection] = deque()
+        self._laborious: deque[Connection] = deque()
+        self._slice = SLICE_SECONDS
         self._buffer = bytearray(RECEIVE_OCTETS)
         self._wakeup: int | None = None
         self._committer = service.committer.fileno()
@@ -90,13 +95,15 @@ class CustodianServer:
         if now >= self._next_sweep:
             self._sweep(now)
         self._watch_device()
-        if self._runnable:
+        if self._runnable or self._laborious:
             return 0
         return max(0.0, min(due, self._next_sweep - now))
 
     def _turn(self, rest: float) -> None:
         self._service.begin_turn()
-        for descriptor, events in self._poll.poll(rest):
+        happened = self._poll.poll(rest)
+        self._slice = min(SLICE_SECONDS, TURN_SECONDS / (1 + len(happened) + len(self._runnable)))
+        for descriptor, events in happened:
             connection = self._connections.get(descriptor)
             if connection is not None:
                 self._attend(connection, events)
@@ -112,6 +119,8 @@ class CustodianServer:
             connection = self._runnable.popleft()
             connection.running = False
             self._run(connection)
+        if self._laborious:
+            self._labour()
         settled = self._service.end_turn()
         self._feed_device()
         self._release(settled)
@@ -172,13 +181,13 @@ class CustodianServer:
                 _log.warning("no connection accepted: %s", error.strerror)
                 return
             sock.settimeout(0)
-            self._admit(Connection(sock, role, peer_uid(sock), self._now()))
+            self._admit(Connection(sock, role, *peer_of(sock), self._now()))
 
     def _admit(self, connection: Connection) -> None:
         try:
             self._service.admit(connection)
-            if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
-                raise HsmUnavailable("every connection of the custodian is busy")
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._make_room(connection)
         except ServiceError as error:
             if isinstance(error, RoleRefused):
                 _log.warning("user %d refused as %s", connection.uid, connection.role)
@@ -189,16 +198,11 @@ class CustodianServer:
         self._connections[connection.sock.fileno()] = connection
         self._listen(connection)
 
-    def _make_room(self) -> bool:
-        """Close a connection of the role that has the most: one that never asked anything, idle the longest."""
-        idle = [connection for connection in self._connections.values() if not connection.busy]
-        if not idle:
-            return False
-        places = Counter(connection.role for connection in self._connections.values())
-        self._drop(
-            min(idle, key=lambda connection: (-places[connection.role], connection.served > 0, connection.last_active))
-        )
-        return True
+    def _make_room(self, newcomer: Connection) -> None:
+        leaving = makes_room(self._connections.values(), newcomer)
+        if leaving is None:
+            raise HsmUnavailable("every connection of the custodian is busy")
+        self._drop(leaving)
 
     def _drop(self, connection: Connection) -> None:
         if self._connections.pop(connection.sock.fileno(), None) is None:
@@ -258,10 +262,15 @@ class CustodianServer:
         self._run(connection)
 
     def _check_memory(self, connection: Connection) -> None:
-        if connection.reader.size > RECEIVE_OCTETS:
-            held = sum(other.reader.size for other in self._connections.values())
-            if held > MAX_BUFFERED_OCTETS:
+        """Hold no more than we may of requests that are not here yet: who has taken the longest over one goes."""
+        if connection.reader.size <= RECEIVE_OCTETS:
+            return
+        unfinished = [other for other in self._connections.values() if other.reader.size]
+        if sum(other.reader.size for other in unfinished) > MAX_BUFFERED_OCTETS:
+            oldest = min(unfinished, key=lambda other: other.frame_began or 0.0)
+            if oldest is connection:
                 raise HsmUnavailable("the custodian holds too many unfinished requests")
+            self._drop(oldest)
 
     def _send(self, connection: Connection) -> None:
         try:
@@ -283,24 +292,33 @@ class CustodianServer:
 
     def _run(self, connection: Connection) -> None:
         """Give `connection` one slice of its own."""
-        if connection.frames or connection.work is not None:
-            until = self._now() + SLICE_SECONDS
-            while connection.work is not None or connection.may_begin:
-                self._step(connection)
+        if connection.may_begin:
+            until = self._now() + self._slice
+            while connection.may_begin:
+                self._service.begin(connection, connection.frames.popleft())
                 if self._now() >= until:
                     break
         if connection.sock.fileno() >= 0:
             self._resume(connection)
 
-    def _step(self, connection: Connection) -> None:
-        if connection.work is None:
-            self._service.begin(connection, connection.frames.popleft())
-        else:
-            self._service.proceed(connection)
+    def _labour(self) -> None:
+        """Go on with what takes many steps, one connection after the other and for a slice of all in all."""
+        until = self._now() + LABOUR_SECONDS
+        while self._laborious:
+            connection = self._laborious.popleft()
+            connection.running = False
+            while connection.work is not None:
+                self._service.proceed(connection)
+                if self._now() >= until:
+                    break
+            if connection.sock.fileno() >= 0:
+                self._resume(connection)
+            if self._now() >= until:
+                break
 
     def _resume(self, connection: Connection) -> None:
-        """Listen to a connection again, and queue it for its next slice if it has something to do."""
+        """Listen to a connection again, and queue it if it has something to do."""
         self._listen(connection)
-        if (connection.work is not None or connection.may_begin) and not connection.running:
+        if not connection.running and (connection.work is not None or connection.may_begin):
             connection.running = True
-            self._runnable.append(connection)
+            (self._runnable if connection.work is None else self._laborious).append(connection)

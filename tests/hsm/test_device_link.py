@@ -150,6 +150,17 @@ def test_a_process_that_crashes_fails_its_calls_and_is_started_again(linked: Lin
     linked.check(owner.ask(partial(link.sign, linked.reference, ES256, [device_input(ES256, b"m")])), b"m")
 
 
+def test_an_answer_that_waited_while_the_owner_slept_is_taken_and_nobody_is_killed(linked: LinkedToken) -> None:
+    pid, answers = linked.link.pid, list[DeviceAnswer]()
+    linked.link.sign(linked.reference, ES256, [device_input(ES256, b"asked")], answers.append)
+    time.sleep(1.5)  # the owner is stopped, or busy: longer than any call may take
+    linked.link.tick()
+    (answer,) = answers
+    linked.check(answer, b"asked")
+    assert linked.link.pid == pid
+    assert linked.link.available
+
+
 def test_a_process_that_hangs_is_killed_and_started_again(linked: LinkedToken) -> None:
     owner, link = linked.owner, linked.link
     assert link.pid is not None

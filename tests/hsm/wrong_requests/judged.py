@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -150,7 +151,10 @@ class Peer:
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(10)
-        self.socket.connect(str(path))
+        end = time.monotonic() + TOLD_SECONDS
+        while (failed := self.socket.connect_ex(str(path))) == errno.EAGAIN and time.monotonic() < end:
+            time.sleep(0.01)  # so many wait to be let in that one more may not even wait (unix(7))
+        assert not failed, os.strerror(failed)
 
     def send(self, octets: bytes, descriptors: Sequence[int] = ()) -> None:
         if descriptors:
