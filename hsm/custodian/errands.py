@@ -174,7 +174,7 @@ class Errands:
         wish = json_object(request.body)
         algorithm, purpose = _kind(wish)
         bits = wish.get("rsa_bits", DEFAULT_RSA_BITS)
-        if bits not in RSA_SIZES:
+        if type(bits) is not int or bits not in RSA_SIZES:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "RSA keys have 3072 or 4096 bits")
         self._records.refresh()
         self._records.check_free(request.label)
