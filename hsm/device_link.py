@@ -4,6 +4,9 @@ A device may hang, crash its module or go away; what happens then happens in the
 is not answered in its time fails; a process that makes no progress is killed and another one started, after a
 delay that grows; while the device is away every call fails at once. What was proved of a key belongs to one
 `generation`, which counts the openings of the device.
+
+A device may show an old picture of itself: a process that makes a key in SoftHSM2 overlooks what another one made
+meanwhile. So a key that is absent is looked for again behind a fresh opening, before it is told to be absent.
 """
 
 import socket
@@ -78,6 +81,7 @@ class DeviceLink:
         self._opening = False
         self._judging = False  # while the device judges a PIN that was never good: that must not be cut short
         self._openings = 0
+        self._made_keys = False  # since the device was opened
         self._opened_at = self._next_try = 0.0
         self._delay = FIRST_DELAY_SECONDS
 
@@ -192,15 +196,30 @@ class DeviceLink:
 
     def public_key(self, reference: bytes, algorithm: SignatureAlgorithm, done: Done) -> None:
         """Have a public key read; the value is its DER SubjectPublicKeyInfo."""
-        self._ask(encode_public_key(reference, algorithm), CALL_SECONDS, read_body, done)
+        self._look(encode_public_key(reference, algorithm), read_body, done)
 
     def generate(self, label: str, algorithm: SignatureAlgorithm, rsa_bits: int, done: Done) -> None:
         """Have a key pair made; the value is its reference and its DER SubjectPublicKeyInfo."""
-        self._ask(encode_generate(label, algorithm, rsa_bits), GENERATE_SECONDS, read_generated, done)
+        taker = partial(self._generated, done)
+        self._ask(encode_generate(label, algorithm, rsa_bits), GENERATE_SECONDS, read_generated, taker)
 
     def attributes(self, reference: bytes, done: Done) -> None:
         """Have the device say what it knows of a private key; the value maps names to values."""
-        self._ask(encode_attributes(reference), CALL_SECONDS, read_members, done)
+        self._look(encode_attributes(reference), read_members, done)
+
+    def _generated(self, done: Done, answer: DeviceAnswer) -> None:
+        self._made_keys = True
+        done(answer)
+
+    def _look(self, request: bytes, read: Read, done: Done) -> None:
+        until = self._monotonic() + CALL_SECONDS
+        self._ask(request, CALL_SECONDS, read, partial(self._looked, request, read, until, done))
+
+    def _looked(self, request: bytes, read: Read, until: float, done: Done, answer: DeviceAnswer) -> None:
+        if self._opening_anew and isinstance(answer.error, KeyAbsent):
+            self._send(request, CALL_SECONDS, until - self._monotonic(), read, done)  # behind the opening
+        else:
+            done(answer)
 
     def _ask(self, request: bytes, seconds: float, read: Read, done: Done) -> None:
         if self.available:
@@ -262,9 +281,17 @@ class DeviceLink:
         if self._child is None:
             self._start(now)
             return
+        self._begin_opening()
+
+    def _begin_opening(self) -> None:
         self._opening = True
         self._openings += 1
         self._send(encode_open(), OPEN_SECONDS, NEVER, read_body, self._opened)
+
+    @property
+    def _opening_anew(self) -> bool:
+        """Whether the device is opened again between two calls: what is asked meanwhile is done after that."""
+        return self.available and self._opening
 
     def _opened(self, answer: DeviceAnswer) -> None:
         if not self._opening:
@@ -272,9 +299,10 @@ class DeviceLink:
         if answer.error is not None:
             self._opening_failed(answer.error)
             return
-        self._opening, self._judging, self._openings = False, False, 0
+        if not self.available:
+            self.generation += 1
+        self._opening, self._judging, self._openings, self._made_keys = False, False, 0, False
         self.available, self.reason = True, ""
-        self.generation += 1
         self._opened_at = self._monotonic()
 
     def _opening_failed(self, error: ServiceError) -> None:
@@ -288,12 +316,19 @@ class DeviceLink:
             self._give_up()
 
     def _lose(self, error: ServiceError, now: float) -> None:
+        if self._opening_anew:
+            return
         steady = now - self._opened_at >= STEADY_SECONDS
-        if isinstance(error, KeyAbsent) and not steady:
-            return  # opened a moment ago and not there: it is the key that is missing, not the device
+        if steady:
+            self._delay = FIRST_DELAY_SECONDS
+        if isinstance(error, KeyAbsent):
+            if steady or self._made_keys:  # else it is the key that is missing
+                self.generation += 1  # from now on calls meet the device after its opening
+                self._begin_opening()
+            return
         self._away(error.detail)
         if steady:
-            self._delay, self._next_try = FIRST_DELAY_SECONDS, now
+            self._next_try = now
         else:
             self._wait(now)
 

@@ -114,6 +114,9 @@ class Scene:
     def sign(self, count: int = 1) -> None:
         self.link.sign(b"key", ES256, [bytes(32)] * count, self.answers.append)
 
+    def look(self) -> None:
+        self.link.public_key(b"key", ES256, self.answers.append)
+
     def errors(self) -> list[type[ServiceError] | None]:
         return [None if answer.error is None else type(answer.error) for answer in self.answers]
 
@@ -230,6 +233,73 @@ def test_a_missing_key_reopens_the_device_at_most_once_a_second(scene: Scene) ->
     scene.later(0)
     assert scene.child.asked[-1] == bytes((DeviceOperation.OPEN,))
     assert scene.errors() == [KeyAbsent, KeyAbsent]
+
+
+OPEN = bytes((DeviceOperation.OPEN,))
+ABSENT = encode_failure(KeyAbsent("not there"))
+
+
+@pytest.mark.parametrize("spki", [b"spki", None], ids=["found", "absent"])
+def test_a_key_that_is_absent_is_looked_for_once_more_behind_a_fresh_opening(scene: Scene, spki: bytes | None) -> None:
+    scene.opened().later(5)
+    scene.look()
+    scene.arrive(ABSENT)
+    *_, asked, opening, asked_again = scene.child.asked
+    assert (opening, asked_again, scene.answers) == (OPEN, asked, [])
+    assert (scene.link.available, scene.link.generation) == (True, 2), "calls from now on follow the opening"
+    scene.arrive(encode_done(), ABSENT if spki is None else encode_done(spki))
+    assert scene.errors() == [KeyAbsent if spki is None else None]
+    assert scene.answers[0].value == spki
+    assert scene.child.asked[-1] == asked_again
+    assert scene.link.generation == 2
+
+
+def test_a_device_that_made_a_key_is_opened_again_for_an_absent_one_however_young(scene: Scene) -> None:
+    scene.opened().link.generate("mine", ES256, 3072, scene.answers.append)
+    scene.arrive(encode_generated(b"ref", b"spki"))
+    scene.look()
+    scene.arrive(ABSENT)
+    scene.arrive(encode_done(), encode_done(b"theirs"))
+    assert [answer.value for answer in scene.answers] == [(b"ref", b"spki"), b"theirs"]
+    asked = len(scene.child.asked)
+    scene.look()
+    scene.arrive(ABSENT)
+    assert len(scene.child.asked) == asked + 1, "opened a moment ago, and no key made since"
+    assert scene.errors() == [None, None, KeyAbsent]
+
+
+def test_two_absent_keys_are_looked_for_behind_one_opening(scene: Scene) -> None:
+    scene.opened().later(5)
+    for _ in range(2):
+        scene.look()
+    scene.arrive(ABSENT, ABSENT)
+    assert scene.child.asked.count(OPEN) == 2, "the first, and one for both"
+    scene.arrive(encode_done(), encode_done(b"one"), encode_done(b"other"))
+    assert [answer.value for answer in scene.answers] == [b"one", b"other"]
+
+
+def test_a_device_that_does_not_open_again_for_an_absent_key_is_away(scene: Scene) -> None:
+    scene.opened().later(5)
+    scene.look()
+    scene.sign()
+    scene.arrive(ABSENT, encode_values([b"v" * 64]))
+    gone = encode_failure(DeviceLost("gone"))
+    scene.arrive(gone, gone)
+    assert scene.errors() == [None, DeviceLost]
+    assert not scene.link.available
+    assert scene.later(0) == pytest.approx(0.05)
+
+
+def test_a_device_that_hangs_as_it_is_opened_again_keeps_nobody_longer_than_it_may(scene: Scene) -> None:
+    scene.opened().later(5)
+    scene.look()
+    scene.later(0.5)
+    scene.arrive(ABSENT)
+    scene.later(0.31)
+    assert scene.errors() == [HsmUnavailable]
+    scene.later(0.9)
+    assert scene.child.killed
+    assert scene.errors() == [HsmUnavailable]
 
 
 @pytest.mark.parametrize("error", [KeyMismatch("two"), MechanismRefused("no"), HsmUnavailable("sealed")])

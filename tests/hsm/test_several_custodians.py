@@ -88,6 +88,23 @@ def test_keys_that_both_make_in_turn_are_signed_with_by_both_at_once(pair: Pair)
         client.close()
 
 
+def test_keys_that_both_make_at_the_same_time_are_signed_with_by_both_at_once(pair: Pair) -> None:
+    alone = [_alone(pair, 0), _alone(pair, 1)]
+    labels = [f"together-{time.monotonic_ns()}-{index}" for index in range(2)]
+    makers = [
+        threading.Thread(target=client.generate, args=(label, SignatureAlgorithm.RS256, KeyPurpose.SEAL))
+        for client, label in zip(alone, labels, strict=True)
+    ]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    for client in alone:
+        for label in labels:
+            client.sign(label, m.NOTE)
+        client.close()
+
+
 def test_calls_are_spread_over_both(pair: Pair) -> None:
     label = pair.home.key(*SEAL)
     before = [_alone_count(pair, index, label) for index in (0, 1)]
