@@ -34,8 +34,6 @@ def make_keys(fronts: Fronts, client: CustodianClient) -> Keys:
     """Make the keys while all is well."""
     fronts.home.client = client
     seal, token = fronts.home.key(*SEAL), fronts.home.key(*TOKEN)
-    for label in (seal, token):
-        fronts.await_key(label)
     return Keys(seal, token, client.signing_key(seal).public_key(), client.signing_key(token).public_key())
 
 

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -71,13 +70,6 @@ class Fronts:
         finally:
             client.close()
 
-    def await_key(self, label: str) -> None:
-        """Wait until each of them signs with a key that one of them has just made."""
-        for path in self.sockets:
-            client = CustodianClient(path)
-            until(partial(_signs, client, label), f"{path.name} finds {label}")
-            client.close()
-
     def kill(self, index: int) -> None:
         """Kill one."""
         pid = self._processes[index].pid
@@ -107,11 +99,3 @@ class Fronts:
         finally:
             client.close()
         return found
-
-
-def _signs(client: CustodianClient, label: str) -> bool:
-    try:
-        client.prove(label)
-    except HsmUnavailable:
-        return False
-    return True
