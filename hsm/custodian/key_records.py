@@ -54,11 +54,16 @@ class KeyRecords:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read the file again if another custodian wrote it; tell whether it did."""
+        """Read the file again if another custodian wrote it; tell whether it did.
+
+        ConfigurationInvalid when it cannot be understood, or was there and is gone.
+        """
         identity = _identity(self._name)
         if identity == self._identity:
             return False
-        self._records = {} if identity is None else _load(self._path)
+        if identity is None:
+            raise ConfigurationInvalid(f"{self._path.name} is gone")
+        self._records = _load(self._path)
         self._identity = identity
         self.version += 1
         return True
