@@ -7,6 +7,7 @@ for again, since a client that lost its answer does. Marks are small files in a 
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from pki.jose import canonical_json, json_object
 
 MAX_MARK_OCTETS: Final = 1024
 MAX_MARKS: Final = 65_536
+LOCK_TRIES: Final = 200
+LOCK_WAIT_SECONDS: Final = 0.002
 _SUFFIX: Final = ".mark"
 
 
@@ -103,7 +106,7 @@ class Marks:
         except OSError as error:
             raise _unusable(error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             yield
         except OSError as error:
             raise _unusable(error) from error
@@ -119,6 +122,18 @@ def _read(path: Path) -> _Mark | None:
         return _Mark(int(raw["number"], 16), parse_instant(raw["this_update"]), bytes.fromhex(raw["digest"]))
     except (ConfigurationInvalid, InvalidInput, KeyError, TypeError, ValueError) as error:
         raise HsmUnavailable("what the last CRL was cannot be read; nothing follows it until a person looks") from error
+
+
+def _lock(descriptor: int) -> None:
+    """Lock the folder; HsmUnavailable when another custodian does not let go of it: nothing here waits for ever."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_WAIT_SECONDS)
+        else:
+            return
+    raise HsmUnavailable("another custodian holds the marks")
 
 
 def _unusable(error: OSError) -> HsmUnavailable:

@@ -20,6 +20,7 @@ from hsm.custodian.key_records import KeyRecords
 from hsm.custodian.marks import Marks
 from hsm.custodian.policy import Policy
 from hsm.custodian.protocol import (
+    MAX_FRAME_OCTETS,
     Operation,
     Request,
     decode_request,
@@ -275,7 +276,7 @@ class CustodianService:
 
     def _sign_content(self, call: Call, request: Request) -> Work | None:
         held = self._signing_key(call)
-        items = unpack_items(self._body(call, request))
+        items = unpack_items(self._body(call, request, MAX_FRAME_OCTETS))
         if len(items) != 2:
             raise ProtocolViolation("attributes and content expected")
         attributes, content = items
@@ -315,7 +316,7 @@ class CustodianService:
 
     def _sign_batch(self, call: Call, request: Request) -> Work:
         held = self._signing_key(call)
-        messages = self._items(call, request)
+        messages = self._items(call, request, MAX_BATCH_OCTETS)
         call.count = len(messages)
         inputs, digests, acts = [], [], set()
         reads: list[MessageRead] = []
@@ -337,7 +338,7 @@ class CustodianService:
 
     def _sign_digests(self, call: Call, request: Request) -> Work | None:
         held = self._signing_key(call)
-        digests = self._items(call, request)
+        digests = self._items(call, request, MAX_FRAME_OCTETS)
         for digest in digests:
             check_digest(held.rule, digest)
         if len(digests) == 1 and held.hash_name == "sha256":
@@ -372,14 +373,14 @@ class CustodianService:
 
         self._queue.submit(SigningJob(call, held, inputs, signed))
 
-    def _items(self, call: Call, request: Request) -> tuple[bytes, ...]:
+    def _items(self, call: Call, request: Request, limit: int) -> tuple[bytes, ...]:
         """Return the items of a batch, of which there is one at least: to sign nothing is no use of a key."""
-        items = unpack_items(self._body(call, request))
+        items = unpack_items(self._body(call, request, limit))
         if not items:
             raise ProtocolViolation("an empty batch")
         return items
 
     @staticmethod
-    def _body(call: Call, request: Request) -> bytes:
-        """Return the body of a request, wherever it is."""
-        return read_sealed(call.take_descriptor(), MAX_BATCH_OCTETS) if request.sealed else request.body
+    def _body(call: Call, request: Request, limit: int) -> bytes:
+        """Return the body of a request, wherever it is; `limit` bounds one in a memory file."""
+        return read_sealed(call.take_descriptor(), limit) if request.sealed else request.body

@@ -1,3 +1,5 @@
+import fcntl
+import os
 import secrets
 import signal
 import subprocess
@@ -177,3 +179,15 @@ def test_numbers_in_any_order_only_rise(tmp_path_factory: pytest.TempPathFactory
         taken.append(number)
     assert taken == sorted(taken)
     assert taken[-1] == 11
+
+
+def test_marks_that_another_custodian_does_not_let_go_of_are_not_waited_for(tmp_path: Path) -> None:
+    marks = Marks(tmp_path / "marks")
+    descriptor = os.open(tmp_path / "marks", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(HsmUnavailable, match="another custodian"):
+            marks.check_and_advance("ca", b"complete", 7, NOW, bytes(32))
+    finally:
+        os.close(descriptor)
+    marks.check_and_advance("ca", b"complete", 7, NOW, bytes(32))

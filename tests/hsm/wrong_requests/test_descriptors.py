@@ -211,3 +211,20 @@ def test_a_malformed_batch_in_a_memory_file_is_refused(judged: Judged, dial: Dia
     with memory(items) as descriptor, judged.refusing(ErrorCode.HSM_PROTOCOL, act="sign", key=SEAL):
         peer.send(encode_sealed_request(Operation.SIGN_BATCH, SEAL), [descriptor])
         peer.answer()
+
+
+@pytest.mark.parametrize(
+    ("operation", "act", "octets"),
+    [
+        (Operation.SIGN_DIGESTS, "digest", 2 * 1024 * 1024 + 1),
+        (Operation.SIGN_CONTENT, "timestamp", 2 * 1024 * 1024 + 1),
+        (Operation.SIGN_BATCH, "sign", 64 * 1024 * 1024 + 1),
+    ],
+)
+def test_what_is_read_in_one_piece_is_not_read_when_it_is_large(
+    judged: Judged, dial: Dial, operation: Operation, act: str, octets: int
+) -> None:
+    peer = dial(judged)
+    with memory(octets=octets) as descriptor, judged.refusing(ErrorCode.HSM_PROTOCOL, act=act, key=SEAL):
+        peer.send(encode_sealed_request(operation, SEAL), [descriptor])
+        peer.answer()
