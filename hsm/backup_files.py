@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,14 +29,15 @@ _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.
 class BackupPlan:
     """What is backed up: `files` in this order, then `folders` whole, all under `home`.
 
-    While they are read, `locks` are held as their writers hold them. What refers to other things comes first, so that
-    whatever it names is there.
+    While they are read, `locks` (files, or folders that are there) are held as their writers hold them, after each of
+    `prepare` was called under them. What refers to other things comes first, so that whatever it names is there.
     """
 
     home: Path
     files: Sequence[Path]
     folders: Sequence[Path]
     locks: Sequence[Path] = field(default_factory=tuple)
+    prepare: Sequence[Callable[[], None]] = field(default_factory=tuple)
 
 
 def read_plan(plan: BackupPlan) -> dict[str, bytes]:
@@ -49,6 +50,8 @@ def read_plan(plan: BackupPlan) -> dict[str, bytes]:
         with contextlib.ExitStack() as held:
             for lock in plan.locks:
                 held.enter_context(_locked(lock))
+            for prepared in plan.prepare:
+                prepared()
             before = _listed(plan)
             found = {_name(plan.home, path): _read(path) for path in before}
             if None not in found.values() and _listed(plan) == before:
@@ -81,7 +84,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _opened_lock(path: Path) -> int:
     """Open a lock's file; one that root makes here must belong to those who will want the lock after it."""
     try:
-        return os.open(path, _LOCK_FLAGS)
+        return os.open(path, _READ_FLAGS if path.is_dir() else _LOCK_FLAGS)
     except FileNotFoundError:
         owner = path.parent.stat()
         descriptor = os.open(path, _LOCK_FLAGS | os.O_CREAT | os.O_EXCL, 0o600)

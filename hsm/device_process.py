@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ from hsm.hardening import end_with_parent, hide_memory
 from hsm.keeper_client import KeeperPin
 from hsm.pin import PinFile, PinSource, PinTries
 from hsm.provider import spki_of
+from hsm.softhsm_guard import CONFIGURATION_VARIABLE, SoftHsmGuard
 from pki.errors import InvalidInput, ServiceError
 from pki.jose import compact_json, json_object
 
@@ -68,11 +70,13 @@ def _build(order: Mapping[str, Any], notice: Notice) -> Device:
             from hsm.key_uri import parse_token
             from hsm.pkcs11 import Pkcs11Device
 
+            configuration = os.environ.get(CONFIGURATION_VARIABLE)
             return Pkcs11Device(
                 module_path=Path(device["module"]),
                 token=parse_token(device["token"]),
                 pins=_pin_source(order["pin"]),
                 tries=PinTries(Path(order["tries_file"]), order["pin_tries"], notice),
+                opening=nullcontext if configuration is None else SoftHsmGuard(Path(configuration)).opening,
             )
         case "transit":
             from hsm.transit_settings import parse_transit_settings

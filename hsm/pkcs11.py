@@ -11,6 +11,7 @@ number and manufacturer: labels of objects are not unique and slots are renumber
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -142,10 +143,14 @@ class Pkcs11Device:
         pins: PinSource,
         tries: PinTries,
         random_octets: Callable[[int], bytes] = secrets.token_bytes,
+        opening: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
-        """Take what `token` says of the token (`token`, `serial`, `manufacturer`); what it leaves out may be any."""
+        """Take what `token` says of the token (`token`, `serial`, `manufacturer`); what it leaves out may be any.
+
+        The module is initialised and logged in within an `opening()`.
+        """
         self._module_path, self._token, self._pins, self._tries = module_path, token, pins, tries
-        self._random_octets = random_octets
+        self._random_octets, self._opening = random_octets, opening
         self._library: Any = None
         self._open_session: pkcs11.Session | None = None
         self._signers: dict[tuple[bytes, SignatureAlgorithm], _Signer] = {}
@@ -158,7 +163,8 @@ class Pkcs11Device:
         """
         self.close()
         try:
-            self._open_session = self._log_in()
+            with self._opening():
+                self._open_session = self._log_in()
         except BaseException:
             self.close()
             raise

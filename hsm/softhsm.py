@@ -17,6 +17,7 @@ from hsm.child_process import child_environment, module_command
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from hsm.pin import Pin
 from hsm.private_files import write_private
+from hsm.softhsm_guard import CONFIGURATION_VARIABLE, SoftHsmGuard
 
 MODULE_PATHS: Final = (
     Path("/usr/lib/softhsm/libsofthsm2.so"),
@@ -24,7 +25,6 @@ MODULE_PATHS: Final = (
     Path("/usr/local/lib/softhsm/libsofthsm2.so"),
 )
 CONFIGURATION_NAME: Final = "softhsm2.conf"
-CONFIGURATION_VARIABLE: Final = "SOFTHSM2_CONF"
 _PIN_OCTETS: Final = 16
 _DEADLINE_SECONDS: Final = 30
 
@@ -76,6 +76,9 @@ def create_softhsm_token(folder: Path, label: str) -> SoftHsmToken:
     pin, so_pin = secrets.token_hex(_PIN_OCTETS), secrets.token_hex(_PIN_OCTETS)
     order = {"module": str(module), "label": label, "pin": pin, "so_pin": so_pin}
     _run_child(order, configuration)
+    guard = SoftHsmGuard(configuration)
+    with guard.alone():
+        guard.keep()
     return SoftHsmToken(
         module_path=module, label=label, configuration=configuration, pin=Pin(pin.encode()), so_pin=Pin(so_pin.encode())
     )

@@ -9,13 +9,15 @@ from hsm.backup_files import BackupPlan, read_plan, write_folder
 from hsm.custodian.config import load_settings
 from hsm.relocation import relocated
 from hsm.softhsm import CONFIGURATION_NAME
+from hsm.softhsm_guard import SoftHsmGuard
 from webapp.deployment import Deployment
 
 
 def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes]:
     """Read what the second site needs, as of one moment, while the custodians run.
 
-    The lock of the key records is held meanwhile, and they are read before the token: whatever key they name is in it.
+    The locks of the key records and of logins are held meanwhile, and the records are read before the token: whatever
+    key they name is in it. A token that a kill tore is put back first, so that it is whole in the backup.
     Paths inside start at `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable.
     """
     deployment.settings()
@@ -25,11 +27,13 @@ def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes
         files.append(settings.pin.file)
     if deployment.pin_shares.exists():
         files.append(deployment.pin_shares)
+    guard = SoftHsmGuard(deployment.service_token / CONFIGURATION_NAME)
     plan = BackupPlan(
         home=deployment.home,
         files=files,
         folders=[deployment.service_token, settings.marks],
-        locks=[settings.keys_file.with_name(f"{settings.keys_file.name}.lock")],
+        locks=[settings.keys_file.with_name(f"{settings.keys_file.name}.lock"), guard.folder()],
+        prepare=[guard.check],
     )
     return relocated(read_plan(plan), _relocated_names(deployment), str(deployment.home), backup_home(deployment))
 

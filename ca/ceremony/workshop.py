@@ -20,7 +20,8 @@ from hsm.pin import Pin
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
-from hsm.softhsm import CONFIGURATION_NAME, CONFIGURATION_VARIABLE, create_softhsm_token, find_module
+from hsm.softhsm import CONFIGURATION_NAME, create_softhsm_token, find_module
+from hsm.softhsm_guard import CONFIGURATION_VARIABLE
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 

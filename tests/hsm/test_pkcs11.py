@@ -262,7 +262,7 @@ def test_two_tokens_of_one_name_are_told_apart_or_refused(
     tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [create_softhsm_token(tmp_path / name, "twin") for name in ("first", "second")]
-    (token_folder,) = (tmp_path / "second" / "tokens").iterdir()
+    (token_folder,) = (path for path in (tmp_path / "second" / "tokens").iterdir() if path.is_dir())
     token_folder.rename(tmp_path / "first" / "tokens" / token_folder.name)
     monkeypatch.setenv("SOFTHSM2_CONF", str(made[0].configuration))
     with pytest.raises(KeyMismatch):

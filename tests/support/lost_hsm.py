@@ -36,7 +36,7 @@ class LostHsm:
         self._token, self._socket = token, folder / "p11.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens = token.configuration.parent / "tokens"
-        (self._own,) = self._tokens.iterdir()
+        (self._own,) = (path for path in self._tokens.iterdir() if path.is_dir())
         self._away = token.configuration.parent / "away"
         self._kept = token.configuration.parent / "kept"
         self._others: list[Path] = []
@@ -101,7 +101,7 @@ class LostHsm:
     def _neighbour(self) -> Path:
         with tempfile.TemporaryDirectory(dir=self._socket.parent) as home:
             other = create_softhsm_token(Path(home) / "token", Path(home).name)
-            (folder,) = (other.configuration.parent / "tokens").iterdir()
+            (folder,) = (path for path in (other.configuration.parent / "tokens").iterdir() if path.is_dir())
             return folder.rename(self._tokens / folder.name)
 
     def _signal(self, number: signal.Signals) -> None:
