@@ -24,7 +24,8 @@ from hsm.backup import read_header
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose
-from hsm.softhsm import CONFIGURATION_VARIABLE, find_module
+from hsm.softhsm import find_module
+from hsm.softhsm_guard import CONFIGURATION_VARIABLE, is_whole
 from pki.errors import ErrorCode
 from pki.keys import PublicKey, SignatureAlgorithm
 from tests.support.deployment import SETTINGS
@@ -153,6 +154,47 @@ def test_a_backup_is_taken_while_custodians_sign_and_make_keys(site: Site, tmp_p
             client.prove(label)
         client.close()
     shutil.rmtree(second.home)
+
+
+def test_a_token_that_a_kill_tore_is_whole_in_the_backup_and_its_copy_is_restored(site: Site, tmp_path: Path) -> None:
+    torn = token_file(site.deployment)
+    owner, torn_out = (torn.stat().st_uid, torn.stat().st_mode), tmp_path / "torn.backup"
+    torn.write_bytes(b"")
+    ended = back_up(site.deployment, torn_out, "--share-files", str(tmp_path / "shares"))
+    assert ended.status == 0, ended.messages + ended.trace
+    assert is_whole(torn.read_bytes())
+    assert (torn.stat().st_uid, torn.stat().st_mode) == owner
+    second = Deployment(site.folder / "torn")
+    try:
+        assert site.restore(second.home, *written_shares(tmp_path / "shares")[:2], backup=torn_out).status == 0
+        assert is_whole(token_file(second).read_bytes())
+        token_file(second).write_bytes(b"")  # the very first login is killed
+        with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
+            client = CustodianClient(sockets_for(second, OPERATOR))
+            client.sign(CHECKPOINT_KEY, NOTE)
+            client.close()
+    finally:
+        shutil.rmtree(second.home, ignore_errors=True)
+
+
+def test_a_torn_token_without_a_copy_is_no_backup(site: Site, tmp_path: Path) -> None:
+    torn = token_file(site.deployment)
+    copy = torn.parent.with_suffix(".copy")
+    whole, kept = torn.read_bytes(), copy.read_bytes()
+    torn.write_bytes(b"")
+    copy.unlink()
+    try:
+        ended = back_up(site.deployment, tmp_path / "none.backup", "--share-files", str(tmp_path / "shares"))
+        assert ended.status != 0
+        assert not (tmp_path / "none.backup").exists()
+    finally:
+        torn.write_bytes(whole)
+        copy.write_bytes(kept)
+
+
+def token_file(deployment: Deployment) -> Path:
+    (path,) = deployment.service_token.glob("tokens/*/token.object")
+    return path
 
 
 def wait_until(met: Callable[[], bool]) -> None:
