@@ -156,7 +156,6 @@ def run(settings: CustodianSettings, index: int) -> ExitCode:
                     server.serve()
                 finally:
                     server.close()
-                    service.close()
         finally:
             link.close()
             journal.close()

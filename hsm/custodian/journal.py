@@ -1,12 +1,13 @@
 """The custodian's own journal of key uses: appended in memory, durable in groups, kept until it was taken.
 
-`append` chains an entry; `commit` makes all that were appended durable with one write and one fdatasync, which
-another thread may do (`write`) between `begin_commit` and `end_commit`. A signature leaves the custodian after the
-commit of its entry, so nothing that was ever given out is missing here: what a crash tears off at the end was not
-given out and is cut at the next start. Files that were taken (`release`) are deleted whole. A file that was damaged
-is moved aside, and a new chain begins behind a gap in the sequence, which every reader sees.
+`append` chains an entry; `commit` makes all that were appended durable with one write and one fdatasync. A
+signature leaves the custodian after the commit of its entry, so nothing that was ever given out is missing here:
+what a crash tears off at the end was not given out and is cut at the next start, like the zeros reserved there.
+Files that were taken (`release`) are deleted whole. A file that was damaged is moved aside, and a new chain begins
+behind a gap in the sequence, which every reader sees.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from hsm.custodian.journal_segment import (
     KeyUseCount,
@@ -32,17 +33,8 @@ from hsm.errors import HsmUnavailable
 from pki.journal import DONE, START, KeyUse, journal_line, line_hash
 
 SEGMENT_OCTETS: Final = 1024 * 1024
+RESERVE_OCTETS: Final = 64 * 1024  # of zeros behind the end: writing over them is a third faster than growing a file
 DAMAGED: Final = "damaged"
-
-
-class Commit(NamedTuple):
-    """Lines on their way to the disk, where the chain stands behind them, and where it stood before."""
-
-    data: bytes
-    uses: tuple[KeyUse, ...]
-    sequence: int
-    hash: bytes
-    before: Standing
 
 
 class Journal:
@@ -102,52 +94,51 @@ class Journal:
 
     def commit(self) -> None:
         """Make everything appended durable; HsmUnavailable: none of it is, and none of it will be."""
-        commit = self.begin_commit()
-        if commit is None:
-            return
-        try:
-            self.write(commit)
-        except HsmUnavailable:
-            self.end_commit(commit, durable=False)
-            raise
-        self.end_commit(commit, durable=True)
-
-    def begin_commit(self) -> Commit | None:
-        """Take what is to be made durable next, if there is anything; `append` goes on meanwhile, behind it."""
         self._tell_flood()
         if not self._lines:
-            return None
-        commit = Commit(b"\n".join(self._lines) + b"\n", tuple(self._uses), self._sequence, self._hash, self._standing)
-        self._lines, self._uses = [], []
-        return commit
-
-    def write(self, commit: Commit) -> None:
-        """Do the writing of a commit, from any one thread; HsmUnavailable."""
+            return
         try:
-            if self._torn:
-                self._mend()
-            if self._size >= self._segment_octets and self._size > self._header:
-                self._begin(commit.before)
-            _write_through(self._file, commit.data)
+            self._write(b"\n".join(self._lines) + b"\n")
         except OSError as error:
-            self._torn = True
+            self._fail()
             raise _unwritable(error) from error
         except HsmUnavailable:
-            self._torn = True
+            self._fail()
             raise
-        self._size += len(commit.data)
-
-    def end_commit(self, commit: Commit, *, durable: bool) -> None:
-        """Take note of how a commit ended. One that failed takes everything that was appended since with it."""
-        if not durable:
-            self._forget()
-            return
         self._standing = Standing(
-            sequence=commit.sequence,
-            hash=commit.hash,
-            uses=count_uses(self._standing.uses, commit.uses),
-            last_at=latest(self._standing.last_at, commit.uses),
+            sequence=self._sequence,
+            hash=self._hash,
+            uses=count_uses(self._standing.uses, self._uses),
+            last_at=latest(self._standing.last_at, self._uses),
         )
+        self._lines, self._uses = [], []
+
+    def _write(self, data: bytes) -> None:
+        if self._torn:
+            self._mend()
+        if self._size >= self._segment_octets and self._size > self._header:
+            self._begin(self._standing)
+        missing = self._size + len(data) - self._reserved
+        if missing > 0:
+            self._reserve(missing)
+        _write_through(self._file, data, self._size)
+        self._size += len(data)
+
+    def _reserve(self, missing: int) -> None:
+        """Put zeros behind the end; on a disk that is nearly full, as few as will do."""
+        try:
+            _write_through(self._file, bytes(missing + RESERVE_OCTETS), self._reserved)
+            self._reserved += missing + RESERVE_OCTETS
+        except OSError as error:
+            os.ftruncate(self._file, self._reserved)
+            if error.errno != errno.ENOSPC:
+                raise
+            _write_through(self._file, bytes(missing), self._reserved)
+            self._reserved += missing
+
+    def _fail(self) -> None:
+        self._torn = True
+        self._forget()
 
     def _forget(self) -> None:
         self._lines, self._uses = [], []
@@ -157,6 +148,7 @@ class Journal:
         """Cut what a write that failed may have left at the end."""
         os.ftruncate(self._file, self._size)
         os.fdatasync(self._file)
+        self._reserved = self._size
         self._torn = False
 
     def close(self) -> None:
@@ -167,7 +159,7 @@ class Journal:
                 self._chain(use)
             with suppress(HsmUnavailable):  # refusals not told yet: nothing was given out for them
                 self.commit()
-            os.close(self._file)
+            self._let_go()
         if self._lock >= 0:
             os.close(self._lock)
         self._file = self._lock = -1
@@ -248,15 +240,21 @@ class Journal:
         return standing
 
     def _open(self, path: Path, end: int) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         if self._file >= 0:
-            os.close(self._file)
-        self._file, self._size = descriptor, end
+            self._let_go()
+        self._file, self._size, self._reserved = descriptor, end, end
         with path.open("rb") as file:
             self._header = len(file.readline())
         if os.fstat(descriptor).st_size != end:
             os.ftruncate(descriptor, end)
             os.fsync(descriptor)
+
+    def _let_go(self) -> None:
+        """Close the file, without what was reserved in it."""
+        with suppress(OSError):  # the next start cuts it off
+            os.ftruncate(self._file, self._size)
+        os.close(self._file)
 
 
 def _locked(folder: Path) -> int:
@@ -275,10 +273,11 @@ def _locked(folder: Path) -> int:
     return descriptor
 
 
-def _write_through(descriptor: int, data: bytes) -> None:
+def _write_through(descriptor: int, data: bytes, offset: int) -> None:
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
     os.fdatasync(descriptor)
 
 

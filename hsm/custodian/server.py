@@ -60,8 +60,6 @@ class CustodianServer:
         self._slice = SLICE_SECONDS
         self._buffer = bytearray(RECEIVE_OCTETS)
         self._wakeup: int | None = None
-        self._committer = service.committer.fileno()
-        self._poll.register(self._committer, select.EPOLLIN)
         self._device: tuple[socket.socket, int] | None = None  # what the poll knows of the link's socket
         self._stopping = False
         self._next_sweep = monotonic() + SWEEP_SECONDS
@@ -109,8 +107,6 @@ class CustodianServer:
                 self._attend(connection, events)
             elif self._device is not None and descriptor == self._device[0].fileno():
                 self._attend_device(events)
-            elif descriptor == self._committer:
-                self._service.end_commit()
             elif descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
             elif descriptor == self._wakeup:
@@ -121,9 +117,9 @@ class CustodianServer:
             self._run(connection)
         if self._laborious:
             self._labour()
-        settled = self._service.end_turn()
-        self._feed_device()
-        self._release(settled)
+        self._service.hand_out()
+        self._feed_device()  # it works while the journal goes to the disk
+        self._release(self._service.end_turn())
 
     def _attend(self, connection: Connection, events: int) -> None:
         if events & select.EPOLLOUT:

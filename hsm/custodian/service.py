@@ -12,7 +12,6 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from hsm.custodian.committer import Committer
 from hsm.custodian.connection import Call, Connection, Work
 from hsm.custodian.errands import Errands
 from hsm.custodian.journal import Journal
@@ -78,9 +77,7 @@ class CustodianService:
         self._held: dict[str, HeldKey] = {}
         self._seen = records.version
         self._settled: list[Call] = []
-        self._gathering: list[_Held] = []  # answers whose entries no commit has taken yet
-        self._committing: list[_Held] = []  # those of the commit under way
-        self.committer = Committer(journal)
+        self._gathering: list[_Held] = []  # answers that leave with the turn's commit
         self._at: datetime | None = None
         self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
         self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
@@ -96,36 +93,27 @@ class CustodianService:
         """Forget what time it was."""
         self._at = None
 
-    def end_turn(self) -> Sequence[Call]:
-        """Have the device begin, and the journal made durable; return the calls whose answers may leave."""
+    def hand_out(self) -> None:
+        """Give the device what was judged in this turn."""
         self._queue.hand_out()
-        if not self.committer.busy:
-            held, self._gathering = self._gathering, []
-            if self.committer.begin():
-                self._committing = held
-            else:  # refusals that are told with others, later
-                self._release(held, None)
-        settled, self._settled = self._settled, []
-        return settled
 
-    def end_commit(self) -> None:
-        """Release what the commit that has ended was for; after a failure, nothing that was signed since either."""
-        failure = self.committer.end()
-        ended, self._committing = self._committing, []
-        if failure is not None:
-            _log.error("nothing is released: %s", failure.detail)
-            ended += self._gathering
-            self._gathering = []
-        self._release(ended, failure)
-
-    def _release(self, held: Sequence[_Held], failure: HsmUnavailable | None) -> None:
+    def end_turn(self) -> Sequence[Call]:
+        """Make the journal durable; return the calls whose answers may leave."""
+        held, self._gathering = self._gathering, []
+        failure = self._commit() if self._journal.pending else None
         for call, answer, done in held:
             call.answer = answer if failure is None or not done else encode_error(failure)
             self._settled.append(call)
+        settled, self._settled = self._settled, []
+        return settled
 
-    def close(self) -> None:
-        """End the journal's thread."""
-        self.committer.close()
+    def _commit(self) -> HsmUnavailable | None:
+        try:
+            self._journal.commit()
+        except HsmUnavailable as error:
+            _log.error("nothing is released: %s", error.detail)
+            return error
+        return None
 
     def _now(self) -> datetime:
         if self._at is None:

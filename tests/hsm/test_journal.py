@@ -225,15 +225,15 @@ def test_a_full_disk_is_said_and_leaves_no_trace(
 ) -> None:
     write(journal, 2)
     head = journal.head
-    write_octets = os.write
+    write_octets = os.pwrite
 
-    def half(descriptor: int, data: bytes) -> int:
+    def half(descriptor: int, data: bytes, offset: int) -> int:
         if len(data) < 100:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write_octets(descriptor, data[: len(data) // 2])
+        return write_octets(descriptor, data[: len(data) // 2], offset)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", half)
+        patch.setattr(os, "pwrite", half)
         journal.append(USE)
         with pytest.raises(HsmUnavailable, match="No space left"):
             journal.commit()
@@ -246,6 +246,23 @@ def test_a_full_disk_is_said_and_leaves_no_trace(
     journal.close()
     with closing(reopened(tmp_path / "journal")) as again:
         assert (again.head[0], again.incident) == (3, "")
+
+
+def test_a_disk_that_is_nearly_full_takes_what_still_fits(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_octets = os.pwrite
+
+    def narrow(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) > 4096:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_octets(descriptor, data, offset)
+
+    write(journal, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", narrow)
+        for _ in range(300):  # more than was reserved with the first
+            write(journal, 1)
+    assert journal.head[0] == 301
+    assert len(all_lines(journal)) == 301
 
 
 def test_an_entry_that_did_not_reach_the_disk_is_not_there(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,7 @@ import pytest
 
 from hsm.client import CustodianClient
 from hsm.custodian import server
-from hsm.custodian.committer import Committer
 from hsm.custodian.connection import STALL_SECONDS, Call, Connection
-from hsm.custodian.journal import Journal
 from hsm.custodian.listener import open_listener, peer_uid
 from hsm.custodian.protocol import (
     MAX_ANSWER_OCTETS,
@@ -246,18 +244,14 @@ class StoppedTime:
 class SilentService(CustodianService):
     """A service that is never asked anything."""
 
-    def __init__(self, journal: Path) -> None:
-        """Have no device."""
-        self._journal = Journal(journal, time.monotonic)
-        self.committer = Committer(self._journal)
-
-    def close(self) -> None:
-        """Let go of the journal."""
-        self.committer.close()
-        self._journal.close()
+    def __init__(self) -> None:
+        """Have no device and no journal."""
 
     def begin_turn(self) -> None:
         """Have nothing to begin."""
+
+    def hand_out(self) -> None:
+        """Have nothing to give."""
 
     def end_turn(self) -> tuple[Call, ...]:
         """Have nothing to end."""
@@ -288,7 +282,7 @@ def idle_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Stopped
     monkeypatch.setattr(server, "SWEEP_SECONDS", 0.01)
     folder = Path(tempfile.mkdtemp(prefix="mohr-"))
     clock, (wakeup, waker) = StoppedTime(), socket.socketpair()
-    service = SilentService(folder / "journal")
+    service = SilentService()
     running = server.CustodianServer({"server": open_listener(folder / "s")}, service, NoDevice(), clock)
     running.stop_on(wakeup)
     thread = threading.Thread(target=running.serve)
@@ -297,7 +291,6 @@ def idle_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Stopped
     waker.send(b"x")
     thread.join(5)
     running.close()
-    service.close()
     wakeup.close()
     waker.close()
     shutil.rmtree(folder)

@@ -1,6 +1,6 @@
 """The peer of the custodian's figures: a bare loop over python-pkcs11 and SoftHSM2, in a process of its own.
 
-No check, no journal, no encoding, one thread, the key's handle held. SOFTHSM2_CONF names a token called `mohr-raw`,
+No check, no journal, no encoding, one thread, the handle of a key of the token held. SOFTHSM2_CONF names a token called `mohr-raw`,
 whose PIN is one line of standard input: `python -m webapp.bench.raw_softhsm MODULE SECONDS` prints signatures a second.
 """
 
@@ -24,7 +24,7 @@ def loop(module: str, pin: str, seconds: float) -> float:
         parameters = session.create_domain_parameters(
             pkcs11.KeyType.EC, {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True
         )
-        pair: tuple[Any, Any] = parameters.generate_keypair(mechanism=pkcs11.Mechanism.EC_KEY_PAIR_GEN)
+        pair: tuple[Any, Any] = parameters.generate_keypair(mechanism=pkcs11.Mechanism.EC_KEY_PAIR_GEN, store=True)
         private = pair[1]
         digest = hashlib.sha256(b"raw").digest()
         for _ in range(_WARM):
