@@ -20,7 +20,7 @@ import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 
-from hsm.device import Generated, check_inputs
+from hsm.device.contract import Generated, check_inputs
 from hsm.errors import (
     ConfigurationInvalid,
     DeviceLost,

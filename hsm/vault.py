@@ -17,7 +17,7 @@ from typing import Any, Final
 from hvac.api.auth_methods import AppRole, Token
 from hvac.api.secrets_engines import Transit
 
-from hsm.device import Generated, check_inputs
+from hsm.device.contract import Generated, check_inputs
 from hsm.errors import (
     ConfigurationInvalid,
     DeviceLost,
@@ -30,9 +30,9 @@ from hsm.errors import (
 from hsm.key_uri import TransitUri, transit_key
 from hsm.pin import Pin
 from hsm.private_files import read_private_line
-from hsm.transit_answers import TransitKey, check_made_by, key_type, read_key, read_signature
-from hsm.transit_settings import AppRoleFiles, TransitSettings
-from hsm.vault_http import BoundedHttp, RequestRefused, printable
+from hsm.transit.answers import TransitKey, check_made_by, key_type, read_key, read_signature
+from hsm.transit.http import BoundedHttp, RequestRefused, printable
+from hsm.transit.settings import AppRoleFiles, TransitSettings
 from pki.errors import ServiceError
 from pki.keys import PublicKey, SignatureAlgorithm
 

@@ -19,7 +19,7 @@ from hsm.custodian.config import Pkcs11Settings
 from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, MechanismRefused
 from hsm.key_uri import TransitUri, format_key_uri, parse_token
 from hsm.provider import KeyInfo, spki_of
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.certificates import Certificate
 from pki.errors import ErrorCode
 from pki.instants import format_instant

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hsm.custodian.config import CustodianSettings, PinSettings, load_settings, write_settings
 from hsm.errors import ConfigurationInvalid
-from hsm.keeper import KeeperSettings, keeper_settings_json, keeper_socket
-from hsm.keeper_protocol import KeeperRole
+from hsm.keeper.config import KeeperSettings, keeper_settings_json, keeper_socket
+from hsm.keeper.protocol import KeeperRole
 from hsm.pin import MAX_PIN_OCTETS, Pin
-from hsm.pin_shares import check_pin
 from hsm.private_files import sync_folder
-from hsm.share_set import ShareSet
+from hsm.sharing.pin_shares import check_pin
+from hsm.sharing.share_set import ShareSet
 from pki.errors import Conflict, ErrorCode, ServiceError
 from webapp.deployment import Deployment, write_atomically
 

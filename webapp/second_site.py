@@ -4,10 +4,10 @@ Keys, what is known of them, their policy and the marks that no list falls behin
 the database do not.
 """
 
-from hsm.backup import BackupHeader, open_backup, read_header
-from hsm.backup_files import BackupPlan, read_plan, write_folder
+from hsm.backup.archive import BackupHeader, open_backup, read_header
+from hsm.backup.files import BackupPlan, read_plan, write_folder
+from hsm.backup.relocation import relocated
 from hsm.custodian.config import load_settings
-from hsm.relocation import relocated
 from hsm.softhsm import CONFIGURATION_NAME
 from hsm.softhsm_guard import SoftHsmGuard
 from webapp.deployment import Deployment

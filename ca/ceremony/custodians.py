@@ -10,8 +10,8 @@ from typing import Final
 from ca.ceremony.console import TRIES, Console
 from ca.ceremony.errors import CeremonyStopped
 from hsm.errors import ShareMalformed, ShareWrong
-from hsm.share_set import ShareSet
-from hsm.shares import Share, ShareCollection
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import Share, ShareCollection
 from pki.errors import ServiceError
 from pki.messages import sentence
 

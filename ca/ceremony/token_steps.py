@@ -8,7 +8,7 @@ from ca.ceremony.custodians import hand_out
 from ca.ceremony.grammar import SERVICE, MakeToken, PinCustody, Unlock, UseToken
 from ca.ceremony.room import StepRoom
 from ca.ceremony.tokens import TokenPlace, TokenRecord, read_record, write_record
-from hsm.pin_shares import split_pin
+from hsm.sharing.pin_shares import split_pin
 from pki.errors import Conflict, ErrorCode
 
 Facts = dict[str, Any]

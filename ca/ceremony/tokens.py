@@ -18,10 +18,10 @@ from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.grammar import SERVICE
 from hsm.errors import ConfigurationInvalid
 from hsm.pin import Pin
-from hsm.pin_shares import pin_of
 from hsm.private_files import read_private, write_private
 from hsm.provider import KeyProvider
-from hsm.share_set import MAX_SET_OCTETS, ShareSet
+from hsm.sharing.pin_shares import pin_of
+from hsm.sharing.share_set import MAX_SET_OCTETS, ShareSet
 from pki.errors import InvalidInput
 from pki.jose import canonical_json, json_object
 

@@ -39,11 +39,11 @@ from hsm.custodian.server import CustodianServer
 from hsm.custodian.service import CustodianService
 from hsm.custodian.steady_clock import SteadyClock
 from hsm.daemon import log_as_json, stop_signals
-from hsm.device_child import DeviceOrder
-from hsm.device_link import DEFAULT_PART, DeviceLink
+from hsm.device.child import DeviceOrder
+from hsm.device.link import DEFAULT_PART, DeviceLink
 from hsm.errors import ConfigurationInvalid, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.errors import ServiceError
 
 FIRST_OPENING_SECONDS: Final = 5.0

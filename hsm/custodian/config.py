@@ -15,7 +15,7 @@ from hsm.errors import ConfigurationInvalid
 from hsm.key_uri import parse_token
 from hsm.private_files import write_private
 from hsm.socket_address import MAX_NAME_OCTETS
-from hsm.transit_settings import TransitSettings, parse_transit_settings
+from hsm.transit.settings import TransitSettings, parse_transit_settings
 from pki.errors import InvalidInput
 from pki.jose import json_object
 

@@ -15,8 +15,8 @@ from hsm.custodian.policy import Policy
 from hsm.custodian.protocol import Operation, Request, pack_items
 from hsm.custodian.purposes import check_issuer
 from hsm.custodian.signing import HeldKey, prove
-from hsm.device_calls import DeviceAnswer
-from hsm.device_link import DeviceLink
+from hsm.device.calls import DeviceAnswer
+from hsm.device.link import DeviceLink
 from hsm.errors import KeyExists, MechanismRefused, ProtocolViolation, RoleRefused
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, check_label
 from pki.errors import ErrorCode, InvalidInput, ServiceError

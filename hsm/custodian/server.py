@@ -19,7 +19,7 @@ from hsm.custodian.listener import peer_of
 from hsm.custodian.places import makes_room
 from hsm.custodian.protocol import encode_error
 from hsm.custodian.service import CustodianService
-from hsm.device_link import DeviceLink
+from hsm.device.link import DeviceLink
 from hsm.errors import HsmUnavailable, RoleRefused
 from pki.errors import ServiceError
 

@@ -31,8 +31,8 @@ from hsm.custodian.protocol import (
 from hsm.custodian.purposes import MessageRead, check_digest, check_message
 from hsm.custodian.rates import Rates
 from hsm.custodian.signing import HeldKey, SigningJob, SigningQueue
-from hsm.device import device_input
-from hsm.device_link import DeviceLink
+from hsm.device.contract import device_input
+from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
 from hsm.sealed_memory import opened_sealed, read_sealed
 from pki.clock import Clock

@@ -18,9 +18,9 @@ from hsm.custodian.key_records import KeyRecord
 from hsm.custodian.limits import KeyLimits
 from hsm.custodian.policy import Grant
 from hsm.custodian.purposes import SigningRule
-from hsm.device import device_input
-from hsm.device_calls import DeviceAnswer
-from hsm.device_link import DeviceLink
+from hsm.device.calls import DeviceAnswer
+from hsm.device.contract import device_input
+from hsm.device.link import DeviceLink
 from hsm.errors import DeviceLost, HsmUnavailable, KeyMismatch
 from pki.errors import ServiceError, VerificationFailed
 from pki.keys import SignatureAlgorithm, hash_of, verify_signature, x509_signature

@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from hsm.device_child import DeviceOrder
-from hsm.device_link import DeviceLink
+from hsm.device.child import DeviceOrder
+from hsm.device.link import DeviceLink
 from tests.support.device_links import Owner
 
 if __name__ == "__main__":

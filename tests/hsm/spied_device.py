@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from hsm.device import device_input
+from hsm.device.contract import device_input
 from hsm.key_uri import parse_token
 from hsm.pin import PinFile, PinTries
 from hsm.pkcs11 import Pkcs11Device

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm.backup import SealedBackup, check_names, open_backup, read_header, seal_backup
+from hsm.backup.archive import SealedBackup, check_names, open_backup, read_header, seal_backup
+from hsm.backup.relocation import relocated
 from hsm.errors import ConfigurationInvalid
-from hsm.relocation import relocated
-from hsm.shares import combine_shares
+from hsm.sharing.shares import combine_shares
 from pki.errors import InvalidInput, VerificationFailed
 from pki.jose import strict_json
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hsm import backup_files
-from hsm.backup_files import BackupPlan, check_absent, read_backup, read_plan, write_backup, write_folder
+from hsm.backup import files as backup_files
+from hsm.backup.files import BackupPlan, check_absent, read_backup, read_plan, write_backup, write_folder
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from tests.support.programs import REPOSITORY
@@ -157,7 +157,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from hsm.backup_files import write_folder
+from hsm.backup.files import write_folder
 files = {f"tokens/{number}": bytes(2000) for number in range(400)}
 print("go", flush=True)
 write_folder(Path(sys.argv[1]), files)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsm import device_link
-from hsm.device_calls import PART_OCTETS, DeviceAnswer, parts_of
-from hsm.device_child import DeviceOrder
-from hsm.device_link import DeviceLink
-from hsm.device_wire import (
+from hsm.device import link as device_link
+from hsm.device.calls import PART_OCTETS, DeviceAnswer, parts_of
+from hsm.device.child import DeviceOrder
+from hsm.device.link import DeviceLink
+from hsm.device.wire import (
     NOTICE_PIN_KNOWN,
     NOTICE_PIN_NEW,
     DeviceOperation,

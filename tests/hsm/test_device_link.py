@@ -14,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hsm.child_process import child_environment, module_command
-from hsm.device import device_input
-from hsm.device_calls import PART_OCTETS, DeviceAnswer
-from hsm.device_link import DeviceLink
+from hsm.device.calls import PART_OCTETS, DeviceAnswer
+from hsm.device.contract import device_input
+from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, KeyAbsent, KeyMismatch, MechanismRefused, PinIncorrect
 from hsm.pin import PinTries
 from hsm.private_files import write_private

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from hsm.child_process import ExitCode, child_environment, module_command
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, RoleRefused, ShareForeign, ShareRepeated, ShareWrong
-from hsm.keeper import KeeperSettings, keeper_settings_json, keeper_socket, load_keeper_settings
-from hsm.keeper_client import KeeperOperator, KeeperPin
-from hsm.keeper_protocol import LENGTH, KeeperOperation, KeeperRole, KeeperStatus
-from hsm.keeper_server import PLACES
+from hsm.keeper.client import KeeperOperator, KeeperPin
+from hsm.keeper.config import KeeperSettings, keeper_settings_json, keeper_socket, load_keeper_settings
+from hsm.keeper.protocol import LENGTH, KeeperOperation, KeeperRole, KeeperStatus
+from hsm.keeper.server import PLACES
 from hsm.pin import Pin
-from hsm.shares import Share
+from hsm.sharing.shares import Share
 from pki.jose import compact_json
 from tests.hsm.test_kept_pin import PIN, divided
 

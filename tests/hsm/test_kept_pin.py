@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import HsmUnavailable, PinMalformed, ShareForeign, ShareMalformed, ShareRepeated, ShareWrong
-from hsm.keeper_protocol import MAX_MESSAGE_OCTETS, UNLOCK_ID_OCTETS, KeeperState, KeeperStatus, error_of, status_of
-from hsm.kept_pin import COLLECTING_SECONDS, KeptPin
-from hsm.locked_memory import LockedMemory
+from hsm.keeper.kept_pin import COLLECTING_SECONDS, KeptPin
+from hsm.keeper.locked_memory import LockedMemory
+from hsm.keeper.protocol import MAX_MESSAGE_OCTETS, UNLOCK_ID_OCTETS, KeeperState, KeeperStatus, error_of, status_of
 from hsm.pin import Pin
-from hsm.pin_shares import pin_of, split_pin
-from hsm.share_set import ShareSet
-from hsm.shares import Share, combine_shares, split_secret
+from hsm.sharing.pin_shares import pin_of, split_pin
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import Share, combine_shares, split_secret
 from pki.errors import ErrorCode, ServiceError
 
 CREATED = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hsm.device_link import DeviceLink
+from hsm.device.link import DeviceLink
 from hsm.errors import PinIncorrect
-from hsm.keeper import keeper_socket
-from hsm.keeper_protocol import KeeperRole
+from hsm.keeper.config import keeper_socket
+from hsm.keeper.protocol import KeeperRole
 from hsm.pin import PinTries
 from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module
 from tests.hsm.test_keeper import RunningKeeper, made

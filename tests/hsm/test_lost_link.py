@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from hsm.device import device_input
-from hsm.device_calls import DeviceAnswer
-from hsm.device_link import DeviceLink
-from hsm.device_wire import NOTICE_PIN_KNOWN, NOTICE_PIN_NEW
+from hsm.device.calls import DeviceAnswer
+from hsm.device.contract import device_input
+from hsm.device.link import DeviceLink
+from hsm.device.wire import NOTICE_PIN_KNOWN, NOTICE_PIN_NEW
 from hsm.errors import HsmUnavailable, PinIncorrect
 from hsm.pin import PinTries
 from hsm.private_files import write_private

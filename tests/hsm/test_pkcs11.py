@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pkcs11 import Attribute, KeyType, ObjectClass
 
 from hsm.child_process import child_environment, module_command
-from hsm.device import device_input
+from hsm.device.contract import device_input
 from hsm.errors import (
     ConfigurationInvalid,
     DeviceLost,

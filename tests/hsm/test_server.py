@@ -27,7 +27,7 @@ from hsm.custodian.protocol import (
 )
 from hsm.custodian.server import MAX_CONNECTIONS
 from hsm.custodian.service import CustodianService
-from hsm.device_link import DeviceLink
+from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
 from hsm.framing import FrameReader
 from hsm.framing import frame as limited_frame

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import ShareForeign, ShareMalformed, ShareRepeated, SharesMissing, ShareWrong
-from hsm.shamir import combine_octets, divide, divide_octets, multiply
-from hsm.share_set import ShareSet
-from hsm.share_text import group_count, typed_groups
-from hsm.shares import Share, ShareCollection, check_share, combine_shares, split_secret
+from hsm.sharing.shamir import combine_octets, divide, divide_octets, multiply
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.share_text import group_count, typed_groups
+from hsm.sharing.shares import Share, ShareCollection, check_share, combine_shares, split_secret
 from pki.errors import InvalidInput
 from pki.jose import canonical_json, json_object
 

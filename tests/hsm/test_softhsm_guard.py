@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hsm import softhsm_guard
 from hsm.child_process import child_environment
-from hsm.device_link import DeviceLink
+from hsm.device.link import DeviceLink
 from hsm.errors import DeviceLost
 from hsm.private_files import write_private
 from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module

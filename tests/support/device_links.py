@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.device_calls import DeviceAnswer, Done
-from hsm.device_child import DeviceOrder
-from hsm.device_link import DeviceLink
+from hsm.device.calls import DeviceAnswer, Done
+from hsm.device.child import DeviceOrder
+from hsm.device.link import DeviceLink
 from hsm.private_files import write_private
 from hsm.softhsm import SoftHsmToken
 from pki.errors import ServiceError

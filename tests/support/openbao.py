@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from hsm.private_files import write_private
-from hsm.transit_settings import AppRoleFiles, TransitSettings
+from hsm.transit.settings import AppRoleFiles, TransitSettings
 
 MOUNT = "mohr-keys"
 START_SECONDS = 30

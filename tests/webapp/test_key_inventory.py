@@ -18,7 +18,7 @@ from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, Role
 from hsm.key_uri import Pkcs11Uri, parse_key_uri
 from hsm.provider import KeyInfo, spki_of
 from hsm.soft import UnsafeSoftKey
-from hsm.transit_settings import parse_transit_settings
+from hsm.transit.settings import parse_transit_settings
 from pki.errors import ServiceError
 from pki.instants import parse_instant
 from pki.keys import SignatureAlgorithm, SigningKey

@@ -15,7 +15,7 @@ from ca.custody_policy import OPERATOR
 from ca.hierarchy import CHECKPOINT_KEY
 from hsm.child_process import child_environment, module_command
 from hsm.client import CustodianClient
-from hsm.keeper import load_keeper_settings
+from hsm.keeper.config import load_keeper_settings
 from hsm.process import CustodianProcess
 from hsm.softhsm import find_module
 from pki.errors import ErrorCode

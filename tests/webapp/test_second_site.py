@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca.custody_policy import OPERATOR
 from ca.hierarchy import CHECKPOINT_KEY
-from hsm.backup import read_header
+from hsm.backup.archive import read_header
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose

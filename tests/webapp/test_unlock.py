@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm.keeper import load_keeper_settings
+from hsm.keeper.config import load_keeper_settings
 from pki.errors import ErrorCode
 from tests.hsm.test_keeper import RunningKeeper, made
 from tests.hsm.test_kept_pin import PIN, divided

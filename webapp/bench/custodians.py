@@ -24,7 +24,7 @@ from hsm.framing import FrameReader
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.errors import ErrorCode, Unavailable
 
 IN_FLIGHT: Final = 8

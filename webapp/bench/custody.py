@@ -18,7 +18,7 @@ from hsm.errors import HsmUnavailable
 from hsm.private_files import write_private
 from hsm.provider import KeyPurpose
 from hsm.softhsm import SoftHsmToken
-from hsm.transit_settings import TokenFile, TransitSettings
+from hsm.transit.settings import TokenFile, TransitSettings
 from pki import oids
 from pki.errors import ErrorCode, Unavailable
 from pki.keys import SignatureAlgorithm

@@ -1,7 +1,8 @@
 """The peer of the custodian's figures: a bare loop over python-pkcs11 and SoftHSM2, in a process of its own.
 
-No check, no journal, no encoding, one thread, the handle of a key of the token held. SOFTHSM2_CONF names a token called `mohr-raw`,
-whose PIN is one line of standard input: `python -m webapp.bench.raw_softhsm MODULE SECONDS` prints signatures a second.
+No check, no journal, no encoding, one thread, the handle of a key of the token held. SOFTHSM2_CONF names a token called
+`mohr-raw`, whose PIN is one line of standard input: `python -m webapp.bench.raw_softhsm MODULE SECONDS` prints
+signatures a second.
 """
 
 import hashlib

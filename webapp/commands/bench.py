@@ -57,7 +57,7 @@ def bench(deployment: Deployment, name: str | None) -> None:
     for group in groups:
         say(f"measuring {group}.*")
         figures += _measure(group, scratch)
-    shown = [figure for figure in figures if name is None or figure.name.startswith(name)]
+    shown = [figure for figure in figures if name in (None, *GROUPS) or figure.name.startswith(str(name))]
     report = {"machine": machine(scratch.home), "figures": [figure.as_json() for figure in shown]}
     if name is None:
         write_atomically(deployment.home / "bench.json", json.dumps(report, ensure_ascii=False, indent=1).encode())

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from hsm.backup import read_header, seal_backup
-from hsm.backup_files import check_absent, read_backup, write_backup
+from hsm.backup.archive import read_header, seal_backup
+from hsm.backup.files import check_absent, read_backup, write_backup
 from hsm.custodian.config import CustodianSettings, Pkcs11Settings, load_settings
 from hsm.errors import ConfigurationInvalid, ShareRepeated, ShareWrong
-from hsm.shares import ShareCollection
+from hsm.sharing.shares import ShareCollection
 from pki.instants import format_instant
 from pki.messages import sentence
 from webapp.commands.options import answer, home_option, say

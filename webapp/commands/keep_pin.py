@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hsm.errors import PinIncorrect
-from hsm.pin_shares import split_pin
+from hsm.sharing.pin_shares import split_pin
 from webapp.commands.options import answer, home_option
 from webapp.commands.secret_prompts import ask_secret
 from webapp.commands.share_delivery import check_delivery, custodian_names, deliver, share_options

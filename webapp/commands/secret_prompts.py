@@ -5,8 +5,8 @@ import sys
 import click
 
 from hsm.errors import ShareMalformed
-from hsm.share_text import typed_groups
-from hsm.shares import Share
+from hsm.sharing.share_text import typed_groups
+from hsm.sharing.shares import Share
 from pki.messages import sentence
 from webapp.commands.options import say
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ca.ceremony.custodians import hand_out
-from hsm.backup_files import write_folder
-from hsm.share_set import ShareSet
-from hsm.shares import Share
+from hsm.backup.files import write_folder
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import Share
 from pki.errors import Conflict, ErrorCode
 from signer.files import check_writable
 from webapp.commands.ceremony_console import Terminal

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import click
 
 from hsm.errors import HsmUnavailable, ShareRepeated, ShareWrong
-from hsm.keeper import keeper_socket
-from hsm.keeper_client import KeeperOperator
-from hsm.keeper_protocol import KeeperRole, KeeperState
+from hsm.keeper.client import KeeperOperator
+from hsm.keeper.config import keeper_socket
+from hsm.keeper.protocol import KeeperRole, KeeperState
 from hsm.pin import Pin
-from hsm.shares import Share
+from hsm.sharing.shares import Share
 from pki.errors import Conflict, ErrorCode
 from pki.messages import sentence
 from webapp.commands.options import answer, home_option, say

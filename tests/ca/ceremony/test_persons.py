@@ -11,8 +11,8 @@ from ca.ceremony.console import groups_of, read_aloud, spoken
 from ca.ceremony.custodians import collect, hand_out
 from ca.ceremony.errors import CeremonyStopped
 from hsm.errors import PinIncorrect
-from hsm.share_set import ShareSet
-from hsm.shares import split_secret
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import split_secret
 from pki.errors import ErrorCode
 from tests.ca.ceremony.persons import Persons
 from tests.ca.ceremony.rehearsal import Rehearsal, example

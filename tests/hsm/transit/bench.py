@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hsm.device import device_input
+from hsm.device.contract import device_input
 from hsm.errors import (
     HsmUnavailable,
 )
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from hsm.vault import TransitDevice
 from pki.keys import PublicKey, SignatureAlgorithm, verify_signature, x509_signature
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hsm.errors import DeviceLost, KeyAbsent, KeyMismatch, MechanismRefused
 from hsm.soft import UnsafeSoftKey
-from hsm.transit_answers import key_type, read_key, read_signature
-from hsm.transit_settings import Marshaling
+from hsm.transit.answers import key_type, read_key, read_signature
+from hsm.transit.settings import Marshaling
 from pki.errors import ServiceError
 from pki.jose import b64url
 from pki.keys import SignatureAlgorithm

@@ -19,7 +19,7 @@ from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose, spki_of
 from hsm.soft import UnsafeSoftKey
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.journal import START, KeyUse, check_continues, parse_line
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hsm.errors import DeviceLost, HsmUnavailable, KeyMismatch, MechanismRefused, PinIncorrect
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
-from hsm.transit_settings import AppRoleFiles, TransitSettings
+from hsm.transit.http import MAX_ANSWER_OCTETS, BoundedHttp
+from hsm.transit.settings import AppRoleFiles, TransitSettings
 from hsm.vault import TransitDevice
-from hsm.vault_http import MAX_ANSWER_OCTETS, BoundedHttp
 from pki.errors import ServiceError
 from pki.jose import b64url
 from pki.keys import SignatureAlgorithm

@@ -18,7 +18,7 @@ from hsm.errors import (
     MechanismRefused,
 )
 from hsm.provider import spki_of
-from hsm.transit_settings import Marshaling
+from hsm.transit.settings import Marshaling
 from hsm.vault import TransitDevice
 from pki.errors import InvalidInput
 from pki.keys import SignatureAlgorithm, verify_signature

@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from hsm.device_child import DeviceOrder
-from hsm.device_link import DeviceLink
+from hsm.device.child import DeviceOrder
+from hsm.device.link import DeviceLink
 from hsm.errors import HsmUnavailable, PinIncorrect
 from hsm.private_files import write_private
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.keys import SignatureAlgorithm
 from tests.hsm.transit.bench import DIGEST, ES256
 from tests.support.device_links import Owner

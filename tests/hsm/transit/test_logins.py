@@ -15,7 +15,7 @@ from hsm.errors import (
     PinIncorrect,
 )
 from hsm.private_files import write_private
-from hsm.transit_settings import AppRoleFiles, TokenFile
+from hsm.transit.settings import AppRoleFiles, TokenFile
 from tests.hsm.transit.bench import (
     DIGEST,
     ES256,

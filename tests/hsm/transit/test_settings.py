@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm.errors import ConfigurationInvalid
-from hsm.transit_settings import AppRoleFiles, Marshaling, TokenFile, TransitSettings, parse_transit_settings
+from hsm.transit.settings import AppRoleFiles, Marshaling, TokenFile, TransitSettings, parse_transit_settings
 from pki.errors import ServiceError
 
 FOLDER = Path("/etc/mohr/custodian")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hsm.errors import DeviceLost, KeyAbsent, KeyMismatch, MechanismRefused
-from hsm.transit_settings import Marshaling
+from hsm.transit.settings import Marshaling
 from pki.errors import InvalidInput
 from pki.jose import unb64url
 from pki.keys import PublicKey, SignatureAlgorithm, check_fits, hash_of, rsa_padding, x509_signature

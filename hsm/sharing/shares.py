@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from hsm.errors import ShareForeign, ShareMalformed, ShareRepeated, SharesMissing, ShareWrong
-from hsm.shamir import combine_octets, divide_octets
-from hsm.share_set import ID_OCTETS, MAX_SECRET_OCTETS, MIN_SECRET_OCTETS, ShareSet, commitment_to
-from hsm.share_text import read_groups, write_groups
+from hsm.sharing.shamir import combine_octets, divide_octets
+from hsm.sharing.share_set import ID_OCTETS, MAX_SECRET_OCTETS, MIN_SECRET_OCTETS, ShareSet, commitment_to
+from hsm.sharing.share_text import read_groups, write_groups
 
 _VERSION: Final = 1
 _HEADER_OCTETS: Final = 1 + ID_OCTETS + 1

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from hsm.errors import PinMalformed
 from hsm.pin import Pin
-from hsm.share_set import MAX_SECRET_OCTETS, MIN_SECRET_OCTETS, ShareSet
-from hsm.shares import Share, split_secret
+from hsm.sharing.share_set import MAX_SECRET_OCTETS, MIN_SECRET_OCTETS, ShareSet
+from hsm.sharing.shares import Share, split_secret
 
 
 def check_pin(octets: bytes | bytearray | memoryview, limit: int) -> None:

@@ -3,7 +3,7 @@
 `magic || length (4 octets) || header || nonce (12) || AES-256-GCM ciphertext`; everything before the ciphertext is
 authenticated with it. The header is JSON and public: what the backup is of, when it was made, the share set of its key
 and a keyed digest of each file. Inside is what the device itself wrote: a private key that its token does not give out
-is as little given out by its copy. Octets in, octets out; `hsm.backup_files` reads and writes them.
+is as little given out by its copy. Octets in, octets out; `hsm.backup.files` reads and writes them.
 """
 
 import hmac
@@ -17,8 +17,8 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hsm.share_set import ShareSet
-from hsm.shares import Share, split_secret
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import Share, split_secret
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed
 from pki.instants import format_instant, parse_instant
 from pki.jose import canonical_json, json_object

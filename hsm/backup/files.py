@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hsm.backup import MAX_BACKUP_OCTETS
+from hsm.backup.archive import MAX_BACKUP_OCTETS
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
 from hsm.private_files import sync_folder
 from pki.errors import Conflict, ErrorCode, InvalidInput

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Final
 
 from hsm.errors import HsmUnavailable
-from hsm.keeper_protocol import UNLOCK_ID_OCTETS, KeeperState
-from hsm.locked_memory import LockedMemory, wipe
+from hsm.keeper.locked_memory import LockedMemory, wipe
+from hsm.keeper.protocol import UNLOCK_ID_OCTETS, KeeperState
 from hsm.pin import MAX_PIN_OCTETS
-from hsm.pin_shares import check_pin, pin_of
-from hsm.share_set import ShareSet
-from hsm.shares import Share, ShareCollection
+from hsm.sharing.pin_shares import check_pin, pin_of
+from hsm.sharing.share_set import ShareSet
+from hsm.sharing.shares import Share, ShareCollection
 
 COLLECTING_SECONDS: Final = 900.0
 

@@ -1,42 +1,26 @@
-"""The keeper of a PIN: `python -m hsm.keeper CONFIG.json [PARENT]`.
+"""The settings of a keeper: what the JSON file says (raw) and what may be used (validated).
 
-Composition root of a process with no other duty: it holds the PIN of a token that operators unlock by hand, in memory
-that is never written to disk, and gives it to the custodian's user alone. A keeper that is restarted waits for its PIN
-again; custodians heal by themselves once it has it.
-
-The settings file is `{"sockets": FOLDER, "custodian_uids": […], "operator_uids": […], "share_set": FILE}`; relative
-paths start at its folder. The share set may be missing: then the PIN is typed, not put together. Sockets are
+The file is `{"sockets": FOLDER, "custodian_uids": […], "operator_uids": […], "share_set": FILE}`; relative paths start
+at its folder. The share set may be missing: then the PIN is typed, not put together. Sockets are
 `FOLDER/custodian/keeper.sock` and `FOLDER/operator/keeper.sock`.
 """
 
-import logging
-import os
-import secrets
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hsm.child_process import ExitCode
-from hsm.daemon import log_as_json, stop_signals
 from hsm.errors import ConfigurationInvalid
-from hsm.hardening import end_with_parent, hide_memory
-from hsm.keeper_protocol import KeeperRole
-from hsm.keeper_server import Door, KeeperServer
-from hsm.kept_pin import KeptPin
-from hsm.locked_memory import lock_all_memory
-from hsm.share_set import MAX_SET_OCTETS, ShareSet
-from pki.errors import InvalidInput, ServiceError
+from hsm.keeper.protocol import KeeperRole
+from hsm.keeper.server import Door
+from hsm.sharing.share_set import MAX_SET_OCTETS, ShareSet
+from pki.errors import InvalidInput
 from pki.jose import compact_json, json_object
 
 SOCKET_NAME: Final = "keeper.sock"
 _MAX_SETTINGS_OCTETS: Final = 65_536
 _MEMBERS: Final = {"sockets": str, "custodian_uids": list, "operator_uids": list}
 _OPTIONAL_MEMBERS: Final = {"share_set": str}
-
-_log = logging.getLogger("hsm.keeper")
 
 
 def keeper_socket(sockets: Path, role: KeeperRole) -> Path:
@@ -123,50 +107,10 @@ def _uids(values: list[object]) -> frozenset[int]:
     return uids
 
 
-def _load_share_set(path: Path) -> ShareSet:
+def load_share_set(path: Path) -> ShareSet:
+    """Read the public record of whose shares open the PIN; ConfigurationInvalid."""
     members = dict(_read_object(path, MAX_SET_OCTETS))
     try:
         return ShareSet.from_members(members)
     except InvalidInput as error:
         raise ConfigurationInvalid(f"{path.name}: {error.detail}") from error
-
-
-def run(settings: KeeperSettings) -> ExitCode:
-    """Serve until SIGTERM or SIGINT."""
-    os.umask(0o077)
-    hide_memory()
-    if not lock_all_memory():
-        _log.info("only the pages of the PIN are locked: this user may not lock all memory")
-    share_set = None if settings.share_set is None else _load_share_set(settings.share_set)
-    with stop_signals() as wakeup:
-        server = KeeperServer(settings.doors, KeptPin(share_set, time.monotonic, secrets.token_bytes), time.monotonic)
-        server.stop_on(wakeup)
-        try:
-            _log.info("ready; the PIN is waited for")
-            server.serve()
-        finally:
-            server.close()
-    _log.info("stopped")
-    return ExitCode.CLEAN
-
-
-def main(arguments: list[str]) -> ExitCode:
-    """Run a keeper with the settings file, and for the parent, named on the command line."""
-    log_as_json()
-    if len(arguments) not in (1, 2) or arguments[0].startswith("-") or not all(map(str.isdecimal, arguments[1:])):
-        sys.stderr.write("usage: python -m hsm.keeper CONFIG.json [PARENT]\n")
-        return ExitCode.USAGE
-    try:
-        if arguments[1:] and not end_with_parent(int(arguments[1])):
-            return ExitCode.CLEAN
-        return run(load_keeper_settings(Path(arguments[0])))
-    except ServiceError as error:
-        _log.error("cannot serve: %s", error.detail)
-        return ExitCode.CONFIGURATION
-    except OSError as error:
-        _log.error("cannot serve: %s", error.strerror)
-        return ExitCode.CONFIGURATION
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

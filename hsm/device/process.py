@@ -1,4 +1,4 @@
-"""A custodian's device process: `python -m hsm.device_process PARENT`, its socket as standard input.
+"""A custodian's device process: `python -m hsm.device.process PARENT`, its socket as standard input.
 
 Composition root. It alone loads the PKCS#11 module, or talks to the key store, and reads the PIN. It gets its
 order first (see `DeviceOrder`), then requests, which it does one after the other; it decides nothing. What
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from hsm.child_process import ExitCode
 from hsm.daemon import log_as_json
-from hsm.device import Device
-from hsm.device_wire import (
+from hsm.device.contract import Device
+from hsm.device.wire import (
     MAX_FRAME_OCTETS,
     NOTICE_PIN_KNOWN,
     NOTICE_PIN_NEW,
@@ -37,7 +37,7 @@ from hsm.device_wire import (
 from hsm.errors import ConfigurationInvalid, DeviceLost, KeyAbsent, SessionLost
 from hsm.framing import FrameReader, frame
 from hsm.hardening import end_with_parent, hide_memory
-from hsm.keeper_client import KeeperPin
+from hsm.keeper.client import KeeperPin
 from hsm.pin import PinFile, PinSource, PinTries
 from hsm.provider import spki_of
 from hsm.softhsm_guard import CONFIGURATION_VARIABLE, SoftHsmGuard
@@ -48,7 +48,7 @@ _RECEIVE_OCTETS: Final = 256 * 1024
 _ANSWERS_AT_ONCE: Final = 4
 _HOLD_SECONDS: Final = 0.0005
 
-_log = logging.getLogger("hsm.device_process")
+_log = logging.getLogger("hsm.device.process")
 
 Notice = Callable[[bool], None]
 
@@ -79,7 +79,7 @@ def _build(order: Mapping[str, Any], notice: Notice) -> Device:
                 opening=nullcontext if configuration is None else SoftHsmGuard(Path(configuration)).opening,
             )
         case "transit":
-            from hsm.transit_settings import parse_transit_settings
+            from hsm.transit.settings import parse_transit_settings
             from hsm.vault import TransitDevice
 
             settings = parse_transit_settings(device, Path("/"))  # an order's paths are absolute
@@ -195,7 +195,7 @@ def main(arguments: list[str]) -> ExitCode:
     """Serve the parent named on the command line."""
     log_as_json()
     if len(arguments) != 1 or not arguments[0].isdecimal():
-        sys.stderr.write("usage: python -m hsm.device_process PARENT <SOCKET\n")
+        sys.stderr.write("usage: python -m hsm.device.process PARENT <SOCKET\n")
         return ExitCode.USAGE
     os.umask(0o077)
     hide_memory()

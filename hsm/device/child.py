@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hsm.child_process import child_environment, module_command
-from hsm.device_wire import MAX_FRAME_OCTETS
+from hsm.device.wire import MAX_FRAME_OCTETS
 from hsm.framing import FrameReader, frame
 from pki.jose import compact_json
 
@@ -46,7 +46,7 @@ class DeviceChild:
         self.socket, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                module_command("hsm.device_process", str(os.getpid())),
+                module_command("hsm.device.process", str(os.getpid())),
                 env=child_environment(**order.environment),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,

@@ -14,7 +14,9 @@ from typing import Final
 
 from hsm.custodian.listener import open_listener, peer_uid
 from hsm.errors import ProtocolViolation, RoleRefused
-from hsm.keeper_protocol import (
+from hsm.keeper.kept_pin import KeptPin
+from hsm.keeper.locked_memory import LockedMemory, wipe
+from hsm.keeper.protocol import (
     LENGTH,
     MAX_MESSAGE_OCTETS,
     KeeperOperation,
@@ -23,8 +25,6 @@ from hsm.keeper_protocol import (
     detail_octets,
     status_of,
 )
-from hsm.kept_pin import KeptPin
-from hsm.locked_memory import LockedMemory, wipe
 from pki.errors import ErrorCode, ServiceError
 
 PLACES: Final = 8  # of each role

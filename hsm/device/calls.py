@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from hsm.device_wire import MAX_FRAME_OCTETS, DeviceStatus, read_failure
+from hsm.device.wire import MAX_FRAME_OCTETS, DeviceStatus, read_failure
 from hsm.errors import HsmUnavailable, ProtocolViolation
 from pki.errors import ServiceError
 

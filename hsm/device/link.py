@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from hsm.device_calls import NEVER, PART_OCTETS, CallQueue, DeviceAnswer, Done, Gathering, Read, parts_of
-from hsm.device_child import DeviceChild, DeviceOrder
-from hsm.device_wire import (
+from hsm.device.calls import NEVER, PART_OCTETS, CallQueue, DeviceAnswer, Done, Gathering, Read, parts_of
+from hsm.device.child import DeviceChild, DeviceOrder
+from hsm.device.wire import (
     NOTICE_PIN_KNOWN,
     NOTICE_PIN_NEW,
     encode_attributes,
@@ -173,7 +173,7 @@ class DeviceLink:
     # --- calls ---
 
     def sign(self, reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes], done: Done) -> None:
-        """Have inputs signed (see `hsm.device.Device.sign`); the value is a list of as many raw signatures.
+        """Have inputs signed (see `hsm.device.contract.Device.sign`); the value is a list of as many raw signatures.
 
         Large calls travel in parts, so that a long one that goes on is told from one that hangs.
         """

@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from hsm.errors import ConfigurationInvalid, DeviceLost, HsmUnavailable
-from hsm.transit_settings import TransitSettings
+from hsm.transit.settings import TransitSettings
 from pki.errors import InvalidInput
 from pki.jose import json_object
 

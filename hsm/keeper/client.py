@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, RoleRefused
-from hsm.keeper_protocol import (
+from hsm.keeper.locked_memory import wipe
+from hsm.keeper.protocol import (
     LENGTH,
     MAX_MESSAGE_OCTETS,
     UNLOCK_ID_OCTETS,
@@ -15,9 +16,8 @@ from hsm.keeper_protocol import (
     KeeperStatus,
     error_of,
 )
-from hsm.locked_memory import wipe
 from hsm.pin import Pin
-from hsm.shares import Share
+from hsm.sharing.shares import Share
 from hsm.socket_address import socket_address
 
 READ_SECONDS: Final = 0.5

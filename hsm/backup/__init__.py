@@ -1,0 +1,1 @@
+"""A token for a second site: one encrypted file, opened by shares."""

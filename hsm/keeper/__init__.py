@@ -1,0 +1,1 @@
+"""A process with no other duty than to hold a PIN that people unlock."""
