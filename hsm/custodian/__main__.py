@@ -31,7 +31,6 @@ from hsm.custodian.config import (
 )
 from hsm.custodian.journal import Journal
 from hsm.custodian.key_records import KeyRecords
-from hsm.custodian.listener import open_listener
 from hsm.custodian.marks import Marks
 from hsm.custodian.policy import Policy, load_policy
 from hsm.custodian.rates import Rates
@@ -43,6 +42,7 @@ from hsm.device.child import DeviceOrder
 from hsm.device.link import DEFAULT_PART, DeviceLink
 from hsm.errors import ConfigurationInvalid, PinIncorrect
 from hsm.hardening import end_with_parent, hide_memory
+from hsm.listener import open_listener
 from hsm.transit.settings import TransitSettings
 from pki.errors import ServiceError
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from hsm.custodian.connection import Call, Connection
-from hsm.custodian.listener import peer_of
 from hsm.custodian.places import makes_room
 from hsm.custodian.protocol import encode_error
 from hsm.custodian.service import CustodianService
 from hsm.device.link import DeviceLink
 from hsm.errors import HsmUnavailable, RoleRefused
+from hsm.listener import peer_of
 from pki.errors import ServiceError
 
 MAX_CONNECTIONS: Final = 128

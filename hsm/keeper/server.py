@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hsm.custodian.listener import open_listener, peer_uid
 from hsm.errors import ProtocolViolation, RoleRefused
 from hsm.keeper.kept_pin import KeptPin
 from hsm.keeper.locked_memory import LockedMemory, wipe
@@ -25,6 +24,7 @@ from hsm.keeper.protocol import (
     detail_octets,
     status_of,
 )
+from hsm.listener import open_listener, peer_uid
 from pki.errors import ErrorCode, ServiceError
 
 PLACES: Final = 8  # of each role

@@ -15,7 +15,6 @@ import pytest
 from hsm.client import CustodianClient
 from hsm.custodian import server
 from hsm.custodian.connection import STALL_SECONDS, Call, Connection
-from hsm.custodian.listener import open_listener, peer_uid
 from hsm.custodian.protocol import (
     MAX_ANSWER_OCTETS,
     MAX_FRAME_OCTETS,
@@ -31,6 +30,7 @@ from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PurposeRefused
 from hsm.framing import FrameReader
 from hsm.framing import frame as limited_frame
+from hsm.listener import open_listener, peer_uid
 from hsm.provider import KeyPurpose
 from pki.errors import ErrorCode, ServiceError
 from pki.keys import SignatureAlgorithm, verify_signature

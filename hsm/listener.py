@@ -1,4 +1,4 @@
-"""Where the custodian listens, and who is at the other end (unix(7)).
+"""Where a process of this room listens, and who is at the other end (unix(7)).
 
 Each role has a folder of its own below the sockets' folder. One that root prepared for a role's group
 (our user's, the role's group, mode 2750) is kept and its sockets may be opened by that group; in any other
