@@ -4,10 +4,11 @@ Separation is never a reason not to serve: whatever stands in its way is named i
 """
 
 import contextlib
+import json
 import os
-import stat
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,11 +19,14 @@ from hsm.custodian.policy import load_policy, write_policy
 from pki.errors import ServiceError
 from webapp.deployment import Deployment
 from webapp.ownership import places, settle
+from webapp.private_view import PrivateView, ViewRefused, make_view
+from webapp.reach import obstacles
 from webapp.supervisor import RunAs
 from webapp.system_users import Account, Accounts, UsersMissing, system_accounts
 
 _OPEN_PORTS: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _NEEDED_CAPABILITIES: Final = {0: "chown", 1: "pass permissions", 3: "chmod", 5: "kill", 6: "setgid", 7: "setuid"}
+_PATH_WITHIN: Final = re.compile(r"/[^\s:;,?=&]*")  # a URL, or an address such as unix:path=/run/hsm
 _OUR_PACKAGES: Final = ("pki", "storage", "hsm", "ca", "signer", "webapp")
 _FOREIGN_PACKAGES: Final = ("encodings", "flask")  # one of the interpreter's own, one of the environment's
 
@@ -31,11 +35,13 @@ _FOREIGN_PACKAGES: Final = ("encodings", "flask")  # one of the interpreter's ow
 class Separation:
     """The users of a deployment's parts; `obstacle` says why they are all the same one, and is empty if not.
 
-    `named_anew`: the custodian's policy named others before.
+    `view` is what they see of the file system where a closed folder lies before what they need; `close` lets go of
+    it. `named_anew`: the custodian's policy named others before.
     """
 
     accounts: Accounts
     obstacle: str = ""
+    view: PrivateView | None = None
     named_anew: bool = False
 
     def custodian(self) -> RunAs | None:
@@ -53,7 +59,13 @@ class Separation:
     def _run_as(self, account: Account, *, all_groups: bool = False, low_ports: bool = False) -> RunAs | None:
         if self.obstacle:
             return None
-        return RunAs(uid=account.uid, gid=account.gid, all_groups=all_groups, low_ports=low_ports)
+        entrance = () if self.view is None else self.view.entrance
+        return RunAs(uid=account.uid, gid=account.gid, all_groups=all_groups, low_ports=low_ports, entrance=entrance)
+
+    def close(self) -> None:
+        """Let go of the view, once nothing more is started."""
+        if self.view is not None:
+            self.view.close()
 
     @property
     def users(self) -> dict[str, int]:
@@ -64,6 +76,8 @@ class Separation:
     def lines(self) -> tuple[str, ...]:
         """Say plainly how it is."""
         how = "custodian, server and worker run as a system user each"
+        if self.view is not None:
+            how += f"; below {', '.join(map(str, self.view.covered))} they see their code and HOME alone"
         if self.obstacle:
             how = (
                 "custodian, server and worker run as one user: their separation guards against mistakes only "
@@ -91,6 +105,7 @@ def separate(deployment: Deployment) -> Separation:
     try:
         _settle(deployment, separation)
     except OSError as error:
+        separation.close()
         separation = _one_user(f"the files of {deployment.home} cannot be handed over: {error.strerror}")
         with contextlib.suppress(OSError):  # whoever cannot read its files will say so
             _settle(deployment, separation)
@@ -127,15 +142,31 @@ def _decide(deployment: Deployment) -> Separation:
     missing = _missing_capability()
     if missing:
         return _one_user(f"this root may not {missing}")
-    obstacle = next(obstacles((deployment.home, *_needed_files())), "")
-    if obstacle:
-        return _one_user(obstacle)
     try:
-        accounts = system_accounts()
-    except UsersMissing as error:
+        with contextlib.ExitStack() as undo:
+            view = _needed_view(deployment)
+            if view is not None:
+                undo.callback(view.close)
+            accounts = system_accounts()
+            link = next((place.path for place in places(deployment, accounts) if place.path.is_symlink()), None)
+            if link is not None:
+                return _one_user(f"{link} is a link")
+            undo.pop_all()
+            return Separation(accounts, view=view)
+    except (UsersMissing, ViewRefused) as error:
         return _one_user(str(error))
-    link = next((place.path for place in places(deployment, accounts) if place.path.is_symlink()), None)
-    return Separation(accounts) if link is None else _one_user(f"{link} is a link")
+
+
+def _needed_view(deployment: Deployment) -> PrivateView | None:
+    """Make the view without which other users do not reach what they need; None where they do."""
+    needed = (deployment.home, *_needed_files())
+    obstacle = next(obstacles(needed), "")
+    if not obstacle:
+        return None
+    try:
+        return make_view(deployment.home, _code_folders(), needed, _named_paths(deployment))
+    except ViewRefused as error:
+        raise ViewRefused(f"{obstacle}, and no private view helps: {error}") from error
 
 
 def _one_user(obstacle: str) -> Separation:
@@ -160,21 +191,32 @@ def _needed_files() -> Iterator[Path]:
             yield Path(found.origin)
 
 
-def obstacles(wanted: Iterable[Path]) -> Iterator[str]:
-    """Yield what keeps other users from these files and folders: what may not be passed, or not be read."""
-    passed: set[Path] = set()
-    for path in wanted:
-        for spelling in dict.fromkeys((path.absolute(), path.resolve())):
-            for folder in reversed(spelling.parents):
-                if folder not in passed and not _others_may(folder, stat.S_IXOTH):
-                    yield f"other users cannot pass {folder}"
-                passed.add(folder)
-        if path.is_file() and not _others_may(path, stat.S_IROTH):
-            yield f"other users cannot read {path}"
+def _code_folders() -> Iterator[Path]:
+    """Yield the folders that hold the code of the services, and nothing else."""
+    yield from (Path(sys.prefix), Path(sys.base_prefix))
+    for names, level in ((_FOREIGN_PACKAGES, 1), (_OUR_PACKAGES, 0)):
+        found = (find_spec(name) for name in names)
+        yield from (Path(spec.origin).parents[level] for spec in found if spec is not None and spec.origin is not None)
 
 
-def _others_may(path: Path, right: int) -> bool:
-    try:
-        return bool(path.stat().st_mode & right)
-    except OSError:
-        return False
+def _named_paths(deployment: Deployment) -> Iterator[Path]:
+    """Yield what may be a path in the settings of custodians and database, such as a PIN file outside HOME."""
+    folder, texts = deployment.custodian_config.parent, list[str]()
+    with contextlib.suppress(OSError, ValueError):  # whoever reads it next says what is wrong with it
+        texts += _texts(json.loads(deployment.custodian_config.read_bytes()))
+    with contextlib.suppress(ServiceError):
+        texts.append(deployment.settings().database_url or "")
+    for text in texts:
+        yield folder / text
+        if not text.startswith("/"):
+            yield from map(Path, _PATH_WITHIN.findall(text))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in what was read from JSON."""
+    if isinstance(value, str):
+        yield value.replace("\0", "")
+    elif isinstance(value, Mapping):
+        yield from (text for member in value.values() for text in _texts(member))
+    elif isinstance(value, list):
+        yield from (text for member in value for text in _texts(member))

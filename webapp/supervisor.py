@@ -22,7 +22,7 @@ class RunAs:
     """The user of a process that root starts; it gains no rights by any program that it starts.
 
     `all_groups` are those that the system lists for the user, else its own alone. With `low_ports` it may listen
-    below 1024.
+    below 1024. `entrance` is the command by which root enters what the process sees of the file system, if not all.
     """
 
     uid: int
@@ -30,6 +30,7 @@ class RunAs:
     all_groups: bool = False
     low_ports: bool = False
     umask: int = 0o022
+    entrance: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -66,7 +67,8 @@ class _Child:
         environment = {**os.environ, **({} if user is None else {"HOME": "/nonexistent"}), **self.program.environment}
         # A supervisor that is killed must not leave servers behind: the kernel tells them.
         options = ("--pdeathsig", "TERM", *(() if user is None else user.options))
-        command = ["setpriv", *options, "--", *self.program.arguments]
+        entrance = () if user is None else user.entrance
+        command = [*entrance, "setpriv", *options, "--", *self.program.arguments]
         self.process = subprocess.Popen(  # noqa: S603 - our own programs
             command,
             env=environment,

@@ -7,6 +7,7 @@ import os
 import pwd
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from tests.support.deployment import PHYSICIAN, SETTINGS
 from tests.support.openssl import openssl
 from tests.support.separated import (
     Served,
+    closed_folder,
     descendants,
     free_ports,
     memory_holds,
     open_folder,
     reachable_python,
+    refusal_of_views,
     until,
     user_of,
 )
@@ -42,8 +45,12 @@ CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1]
 
 @dataclass(kw_only=True)
 class Separated(Served):
-    """A separated deployment, the process that keeps it, and the PINs that nobody may find in it."""
+    """A separated deployment, the process that keeps it, and the PINs that nobody may find in it.
 
+    `behind`: it lies below a folder that only root can pass.
+    """
+
+    behind: Path | None = None
     pid: int = 0
     pins: tuple[bytes, ...] = ()
 
@@ -52,8 +59,10 @@ class Separated(Served):
         return [pid for pid, line in descendants(self.pid).items() if part in line]
 
     def fails_as(self, user: str, code: str, path: Path | str) -> str:
-        """Run one line of Python as `user`; return how it failed, or nothing."""
-        command = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--", str(self.python), "-I", "-c"]
+        """Run one line of Python as `user`, seeing what the services see; return how it failed, or nothing."""
+        enter = ("nsenter", "--mount", "--target", str(self.processes("hsm.custodian")[0]), "--")
+        become = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--")
+        command = [*enter, *become, str(self.python), "-I", "-c"]
         ended = subprocess.run(
             [*command, code, str(path)], cwd="/", capture_output=True, text=True, timeout=30, check=False
         )
@@ -71,13 +80,31 @@ def _settings(port: int) -> DeploymentSettings:
     )
 
 
-@pytest.fixture(scope="module")
-def separated() -> Iterator[Separated]:
-    """Make a deployment as one user, then serve it as three."""
+BEHIND, OPENLY = "behind a closed folder", "where everybody passes"
+
+
+@pytest.fixture(scope="module", params=[BEHIND, OPENLY])
+def place(request: pytest.FixtureRequest) -> Iterator[tuple[Path, Path, Path | None]]:
+    """Lend a folder, an interpreter, and the closed folder that both may lie behind."""
     try:
         system_accounts()
     except UsersMissing as error:
         pytest.skip(f"this system makes no users: {error}")
+    if request.param == OPENLY:
+        with open_folder() as folder:
+            yield folder, reachable_python(folder), None
+        return
+    refusal = refusal_of_views()
+    if refusal:
+        pytest.skip(f"this machine allows no private view: {refusal}")
+    with closed_folder() as folder:
+        yield folder, Path(sys.executable), folder.parent
+
+
+@pytest.fixture(scope="module")
+def separated(place: tuple[Path, Path, Path | None]) -> Iterator[Separated]:
+    """Make a deployment as one user, then serve it as three."""
+    folder, python, behind = place
     pins: list[bytes] = []
 
     def noted(folder: Path, label: str) -> SoftHsmToken:
@@ -85,8 +112,8 @@ def separated() -> Iterator[Separated]:
         pins.extend(pin.reveal().encode() for pin in (token.pin, token.so_pin))
         return token
 
-    with open_folder() as folder, pytest.MonkeyPatch.context() as patch:
-        served = Separated(python=reachable_python(folder), deployment=Deployment(folder / "home"), port=free_ports())
+    with pytest.MonkeyPatch.context() as patch:
+        served = Separated(python=python, deployment=Deployment(folder / "home"), port=free_ports(), behind=behind)
         patch.setattr("webapp.ceremony.create_softhsm_token", noted)
         hold_ceremony(served.deployment, _settings(served.port))
         served.pins = tuple(pins)
@@ -97,6 +124,21 @@ def separated() -> Iterator[Separated]:
 def test_the_start_line_says_so(separated: Separated) -> None:
     assert "custodian, server and worker run as a system user each" in separated.said
     assert "their separation guards against mistakes only" not in separated.said
+    assert ("they see their code and HOME alone" in separated.said) == (separated.behind is not None)
+
+
+@pytest.mark.parametrize("place", [BEHIND], indirect=True, scope="module")
+def test_the_services_see_nothing_else_of_a_closed_folder(separated: Separated) -> None:
+    assert separated.behind is not None
+    secret = separated.behind / "secret"
+    assert secret.read_bytes() == b"secret", "we see it"
+    for user in (CUSTODIAN, SERVER, WORKER, "root"):
+        assert separated.fails_as(user, OPEN, secret) == "FileNotFoundError"
+        assert separated.fails_as(user, OPEN, separated.deployment.settings_file) == ""
+    for part in ("hsm.", "granian", "gunicorn", "webapp.worker"):
+        for pid in separated.processes(part):
+            assert not (Path(f"/proc/{pid}/root") / secret.relative_to("/")).exists()
+            assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
 
 
 def test_each_program_runs_as_its_own_user(separated: Separated) -> None:

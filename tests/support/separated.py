@@ -1,7 +1,8 @@
 """A deployment that is really served: by root as three system users, or by one user without rights.
 
-Everything lies in a folder of its own that every user can pass; where the interpreter of the tests lies behind a
-closed door, the system's own one reads the same packages.
+Where this machine allows private views, everything may lie below a folder that is closed to other users; else it lies
+in one that every user can pass, and where the interpreter of the tests lies behind a closed door, the system's own one
+reads the same packages.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import pytest
 
 from tests.support.programs import REPOSITORY, Ended
 from webapp.deployment import Deployment
-from webapp.separation import obstacles
+from webapp.private_view import ViewRefused, make_view
+from webapp.reach import obstacles
 
 SYSTEM_PYTHON = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
 START_SECONDS = 60.0
@@ -39,6 +41,32 @@ def until(condition: Callable[[], bool], what: str, said: Callable[[], str] = st
     while not condition():
         assert time.monotonic() < end, f"not in time: {what}\n{said()[-4000:]}"
         time.sleep(0.05)
+
+
+def refusal_of_views() -> str:
+    """Say why this machine allows us no private view, or nothing."""
+    with open_folder() as folder:
+        home = folder / "closed" / "home"
+        home.mkdir(parents=True)
+        home.parent.chmod(0o700)
+        code = {Path(sys.prefix), Path(sys.base_prefix), Path(flask.__file__).parents[1], REPOSITORY / "webapp"}
+        try:
+            make_view(home, (*code, REPOSITORY / "hsm"), [home], []).close()
+        except ViewRefused as error:
+            return str(error)
+    return ""
+
+
+@contextmanager
+def closed_folder() -> Iterator[Path]:
+    """Lend a folder below one that only we can pass; its neighbour `secret` is nobody else's business."""
+    with open_folder() as folder:
+        folder.chmod(0o700)
+        (folder / "secret").write_bytes(b"secret")
+        (folder / "secret").chmod(0o644)
+        inner = folder / "s"
+        inner.mkdir()
+        yield inner
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from hsm.custodian.policy import load_policy, permissive, write_policy
+from tests.support.deployment import SETTINGS
 from tests.webapp.test_ownership import ACCOUNTS
 from webapp import separation as module
 from webapp.deployment import Deployment
-from webapp.separation import Separation, obstacles, separate
+from webapp.private_view import PrivateView, ViewRefused
+from webapp.reach import closed_folders, obstacles
+from webapp.separation import Separation, separate
 from webapp.system_users import Accounts, UsersMissing, system_accounts
 
 
@@ -94,6 +98,101 @@ def test_a_folder_elsewhere_is_not_given_away(tmp_path: Path, as_root: None) -> 
     assert f"{deployment.cache} is a link" in separate(deployment).lines[0]
 
 
+@pytest.fixture
+def behind_a_door(as_root: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root whose files nobody else reaches."""
+    monkeypatch.setattr(module, "obstacles", lambda _wanted: iter(("other users cannot pass /closed",)))
+
+
+def test_behind_a_closed_folder_the_services_get_a_view_of_their_own(
+    tmp_path: Path, behind_a_door: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    view = PrivateView(reading, (Path("/closed"),))
+    monkeypatch.setattr(module, "make_view", lambda *_: view)
+    separation = separate(_deployment(tmp_path))
+    assert separation == Separation(ACCOUNTS, view=view)
+    assert separation.lines == (
+        "custodian, server and worker run as a system user each; below /closed they see their code and HOME alone",
+    )
+    for run_as in (separation.custodian(), separation.worker(), separation.server(8440)):
+        assert run_as is not None
+        assert run_as.entrance == view.entrance
+    separation.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(reading)
+
+
+@pytest.mark.parametrize("lacking", ["users", "files", "a folder in place of a link"])
+def test_a_view_that_serves_for_nothing_is_closed(
+    tmp_path: Path, behind_a_door: None, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    def refuse(*_: object) -> Accounts:
+        raise UsersMissing("this system has no useradd") if lacking == "users" else OSError(1, "not permitted")
+
+    deployment = _deployment(tmp_path)
+    if lacking == "users":
+        monkeypatch.setattr(module, "system_accounts", refuse)
+    elif lacking == "files":
+        monkeypatch.setattr(module, "settle", refuse)
+    else:
+        deployment.cache.rmdir()
+        deployment.cache.symlink_to(tmp_path, target_is_directory=True)
+    reading, writing = os.pipe()
+    os.close(writing)
+    monkeypatch.setattr(module, "make_view", lambda *_: PrivateView(reading, (Path("/closed"),)))
+    separation = separate(deployment)
+    assert (separation.view, separation.custodian()) == (None, None)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(reading)
+
+
+def test_where_no_view_can_be_made_everything_runs_as_one_user_and_the_line_says_why(
+    tmp_path: Path, behind_a_door: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> PrivateView:
+        raise ViewRefused("/closed: Operation not permitted")
+
+    monkeypatch.setattr(module, "make_view", refuse)
+    separation = separate(_deployment(tmp_path))
+    assert separation.custodian() is None
+    assert separation.obstacle == (
+        "other users cannot pass /closed, and no private view helps: /closed: Operation not permitted"
+    )
+
+
+def test_paths_in_the_settings_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    deployment = _deployment(tmp_path)
+    assert list(module._named_paths(deployment)) == []
+    deployment.custodian_config.write_text(
+        json.dumps(
+            {
+                "device": {"module": "/opt/m.so", "environment": {"P11": "unix:path=/run/a b,x=/run/c"}, "batch": 1},
+                "pin": {"file": "../../pin"},
+                "url": "https://bao.example:8200/v1",
+                "more": ["/a home/with:colons", "zero\0"],
+            }
+        ),
+        encoding="utf-8",
+    )
+    deployment.write_settings(replace(SETTINGS, database_url="sqlite:////data/db?key=/data/key"))
+    found = {os.path.normpath(path) for path in module._named_paths(deployment)}
+    assert found >= {
+        "/opt/m.so",
+        "/run/a",
+        "/run/c",
+        str(tmp_path / "pin"),
+        "/a home/with:colons",
+        "/data/db",
+        "/data/key",
+    }
+    assert not found & {"/a", "/bao.example"}
+    for content in (b"", b"[", b"\xff", b"7"):
+        deployment.custodian_config.write_bytes(content)
+        assert Path("/data/key") in module._named_paths(deployment)
+
+
 def test_the_folder_that_nobody_else_can_pass_is_named(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     inner = closed / "inner"
@@ -104,6 +203,21 @@ def test_the_folder_that_nobody_else_can_pass_is_named(tmp_path: Path) -> None:
     assert f"other users cannot pass {closed}" not in list(obstacles([file]))
     closed.chmod(0o750)
     assert f"other users cannot pass {closed}" in list(obstacles([file]))
+
+
+def test_of_closed_folders_the_outermost_counts(tmp_path: Path) -> None:
+    outer, link = tmp_path / "open" / "outer", tmp_path / "link"
+    inner = outer / "middle" / "inner"
+    inner.mkdir(parents=True)
+    link.symlink_to(inner)
+    for folder in (tmp_path, outer.parent, outer.parent.parent, inner.parent):
+        folder.chmod(0o755)
+    for folder in (outer, inner):
+        folder.chmod(0o700)
+    above = closed_folders([tmp_path / "x"])
+    expected = above or (outer,)
+    assert closed_folders([inner / "x", link / "y"]) == expected
+    assert closed_folders([Path("/usr"), Path("/")]) == ()
 
 
 def test_a_file_behind_a_link_must_be_reached_as_well(tmp_path: Path) -> None:
@@ -138,13 +252,16 @@ def test_the_system_users_are_made_once_and_found_again() -> None:
     assert len({first.custodian.gid, first.server.gid, first.worker.gid, first.data, 0}) == 5
 
 
-def test_the_policy_names_the_users_that_there_are_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_the_policy_names_the_users_that_there_are_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_missing_capability", lambda: "setuid")
     deployment = _deployment(tmp_path)
     before = permissive({77}, ("server", "worker", "operator", "auditor"))
     write_policy(before, deployment.policy_file)
     separation = separate(deployment)
     policy = load_policy(deployment.policy_file)
-    us = os.geteuid()  # a folder of the tests is nobody else's
+    us = os.geteuid()
     users = {"server": us, "worker": us, "operator": us, "auditor": 77}
     assert policy == replace(
         before, roles={name: replace(before.roles[name], uids=frozenset({uid})) for name, uid in users.items()}

@@ -48,7 +48,7 @@ def initialise(
     )
     say(f"creating a pilot deployment in {deployment.home}")
     pin = hold_ceremony(deployment, settings)
-    separate(deployment)
+    separate(deployment).close()
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
 

@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPException
 from typing import Final
 
@@ -119,8 +120,7 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
     Conflict where the deployment is served already.
     """
     settings = deployment.settings()
-    with deployment.serving():
-        separation = separate(deployment)
+    with deployment.serving(), closing(separate(deployment)) as separation:
         for line in separation.lines:
             say(line)
         if keeps_pin(deployment):
