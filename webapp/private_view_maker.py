@@ -15,16 +15,8 @@ from pathlib import Path
 from typing import Final
 
 _CLONE_NEWNS: Final = 0x00020000  # <linux/sched.h>
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _SLAVE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 19,
-)  # <linux/mount.h>
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT = 1, 2, 4, 8, 32  # <sys/mount.h>
+_BIND, _REC, _SLAVE = 1 << 12, 1 << 14, 1 << 19
 _KEPT: Final = _RDONLY | _NOSUID | _NODEV | _NOEXEC  # the same bits in statvfs(3)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,7 +49,7 @@ def _without_parts(shown: Mapping[Path, bool]) -> Iterator[Path]:
 
 
 def _restrict(path: Path, flags: int) -> None:
-    _mount(None, path, _REMOUNT | _BIND | flags | os.statvfs(path).f_flag & _KEPT)
+    _mount(None, path, _REMOUNT | _BIND | flags | (os.statvfs(path).f_flag & _KEPT))
 
 
 def _mount(source: str | None, target: Path, flags: int, data: bytes | None = None) -> None:
