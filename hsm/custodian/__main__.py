@@ -29,6 +29,7 @@ from hsm.custodian.config import (
     load_settings,
     pin_json,
 )
+from hsm.custodian.disk_sync import disk_sync
 from hsm.custodian.journal import Journal
 from hsm.custodian.key_records import KeyRecords
 from hsm.custodian.marks import Marks
@@ -37,7 +38,7 @@ from hsm.custodian.rates import Rates
 from hsm.custodian.server import CustodianServer
 from hsm.custodian.service import CustodianService
 from hsm.custodian.steady_clock import SteadyClock
-from hsm.daemon import log_as_json, stop_signals
+from hsm.daemon import collect_garbage_seldom, log_as_json, stop_signals
 from hsm.device.child import DeviceOrder
 from hsm.device.link import DEFAULT_PART, DeviceLink
 from hsm.errors import ConfigurationInvalid, PinIncorrect
@@ -132,7 +133,7 @@ def run(settings: CustodianSettings, index: int) -> ExitCode:
         raise ConfigurationInvalid(f"{settings.policy_file.name} names no role")
     with stop_signals() as wakeup, _sole_owner(settings.lock_file(index)):
         records = KeyRecords(settings.keys_file)
-        journal = Journal(settings.journal_folder(index), time.monotonic)
+        journal = Journal(settings.journal_folder(index), time.monotonic, sync=disk_sync())
         if journal.incident:
             _log.error("the journal begins anew: %s", journal.incident)
         link = DeviceLink(_order(settings), time.monotonic, part=_part(settings))
@@ -153,6 +154,7 @@ def run(settings: CustodianSettings, index: int) -> ExitCode:
                 server.stop_on(wakeup)
                 try:
                     _log.info("ready")
+                    collect_garbage_seldom()
                     server.serve()
                 finally:
                     server.close()

@@ -12,6 +12,7 @@ from hsm.errors import ProtocolViolation
 from hsm.framing import FrameReader
 
 if TYPE_CHECKING:
+    from hsm.custodian.gate import Page
     from hsm.custodian.signing import SigningJob
 
 MAX_CALLS: Final = 64
@@ -25,11 +26,25 @@ Work = Generator[None, None, None]
 class Call:
     """A request whose answer is owed. What is known of it so far is what the journal says if it is refused."""
 
-    __slots__ = ("act", "answer", "connection", "count", "descriptor", "digest", "label")
+    __slots__ = (
+        "act",
+        "answer",
+        "connection",
+        "count",
+        "descriptor",
+        "digest",
+        "given",
+        "is_result",
+        "label",
+        "page",
+    )
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
-        self.answer: bytes | None = None
+        self.answer: bytes | None = None  # what may leave
+        self.given: bytes | None = None  # an answer that waits for its page of the journal
+        self.is_result = False
+        self.page: Page | None = None  # where its last entry stands
         self.label = self.act = ""
         self.count = 1
         self.digest: bytes | None = None

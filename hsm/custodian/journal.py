@@ -1,6 +1,7 @@
 """The custodian's own journal of key uses: appended in memory, durable in groups, kept until it was taken.
 
-`append` chains an entry; `commit` makes all that were appended durable with one write and one fdatasync. A
+`append` chains an entry; a commit makes all that were appended durable with one write and one fdatasync. It has a
+beginning and an end, so that its caller need not wait for the disk: what is appended between goes with the next. A
 signature leaves the custodian after the commit of its entry, so nothing that was ever given out is missing here:
 what a crash tears off at the end was not given out and is cut at the next start, like the zeros reserved there.
 Files that were taken (`release`) are deleted whole. A file that was damaged is moved aside, and a new chain begins
@@ -15,8 +16,9 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from hsm.custodian.disk_sync import DiskSync
 from hsm.custodian.journal_segment import (
     KeyUseCount,
     Standing,
@@ -33,22 +35,39 @@ from hsm.errors import HsmUnavailable
 from pki.journal import DONE, START, KeyUse, journal_line, line_hash
 
 SEGMENT_OCTETS: Final = 1024 * 1024
-RESERVE_OCTETS: Final = 64 * 1024  # of zeros behind the end: writing over them is a third faster than growing a file
+RESERVE_OCTETS: Final = 256 * 1024  # of zeros behind the end: writing over them is a third faster than growing a file
 DAMAGED: Final = "damaged"
+
+
+class _Written(NamedTuple):
+    """What a commit under way makes durable, and where the file ends then."""
+
+    sequence: int
+    hash: bytes
+    uses: list[KeyUse]
+    size: int
 
 
 class Journal:
     """One custodian's journal in a folder of its own. Used by one thread of one process."""
 
-    def __init__(self, folder: Path, monotonic: Callable[[], float], *, segment_octets: int = SEGMENT_OCTETS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monotonic: Callable[[], float],
+        *,
+        sync: DiskSync | None = None,
+        segment_octets: int = SEGMENT_OCTETS,
+    ) -> None:
         """Go on with the journal in `folder`, or begin one; HsmUnavailable when it cannot be written.
 
-        `incident` says what had to be moved aside, if anything.
+        Without `sync` every commit waits for the disk. `incident` says what had to be moved aside, if anything.
         """
-        self._folder, self._segment_octets = folder, segment_octets
+        self._folder, self._sync, self._segment_octets = folder, sync, segment_octets
         self._flood = RefusalFlood(monotonic)
         self._lines: list[bytes] = []
         self._uses: list[KeyUse] = []
+        self._written: _Written | None = None
         self._file = -1
         self._torn = False
         self.incident = ""
@@ -88,52 +107,93 @@ class Journal:
                 self._chain(use)
 
     @property
-    def pending(self) -> bool:
-        """True when `commit` has something to write."""
-        return bool(self._lines) or self._flood.ended
+    def has_to_tell(self) -> bool:
+        """True when refusals were held back for long enough: the next commit tells of them."""
+        return self._flood.ended
 
     def commit(self) -> None:
         """Make everything appended durable; HsmUnavailable: none of it is, and none of it will be."""
+        if self.begin_commit():
+            self.end_commit()
+
+    def begin_commit(self) -> bool:
+        """Begin to make everything appended durable; False when that is done already, or there was nothing.
+
+        After True, `end_commit` comes before anything else but `append` and reading. HsmUnavailable as from `commit`.
+        """
         self._tell_flood()
         if not self._lines:
-            return
+            return False
+        data = b"\n".join(self._lines) + b"\n"
         try:
-            self._write(b"\n".join(self._lines) + b"\n")
+            self._make_room(len(data))
+            _write_at(self._file, data, self._size)
+            self._written = _Written(self._sequence, self._hash, self._uses, self._size + len(data))
+            self._lines, self._uses = [], []
+            if self._sync is not None and self._sync.begin(self._file):
+                return True
+            os.fdatasync(self._file)
         except OSError as error:
             self._fail()
             raise _unwritable(error) from error
         except HsmUnavailable:
             self._fail()
             raise
-        self._standing = Standing(
-            sequence=self._sequence,
-            hash=self._hash,
-            uses=count_uses(self._standing.uses, self._uses),
-            last_at=latest(self._standing.last_at, self._uses),
-        )
-        self._lines, self._uses = [], []
+        self._stand()
+        return False
 
-    def _write(self, data: bytes) -> None:
+    def end_commit(self) -> None:
+        """End the commit that was begun, which waits until `descriptor` can be read.
+
+        HsmUnavailable: none of what was appended before or since is durable, or will be.
+        """
+        if self._sync is None or self._written is None:
+            raise AssertionError("no commit is under way")
+        try:
+            self._sync.end()
+        except OSError as error:
+            self._fail()
+            raise _unwritable(error) from error
+        self._stand()
+
+    @property
+    def descriptor(self) -> int | None:
+        """What can be read when a commit under way has ended; None where none ever is under way."""
+        return None if self._sync is None else self._sync.descriptor
+
+    def _stand(self) -> None:
+        if self._written is None:
+            return
+        written, self._written = self._written, None
+        self._size = written.size
+        self._standing = Standing(
+            sequence=written.sequence,
+            hash=written.hash,
+            uses=count_uses(self._standing.uses, written.uses),
+            last_at=latest(self._standing.last_at, written.uses),
+        )
+
+    def _make_room(self, octets: int) -> None:
         if self._torn:
             self._mend()
         if self._size >= self._segment_octets and self._size > self._header:
             self._begin(self._standing)
-        missing = self._size + len(data) - self._reserved
+        missing = self._size + octets - self._reserved
         if missing > 0:
             self._reserve(missing)
-        _write_through(self._file, data, self._size)
-        self._size += len(data)
 
     def _reserve(self, missing: int) -> None:
         """Put zeros behind the end; on a disk that is nearly full, as few as will do."""
         try:
-            _write_through(self._file, bytes(missing + RESERVE_OCTETS), self._reserved)
+            _write_at(self._file, bytes(missing + RESERVE_OCTETS), self._reserved)
+            os.fdatasync(self._file)
             self._reserved += missing + RESERVE_OCTETS
         except OSError as error:
             os.ftruncate(self._file, self._reserved)
             if error.errno != errno.ENOSPC:
                 raise
-            _write_through(self._file, bytes(missing), self._reserved)
+            _write_at(self._file, bytes(missing), self._reserved)
+            os.fdatasync(self._file)
             self._reserved += missing
 
     def _fail(self) -> None:
@@ -141,7 +201,7 @@ class Journal:
         self._forget()
 
     def _forget(self) -> None:
-        self._lines, self._uses = [], []
+        self._lines, self._uses, self._written = [], [], None
         self._sequence, self._hash = self._standing.sequence, self._standing.hash
 
     def _mend(self) -> None:
@@ -154,6 +214,9 @@ class Journal:
     def close(self) -> None:
         """Tell what was held back, and let go of the files. What was not committed is forgotten."""
         if self._file >= 0:
+            if self._written is not None:
+                with suppress(HsmUnavailable):  # what waits for it is not given out
+                    self.end_commit()
             self._forget()
             for use in self._flood.end():
                 self._chain(use)
@@ -273,12 +336,11 @@ def _locked(folder: Path) -> int:
     return descriptor
 
 
-def _write_through(descriptor: int, data: bytes, offset: int) -> None:
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
     rest = memoryview(data)
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written
-    os.fdatasync(descriptor)
 
 
 def _unwritable(error: OSError) -> HsmUnavailable:

@@ -1,9 +1,9 @@
 """The custodian's sockets: one thread, many connections, none of which can hold up another.
 
-Sockets never block, nor does the device: it is another process. Each turn of the loop takes what arrived,
-lets every connection that has requests begin some of them for a few milliseconds, gives the device its work,
-has the journal made durable, and sends what may leave. A connection that stalls in the middle of a frame, or
-does not take its answer, is closed; when all places are taken, the role that has the most makes room.
+Sockets never block, nor do the device, which is another process, and the journal's disk. Each turn of the loop
+takes what arrived, lets every connection that has requests begin some of them for a few milliseconds, gives the
+device its work, sends what may leave, and has the journal made durable. A connection that stalls in the middle of a
+frame, or does not take its answer, is closed; when all places are taken, the role that has the most makes room.
 """
 
 import contextlib
@@ -54,6 +54,9 @@ class CustodianServer:
         self._listeners = {listener.fileno(): (role, listener) for role, listener in listeners.items()}
         for descriptor in self._listeners:
             self._poll.register(descriptor, select.EPOLLIN)
+        self._journal = service.journal_descriptor
+        if self._journal is not None:
+            self._poll.register(self._journal, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._runnable: deque[Connection] = deque()
         self._laborious: deque[Connection] = deque()
@@ -107,6 +110,8 @@ class CustodianServer:
                 self._attend(connection, events)
             elif self._device is not None and descriptor == self._device[0].fileno():
                 self._attend_device(events)
+            elif descriptor == self._journal:
+                self._service.take_commit()
             elif descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
             elif descriptor == self._wakeup:
@@ -118,8 +123,10 @@ class CustodianServer:
         if self._laborious:
             self._labour()
         self._service.hand_out()
-        self._feed_device()  # it works while the journal goes to the disk
-        self._release(self._service.end_turn())
+        self._feed_device()
+        self._release(self._service.settled())  # what waits for no disk
+        self._service.end_turn()
+        self._release(self._service.settled())
 
     def _attend(self, connection: Connection, events: int) -> None:
         if events & select.EPOLLOUT:
@@ -251,7 +258,8 @@ class CustodianServer:
             connection.feed(bytes(memoryview(self._buffer)[:count]), self._now())
             if connection.descriptors:
                 connection.check_descriptors()
-            self._check_memory(connection)
+            if connection.reader.size > RECEIVE_OCTETS:
+                self._check_memory(connection)
         except ServiceError as error:
             connection.forget()
             self._service.refuse(connection, error)
@@ -259,8 +267,6 @@ class CustodianServer:
 
     def _check_memory(self, connection: Connection) -> None:
         """Hold no more than we may of requests that are not here yet: who has taken the longest over one goes."""
-        if connection.reader.size <= RECEIVE_OCTETS:
-            return
         unfinished = [other for other in self._connections.values() if other.reader.size]
         if sum(other.reader.size for other in unfinished) > MAX_BUFFERED_OCTETS:
             oldest = min(unfinished, key=lambda other: other.frame_began or 0.0)
@@ -292,7 +298,7 @@ class CustodianServer:
             until = self._now() + self._slice
             while connection.may_begin:
                 self._service.begin(connection, connection.frames.popleft())
-                if self._now() >= until:
+                if not connection.frames or self._now() >= until:
                     break
         if connection.sock.fileno() >= 0:
             self._resume(connection)

@@ -1,7 +1,7 @@
 """What the custodian does with a request: look up, read, judge, have signed. No sockets here.
 
-Every request ends in one answer. What a key was used for, and what was refused, goes into the journal; a signature
-leaves once the commit of its entry has ended. `end_turn` names the answers that may leave.
+Every request ends in one answer. What a key is used for, and what is refused, goes into the journal; a signature
+leaves once its entry is durable (`hsm.custodian.gate`).
 """
 
 import contextlib
@@ -9,11 +9,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from hsm.custodian.connection import Call, Connection, Work
 from hsm.custodian.errands import Errands
+from hsm.custodian.gate import ReleaseGate
 from hsm.custodian.journal import Journal
 from hsm.custodian.key_records import KeyRecords
 from hsm.custodian.marks import Marks
@@ -37,23 +39,13 @@ from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, 
 from hsm.sealed_memory import opened_sealed, read_sealed
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from pki.journal import DONE, KeyUse, is_key
+from pki.journal import DONE
 
 MAX_BATCH_OCTETS: Final = 64 * 1024 * 1024
 MAX_EDDSA_OCTETS: Final = 1024 * 1024  # such a message goes to the device as it is
 HASH_STEP_OCTETS: Final = 8 * 1024 * 1024
 
-_EMPTY: Final = sha256(b"").digest()
-
 _log = logging.getLogger("hsm.custodian")
-
-
-class _Held(NamedTuple):
-    """An answer that waits for the commit of its entry; what is not `done` keeps its answer if that fails."""
-
-    call: Call
-    answer: bytes
-    done: bool
 
 
 class CustodianService:
@@ -73,12 +65,12 @@ class CustodianService:
     ) -> None:
         self._link, self._records, self._policy = link, records, policy
         self._rates, self._marks, self._journal, self._clock = rates, marks, journal, clock
-        self._queue = SigningQueue(link)
         self._held: dict[str, HeldKey] = {}
         self._seen = records.version
-        self._settled: list[Call] = []
-        self._gathering: list[_Held] = []  # answers that leave with the turn's commit
         self._at: datetime | None = None
+        self._looked = False  # at the records in this turn
+        self._gate = ReleaseGate(journal, self._now)
+        self._queue = SigningQueue(link, partial(self._gate.enter, outcome=DONE))
         self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
         self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
             Operation.SIGN: ("sign", self._sign),
@@ -90,30 +82,29 @@ class CustodianService:
     # --- turns ---
 
     def begin_turn(self) -> None:
-        """Forget what time it was."""
-        self._at = None
+        """Forget what time it was and how the records were."""
+        self._at, self._looked = None, False
 
     def hand_out(self) -> None:
         """Give the device what was judged in this turn."""
         self._queue.hand_out()
 
-    def end_turn(self) -> Sequence[Call]:
-        """Make the journal durable; return the calls whose answers may leave."""
-        held, self._gathering = self._gathering, []
-        failure = self._commit() if self._journal.pending else None
-        for call, answer, done in held:
-            call.answer = answer if failure is None or not done else encode_error(failure)
-            self._settled.append(call)
-        settled, self._settled = self._settled, []
-        return settled
+    def settled(self) -> Sequence[Call]:
+        """Return the calls whose answers may leave now, once."""
+        return self._gate.settled()
 
-    def _commit(self) -> HsmUnavailable | None:
-        try:
-            self._journal.commit()
-        except HsmUnavailable as error:
-            _log.error("nothing is released: %s", error.detail)
-            return error
-        return None
+    def end_turn(self) -> None:
+        """Have the journal made durable, on which answers wait."""
+        self._gate.commit()
+
+    @property
+    def journal_descriptor(self) -> int | None:
+        """What can be read when `take_commit` has something to do; None when it never has."""
+        return self._journal.descriptor
+
+    def take_commit(self) -> None:
+        """See how the journal's way to the disk ended."""
+        self._gate.commit_ended()
 
     def _now(self) -> datetime:
         if self._at is None:
@@ -129,7 +120,7 @@ class CustodianService:
             call.act = "connect"
             error = RoleRefused(f"user {connection.uid} is not {connection.role} here")
             with contextlib.suppress(HsmUnavailable):  # a clock that cannot be trusted dates no entry
-                self._record(call, error.code)
+                self._gate.enter(call, error.code)
             raise error
 
     def begin(self, connection: Connection, payload: bytes) -> None:
@@ -176,7 +167,7 @@ class CustodianService:
         connection.closing = True
 
     def _fail(self, call: Call, error: Exception) -> None:
-        """Answer with an error. Refusals are journalled; that the device was away is not."""
+        """Answer with an error. Refusals are journalled; that the device is away, only of a use that was entered."""
         if not isinstance(error, ServiceError):
             _log.error("a request failed unexpectedly: %s", type(error).__name__)
             error = ServiceError(ErrorCode.INTERNAL)
@@ -185,38 +176,20 @@ class CustodianService:
         call.close()
         if isinstance(error, ProtocolViolation):
             call.connection.closing = True
-        if error.code is not ErrorCode.HSM_UNAVAILABLE:
+        if error.code is not ErrorCode.HSM_UNAVAILABLE or call.page is not None:
             with contextlib.suppress(HsmUnavailable):  # a clock that cannot be trusted dates no entry
-                self._record(call, error.code)
-        self._gathering.append(_Held(call, encode_error(error), done=False))
-
-    def _record(self, call: Call, outcome: str) -> None:
-        """Append an entry to the journal; the turn's end makes it durable."""
-        self._journal.append(
-            KeyUse(
-                at=self._now(),
-                role=call.connection.role,
-                uid=call.connection.uid,
-                key=call.label if is_key(call.label) else "",
-                act=call.act or "frame",
-                count=call.count,
-                digest=call.digest or _EMPTY,
-                outcome=outcome,
-            )
-        )
+                self._gate.enter(call, error.code)
+        self._gate.give(call, encode_error(error), result=False)
 
     def _answer(self, call: Call, body: bytes, *, journalled: bool = True) -> None:
         """Give a result, which leaves once the entry of it is durable."""
         if journalled:
             try:
-                self._record(call, DONE)
+                self._gate.enter(call, DONE)
             except HsmUnavailable as error:
                 self._fail(call, error)
                 return
-            self._gathering.append(_Held(call, encode_result(body), done=True))
-            return
-        call.answer = encode_result(body)
-        self._settled.append(call)
+        self._gate.give(call, encode_result(body), result=True)
 
     def _end_errand(self, call: Call, body: bytes | None, error: Exception | None, *, journalled: bool) -> None:
         if error is not None:
@@ -230,6 +203,7 @@ class CustodianService:
 
     def _see_changed_records(self) -> None:
         """See what other custodians wrote; nothing is handed out any more that was judged under an older record."""
+        self._looked = True
         self._records.refresh()
         if self._records.version != self._seen:
             self._seen = self._records.version
@@ -238,10 +212,12 @@ class CustodianService:
             self._held.clear()
 
     def _key(self, label: str) -> HeldKey:
-        """Return a key as its record is now, whichever custodian wrote it."""
-        self._see_changed_records()
+        """Return a key as its record was in this turn, whichever custodian wrote it."""
+        if not self._looked:
+            self._see_changed_records()
         held = self._held.get(label)
         if held is None:
+            self._see_changed_records()  # it may have been written since
             record = self._records.get(label)
             held = self._held[label] = HeldKey(record, self._records.issuer_of(record), self._policy.limits(label))
         return held
@@ -357,7 +333,8 @@ class CustodianService:
             if signatures is None:
                 self._fail(call, error or HsmUnavailable())
             else:
-                self._answer(call, pack_items(signatures) if many else signatures[0])
+                body = pack_items(signatures) if many else signatures[0]
+                self._gate.give(call, encode_result(body), result=True)
 
         self._queue.submit(SigningJob(call, held, inputs, signed))
 

@@ -35,9 +35,7 @@ _WEIGHTS: Final = {
     SignatureAlgorithm.PS256: 40,
 }
 PIECE_WEIGHT: Final = 48  # of one call to the device
-MAX_UNDER_WAY: Final = (
-    2  # calls: the device begins the next at once, and what comes meanwhile gathers for the one after
-)
+MAX_UNDER_WAY: Final = 3  # calls: the device never waits for us, and what comes meanwhile gathers for the next
 
 # Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
 PROBE: Final = b"\x00 mohr custodian probe"
@@ -110,18 +108,21 @@ class SigningJob:
 class SigningQueue:
     """Keep the device busy with everybody's work in turn."""
 
-    def __init__(self, link: DeviceLink) -> None:
-        self._link = link
+    def __init__(self, link: DeviceLink, enter: Callable[[Call], None]) -> None:
+        """`enter` writes the use down when the device is asked; HsmUnavailable from it keeps the device unasked."""
+        self._link, self._enter = link, enter
         self._waiting: deque[Connection] = deque()
         self._under_way = 0
 
     def submit(self, job: SigningJob) -> None:
         """Have a job done; HsmUnavailable at once while the device is away."""
         if not self._link.available:
-            raise HsmUnavailable(f"the device is away: {self._link.reason}")
+            raise self._away()
         self._enqueue(job)
-        if not self._under_way:
-            self.hand_out()  # the device has nothing to do: it need not wait for the end of the turn
+        self.hand_out()
+
+    def _away(self) -> HsmUnavailable:
+        return HsmUnavailable(f"the device is away: {self._link.reason}")
 
     def _enqueue(self, job: SigningJob) -> None:
         connection = job.call.connection
@@ -138,33 +139,49 @@ class SigningQueue:
             connection = waiting.popleft()
             jobs = connection.jobs
             if jobs:
-                job = jobs[0]
-                if job.error is not None:
-                    jobs.popleft()
-                elif job.held.stale:
-                    jobs.popleft()
-                    job.fail(HsmUnavailable("the key's record changed meanwhile"))
-                    if not job.under_way:
-                        job.done(None, job.error)
-                elif job.held.proved != self._link.generation:
-                    jobs.popleft()
-                    self._await_proof(job)
-                elif len(job.inputs) > 1:
-                    self._hand_out_piece(job, jobs)
-                else:
-                    if together and (together[0].held is not job.held or len(together) == job.held.piece):
-                        self._hand_out_singles(together)
-                        together = []
-                        waiting.appendleft(connection)  # the device may have enough to do now
-                        continue
-                    jobs.popleft()
+                if together and not _go_together(together, jobs[0]):
+                    self._hand_out_singles(together)
+                    together = []
+                    waiting.appendleft(connection)  # the device may have enough to do now
+                    continue
+                job = jobs.popleft()
+                if not self._is_ready(job):
+                    pass
+                elif len(job.inputs) == 1:
                     together.append(job)
+                elif self._hand_out_piece(job):
+                    jobs.appendleft(job)
             if jobs:
                 waiting.append(connection)
             else:
                 connection.queued = False
         if together:
             self._hand_out_singles(together)
+
+    def _is_ready(self, job: SigningJob) -> bool:
+        """Enter the use, or tell that the device may not be asked: the job ends then, or waits for its key's proof."""
+        if job.error is not None:
+            return False
+        if job.held.stale:
+            return self._give_up(job, HsmUnavailable("the key's record changed meanwhile"))
+        if not self._link.available:
+            return self._give_up(job, self._away())
+        if job.held.proved != self._link.generation:
+            self._await_proof(job)
+            return False
+        if not job.given:
+            try:
+                self._enter(job.call)
+            except HsmUnavailable as error:
+                return self._give_up(job, error)
+        return True
+
+    @staticmethod
+    def _give_up(job: SigningJob, error: HsmUnavailable) -> bool:
+        job.fail(error)
+        if not job.under_way:
+            job.done(None, job.error)
+        return False
 
     def _hand_out_singles(self, jobs: list[SigningJob]) -> None:
         held = jobs[0].held
@@ -187,15 +204,15 @@ class SigningQueue:
             for job, signature in zip(jobs, signatures, strict=True):
                 job.done([signature], None)
 
-    def _hand_out_piece(self, job: SigningJob, jobs: deque[SigningJob]) -> None:
+    def _hand_out_piece(self, job: SigningJob) -> bool:
+        """Hand out the next piece of a job; tell whether there is more of it."""
         held, start = job.held, job.given
         inputs = job.inputs[start : start + held.piece]
         job.given = start + len(inputs)
-        if job.given == len(job.inputs):
-            jobs.popleft()
         job.under_way += 1
         self._under_way += 1
         self._link.sign(held.reference, held.algorithm, inputs, partial(self._piece_done, job, len(inputs)))
+        return job.given < len(job.inputs)
 
     def _piece_done(self, job: SigningJob, count: int, answer: DeviceAnswer) -> None:
         """Take what the device made of a piece; pieces of a job come back in their order."""
@@ -234,6 +251,11 @@ class SigningQueue:
             self.hand_out()
 
         prove(self._link, held.reference, held.algorithm, held.record.spki_der, proved)
+
+
+def _go_together(jobs: Sequence[SigningJob], other: SigningJob) -> bool:
+    held = jobs[0].held
+    return other.held is held and len(other.inputs) == 1 and len(jobs) < held.piece
 
 
 def encode_signatures(algorithm: SignatureAlgorithm, raw: Sequence[bytes], count: int) -> list[bytes]:

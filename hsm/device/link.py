@@ -157,14 +157,15 @@ class DeviceLink:
             self._restart("the device does not answer")
         if now >= self._tries_at:
             self._try_again(now)
-        self._dying = [child for child in self._dying if not child.reap()]
-        moments = (
+        if self._dying:
+            self._dying = [child for child in self._dying if not child.reap()]
+        due = min(
             self._calls.next_deadline,
             NEVER if self._judging else self._calls.hangs_at,
             self._tries_at,
             now + (REAP_SECONDS if self._dying else IDLE_SECONDS),
         )
-        return max(0.0, min(moments) - now)
+        return max(0.0, due - now)
 
     @property
     def _tries_at(self) -> float:
@@ -180,18 +181,25 @@ class DeviceLink:
         if not self.available:
             done(self._refusal())
             return
-        if any(len(item) > PART_OCTETS for item in inputs):
+        octets = sum(map(len, inputs))
+        if len(inputs) <= self._part and octets <= PART_OCTETS:
+            read = partial(read_values, count=len(inputs))
+            seconds = _allowance(len(inputs))
+            self._send(encode_sign(reference, algorithm, inputs), seconds, seconds, read, done)
+        elif any(len(item) > PART_OCTETS for item in inputs):
             refused = MechanismRefused(f"a message of more than {PART_OCTETS} octets is not signed without its digest")
             self._due.append((done, DeviceAnswer(None, refused)))
-            return
+        else:
+            self._sign_in_parts(reference, algorithm, inputs, done)
+
+    def _sign_in_parts(
+        self, reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes], done: Done
+    ) -> None:
         parts = list(parts_of(inputs, self._part))
-        takers: list[Done] = [done]
-        if len(parts) > 1:
-            gathering = Gathering(len(parts), done)
-            takers = [partial(gathering.take, number) for number in range(len(parts))]
+        gathering = Gathering(len(parts), done)
         seconds = _allowance(len(inputs))
-        for part, taker in zip(parts, takers, strict=True):
-            read = partial(read_values, count=len(part))
+        for number, part in enumerate(parts):
+            read, taker = partial(read_values, count=len(part)), partial(gathering.take, number)
             self._send(encode_sign(reference, algorithm, part), _allowance(len(part)), seconds, read, taker)
 
     def public_key(self, reference: bytes, algorithm: SignatureAlgorithm, done: Done) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hsm.child_process import ExitCode
-from hsm.daemon import log_as_json
+from hsm.daemon import collect_garbage_seldom, log_as_json
 from hsm.device.contract import Device
 from hsm.device.wire import (
     MAX_FRAME_OCTETS,
@@ -203,6 +203,7 @@ def main(arguments: list[str]) -> ExitCode:
     if not end_with_parent(int(arguments[0]), signal.SIGKILL):  # also when it is stopped or hangs
         return ExitCode.CLEAN
     with _connection() as connection:
+        collect_garbage_seldom()
         try:
             DeviceServer(connection).serve()
         except Exception as error:  # noqa: BLE001 - its text could hold what only this process may know

@@ -82,11 +82,9 @@ NOTICE_PIN_KNOWN: Final = bytes((DeviceStatus.NOTICE_PIN_KNOWN,))
 
 def encode_sign(reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes]) -> bytes:
     """Write a request for signatures; ProtocolViolation for a reference of more than 255 octets."""
-    size = len(inputs[0]) if inputs else 0
-    if size and all(len(item) == size for item in inputs):
-        body = b"".join(inputs)
-    else:
-        size, body = 0, b"".join(_SIZE.pack(len(item)) + item for item in inputs)
+    sizes = set(map(len, inputs))
+    size = sizes.pop() if len(sizes) == 1 else 0
+    body = b"".join(inputs if size else (_SIZE.pack(len(item)) + item for item in inputs))
     return _key(DeviceOperation.SIGN, reference, algorithm) + _SIZE.pack(size) + body
 
 

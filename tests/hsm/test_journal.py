@@ -75,7 +75,7 @@ def newest(folder: Path) -> Path:
 
 def test_a_journal_begins_empty(journal: Journal) -> None:
     assert journal.head == (0, START)
-    assert (journal.pending, journal.last_at, dict(journal.uses)) == (False, None, {})
+    assert (journal.has_to_tell, journal.last_at, dict(journal.uses)) == (False, None, {})
     assert journal.read(0, 10) == []
 
 
@@ -90,7 +90,6 @@ def test_what_is_committed_is_read_as_one_chain(journal: Journal) -> None:
 
 def test_what_is_not_committed_is_nowhere(journal: Journal, tmp_path: Path) -> None:
     journal.append(USE)
-    assert journal.pending
     assert journal.head == (0, START)
     assert journal.read(0, 10) == []
     journal.close()
@@ -163,11 +162,11 @@ def test_a_flood_of_equal_refusals_is_told_in_few_lines(journal: Journal, ticks:
         journal.append(replace(REFUSED, digest=digest))
     journal.commit()
     assert journal.head[0] == SINGLY_OF_A_KIND
-    seen = [journal.pending]
+    seen = [journal.has_to_tell]
     ticks.now += 1.1
-    seen.append(journal.pending)
+    seen.append(journal.has_to_tell)
     journal.commit()
-    seen.append(journal.pending)
+    seen.append(journal.has_to_tell)
     assert seen == [False, True, False]
     last = parse_line(all_lines(journal)[-1]).use
     assert last.count == 1000 - SINGLY_OF_A_KIND
@@ -238,7 +237,6 @@ def test_a_full_disk_is_said_and_leaves_no_trace(
         with pytest.raises(HsmUnavailable, match="No space left"):
             journal.commit()
     assert journal.head == head
-    assert not journal.pending
     assert journal.uses["issuing"].count == 2
     assert len(all_lines(journal)) == 2
     write(journal, 1)

@@ -253,9 +253,14 @@ class SilentService(CustodianService):
     def hand_out(self) -> None:
         """Have nothing to give."""
 
-    def end_turn(self) -> tuple[Call, ...]:
-        """Have nothing to end."""
+    def settled(self) -> tuple[Call, ...]:
+        """Have nothing to give out."""
         return ()
+
+    def end_turn(self) -> None:
+        """Have nothing to end."""
+
+    journal_descriptor = None
 
     def admit(self, connection: Connection) -> None:
         """Let everybody in."""
