@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -36,7 +37,8 @@ class KeyUse:
     """One use of a key, or a refusal of one.
 
     `at` is aware UTC; `key` its label, empty where none was named; `digest` the SHA-256 of the message, of the
-    messages' SHA-256s one after the other when `count` is more than one; `outcome` is `DONE` or an error code.
+    messages' SHA-256s one after the other when `count` is more than one; `outcome` is `DONE` or an error code. A key
+    counts as used when its device is asked to sign: when nothing came of it, a second entry says why.
     """
 
     at: datetime
@@ -68,6 +70,7 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=4)  # entries that are made together are of one instant
 def instant_text(at: datetime) -> str:
     """Write an aware instant as a journal does: `2026-11-22T09:00:00.000000Z`, microseconds always there."""
     utc = at if at.tzinfo is UTC else at.astimezone(UTC)
