@@ -41,6 +41,27 @@ class ErrorCode(StrEnum):
     DEPLOYMENT_EXISTS = "deployment-exists"
     DEPLOYMENT_MISSING = "deployment-missing"
     CRL_REGRESSION = "crl-regression"
+    # Registration and issuance
+    OFFICER_UNKNOWN = "officer-unknown"
+    OFFICER_SUSPENDED = "officer-suspended"
+    SCOPE_EXCEEDED = "scope-exceeded"
+    IDEMPOTENCY_CONFLICT = "idempotency-conflict"
+    REQUEST_IN_PROGRESS = "request-in-progress"
+    ACTIVATION_REFUSED = "activation-refused"
+    ACTIVATION_LOCKED = "activation-locked"
+    ACTIVATION_EXPIRED = "activation-expired"
+    LINT_HOLD = "lint-hold"
+    PROFILE_INVALID = "profile-invalid"
+    PROFILE_RETIRED = "profile-retired"
+    REGISTRY_REFUSED = "registry-refused"
+    IDENTITY_DIFFERS = "identity-differs"
+    KEY_PROOF_INVALID = "key-proof-invalid"
+    NONCE_INVALID = "nonce-invalid"
+    RENEWAL_TOO_EARLY = "renewal-too-early"
+    BULK_MALFORMED = "bulk-malformed"
+    CLOCK_SUSPECT = "clock-suspect"
+    STORAGE_LOW = "storage-low"
+    OVERLOADED = "overloaded"
     # Keys and devices
     HSM_UNAVAILABLE = "hsm-unavailable"
     HSM_KEY_NOT_FOUND = "hsm-key-not-found"
@@ -105,15 +126,17 @@ class ErrorCode(StrEnum):
 class ServiceError(Exception):
     """Say what went wrong by a stable code, with an optional detail fit for people and logs.
 
-    `retryable` is true when the same request may succeed later without a change.
+    `retryable` is true when the same request may succeed later without a change. `reason` names the very rule that
+    refused, such as `key.curve-p521`: many reasons share a code.
     """
 
     retryable = False
 
-    def __init__(self, code: ErrorCode, detail: str = "") -> None:
+    def __init__(self, code: ErrorCode, detail: str = "", *, reason: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else str(code))
         self.code = code
         self.detail = detail
+        self.reason = reason
 
 
 class InvalidInput(ServiceError):

@@ -51,6 +51,56 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
         "فهرست ابطال تازه از فهرست پیشین عقب‌تر است و منتشر نشد.",
         "The new CRL falls behind the last one and was not published.",
     ),
+    ErrorCode.OFFICER_UNKNOWN: Message(
+        "گواهی ارائه‌شده از آنِ مأمور ثبت‌شده‌ای نیست.", "The certificate shown belongs to no enrolled officer."
+    ),
+    ErrorCode.OFFICER_SUSPENDED: Message("این مأمور اکنون اختیاری ندارد.", "This officer has no authority at present."),
+    ErrorCode.SCOPE_EXCEEDED: Message(
+        "این کار بیرون از حوزهٔ اختیار شماست.", "This is beyond what you are entrusted with."
+    ),
+    ErrorCode.IDEMPOTENCY_CONFLICT: Message(
+        "این کلید تکرار پیش‌تر با درخواست دیگری آمده است.", "This idempotency key came with another request before."
+    ),
+    ErrorCode.REQUEST_IN_PROGRESS: Message(
+        "همین درخواست هنوز در دست انجام است.", "The same request is still being carried out."
+    ),
+    ErrorCode.ACTIVATION_REFUSED: Message("رمز فعال‌سازی نادرست است.", "The activation code is wrong."),
+    ErrorCode.ACTIVATION_LOCKED: Message(
+        "فعال‌سازی پس از چند رمز نادرست قفل شد.", "Activation is locked after several wrong codes."
+    ),
+    ErrorCode.ACTIVATION_EXPIRED: Message("مهلت فعال‌سازی گذشته است.", "The time for activation is over."),
+    ErrorCode.LINT_HOLD: Message(
+        "گواهی تا بررسی دو مأمور نگه داشته شده است.", "The certificate is held until two officers have looked at it."
+    ),
+    ErrorCode.PROFILE_INVALID: Message(
+        "تعریف نمایهٔ گواهی پذیرفتنی نیست.", "The certificate profile's definition is not acceptable."
+    ),
+    ErrorCode.PROFILE_RETIRED: Message(
+        "با این نمایه دیگر گواهی صادر نمی‌شود.", "Nothing is issued by this profile any more."
+    ),
+    ErrorCode.REGISTRY_REFUSED: Message("مرجع ثبت به این پرسش پاسخ منفی داد.", "The registry answered no."),
+    ErrorCode.IDENTITY_DIFFERS: Message(
+        "هویت درخواست با پرونده یکی نیست.", "The request's identity differs from the file's."
+    ),
+    ErrorCode.KEY_PROOF_INVALID: Message(
+        "اثبات ساخته‌شدن کلید روی کارت پذیرفته نشد.", "The proof that the key was made on the card does not hold."
+    ),
+    ErrorCode.NONCE_INVALID: Message(
+        "چالش درخواست ناشناخته، کهنه یا تکراری است.", "The request's nonce is unknown, stale or used."
+    ),
+    ErrorCode.RENEWAL_TOO_EARLY: Message(
+        "زمان تمدید این گواهی هنوز نرسیده است.", "It is too early to renew this certificate."
+    ),
+    ErrorCode.BULK_MALFORMED: Message("پروندهٔ گروهی خوانده نشد.", "The bulk file cannot be read."),
+    ErrorCode.CLOCK_SUSPECT: Message(
+        "ساعت سامانه نامطمئن است و فعلاً چیزی امضا نمی‌شود.", "The clock cannot be trusted; nothing is signed for now."
+    ),
+    ErrorCode.STORAGE_LOW: Message(
+        "فضای ذخیره‌سازی کم است و فعلاً گواهی صادر نمی‌شود.", "Storage is nearly full; nothing is issued for now."
+    ),
+    ErrorCode.OVERLOADED: Message(
+        "سامانه پرکار است؛ کمی بعد دوباره تلاش کنید.", "Too much is asked at once; try again shortly."
+    ),
     ErrorCode.HSM_UNAVAILABLE: Message(
         "ماژول کلید پاسخ نمی‌دهد؛ کمی بعد دوباره تلاش کنید.", "The key device does not answer; try again shortly."
     ),

@@ -61,6 +61,26 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.LINT_FAILED: 422,
     ErrorCode.VERIFICATION_FAILED: 422,
     ErrorCode.TIMESTAMP_INVALID: 502,
+    ErrorCode.OFFICER_UNKNOWN: 401,
+    ErrorCode.OFFICER_SUSPENDED: 403,
+    ErrorCode.SCOPE_EXCEEDED: 403,
+    ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.REQUEST_IN_PROGRESS: 409,
+    ErrorCode.ACTIVATION_REFUSED: 403,
+    ErrorCode.ACTIVATION_LOCKED: 409,
+    ErrorCode.ACTIVATION_EXPIRED: 409,
+    ErrorCode.LINT_HOLD: 409,
+    ErrorCode.PROFILE_INVALID: 400,
+    ErrorCode.PROFILE_RETIRED: 409,
+    ErrorCode.REGISTRY_REFUSED: 422,
+    ErrorCode.IDENTITY_DIFFERS: 422,
+    ErrorCode.KEY_PROOF_INVALID: 422,
+    ErrorCode.NONCE_INVALID: 422,
+    ErrorCode.RENEWAL_TOO_EARLY: 409,
+    ErrorCode.BULK_MALFORMED: 400,
+    ErrorCode.CLOCK_SUSPECT: 503,
+    ErrorCode.STORAGE_LOW: 503,
+    ErrorCode.OVERLOADED: 503,
     # What follows concerns cards and local programs, which never speak through this server.
     **dict.fromkeys(
         (
@@ -114,6 +134,7 @@ class Problem:
     code: ErrorCode
     request_id: str
     detail: str = ""
+    reason: str = ""
 
     @property
     def status(self) -> int:
@@ -121,7 +142,7 @@ class Problem:
         return STATUS[self.code]
 
     def as_json(self) -> dict[str, Any]:
-        """Write the RFC 9457 §3.1 members and ours: `code`, `title_fa`, `request_id`."""
+        """Write the RFC 9457 §3.1 members and ours: `code`, `reason`, `title_fa`, `request_id`."""
         message = MESSAGES[self.code]
         return {
             "type": f"/help/problems#{self.code}",
@@ -130,6 +151,7 @@ class Problem:
             "status": self.status,
             "code": str(self.code),
             **({"detail": self.detail} if self.detail else {}),
+            **({"reason": self.reason} if self.reason else {}),
             "request_id": self.request_id,
         }
 
@@ -148,4 +170,4 @@ class Problem:
 def problem_of(error: ServiceError, request_id: str) -> Problem:
     """Tell a service error to the caller; details of internal failures stay inside."""
     detail = "" if STATUS[error.code] == 500 else error.detail
-    return Problem(code=error.code, request_id=request_id, detail=detail)
+    return Problem(code=error.code, request_id=request_id, detail=detail, reason=error.reason)
