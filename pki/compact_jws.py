@@ -50,9 +50,10 @@ _CODES: Final = {
 class TokenRefused(VerificationFailed):
     """A token or an assertion that does not hold, with the check that failed."""
 
+    reason: TokenReason
+
     def __init__(self, reason: TokenReason, detail: str = "") -> None:
-        super().__init__(_CODES.get(reason, ErrorCode.TOKEN_INVALID), detail or str(reason))
-        self.reason = reason
+        super().__init__(_CODES.get(reason, ErrorCode.TOKEN_INVALID), detail or str(reason), reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
