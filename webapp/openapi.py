@@ -4,9 +4,10 @@ Errors are RFC 9457 problem documents, described once. Nothing that a caller sen
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from flask import Flask, Response, request
 from pydantic import BaseModel, Field
@@ -19,6 +20,11 @@ from webapp.problems import STATUS
 JSON: Final = "application/json; charset=utf-8"
 REF: Final = "#/components/schemas/{model}"
 EVERYWHERE: Final = (ErrorCode.METHOD_REFUSED, ErrorCode.INTERNAL)
+PUBLIC: Final[tuple[str, ...]] = ()
+"""The security of an operation that anybody may ask for."""
+OFFICER: Final = ("officerCertificate",)
+"""The security of an operation that officers ask for over mutual TLS."""
+_IN_PATH: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
 class ProblemDocument(BaseModel):
@@ -34,8 +40,32 @@ class ProblemDocument(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """What a request says outside its body and path: a header or a member of the query."""
+
+    place: Literal["header", "query"]
+    name: str
+    description: str
+    required: bool = False
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+IDEMPOTENCY_KEY: Final = Parameter(
+    place="header",
+    name="Idempotency-Key",
+    description="The caller's own name of this request: sent again, it is answered again and not done again.",
+    required=True,
+    schema={"type": "string", "minLength": 1, "maxLength": 128},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation: its rule and what the document says of it."""
+    """One operation: its rule and what the document says of it.
+
+    `{name}` in `path` is handed to the view as that keyword. `security` is stated by every operation; PUBLIC means
+    that anybody may ask. `body` is a JSON request body, `request_body` describes any other.
+    """
 
     method: str
     path: str
@@ -44,9 +74,17 @@ class Operation:
     description: str
     answer: type[BaseModel]
     problems: tuple[ErrorCode, ...]
+    security: tuple[str, ...]
+    status: int = 200
+    body: type[BaseModel] | None = None
     request_body: Mapping[str, Any] | None = None
-    security: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     other_statuses: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        """The path as Flask writes it."""
+        return _IN_PATH.sub(r"<\1>", self.path)
 
 
 class Api:
@@ -58,16 +96,20 @@ class Api:
         self._server = server
         self._operations: list[Operation] = []
 
-    def add(self, operation: Operation, view: Callable[[], Response]) -> None:
+    def add(self, operation: Operation, view: Callable[..., Response]) -> None:
         """Serve `operation` by `view`."""
         self._operations.append(operation)
-        self._app.add_url_rule(operation.path, operation.name, view, methods=[operation.method])
+        self._app.add_url_rule(operation.rule, operation.name, view, methods=[operation.method])
 
     def document(self) -> dict[str, Any]:
         """Write the OpenAPI document."""
-        models = {operation.answer for operation in self._operations} | {ProblemDocument}
-        ordered = sorted(models, key=lambda model: model.__name__)
-        _, schemas = models_json_schema([(model, "serialization") for model in ordered], ref_template=REF)
+        answers = {operation.answer for operation in self._operations} | {ProblemDocument}
+        bodies = {operation.body for operation in self._operations if operation.body is not None}
+        modes: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
+            *((model, "serialization") for model in sorted(answers, key=lambda model: model.__name__)),
+            *((model, "validation") for model in sorted(bodies - answers, key=lambda model: model.__name__)),
+        ]
+        _, schemas = models_json_schema(modes, ref_template=REF)
         paths: dict[str, dict[str, Any]] = {}
         for operation in self._operations:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
@@ -96,6 +138,10 @@ class Api:
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "clientCertificate": {"type": "mutualTLS", "description": "The centre's connection certificate."},
+    "officerCertificate": {
+        "type": "mutualTLS",
+        "description": "An officer's own certificate, bound to the officer in this deployment's register.",
+    },
     "boundToken": {
         "type": "http",
         "scheme": "bearer",
@@ -106,14 +152,10 @@ SECURITY_SCHEMES: Final[dict[str, Any]] = {
 
 
 def _describe(operation: Operation) -> dict[str, Any]:
-    answers: dict[str, Any] = {
-        "200": {
-            "description": operation.summary,
-            "content": {"application/json": {"schema": {"$ref": REF.format(model=operation.answer.__name__)}}},
-        }
-    }
+    success = {"description": operation.summary, "content": _json_content(operation.answer)}
+    answers: dict[str, Any] = {str(operation.status): success}
     for status, text in operation.other_statuses.items():
-        answers[str(status)] = {"description": text, "content": answers["200"]["content"]}
+        answers[str(status)] = {"description": text, "content": success["content"]}
     for status in sorted({STATUS[code] for code in (*operation.problems, *EVERYWHERE)}):
         codes = [str(code) for code in (*operation.problems, *EVERYWHERE) if STATUS[code] == status]
         answers.setdefault(
@@ -127,10 +169,34 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "description": operation.description,
-        **({"requestBody": operation.request_body} if operation.request_body else {}),
-        **({"security": [{key: [] for key in operation.security}]} if operation.security else {}),
+        **({"parameters": parameters} if (parameters := _parameters(operation)) else {}),
+        **({"requestBody": request_body} if (request_body := _request_body(operation)) else {}),
+        "security": [{key: [] for key in operation.security}] if operation.security else [],
         "responses": answers,
     }
+
+
+def _json_content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+
+
+def _request_body(operation: Operation) -> Mapping[str, Any] | None:
+    if operation.body is None:
+        return operation.request_body
+    return {"required": True, "content": _json_content(operation.body)}
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    in_path = [
+        {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+        for name in _IN_PATH.findall(operation.path)
+    ]
+    others = [
+        {"in": one.place, "name": one.name, "description": one.description, "required": one.required}
+        | {"schema": dict(one.schema)}
+        for one in operation.parameters
+    ]
+    return in_path + others
 
 
 def json_response(members: Mapping[str, Any], status: int = 200) -> Response:

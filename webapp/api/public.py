@@ -1,17 +1,16 @@
-"""The JSON API: verify a file, the protected demonstration endpoint, health."""
+"""Operations that no officer is needed for: verify a file, the protected demonstration endpoint, health."""
 
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any, Final
 
-from flask import Flask, Response
+from flask import Response
 from pydantic import BaseModel, ConfigDict
 
 from pki.compact_jws import TokenRefused
 from pki.errors import ErrorCode, NotAllowed
 from webapp.callers import bearer_token, peer_certificate
 from webapp.health import PartState
-from webapp.openapi import Api, Operation, json_response
+from webapp.openapi import PUBLIC, Api, Operation, json_response
 from webapp.schemas import FileVerdict
 from webapp.services import Services, installed
 from webapp.uploads import MAX_REQUEST_OCTETS, read_upload
@@ -65,6 +64,7 @@ VERIFY: Final = Operation(
         ErrorCode.MEDIA_TYPE_REFUSED,
         ErrorCode.UNAVAILABLE,
     ),
+    security=PUBLIC,
     request_body={
         "required": True,
         "content": {
@@ -103,13 +103,13 @@ HEALTH: Final = Operation(
     description="200 while care can go on; a part that does not answer is `silent`, not `down`.",
     answer=HealthAnswer,
     problems=(),
+    security=PUBLIC,
     other_statuses={503: "A vital part is down or silent"},
 )
 
 
-def install(app: Flask, services: Services) -> None:
-    """Serve the API and `/openapi.json`."""
-    api = Api(app, title="Mohr", version=version("mohr"), server=services.public_url)
+def install(api: Api, services: Services) -> None:
+    """Serve `/api/v1/verify`, `/api/v1/hix/echo` and `/healthz`."""
 
     def verify() -> Response:
         verifier, upload = installed(services.verify), read_upload()
@@ -136,4 +136,3 @@ def install(app: Flask, services: Services) -> None:
     api.add(VERIFY, verify)
     api.add(ECHO, echo)
     api.add(HEALTH, health)
-    api.serve_document("/openapi.json")
