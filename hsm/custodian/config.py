@@ -14,10 +14,10 @@ from typing import Any, Final
 from hsm.errors import ConfigurationInvalid
 from hsm.key_uri import parse_token
 from hsm.private_files import write_private
+from hsm.settings_file import check_members, read_settings
 from hsm.socket_address import MAX_NAME_OCTETS
 from hsm.transit.settings import TransitSettings, parse_transit_settings
 from pki.errors import InvalidInput
-from pki.jose import json_object
 
 MAX_SETTINGS_OCTETS: Final = 65_536
 MAX_CUSTODIANS: Final = 64
@@ -126,23 +126,12 @@ def role_sockets(sockets: Path, role: str, custodians: int) -> tuple[Path, ...]:
 
 def load_settings(path: Path) -> CustodianSettings:
     """Read and validate a settings file; ConfigurationInvalid says what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SETTINGS_OCTETS + 1)
-    except OSError as error:
-        raise ConfigurationInvalid(f"{path.name}: {error.strerror}") from error
-    if len(data) > MAX_SETTINGS_OCTETS:
-        raise ConfigurationInvalid(f"{path.name} is larger than {MAX_SETTINGS_OCTETS} octets")
-    try:
-        raw = json_object(data)
-    except InvalidInput as error:
-        raise ConfigurationInvalid(f"{path.name}: {error.detail}") from error
-    return validate_settings(raw, path.resolve().parent)
+    return validate_settings(read_settings(path, MAX_SETTINGS_OCTETS), path.resolve().parent)
 
 
 def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings:
     """Turn the members of a settings file into settings; relative paths start at `folder`."""
-    _check_members(raw, _MEMBERS, optional={"pin", "pin_tries"})
+    check_members(raw, _MEMBERS, required=_MEMBERS.keys() - {"pin", "pin_tries"})
     return CustodianSettings(
         device=_device(raw["device"], folder),
         pin=_pin(raw["pin"], folder) if "pin" in raw else None,
@@ -155,22 +144,10 @@ def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings
     )
 
 
-def _check_members(raw: Mapping[str, Any], members: Mapping[str, type], optional: set[str]) -> None:
-    for name, value in raw.items():
-        expected = members.get(name)
-        if expected is None:
-            raise ConfigurationInvalid(f"unknown member {name!r}")
-        if type(value) is not expected:
-            raise ConfigurationInvalid(f"{name} is not a JSON {expected.__name__}")
-    missing = members.keys() - optional - raw.keys()
-    if missing:
-        raise ConfigurationInvalid(f"missing: {', '.join(sorted(missing))}")
-
-
 def _device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSettings:
     match raw.get("kind"):
         case "pkcs11":
-            _check_members(raw, _PKCS11_MEMBERS, optional={"environment"})
+            check_members(raw, _PKCS11_MEMBERS, required=_PKCS11_MEMBERS.keys() - {"environment"})
             environment = raw.get("environment", {})
             if not all(isinstance(value, str) for value in environment.values()):
                 raise ConfigurationInvalid("environment holds text only")
@@ -181,7 +158,7 @@ def _device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSet
 
 
 def _pin(raw: Mapping[str, Any], folder: Path) -> PinSettings:
-    _check_members(raw, {"file": str, "keeper": str}, optional={"file", "keeper"})
+    check_members(raw, {"file": str, "keeper": str})
     return PinSettings(**{name: folder / value for name, value in raw.items()})
 
 

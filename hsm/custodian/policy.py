@@ -20,6 +20,7 @@ from hsm.custodian.reading.messages import DIGEST, MessageKind
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, RoleRefused
 from hsm.private_files import write_private
 from hsm.provider import MAX_LABEL_OCTETS
+from hsm.settings_file import check_members
 from pki.errors import InvalidInput
 from pki.instants import format_instant, parse_instant
 from pki.jose import json_object
@@ -175,7 +176,7 @@ def _check_trusted(path: Path, status: os.stat_result) -> None:
 
 
 def _policy(raw: dict[str, Any]) -> Policy:
-    _check_members(raw, {"version": int, "roles": dict, "limits": list}, {"version", "roles"})
+    check_members(raw, {"version": int, "roles": dict, "limits": list}, required={"version", "roles"})
     if raw["version"] != _VERSION:
         raise ConfigurationInvalid("unknown version")
     return Policy(
@@ -189,7 +190,7 @@ _GRANT_MEMBERS: Final = {"keys": list, "acts": list, "per_second": int, "burst":
 
 
 def _role(raw: dict[str, Any]) -> RolePolicy:
-    _check_members(raw, _ROLE_MEMBERS, {"uids"})
+    check_members(raw, _ROLE_MEMBERS, required={"uids"})
     return RolePolicy(
         uids=frozenset(_number(uid, "uids") for uid in raw["uids"]),
         administer=raw.get("administer", False),
@@ -212,7 +213,7 @@ def _role_json(role: RolePolicy) -> dict[str, Any]:
 
 
 def _grant(raw: dict[str, Any]) -> Grant:
-    _check_members(raw, _GRANT_MEMBERS, {"keys", "acts"})
+    check_members(raw, _GRANT_MEMBERS, required={"keys", "acts"})
     counted = {name: _number(raw[name], name, 1) for name in ("per_second", "burst") if name in raw}
     return Grant(keys=_keys(raw), acts=_texts(raw["acts"], "acts"), **counted)
 
@@ -254,17 +255,6 @@ def _limits_json(limits: KeyLimits) -> dict[str, Any]:
             value = sorted(value)
         stated[name] = format_instant(value) if isinstance(value, datetime) else value
     return stated
-
-
-def _check_members(raw: dict[str, Any], members: Mapping[str, type], needed: set[str]) -> None:
-    for name, value in raw.items():
-        expected = members.get(name)
-        if expected is None:
-            raise ConfigurationInvalid(f"unknown member {name!r}")
-        if type(value) is not expected:
-            raise ConfigurationInvalid(f"{name} is not a JSON {expected.__name__}")
-    if needed - raw.keys():
-        raise ConfigurationInvalid(f"missing: {', '.join(sorted(needed - raw.keys()))}")
 
 
 def _object(value: object) -> dict[str, Any]:

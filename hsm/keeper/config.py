@@ -5,22 +5,21 @@ at its folder. The share set may be missing: then the PIN is typed, not put toge
 `FOLDER/custodian/keeper.sock` and `FOLDER/operator/keeper.sock`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hsm.errors import ConfigurationInvalid
 from hsm.keeper.protocol import KeeperRole
 from hsm.keeper.server import Door
+from hsm.settings_file import check_members, read_settings
 from hsm.sharing.share_set import MAX_SET_OCTETS, ShareSet
 from pki.errors import InvalidInput
-from pki.jose import compact_json, json_object
+from pki.jose import compact_json
 
 SOCKET_NAME: Final = "keeper.sock"
 _MAX_SETTINGS_OCTETS: Final = 65_536
-_MEMBERS: Final = {"sockets": str, "custodian_uids": list, "operator_uids": list}
-_OPTIONAL_MEMBERS: Final = {"share_set": str}
+_MEMBERS: Final = {"sockets": str, "custodian_uids": list, "operator_uids": list, "share_set": str}
 
 
 def keeper_socket(sockets: Path, role: KeeperRole) -> Path:
@@ -56,15 +55,8 @@ class KeeperSettings:
 
 def load_keeper_settings(path: Path) -> KeeperSettings:
     """Read and validate a settings file; ConfigurationInvalid says what is wrong with it."""
-    raw = _read_object(path, _MAX_SETTINGS_OCTETS)
-    kinds = _MEMBERS | _OPTIONAL_MEMBERS
-    for name, value in raw.items():
-        if name not in kinds:
-            raise ConfigurationInvalid(f"unknown member {name!r}")
-        if type(value) is not kinds[name]:
-            raise ConfigurationInvalid(f"{name} is not a JSON {kinds[name].__name__}")
-    if missing := _MEMBERS.keys() - raw.keys():
-        raise ConfigurationInvalid(f"missing: {', '.join(sorted(missing))}")
+    raw = read_settings(path, _MAX_SETTINGS_OCTETS)
+    check_members(raw, _MEMBERS, required=_MEMBERS.keys() - {"share_set"})
     folder = path.resolve().parent
     return KeeperSettings(
         sockets=folder / raw["sockets"],
@@ -86,20 +78,6 @@ def keeper_settings_json(settings: KeeperSettings) -> bytes:
     return compact_json(raw) + b"\n"
 
 
-def _read_object(path: Path, limit: int) -> Mapping[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigurationInvalid(f"{path.name}: {error.strerror}") from error
-    if len(data) > limit:
-        raise ConfigurationInvalid(f"{path.name} is larger than {limit} octets")
-    try:
-        return json_object(data)
-    except InvalidInput as error:
-        raise ConfigurationInvalid(f"{path.name}: {error.detail}") from error
-
-
 def _uids(values: list[object]) -> frozenset[int]:
     uids = frozenset(value for value in values if type(value) is int and value >= 0)
     if not values or len(uids) != len(values):
@@ -109,7 +87,7 @@ def _uids(values: list[object]) -> frozenset[int]:
 
 def load_share_set(path: Path) -> ShareSet:
     """Read the public record of whose shares open the PIN; ConfigurationInvalid."""
-    members = dict(_read_object(path, MAX_SET_OCTETS))
+    members = dict(read_settings(path, MAX_SET_OCTETS))
     try:
         return ShareSet.from_members(members)
     except InvalidInput as error:

@@ -7,7 +7,7 @@ brings along, not against the machine's.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from hsm.errors import ConfigurationInvalid
+from hsm.settings_file import check_members
 
 DEFAULT_BATCH: Final = 100
 MAX_BATCH: Final = 1_000
@@ -130,15 +131,10 @@ def _auth(member: Mapping[str, Any], folder: Path) -> AppRoleFiles | TokenFile:
     )
 
 
-def _check_members(where: str, member: Mapping[str, Any], known: Mapping[str, type], required: set[str]) -> None:
-    for name, value in member.items():
-        expected = known.get(name)
-        if expected is None:
-            raise ConfigurationInvalid(f"{where}: unknown member {name!r}")
-        if type(value) is not expected or value == "":
-            raise ConfigurationInvalid(f"{where}: {name} is empty or not a JSON {expected.__name__}")
-    if missing := required - member.keys():
-        raise ConfigurationInvalid(f"{where}: missing: {', '.join(sorted(missing))}")
+def _check_members(where: str, member: Mapping[str, Any], known: Mapping[str, type], required: Collection[str]) -> None:
+    check_members(member, known, required=required, where=where)
+    if "" in member.values():
+        raise ConfigurationInvalid(f"{where}: a member is empty")
 
 
 def _check_path(what: str, path: str) -> None:
