@@ -11,8 +11,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from ca import certificate_queries, repository
 from ca import file_repository as files
-from ca import repository
 from ca.context import Authority, AuthorityContext, event
 from ca.errors import KeyRefused, NotApproved
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
@@ -154,7 +154,7 @@ class IssuanceRunner(AuthorityContext):
             return accepted
         with self._database.begin() as unit:
             states = files.file_states(unit.connection, {c.file_id for c in candidates.values() if c.file_id})
-            uses = repository.uses_of_keys(unit.connection, [c.spki_sha256 for c in candidates.values()])
+            uses = certificate_queries.uses_of_keys(unit.connection, [c.spki_sha256 for c in candidates.values()])
             for index, candidate in candidates.items():
                 known = uses.get(candidate.spki_sha256, ())
                 try:

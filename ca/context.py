@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
+from ca.certificate_queries import named
 from ca.config import AuthoritySettings
 from ca.profiles import IssuerName
 from ca.records import NamedCertificate
-from ca.repository import named
 from ca.tbs import Issuer
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction, AuditEvent

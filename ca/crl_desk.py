@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
-from ca import repository
+from ca import certificate_queries
 from ca import status_repository as status_rows
 from ca.context import WORKER, Authority, AuthorityContext, event
 from ca.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
@@ -125,7 +125,7 @@ def _crl_event(crl: PublishedCrl, at: datetime, actor: str) -> AuditEvent:
 
 def _is_excused(unit: UnitOfWork, entry: CrlEntry, last: CrlSummary) -> bool:
     """An entry may go when its hold was lifted on record, or once a list was issued after its certificate ended."""
-    record = repository.find(unit.connection, serial_hex(entry.serial))
+    record = certificate_queries.find(unit.connection, serial_hex(entry.serial))
     if record is None:
         return False
     lifted = entry.on_hold and record.released_at is not None and not record.status.listed

@@ -12,7 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from ca import repository
+from ca import certificate_queries, repository
 from ca import status_repository as status_rows
 from ca.config import AuthoritySettings
 from ca.context import event, responder_common_name, responder_name
@@ -291,7 +291,7 @@ def adopt(database: Database, hierarchy: Hierarchy, settings: AuthoritySettings,
     """Store what a ceremony made, in one transaction; Conflict when the database has a hierarchy already."""
     now = clock.now()
     with database.begin() as unit:
-        if repository.named(unit.connection):
+        if certificate_queries.named(unit.connection):
             raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "the database has its authorities already")
         rows, signed = [], {}
         for made in hierarchy.certificates:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from ca import repository
+from ca import certificate_queries, repository
 from ca.context import AuthorityContext, event
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
@@ -41,7 +41,7 @@ class RevocationDesk(AuthorityContext):
         """Return a certificate by its serial number in hexadecimal; NotFound."""
         wanted = parse_serial(serial)
         with self._database.read() as connection:
-            found = repository.find(connection, wanted)
+            found = certificate_queries.find(connection, wanted)
         if found is None:
             raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
         return found
@@ -60,7 +60,7 @@ class RevocationDesk(AuthorityContext):
         if not all(text is None or text.isprintable() for text in (holder, file_id)):
             return ()  # nothing is recorded under such a name, and not every database can be asked for it
         with self._database.read() as connection:
-            return repository.page(
+            return certificate_queries.page(
                 connection,
                 state=state,
                 profile=profile,
@@ -73,7 +73,7 @@ class RevocationDesk(AuthorityContext):
     def counts(self) -> dict[CertificateState, int]:
         """Count certificates by state."""
         with self._database.read() as connection:
-            return repository.counts(connection)
+            return certificate_queries.counts(connection)
 
     def hold(self, serial: str, actor: str) -> CertificateRecord:
         """Suspend a certificate from now on; IllegalTransition, NotFound."""
@@ -113,7 +113,7 @@ class RevocationDesk(AuthorityContext):
         wanted = parse_serial(serial)
         now = self._now().replace(microsecond=0)
         with self._database.begin() as unit:
-            record = repository.find(unit.connection, wanted)
+            record = certificate_queries.find(unit.connection, wanted)
             if record is None:
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)

@@ -9,11 +9,11 @@ In short:
     authority.publish_all_crls()
 """
 
+from ca.certificate_queries import named
 from ca.crl_desk import CrlDesk
 from ca.issuing_desk import IssuingDesk
 from ca.ocsp_desk import OcspDesk
 from ca.registration_desk import RegistrationDesk
-from ca.repository import named
 from ca.revocation_desk import RevocationDesk
 from ca.upkeep_desk import UpkeepDesk
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ca.certificate_queries import status_of
 from ca.crl import CrlPlan, PublishedCrl
 from ca.errors import CrlRegression
 from ca.records import ToPresign
-from ca.repository import status_of
 from ca.revocation import CertificateState, Status
 from ca.tables import certificates, crls, ocsp_responses
 from storage.base import UtcDateTime

@@ -4,7 +4,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Final
 
-from ca import repository
+from ca import certificate_queries, repository
 from ca.carrying_out import Candidate, IssuanceRunner
 from ca.context import WORKER, Authority, responder_common_name, responder_name
 from ca.profiles import ProfileName, profile_named
@@ -27,7 +27,7 @@ class UpkeepDesk(IssuanceRunner):
         abandoned: list[str] = []
         while True:
             with self._database.read() as connection:
-                serials = repository.open_intents(connection, self._now() - older_than)
+                serials = certificate_queries.open_intents(connection, self._now() - older_than)
             if not serials:
                 return tuple(abandoned)
             abandoned += self._abandon(serials, WORKER)

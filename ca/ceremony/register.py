@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sqlalchemy import select
 
-from ca import repository
+from ca import certificate_queries, repository
 from ca.config import AuthoritySettings
 from ca.context import event
 from ca.hierarchy import own_content
@@ -69,7 +69,7 @@ class Register:
     def named(self) -> dict[str, NamedCertificate]:
         """Return the certificates in use, by the names of their authorities and services."""
         with self.database.read() as connection:
-            return repository.named(connection)
+            return certificate_queries.named(connection)
 
     def issuer(self, label: IssuerName) -> tuple[Issuer, str]:
         """Return an authority and its key's label; Conflict where it has no certificate yet."""
@@ -112,7 +112,7 @@ class Register:
         if serial is None:
             return None
         with self.database.begin() as unit:
-            record = repository.find(unit.connection, serial)
+            record = certificate_queries.find(unit.connection, serial)
             if record is not None and record.state is CertificateState.INTENDED:
                 repository.abandon(unit.connection, [serial])
                 now = self.clock.now()
@@ -129,8 +129,8 @@ class Register:
             raise Conflict(ErrorCode.CONFLICT, f"{order.common_name!r} is the name of another authority or service")
         digest = spki_digest(order.public_key)
         with self.database.read() as connection:
-            uses = repository.uses_of_keys(connection, [digest]).get(digest, ())
-        if any((use.holder, use.profile) != (order.holder, order.profile.value) or use.compromised for use in uses):
+            uses = certificate_queries.uses_of_keys(connection, [digest]).get(digest, ())
+        if any((use.holder, use.profile) != (order.holder, order.profile) or use.compromised for use in uses):
             raise Conflict(ErrorCode.KEY_REFUSED, "this key is certified for somebody else, or was compromised")
 
     def _intend(self, order: Order, prepared: PreparedCertificate) -> None:
@@ -167,7 +167,7 @@ class Register:
         """
         now, serial = self.clock.now(), certificate.serial_hex
         with self.database.begin() as unit:
-            present = repository.find(unit.connection, serial)
+            present = certificate_queries.find(unit.connection, serial)
             if present is not None and present.der != certificate.der:
                 raise Conflict(ErrorCode.CONFLICT, "the register has another certificate of this serial number")
             if present is None:

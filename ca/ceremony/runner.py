@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ca import repository
+from ca import certificate_queries
 from ca.ceremony.console import Console, must_confirm, read_aloud
 from ca.ceremony.errors import ScriptRefused
 from ca.ceremony.home import Home
@@ -139,15 +139,15 @@ def _close(room: Room, transcript: Transcript) -> None:
     if not CeremonyState.of(transcript.entries).closed:
         transcript.append(EntryAct.CLOSED, room.clock.now(), {})
     with room.home.database.read() as connection:
-        seal = repository.named(connection).get(SERVICE_SEAL)
-        issuers = repository.page(
+        seal = certificate_queries.named(connection).get(SERVICE_SEAL)
+        issuers = certificate_queries.page(
             connection,
             state=None,
             profile=ProfileName.ISSUING_CA,
             holder=next(service.issuer.value for service in SERVICES if service.name == SERVICE_SEAL),
             file_id=None,
             before=None,
-            limit=repository.MAX_PAGE,
+            limit=certificate_queries.MAX_PAGE,
         )
     if seal is None:
         raise Conflict(ErrorCode.CONFLICT, "this home has no service seal to sign the transcript with")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from ca.repository import named
+from ca.certificate_queries import named
 from ca.tables import named_certificates
 from hsm.custodian.config import Pkcs11Settings
 from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, RoleRefused

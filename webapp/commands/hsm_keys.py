@@ -2,7 +2,7 @@
 
 import click
 
-from ca.repository import named
+from ca.certificate_queries import named
 from hsm.custodian.config import load_settings
 from pki.programs import ExitStatus
 from storage.key_uses import KeyUses

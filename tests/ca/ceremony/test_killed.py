@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from ca import repository
+from ca import certificate_queries
 from ca.ceremony.script import Script, parse_script
 from ca.ceremony.transcript import verify_transcript
 from ca.crl import read_crl
@@ -84,7 +84,7 @@ def check_pilot(rehearsal: Rehearsal) -> None:
     for keys in (rehearsal.home.service, rehearsal.workshop.tokens["root"][1]):
         assert set(keys.generated.values()) == {1}
     with rehearsal.home.database.read() as connection:
-        assert len(repository.named(connection)) == 9
+        assert len(certificate_queries.named(connection)) == 9
         good = connection.execute(select(func.count()).where(certificates.c.state == "good")).scalar_one()
     assert good == 9
     # The shares that open the root are those that the custodians wrote down last.

@@ -1,0 +1,136 @@
+"""Rows of certificates, read on a given connection."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, case, func, select
+
+from ca.profiles import IssuerName, ProfileName
+from ca.records import CertificateRecord, KeyUse, NamedCertificate
+from ca.revocation import CertificateState, RevocationReason, Status
+from ca.tables import certificates, named_certificates
+
+MAX_PAGE: Final = 1000
+
+_c = certificates.c
+_COLUMNS: Final = (
+    _c.serial,
+    _c.issuer,
+    _c.profile,
+    _c.file_id,
+    _c.holder,
+    _c.name,
+    _c.state,
+    _c.status_version,
+    _c.shard,
+    _c.unapproved,
+    _c.not_before,
+    _c.not_after,
+    _c.requested_by,
+    _c.intended_at,
+    _c.issued_at,
+    _c.revoked_at,
+    _c.reason,
+    _c.invalidity_date,
+    _c.released_at,
+    _c.der,
+)
+
+
+def status_of(row: Any) -> Status:
+    """Read the status columns of a row."""
+    return Status(
+        state=CertificateState(row.state),
+        revoked_at=row.revoked_at,
+        reason=None if row.reason is None else RevocationReason(row.reason),
+        invalidity_date=row.invalidity_date,
+    )
+
+
+def _record(row: Any) -> CertificateRecord:
+    return CertificateRecord(
+        serial_hex=row.serial,
+        issuer=IssuerName(row.issuer),
+        profile=ProfileName(row.profile),
+        file_id=row.file_id,
+        holder=row.holder,
+        name=row.name,
+        status=status_of(row),
+        status_version=row.status_version,
+        shard=row.shard,
+        unapproved=row.unapproved,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        requested_by=row.requested_by,
+        intended_at=row.intended_at,
+        issued_at=row.issued_at,
+        released_at=row.released_at,
+        der=row.der,
+    )
+
+
+def open_intents(connection: Connection, before: datetime) -> tuple[str, ...]:
+    """List intents made before an instant that have no result."""
+    statement = select(_c.serial).where(_c.state == CertificateState.INTENDED.value, _c.intended_at < before)
+    return tuple(connection.execute(statement.limit(MAX_PAGE)).scalars())
+
+
+def find(connection: Connection, serial: str) -> CertificateRecord | None:
+    """Return the certificate of a serial number, or None."""
+    row = connection.execute(select(*_COLUMNS).where(_c.serial == serial)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def page(
+    connection: Connection,
+    *,
+    state: CertificateState | None,
+    profile: ProfileName | None,
+    holder: str | None,
+    file_id: str | None,
+    before: str | None,
+    limit: int,
+) -> tuple[CertificateRecord, ...]:
+    """List certificates, newest first; `before` continues after that serial number."""
+    statement = select(*_COLUMNS).order_by(_c.id.desc()).limit(min(max(limit, 1), MAX_PAGE))
+    wanted = ((_c.state, state), (_c.profile, profile), (_c.holder, holder), (_c.file_id, file_id))
+    for column, value in wanted:
+        if value is not None:
+            statement = statement.where(column == str(value))
+    if before is not None:
+        anchor = select(_c.id).where(_c.serial == before).scalar_subquery()
+        statement = statement.where(_c.id < anchor)
+    return tuple(_record(row) for row in connection.execute(statement))
+
+
+def uses_of_keys(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[KeyUse, ...]]:
+    """Tell for which holders and profiles these public keys were certified before; abandoned intents do not count."""
+    compromised = case((_c.reason == RevocationReason.KEY_COMPROMISE.value, 1), else_=0)
+    statement = (
+        select(_c.spki_sha256, _c.holder, _c.profile, func.max(compromised).label("compromised"))
+        .where(_c.spki_sha256.in_(digests), _c.state != CertificateState.ABANDONED.value)
+        .group_by(_c.spki_sha256, _c.holder, _c.profile)
+    )
+    found: dict[bytes, tuple[KeyUse, ...]] = {}
+    for row in connection.execute(statement):
+        use = KeyUse(holder=row.holder, profile=row.profile, compromised=bool(row.compromised))
+        found[row.spki_sha256] = (*found.get(row.spki_sha256, ()), use)
+    return found
+
+
+def counts(connection: Connection) -> dict[CertificateState, int]:
+    """Count certificates by state."""
+    rows = connection.execute(select(_c.state, func.count()).group_by(_c.state))
+    return {CertificateState(state): count for state, count in rows}
+
+
+def named(connection: Connection) -> dict[str, NamedCertificate]:
+    """Return the certificates of the authorities and services, by name."""
+    n = named_certificates.c
+    statement = select(n.name, n.key_label, _c.der).join(certificates, n.serial == _c.serial)
+    return {
+        row.name: NamedCertificate(name=row.name, key_label=row.key_label, der=row.der)
+        for row in connection.execute(statement)
+        if row.der is not None
+    }
