@@ -75,10 +75,10 @@ class Journal:
         try:
             self._standing = self._start()
         except OSError as error:
-            self.close()
+            self._close_files()
             raise _unwritable(error) from error
         except HsmUnavailable:
-            self.close()
+            self._close_files()
             raise
         self._sequence, self._hash = self._standing.sequence, self._standing.hash
 
@@ -222,6 +222,10 @@ class Journal:
                 self._chain(use)
             with suppress(HsmUnavailable):  # refusals not told yet: nothing was given out for them
                 self.commit()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        if self._file >= 0:
             self._let_go()
         if self._lock >= 0:
             os.close(self._lock)
