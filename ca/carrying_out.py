@@ -79,7 +79,7 @@ def _check_uses(candidate: Candidate, uses: Sequence[KeyUse]) -> None:
     """One key, one holder, one profile; a compromised key never again."""
     if any(use.compromised for use in uses):
         raise KeyRefused("this key was revoked as compromised")
-    if any((use.holder, use.profile) != (candidate.holder, candidate.profile.name.value) for use in uses):
+    if any((use.holder, use.profile) != (candidate.holder, candidate.profile.name) for use in uses):
         raise KeyRefused("this key is certified for another holder or purpose")
 
 
@@ -165,7 +165,7 @@ class IssuanceRunner(AuthorityContext):
                 except ServiceError as error:
                     outcomes[index] = error
                     continue
-                use = KeyUse(holder=candidate.holder, profile=candidate.profile.name.value, compromised=False)
+                use = KeyUse(holder=candidate.holder, profile=candidate.profile.name, compromised=False)
                 uses[candidate.spki_sha256] = (*known, use)
                 accepted[index] = candidate
             self._write_intents(unit, list(accepted.values()), actor, now)

@@ -1,12 +1,14 @@
 """Settings of the authority: what a deployer says (raw) and what may be used (validated)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum, unique
 from typing import Final
 from urllib.parse import urlsplit
 
+from ca.profile_file import parse_profiles, pilot_profiles
+from ca.profiles import ProfileSet
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import parse_name
 from pki.oids import PILOT_ARC, OidArc
@@ -31,7 +33,11 @@ class PersonSerial(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawAuthoritySettings:
-    """As a deployer writes them; `refused_keys` names public keys (SHA-256 of the SPKI) never to be certified."""
+    """As a deployer writes them.
+
+    `refused_keys` names public keys (SHA-256 of the SPKI) never to be certified; `profiles` is a profile set's file,
+    None for the pilot's.
+    """
 
     public_url: str
     organization: str
@@ -43,11 +49,12 @@ class RawAuthoritySettings:
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
     refused_keys: tuple[str, ...] = ()
+    profiles: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AuthoritySettings:
-    """Validated; made by `validate_settings`.
+    """Validated; made by `validate_settings`; compared and hashed by identity.
 
     `status_url` is where `/ocsp`, `/crl` and `/ca` answer over plain HTTP: it is baked into every certificate.
     """
@@ -60,6 +67,7 @@ class AuthoritySettings:
     person_serial: PersonSerial
     admission_authority: str | None
     policy_notice: str
+    profiles: ProfileSet = field(repr=False)
     refused_keys: frozenset[bytes] = frozenset()
     backdate: timedelta = timedelta(minutes=5)
     crl_validity: timedelta = timedelta(hours=48)
@@ -118,7 +126,7 @@ def _status_url(raw: RawAuthoritySettings) -> str:
 
 
 def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
-    """Check a deployer's settings; InvalidInput (`input-malformed`) says which one is wrong."""
+    """Check a deployer's settings; InvalidInput (`input-malformed`, `profile-invalid`) says which one is wrong."""
     if not re.fullmatch(r"[A-Z]{2}", raw.country):
         raise _refuse("country is two capital letters (ISO 3166-1)")
     if not re.fullmatch(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){1,20}", raw.oid_arc) or raw.oid_arc.startswith("2.16.364"):
@@ -142,5 +150,6 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         person_serial=person_serial,
         admission_authority=None if raw.admission_authority is None else parse_name(raw.admission_authority),
         policy_notice=raw.policy_notice,
+        profiles=pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles),
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
     )

@@ -12,7 +12,7 @@ from typing import Final
 from ca.config import AuthoritySettings
 from ca.context import responder_name
 from ca.hierarchy import CHECKPOINT_KEY, ROOT_KEY, SERVICE_SEAL, TOKEN_KEY, TSA, authority_key
-from ca.profiles import AUTHORITY_USAGES, ISSUING_AUTHORITIES, PROFILES, IssuerName, ProfileName
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.tokens.config import TokenSettings
 from hsm.custodian.limits import KeyLimits
 from hsm.custodian.policy import ACTS, Grant, KeyNames, LimitedKeys, Policy, RolePolicy
@@ -95,8 +95,8 @@ def service_policy(settings: AuthoritySettings, tokens: TokenSettings, uids: Map
 
 def root_policy(settings: AuthoritySettings, uid: int) -> Policy:
     """Return the policy of the pilot root's custodian, which one operator runs for a ceremony."""
-    longest = max(PROFILES[name].validity for name in (ProfileName.ROOT, ProfileName.ISSUING_CA))
-    usages = frozenset(usage for label in ISSUING_AUTHORITIES for usage in AUTHORITY_USAGES[label])
+    longest = max(settings.profiles.get(name).validity for name in (ProfileName.ROOT, ProfileName.ISSUING_CA))
+    usages = frozenset(usage for label in ISSUING_AUTHORITIES for usage in settings.profiles.authority_usages(label))
     limits = KeyLimits(
         backdate_seconds=_seconds(settings.backdate + PATIENCE),
         ahead_seconds=_seconds(AHEAD),
@@ -117,7 +117,7 @@ def root_policy(settings: AuthoritySettings, uid: int) -> Policy:
 
 
 def _authority_limits(label: IssuerName, settings: AuthoritySettings) -> KeyLimits:
-    issued = [profile for profile in PROFILES.values() if profile.issuer in (label, None)]
+    issued = settings.profiles.issued_by(label)
     return KeyLimits(
         backdate_seconds=_seconds(settings.backdate + PATIENCE),
         ahead_seconds=_seconds(AHEAD),

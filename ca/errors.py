@@ -26,6 +26,22 @@ class ProfileUnknown(NotFound):
         super().__init__(ErrorCode.PROFILE_UNKNOWN, name[:64])
 
 
+class ProfileRetired(Conflict):
+    """Nothing new is issued by this profile."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(ErrorCode.PROFILE_RETIRED, name)
+
+
+class ProfileInvalid(InvalidInput):
+    """A profile set breaks a rule; the detail names the member and the rule."""
+
+    def __init__(self, member: str, rule: str) -> None:
+        super().__init__(ErrorCode.PROFILE_INVALID, f"{member}: {rule}")
+        self.member = member
+        self.rule = rule
+
+
 class ProfileMismatch(NotAllowed):
     """The profile is not for this kind of holder, or not for requests from outside."""
 

@@ -18,7 +18,7 @@ from ca.config import AuthoritySettings
 from ca.context import event, responder_common_name, responder_name
 from ca.crl import CrlPlan, PublishedCrl, build_tbs_crl, check_plan
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
-from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName, profile_named
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.signing import sign_structures
 from ca.subjects import service_subject
 from ca.tbs import SERIAL_OCTETS, CertificateContent, Issuer, serial_from, validity
@@ -104,7 +104,7 @@ def own_content(
     authority: IssuerName | None = None,
 ) -> CertificateContent:
     """Say what the certificate of an authority (`authority`: which one) or service of the deployment will say."""
-    found = profile_named(profile)
+    found = settings.profiles.to_issue(profile)
     not_before, not_after = validity(found, issuer, now, settings)
     return CertificateContent(
         profile=found,

@@ -10,7 +10,7 @@ from ca.carrying_out import Candidate, IssuanceRunner, IssuedCertificate, check_
 from ca.config import PersonSerial
 from ca.context import Authorities, Authority
 from ca.errors import ProfileMismatch
-from ca.profiles import CertificateProfile, profile_named
+from ca.profiles import CertificateProfile
 from ca.pseudonyms import LASTING, period_of, pseudonyms_for, secret_of
 from ca.registration import FileState, KeyStorage, RegistrationFile
 from ca.subjects import Pseudonyms, subject_of
@@ -93,7 +93,7 @@ class IssuingDesk(IssuanceRunner):
     def _candidate(
         self, request: IssuanceRequest, file: RegistrationFile | None, authorities: Authorities
     ) -> Candidate:
-        profile = profile_named(request.profile)
+        profile = self._settings.profiles.to_issue(request.profile)
         if file is None:
             raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
         check_state(file.state, unapproved=request.unapproved)

@@ -1,37 +1,61 @@
-"""The certificate profiles as data: frozen, checked for contradictions, versioned.
+"""What a certificate profile is, frozen and checked for contradictions; and the set that a deployment issues by.
 
-A profile says everything about a certificate that does not depend on its holder. Adding one is adding an
-entry here; builder, lint and service read only these fields. Type OIDs come from the deployer's arc.
+A profile says everything about a certificate that does not depend on its holder. Sets are read from files
+(`ca.profile_file`); builder, lint and service read only these fields. Type OIDs come from the deployer's arc.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum, unique
-from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final, Self
 
-from ca.errors import ProfileUnknown
+from ca.errors import ProfileRetired, ProfileUnknown
 from ca.key_policy import KeyKind
 from pki import oids
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+MAX_NAME: Final = 32
 
-@unique
-class ProfileName(StrEnum):
-    """Profiles by the names of the command line."""
 
-    ROOT = "root"
-    ISSUING_CA = "issuing-ca"
-    CLIN_SIGN = "clin-sign"
-    CLIN_AUTH = "clin-auth"
-    CIT_SIGN = "cit-sign"
-    CIT_AUTH = "cit-auth"
-    HIX_TLS = "hix-tls"
-    HIX_SEAL = "hix-seal"
-    TLS_SERVER = "tls-server"
-    OCSP = "ocsp"
-    TSA = "tsa"
-    SEAL = "seal"
+class ProfileName(str):
+    """The name of a profile: an open set, of which these are the pilot's."""
+
+    __slots__ = ()
+
+    ROOT: ClassVar["ProfileName"]
+    ISSUING_CA: ClassVar["ProfileName"]
+    CLIN_SIGN: ClassVar["ProfileName"]
+    CLIN_AUTH: ClassVar["ProfileName"]
+    CIT_SIGN: ClassVar["ProfileName"]
+    CIT_AUTH: ClassVar["ProfileName"]
+    HIX_TLS: ClassVar["ProfileName"]
+    HIX_SEAL: ClassVar["ProfileName"]
+    TLS_SERVER: ClassVar["ProfileName"]
+    OCSP: ClassVar["ProfileName"]
+    TSA: ClassVar["ProfileName"]
+    SEAL: ClassVar["ProfileName"]
+
+    def __new__(cls, text: str) -> Self:
+        """Take a name of small letters, digits and single hyphens; ValueError."""
+        if len(text) > MAX_NAME or not _NAME.fullmatch(text):
+            raise ValueError("a profile's name is small letters and digits in words with hyphens between them")
+        return super().__new__(cls, text)
+
+
+ProfileName.ROOT = ProfileName("root")
+ProfileName.ISSUING_CA = ProfileName("issuing-ca")
+ProfileName.CLIN_SIGN = ProfileName("clin-sign")
+ProfileName.CLIN_AUTH = ProfileName("clin-auth")
+ProfileName.CIT_SIGN = ProfileName("cit-sign")
+ProfileName.CIT_AUTH = ProfileName("cit-auth")
+ProfileName.HIX_TLS = ProfileName("hix-tls")
+ProfileName.HIX_SEAL = ProfileName("hix-seal")
+ProfileName.TLS_SERVER = ProfileName("tls-server")
+ProfileName.OCSP = ProfileName("ocsp")
+ProfileName.TSA = ProfileName("tsa")
+ProfileName.SEAL = ProfileName("seal")
 
 
 @unique
@@ -70,16 +94,39 @@ class KeyUsage(StrEnum):
     CRL_SIGN = "cRLSign"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unique
+class ProfileStatus(StrEnum):
+    """Whether a profile is issued by: as part of the pilot, as a trial, or no longer."""
+
+    PILOT = "pilot"
+    EXPERIMENTAL = "experimental"
+    RETIRED = "retired"
+
+
+@unique
+class Activation(StrEnum):
+    """Who makes a new certificate good: its holder by codes, the centre's token being activated, nobody."""
+
+    HOLDER = "holder"
+    TOKEN = "token"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CertificateProfile:
-    """Everything about a certificate that its holder does not decide.
+    """Everything about a certificate that its holder does not decide; compared and hashed by identity.
 
     `issuer` None: the issuing CA that the certificate serves. `software_validity` shortens the life of keys
     that are not in hardware. `status_pointers`: AIA and CDP. `type_number` (group, number) under the arc.
+    `renewal_window`: how long before its end a successor may be issued. `linters`: what of pkilint judges it.
     """
 
     name: ProfileName
     version: int = 1
+    status: ProfileStatus = ProfileStatus.PILOT
+    activation: Activation = Activation.NONE
+    renewal_window: timedelta = timedelta()
+    linters: tuple[str, ...] = ()
     holder: HolderKind
     issuer: IssuerName | None
     type_number: tuple[int, int] | None
@@ -119,6 +166,9 @@ class CertificateProfile:
                 "only time-stamping asks for a critical EKU (RFC 3161 §2.3)",
             ),
             (self.private_key_usage is not None and self.private_key_usage > self.validity, "key outlives certificate"),
+            (self.version < 1, "versions count from 1"),
+            (not timedelta() <= self.renewal_window < self.validity, "renewal begins within the life"),
+            (self.activation is not Activation.NONE and not self.needs_file, "only holders of files activate"),
         ):
             if broken:
                 raise ValueError(f"profile {self.name}: {rule}")
@@ -138,168 +188,40 @@ class CertificateProfile:
         return self.validity if hardware or self.software_validity is None else self.software_validity
 
 
-_COMMITMENT: Final = frozenset({KeyUsage.NON_REPUDIATION})
-_LOGIN: Final = frozenset({KeyUsage.DIGITAL_SIGNATURE})
-_AUTHORITY: Final = frozenset({KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN})
-_EC: Final = frozenset({KeyKind.P256, KeyKind.P384})
-_SOFTWARE: Final = _EC | {KeyKind.RSA_3072}
-_CARD: Final = _SOFTWARE | {KeyKind.RSA_2048}  # cards in the field have RSA-2048 engines
-_YEAR: Final = timedelta(days=365)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProfileSet:
+    """The profiles that a deployment issues by, in the order of their file; compared and hashed by identity.
 
-_ALL: Final = (
-    CertificateProfile(
-        name=ProfileName.ROOT,
-        holder=HolderKind.AUTHORITY,
-        issuer=IssuerName.ROOT,
-        type_number=None,
-        key_usage=_AUTHORITY,
-        keys=frozenset({KeyKind.P384}),
-        validity=20 * _YEAR,
-        status_pointers=False,
-    ),
-    CertificateProfile(
-        name=ProfileName.ISSUING_CA,
-        holder=HolderKind.AUTHORITY,
-        issuer=IssuerName.ROOT,
-        type_number=None,
-        key_usage=_AUTHORITY,
-        keys=_EC,
-        validity=8 * _YEAR,
-        path_length=0,
-    ),
-    CertificateProfile(
-        name=ProfileName.CLIN_SIGN,
-        holder=HolderKind.CLINICIAN,
-        issuer=IssuerName.PERSONS,
-        type_number=(1, 1),
-        key_usage=_COMMITMENT,
-        keys=_CARD,
-        validity=3 * _YEAR,
-        admission=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.CLIN_AUTH,
-        holder=HolderKind.CLINICIAN,
-        issuer=IssuerName.PERSONS,
-        type_number=(1, 2),
-        key_usage=_LOGIN,
-        extended_key_usage=(oids.EKU_CLIENT_AUTH,),
-        keys=_CARD,
-        validity=3 * _YEAR,
-        admission=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.CIT_SIGN,
-        holder=HolderKind.CITIZEN,
-        issuer=IssuerName.PERSONS,
-        type_number=(2, 1),
-        key_usage=_COMMITMENT,
-        keys=_CARD,
-        validity=3 * _YEAR,
-    ),
-    CertificateProfile(
-        name=ProfileName.CIT_AUTH,
-        holder=HolderKind.CITIZEN,
-        issuer=IssuerName.PERSONS,
-        type_number=(2, 2),
-        key_usage=_LOGIN,
-        extended_key_usage=(oids.EKU_CLIENT_AUTH,),
-        keys=_CARD,
-        validity=3 * _YEAR,
-        pseudonym=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.HIX_TLS,
-        holder=HolderKind.CENTRE,
-        issuer=IssuerName.INSTITUTIONS,
-        type_number=(3, 1),
-        key_usage=_LOGIN,
-        extended_key_usage=(oids.EKU_CLIENT_AUTH,),
-        keys=_SOFTWARE,
-        validity=_YEAR,
-        software_validity=timedelta(days=90),
-        admission=True,
-        alternative_name=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.HIX_SEAL,
-        holder=HolderKind.CENTRE,
-        issuer=IssuerName.INSTITUTIONS,
-        type_number=(3, 2),
-        key_usage=_COMMITMENT,
-        keys=_SOFTWARE,
-        validity=3 * _YEAR,
-        admission=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.TLS_SERVER,
-        holder=HolderKind.SYSTEM,
-        issuer=IssuerName.SYSTEMS,
-        type_number=(4, 1),
-        key_usage=_LOGIN,
-        extended_key_usage=(oids.EKU_SERVER_AUTH,),
-        keys=_SOFTWARE,
-        validity=timedelta(days=90),
-        alternative_name=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.OCSP,
-        holder=HolderKind.SERVICE,
-        issuer=None,
-        type_number=(5, 1),
-        key_usage=_LOGIN,
-        extended_key_usage=(oids.EKU_OCSP_SIGNING,),
-        keys=_EC,
-        validity=timedelta(days=30),
-        status_pointers=False,
-        ocsp_no_check=True,
-    ),
-    CertificateProfile(
-        name=ProfileName.TSA,
-        holder=HolderKind.SERVICE,
-        issuer=IssuerName.SYSTEMS,
-        type_number=(5, 2),
-        key_usage=_COMMITMENT,
-        extended_key_usage=(oids.EKU_TIME_STAMPING,),
-        extended_key_usage_critical=True,
-        keys=_EC,
-        validity=5 * _YEAR,
-        private_key_usage=_YEAR,
-    ),
-    CertificateProfile(
-        name=ProfileName.SEAL,
-        holder=HolderKind.SERVICE,
-        issuer=IssuerName.SYSTEMS,
-        type_number=(5, 3),
-        key_usage=_LOGIN,
-        keys=_EC,
-        validity=3 * _YEAR,
-    ),
-)
+    `usages` is what each authority's own EKU extension confines its certificates to: RFC 5280 §4.2.1.12 leaves
+    the meaning in CA certificates open; OpenSSL, Windows and browsers read it as a limit. `digest`: SHA-256.
+    """
 
-PROFILES: Final[Mapping[ProfileName, CertificateProfile]] = MappingProxyType({p.name: p for p in _ALL})
+    name: str
+    profiles: Mapping[str, CertificateProfile]
+    usages: Mapping[IssuerName, tuple[str, ...]]
+    digest: bytes
 
-# What each issuing CA's own EKU extension confines its certificates to (RFC 5280 §4.2.1.12 leaves the
-# meaning in CA certificates open; OpenSSL, Windows and browsers read it as a limit).
-AUTHORITY_USAGES: Final[Mapping[IssuerName, tuple[str, ...]]] = MappingProxyType(
-    {
-        IssuerName.ROOT: (),
-        IssuerName.PERSONS: (oids.EKU_CLIENT_AUTH, oids.EKU_DOCUMENT_SIGNING, oids.EKU_OCSP_SIGNING),
-        IssuerName.INSTITUTIONS: (oids.EKU_CLIENT_AUTH, oids.EKU_DOCUMENT_SIGNING, oids.EKU_OCSP_SIGNING),
-        IssuerName.SYSTEMS: (
-            oids.EKU_SERVER_AUTH,
-            oids.EKU_CLIENT_AUTH,
-            oids.EKU_DOCUMENT_SIGNING,
-            oids.EKU_TIME_STAMPING,
-            oids.EKU_OCSP_SIGNING,
-        ),
-    }
-)
+    def __iter__(self) -> Iterator[CertificateProfile]:
+        return iter(self.profiles.values())
 
+    def get(self, name: str) -> CertificateProfile:
+        """Return the profile that goes by `name`, retired or not; ProfileUnknown."""
+        found = self.profiles.get(name)
+        if found is None:
+            raise ProfileUnknown(name)
+        return found
 
-def profile_named(name: str) -> CertificateProfile:
-    """Return the profile that goes by `name`; ProfileUnknown."""
-    try:
-        return PROFILES[ProfileName(name)]
-    except ValueError as error:
-        raise ProfileUnknown(name) from error
+    def to_issue(self, name: str) -> CertificateProfile:
+        """Return the profile that goes by `name` for a new certificate; ProfileUnknown, ProfileRetired."""
+        found = self.get(name)
+        if found.status is ProfileStatus.RETIRED:
+            raise ProfileRetired(name)
+        return found
+
+    def issued_by(self, issuer: IssuerName) -> tuple[CertificateProfile, ...]:
+        """Return what an authority issues, with what every authority issues for its own services."""
+        return tuple(profile for profile in self if profile.issuer in (issuer, None))
+
+    def authority_usages(self, issuer: IssuerName) -> tuple[str, ...]:
+        """Return the extended key usages in an authority's own certificate; none for no limit."""
+        return self.usages.get(issuer, ())

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ca.config import AuthoritySettings
-from ca.profiles import AUTHORITY_USAGES, CertificateProfile, IssuerName, KeyUsage
+from ca.profiles import CertificateProfile, IssuerName, KeyUsage
 from ca.subjects import Subject
 from pki import oids
 from pki.certificates import Certificate
@@ -176,7 +176,7 @@ def _constant_extensions(
     root = authority is IssuerName.ROOT
     if not root:
         found.append(_extension(_policies(profile, settings, unapproved=unapproved)))
-    usages = AUTHORITY_USAGES[authority] if authority is not None else profile.extended_key_usage
+    usages = profile.extended_key_usage if authority is None else settings.profiles.authority_usages(authority)
     if usages:
         value = x509.ExtendedKeyUsage([x509.ObjectIdentifier(name) for name in usages])
         found.append(_extension(value, critical=profile.extended_key_usage_critical))

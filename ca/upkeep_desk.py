@@ -7,7 +7,7 @@ from typing import Final
 from ca import certificate_queries, repository
 from ca.carrying_out import Candidate, IssuanceRunner
 from ca.context import WORKER, Authority, responder_common_name, responder_name
-from ca.profiles import ProfileName, profile_named
+from ca.profiles import ProfileName
 from ca.subjects import service_subject
 from hsm.provider import spki_of
 from pki.errors import ServiceError
@@ -58,7 +58,7 @@ class UpkeepDesk(IssuanceRunner):
         public_key = self._keys.signing_key(key_label).public_key()
         spki_der = spki_of(public_key)
         subject = service_subject(self._settings, responder_common_name(authority.issuer.label))
-        profile = profile_named(ProfileName.OCSP)
+        profile = self._settings.profiles.to_issue(ProfileName.OCSP)
         prepared = self._prepare(profile, subject, authority, public_key, spki_der, hardware=True)
         candidate = Candidate(
             prepared=prepared, authority=authority, spki_sha256=sha256(spki_der).digest(), holder=name, name=name

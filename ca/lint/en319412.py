@@ -100,7 +100,7 @@ def _information_access_names_the_issuer(c: LintedCertificate) -> str | None:
 @rule("EN 319 422 §6, RFC 3161 §2.3")
 def _time_stamping_is_critical_and_sole(c: LintedCertificate) -> str | None:
     usages = c.shared.extended_key_usage or ()
-    wanted = c.content.profile.name is ProfileName.TSA
+    wanted = c.content.profile.name == ProfileName.TSA
     if wanted != (oids.EKU_TIME_STAMPING in usages) and c.is_end_entity:
         return "timeStamping belongs to the TSA profile"
     if wanted and (len(usages) != 1 or not c.is_critical(oids.EXTENDED_KEY_USAGE)):

@@ -6,7 +6,7 @@ from cryptography import x509
 
 from ca.lint.findings import RulePack
 from ca.lint.subject import LintedCertificate
-from ca.profiles import AUTHORITY_USAGES, IssuerName
+from ca.profiles import IssuerName
 from ca.tbs import SERIAL_OCTETS, policy_oids
 from pki import der, oids
 from pki.keys import algorithm_identifier
@@ -110,7 +110,7 @@ def _key_usage_is_the_profiles(c: LintedCertificate) -> str | None:
 @rule("house: extended key usage")
 def _extended_key_usage_is_the_profiles(c: LintedCertificate) -> str | None:
     authority, profile = c.content.authority, c.content.profile
-    expected = AUTHORITY_USAGES[authority] if authority is not None else profile.extended_key_usage
+    expected = profile.extended_key_usage if authority is None else c.settings.profiles.authority_usages(authority)
     if (c.shared.extended_key_usage or ()) != expected:
         return "extKeyUsage differs from the profile"
     critical = bool(c.is_critical(oids.EXTENDED_KEY_USAGE))

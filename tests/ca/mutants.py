@@ -13,7 +13,7 @@ from ca.hierarchy import Hierarchy
 from ca.lint.findings import Finding
 from ca.lint.gate import lint
 from ca.lint.subject import LintedCertificate
-from ca.profiles import IssuerName, profile_named
+from ca.profiles import IssuerName
 from ca.registration import parse_registration
 from ca.subjects import Pseudonyms, Subject, service_subject, subject_of
 from ca.tbs import CertificateContent, Issuer, build_twin, serial_from, validity
@@ -37,7 +37,7 @@ def content_of(
     members: dict[str, Any] | None = None,
 ) -> CertificateContent:
     """Make the content of a good certificate of a profile."""
-    found = profile_named(profile)
+    found = settings.profiles.get(profile)
     public_key = key or ec.generate_private_key(ec.SECP256R1()).public_key()
     authority: IssuerName | None = None
     subject: Subject

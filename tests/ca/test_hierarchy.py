@@ -7,7 +7,7 @@ from cryptography import x509
 from sqlalchemy import select
 
 from ca.hierarchy import adopt, create_hierarchy
-from ca.profiles import AUTHORITY_USAGES, ISSUING_AUTHORITIES, IssuerName
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.revocation import CertificateState
 from ca.service import CertificateAuthority
 from hsm.errors import KeyExists, PurposeRefused
@@ -42,7 +42,7 @@ def test_a_ceremony_makes_every_authority_and_service(ceremony: Ceremony) -> Non
         issuing = Certificate.parse(ceremony.hierarchy.certificate(label))
         issuing.verify_signed_by(Certificate.parse(ceremony.hierarchy.certificate("root")))
         assert (issuing.is_ca, issuing.path_length) == (True, 0)
-        assert issuing.extended_key_usage == AUTHORITY_USAGES[label]
+        assert issuing.extended_key_usage == SETTINGS.profiles.authority_usages(label)
         delegate = Certificate.parse(ceremony.hierarchy.certificate(f"ocsp-{label}"))
         delegate.verify_signed_by(issuing)
     systems = Certificate.parse(ceremony.hierarchy.certificate("systems"))

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.issuance import prepare
-from ca.profiles import PROFILES, HolderKind
+from ca.profiles import HolderKind
 from ca.revocation import RevocationReason
 from ca.tbs import build_twin
 from pki import der
@@ -15,8 +15,8 @@ from tests.ca.conftest import Ceremony
 from tests.ca.mutants import Mutant, content_of
 from tests.ca.world import FILE_PROFILES, SETTINGS, START, World
 
-PERSONS = [p.name.value for p in PROFILES.values() if p.holder in (HolderKind.CLINICIAN, HolderKind.CITIZEN)]
-CENTRES = [p.name.value for p in PROFILES.values() if p.holder is HolderKind.CENTRE]
+PERSONS = [p.name for p in SETTINGS.profiles if p.holder in (HolderKind.CLINICIAN, HolderKind.CITIZEN)]
+CENTRES = [p.name for p in SETTINGS.profiles if p.holder is HolderKind.CENTRE]
 
 
 @pytest.mark.parametrize("profile", FILE_PROFILES)

@@ -8,21 +8,34 @@ import pytest
 
 from ca.errors import ProfileUnknown
 from ca.key_policy import KeyKind
-from ca.profiles import PROFILES, HolderKind, KeyUsage, ProfileName, profile_named
+from ca.profile_file import pilot_profiles
+from ca.profiles import Activation, HolderKind, KeyUsage, ProfileName
 from pki import oids
 from pki.errors import ErrorCode
 
-EVERY = list(PROFILES.values())
+PILOT = pilot_profiles()
+EVERY = list(PILOT)
 
 
 def test_every_name_has_its_profile() -> None:
-    assert set(PROFILES) == set(ProfileName)
-    assert all(profile_named(name.value).name is name for name in ProfileName)
+    names = [value for value in vars(ProfileName).values() if isinstance(value, ProfileName)]
+    assert set(PILOT.profiles) == set(names)
+    assert all(PILOT.get(name).name == name for name in names)
+
+
+@pytest.mark.parametrize("text", ["", "Clin-Sign", "clin_sign", "-clin", "clin--sign", "clin-", "9clin", "ب", "c" * 33])
+def test_a_name_is_words_of_small_letters_and_digits(text: str) -> None:
+    with pytest.raises(ValueError, match="small letters"):
+        ProfileName(text)
+
+
+def test_a_deployers_name_need_not_be_known_here() -> None:
+    assert ProfileName("infosys-2") == "infosys-2"
 
 
 def test_an_unknown_name_is_refused_by_its_code() -> None:
     with pytest.raises(ProfileUnknown) as caught:
-        profile_named("clin-encrypt")
+        PILOT.get("clin-encrypt")
     assert caught.value.code is ErrorCode.PROFILE_UNKNOWN
 
 
@@ -42,16 +55,16 @@ def test_only_cards_may_still_have_rsa_2048() -> None:
 
 
 def test_lives_are_those_of_the_profile_set() -> None:
-    assert profile_named("hix-tls").lifetime(hardware=False) == timedelta(days=90)
-    assert profile_named("hix-tls").lifetime(hardware=True) == timedelta(days=365)
-    assert profile_named("clin-sign").lifetime(hardware=True) == timedelta(days=3 * 365)
-    assert profile_named("ocsp").lifetime(hardware=True) == timedelta(days=30)
-    assert profile_named("tsa").private_key_usage == timedelta(days=365)
+    assert PILOT.get("hix-tls").lifetime(hardware=False) == timedelta(days=90)
+    assert PILOT.get("hix-tls").lifetime(hardware=True) == timedelta(days=365)
+    assert PILOT.get("clin-sign").lifetime(hardware=True) == timedelta(days=3 * 365)
+    assert PILOT.get("ocsp").lifetime(hardware=True) == timedelta(days=30)
+    assert PILOT.get("tsa").private_key_usage == timedelta(days=365)
 
 
 def test_time_stamping_alone_has_a_critical_purpose() -> None:
     assert [p.name for p in EVERY if p.extended_key_usage_critical] == ["tsa"]
-    assert profile_named("tsa").extended_key_usage == (oids.EKU_TIME_STAMPING,)
+    assert PILOT.get("tsa").extended_key_usage == (oids.EKU_TIME_STAMPING,)
 
 
 def test_clinicians_and_centres_carry_admission_and_citizens_do_not() -> None:
@@ -81,13 +94,17 @@ def test_only_the_deployments_own_certificates_need_no_file() -> None:
         ("clin-auth", {"extended_key_usage_critical": True}),
         ("tsa", {"private_key_usage": timedelta(days=6 * 365)}),
         ("clin-sign", {"holder": HolderKind.AUTHORITY}),
+        ("clin-sign", {"version": 0}),
+        ("clin-sign", {"renewal_window": timedelta(days=3 * 365)}),
+        ("clin-sign", {"renewal_window": timedelta(days=-1)}),
+        ("ocsp", {"activation": Activation.HOLDER}),
     ],
 )
 def test_a_profile_that_contradicts_itself_cannot_be_made(name: str, changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"profile {name}"):
-        replace(profile_named(name), **changes)
+        replace(PILOT.get(name), **changes)
 
 
 def test_a_profile_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        profile_named("ocsp").validity = timedelta(days=999)  # type: ignore[misc]  # that is the point
+        PILOT.get("ocsp").validity = timedelta(days=999)  # type: ignore[misc]  # that is the point

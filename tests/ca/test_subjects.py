@@ -8,7 +8,6 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from ca.config import AuthoritySettings, PersonSerial
-from ca.profiles import profile_named
 from ca.registration import parse_registration
 from ca.subjects import Pseudonyms, Subject, common_name, service_subject, subject_of
 from pki import der
@@ -21,7 +20,7 @@ def subject(
     profile: str, members: dict[str, Any], settings: AuthoritySettings = SETTINGS, pseudonyms: Pseudonyms | None = None
 ) -> Subject:
     registration = parse_registration(file_json(members))
-    return subject_of(profile_named(profile), registration, settings, file_id="f1", pseudonyms=pseudonyms)
+    return subject_of(settings.profiles.get(profile), registration, settings, file_id="f1", pseudonyms=pseudonyms)
 
 
 def attributes(found: Subject) -> list[tuple[x509.ObjectIdentifier, str | bytes]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ca.hierarchy import Hierarchy
-from ca.profiles import PROFILES, IssuerName, profile_named
+from ca.profiles import IssuerName
 from ca.tbs import Issuer, build_twin, policy_oids, serial_from, validity
 from pki import der
 from pki.certificates import Certificate
@@ -43,7 +43,7 @@ def test_a_serial_takes_twenty_octets() -> None:
 
 def test_a_certificate_begins_a_little_earlier_and_lives_exactly_its_time(hierarchy: Hierarchy) -> None:
     issuer = content_of("clin-sign", hierarchy).issuer
-    not_before, not_after = validity(profile_named("clin-sign"), issuer, START, SETTINGS)
+    not_before, not_after = validity(SETTINGS.profiles.get("clin-sign"), issuer, START, SETTINGS)
     assert START - not_before == timedelta(minutes=5)
     # Both ends are within the validity (RFC 5280 §4.1.2.5).
     assert not_after - not_before + timedelta(seconds=1) == timedelta(days=3 * 365)
@@ -53,10 +53,10 @@ def test_a_certificate_never_outlives_its_issuer(hierarchy: Hierarchy) -> None:
     issuer = content_of("clin-sign", hierarchy).issuer
     assert issuer.not_after is not None
     late = issuer.not_after - timedelta(days=30)
-    assert validity(profile_named("clin-sign"), issuer, late, SETTINGS)[1] == issuer.not_after
+    assert validity(SETTINGS.profiles.get("clin-sign"), issuer, late, SETTINGS)[1] == issuer.not_after
 
 
-@pytest.mark.parametrize("name", [name.value for name in PROFILES])
+@pytest.mark.parametrize("name", list(SETTINGS.profiles.profiles))
 def test_a_twin_is_a_whole_certificate_with_a_signature_that_is_not_the_issuers(
     name: str, hierarchy: Hierarchy
 ) -> None:
@@ -103,11 +103,11 @@ def test_the_root_points_nowhere_and_an_issuing_authority_only_to_the_roots_crl(
 
 
 def test_policies_are_one_policy_and_one_type() -> None:
-    assert policy_oids(profile_named("clin-sign"), SETTINGS, unapproved=False) == (
+    assert policy_oids(SETTINGS.profiles.get("clin-sign"), SETTINGS, unapproved=False) == (
         "1.3.6.1.4.1.32473.364.1.0",
         "1.3.6.1.4.1.32473.364.2.1.1",
     )
-    assert policy_oids(profile_named("clin-sign"), SETTINGS, unapproved=True)[0] == "1.3.6.1.4.1.32473.364.1.9"
+    assert policy_oids(SETTINGS.profiles.get("clin-sign"), SETTINGS, unapproved=True)[0] == "1.3.6.1.4.1.32473.364.1.9"
 
 
 def test_a_certificate_that_is_no_authoritys_makes_no_issuer(hierarchy: Hierarchy) -> None:

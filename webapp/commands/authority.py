@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import click
 
-from ca.profiles import ProfileName, profile_named
+from ca.profile_file import pilot_profiles
+from ca.profiles import ProfileName
 from ca.records import CertificateRecord
 from ca.registration import FileState, Officer, RegistrationFile
 from ca.revocation import CertificateState
@@ -230,11 +231,10 @@ def show(deployment: Deployment, serial: str) -> None:
 @ca.command("profiles")
 def list_profiles() -> None:
     """List the certificate profiles, a JSON object a line. Example: mohr ca profiles."""
-    for name in ProfileName:
-        profile = profile_named(name)
+    for profile in pilot_profiles():
         answer(
             {
-                "profile": str(name),
+                "profile": str(profile.name),
                 "issuer": None if profile.issuer is None else str(profile.issuer),
                 "holder": str(profile.holder),
                 "key_usage": sorted(str(usage) for usage in profile.key_usage),
