@@ -113,11 +113,19 @@ class Node:
 
     def _values(self, limit: int | None = None) -> tuple[Node, ...]:
         found, offset, data, end = [], self._start, self._data, self._end
+        most = end if limit is None else limit
         while offset < end:
-            tag, start, stop = _read_header(data, offset, end)
+            start = offset + 2
+            # What `_read_header` does, here for short lengths: nearly all values have one.
+            if start <= end and (length := data[offset + 1]) < 0x80 and (tag := data[offset]) & 0x1F != 0x1F:
+                stop = start + length
+                if stop > end:
+                    raise _refuse("value longer than its container")
+            else:
+                tag, start, stop = _read_header(data, offset, end)
             found.append(Node(data, offset, start, stop, tag))
             offset = stop
-            if limit is not None and len(found) > limit:
+            if len(found) > most:
                 raise _refuse(f"more than {limit} values")
         return tuple(found)
 

@@ -5,6 +5,7 @@ None means that the policy does not limit it; what a purpose itself demands hold
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from hsm.errors import PurposeRefused
 
@@ -34,6 +35,11 @@ class KeyLimits:
     token_issuer: str | None = None
 
 
+@lru_cache(maxsize=64)
+def _span(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The limits of a key at an instant, `now`, which is aware UTC."""
@@ -44,14 +50,14 @@ class Bounds:
     def check_begins(self, instant: datetime, what: str) -> None:
         """Refuse an instant that is too far from now in either direction."""
         back, ahead = self.limits.backdate_seconds, self.limits.ahead_seconds
-        if back is not None and instant < self.now - timedelta(seconds=back):
+        if back is not None and instant < self.now - _span(back):
             raise PurposeRefused(f"{what} lies further back than {back} s")
-        if ahead is not None and instant > self.now + timedelta(seconds=ahead):
+        if ahead is not None and instant > self.now + _span(ahead):
             raise PurposeRefused(f"{what} lies further ahead than {ahead} s")
 
     def check_ends(self, begin: datetime, end: datetime, seconds: int | None, what: str) -> None:
         """Refuse a span of more than `seconds`, and one that outlasts the key's own end."""
-        if seconds is not None and end - begin > timedelta(seconds=seconds):
+        if seconds is not None and end - begin > _span(seconds):
             raise PurposeRefused(f"{what} is later than {seconds} s after its beginning")
         if self.limits.not_after is not None and end > self.limits.not_after:
             raise PurposeRefused(f"{what} lies beyond the end of this key")

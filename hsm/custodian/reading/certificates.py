@@ -1,5 +1,6 @@
 """Reading to-be-signed certificates (RFC 5280 §4.1.2) and certification requests (RFC 2986 §4.1)."""
 
+from functools import lru_cache
 from typing import Final
 
 from hsm.custodian.limits import Bounds
@@ -25,6 +26,7 @@ _OID_BASIC_CONSTRAINTS: Final = der.oid(oids.BASIC_CONSTRAINTS)
 _OID_KEY_USAGE: Final = der.oid(oids.KEY_USAGE)
 _OID_EXTENDED_KEY_USAGE: Final = der.oid(oids.EXTENDED_KEY_USAGE)
 _SIGNING_USES: Final = 0x06  # keyCertSign and cRLSign in the first octet of KeyUsage (RFC 5280 §4.2.1.3)
+_REMEMBERED: Final = 32  # extensions as they were read: certificates of one profile share them
 _READ_CERTIFICATE: Final = MessageRead(MessageKind.CERTIFICATE)
 _READ_REQUEST: Final = MessageRead(MessageKind.REQUEST)
 
@@ -70,12 +72,15 @@ def _check_validity(node: der.Node, bounds: Bounds | None) -> None:
         bounds.check_ends(begin, end, bounds.limits.certificate_seconds, "notAfter")
 
 
-def _basic_constraints(extensions: Extensions) -> tuple[bool, int | None]:
+def _authority(extensions: Extensions) -> tuple[bool, int | None]:
     """Return whether this is a CA, and its path length."""
     found = extensions.get(_OID_BASIC_CONSTRAINTS)
-    if found is None:
-        return False, None
-    parts = extension_value(found).sequence()
+    return (False, None) if found is None else _basic_constraints(found.raw)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _basic_constraints(extension: bytes) -> tuple[bool, int | None]:
+    parts = extension_value(der.parse(extension)).sequence()
     ca = bool(parts) and parts[0].tag == der.BOOLEAN and parts[0].boolean()
     rest = parts[1:] if parts and parts[0].tag == der.BOOLEAN else parts
     if len(rest) > 1 or (rest and not ca):
@@ -85,21 +90,24 @@ def _basic_constraints(extensions: Extensions) -> tuple[bool, int | None]:
 
 def _signs_for_others(extensions: Extensions) -> bool:
     usage = extensions.get(_OID_KEY_USAGE)
-    if usage is None:
-        return False
-    bits = extension_value(usage).expect(der.BIT_STRING).content
+    return usage is not None and _is_usage_of_authority(usage.raw)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_usage_of_authority(extension: bytes) -> bool:
+    bits = extension_value(der.parse(extension)).expect(der.BIT_STRING).content
     return len(bits) < 2 or bits[1] & _SIGNING_USES != 0
 
 
 def _check_not_ca(extensions: Extensions) -> None:
-    if _basic_constraints(extensions)[0]:
+    if _authority(extensions)[0]:
         raise PurposeRefused("a CA certificate is a root's to sign")
     if _signs_for_others(extensions):
         raise PurposeRefused("key usage of a CA")
 
 
 def _check_below_root(extensions: Extensions, bounds: Bounds | None) -> None:
-    ca, path_length = _basic_constraints(extensions)
+    ca, path_length = _authority(extensions)
     if not ca:
         _check_not_ca(extensions)
     elif bounds is not None and bounds.limits.ca_path_length is not None:

@@ -44,6 +44,7 @@ def read_generalized_instant(node: der.Node) -> datetime:
     return _moment(node.expect(der.GENERALIZED_TIME).content)
 
 
+@lru_cache(maxsize=64)  # what is made in one second says the same times
 def _moment(text: bytes) -> datetime:
     if len(text) == 15 and text.endswith(b"Z") and text[:14].isdigit():
         try:
