@@ -1,21 +1,24 @@
 """Bringing a database's schema to this version of the program."""
 
-from typing import Any, Final
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
+import storage.migrations.versions
 from pki.errors import Conflict, ErrorCode
 from storage.engine import Database
+
+if TYPE_CHECKING:  # Alembic is imported where it has work: most programs find the schema as it should be
+    from alembic.config import Config
 
 _SCRIPTS: Final = "storage:migrations"
 _POSTGRESQL_LOCK: Final = 0x6D6F6872  # "mohr"
 
 
-def _config(**attributes: Any) -> Config:
+def _config(**attributes: Any) -> "Config":
+    from alembic.config import Config
+
     config = Config(attributes=attributes)
     config.set_main_option("script_location", _SCRIPTS)
     return config
@@ -23,13 +26,23 @@ def _config(**attributes: Any) -> Config:
 
 def head_revision() -> str:
     """Name the newest schema revision that this program knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    scripts = iter_modules(storage.migrations.versions.__path__)
+    return max(script.name.partition("_")[0] for script in scripts)
 
 
 def current_revision(database: Database) -> str | None:
     """Name the revision of `database`; None when it has no schema yet."""
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        return found
+
+
+def bring_up(database: Database) -> None:
+    """Do as `upgrade` where the schema is not this program's; costs one read where it is."""
+    if current_revision(database) != head_revision():
+        upgrade(database)
 
 
 def upgrade(database: Database) -> None:
@@ -38,6 +51,10 @@ def upgrade(database: Database) -> None:
     Two programs may do so at once: the second waits, then finds nothing to do. Conflict when the schema is of a
     newer program than this one.
     """
+    from alembic import command
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     with database.begin() as unit:
         connection = unit.connection
         if database.dialect == "postgresql":

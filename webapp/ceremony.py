@@ -25,8 +25,9 @@ from hsm.softhsm import SoftHsmToken, create_softhsm_token
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from storage.engine import Database, open_database
-from storage.migrate import upgrade
+from storage.migrate import current_revision, upgrade
 from webapp.compose import RealClock, assemble, authority_settings, token_settings
+from webapp.database_password import with_password
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.fonts import cut_font
 from webapp.opening import open_for_service
@@ -36,17 +37,22 @@ ROOT_TOKEN: Final = "mohr-root"
 SERVICE_TOKEN: Final = "mohr-service"
 
 
-def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
+def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, database_password: str | None = None) -> str:
     """Make a deployment and return the root token's PIN, which is stored nowhere.
 
     Conflict (`deployment-exists`) for a folder that holds anything but our caches; InvalidInput for settings that
-    cannot be, before anything is made.
+    cannot be, before anything is made: also for a database that has its authorities already (Conflict), or that does
+    not answer (Unavailable).
     """
     if deployment.exists() or any(path != deployment.cache for path in entries(deployment.home)):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
     for check in (authority_settings, token_settings):  # refuse before anything is made
         check(settings)
+    if settings.database_url is not None:
+        _check_database(with_password(settings.database_url, database_password))
     deployment.create_folders()
+    if database_password is not None:
+        write_private(deployment.database_password, database_password.encode() + b"\n")
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
     write_service_custodian(deployment, settings, service)
@@ -56,6 +62,16 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings) -> str:
     deployment.write_settings(settings)
     with root.pin as pin:
         return pin.reveal()
+
+
+def _check_database(url: str) -> None:
+    """Refuse a server that does not answer, and a database that is somebody's already."""
+    database = open_database(url)
+    try:
+        if current_revision(database) is not None:
+            raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "the database is in use by a deployment")
+    finally:
+        database.close()
 
 
 @contextmanager

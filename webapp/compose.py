@@ -26,6 +26,7 @@ from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.engine import Database, open_database
 from storage.ledger import Ledger
+from storage.migrate import bring_up
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 
@@ -151,6 +152,15 @@ def open_parts(deployment: Deployment, role: str) -> Parts:
     return assemble(deployment, settings, database, CustodianClient(sockets_for(deployment, role)))
 
 
+def bring_schema_up(deployment: Deployment) -> None:
+    """Give the database this program's schema; Conflict where a newer program was here, Unavailable."""
+    database = _database_of(deployment, deployment.settings())
+    try:
+        bring_up(database)
+    finally:
+        database.close()
+
+
 @contextlib.contextmanager
 def opened_database(deployment: Deployment) -> Iterator[tuple[Database, Ledger]]:
     """Open the database alone, for readers that need no key."""
@@ -185,6 +195,7 @@ def opened_parts(deployment: Deployment) -> Iterator[Parts]:
     with running_custodian(deployment) as keys:
         database = _database_of(deployment, settings)
         try:
+            bring_up(database)
             yield assemble(deployment, settings, database, keys)
         finally:
             database.close()

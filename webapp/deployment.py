@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
+from webapp.database_password import read_password, with_password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,9 +242,16 @@ class Deployment:
         """The database, unless the deployer named another."""
         return self.home / "data" / "mohr.db"
 
+    @property
+    def database_password(self) -> Path:
+        """The password of a database on a server, for those who may write the database."""
+        return self.database_file.with_name("database.password")
+
     def database_url(self, settings: DeploymentSettings) -> str:
-        """Return the database's URL: the deployer's, else SQLite under HOME."""
-        return settings.database_url or f"sqlite:///{quote(str(self.database_file))}"
+        """Return the database's URL: the deployer's with the password that is kept apart, else SQLite under HOME."""
+        if settings.database_url is None:
+            return f"sqlite:///{quote(str(self.database_file))}"
+        return with_password(settings.database_url, read_password(self.database_password))
 
     def write_settings(self, settings: DeploymentSettings) -> None:
         """Write `mohr.toml`, the last act of `mohr init`."""

@@ -12,7 +12,8 @@ from types import FrameType
 from pki.errors import ServiceError
 
 FIRST_DELAY_SECONDS = 0.2
-LONGEST_DELAY_SECONDS = 5.0
+LONGEST_DELAY_SECONDS = 5.0  # of what ends by itself, again and again
+LONGEST_DELAY_AFTER_KILL_SECONDS = 0.5
 STOP_SECONDS = 8.0
 TICK_SECONDS = 0.1
 
@@ -84,7 +85,9 @@ class _Child:
             say(f"{self.program.name} ended with status {self.process.returncode}")
             with contextlib.suppress(ProcessLookupError):  # what it started and left behind would serve on, unseen
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.delay = FIRST_DELAY_SECONDS if now - self.started > 10 else min(self.delay * 2, LONGEST_DELAY_SECONDS)
+            killed = self.process.returncode < 0
+            longest = LONGEST_DELAY_AFTER_KILL_SECONDS if killed else LONGEST_DELAY_SECONDS
+            self.delay = FIRST_DELAY_SECONDS if now - self.started > 10 else min(self.delay * 2, longest)
             self.next_start = now + self.delay
             self.process = None
         if self.process is None and now >= self.next_start:

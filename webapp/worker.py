@@ -5,6 +5,7 @@ health page reads. Killing the worker at any point loses nothing: every sweep st
 """
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ from pki.errors import ServiceError
 from pki.instants import format_instant
 from pki.jose import compact_json
 from storage.key_uses import KeyUses
+from storage.migrate import bring_up
 from webapp.compose import Parts, authority_settings, open_parts
 from webapp.deployment import Deployment, write_atomically
 from webapp.key_journal import JournalSource, JournalTaker
@@ -116,17 +118,23 @@ def sweeps() -> tuple[Sweep, ...]:
     )
 
 
+def schema() -> Sweep:
+    """Return what comes before every sweep, once."""
+    return Sweep(name="schema", seconds=math.inf, act=lambda parts: bring_up(parts.database))
+
+
 @dataclass
 class Worker:
     """Run the sweeps until told to stop."""
 
     parts: Parts
     sweeps: tuple[Sweep, ...] = field(default_factory=sweeps)
+    first: Sweep = field(default_factory=schema)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def beat(self) -> None:
         """Write the heartbeat: when, and which sweeps fail."""
-        failing = {sweep.name: sweep.failure for sweep in self.sweeps if sweep.failure}
+        failing = {sweep.name: sweep.failure for sweep in (self.first, *self.sweeps) if sweep.failure}
         state = {"at": format_instant(self.parts.clock.now()), "failing": failing}
         write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
@@ -142,7 +150,9 @@ class Worker:
         next_beat = 0.0
         while not self.stopping.is_set():
             now = time.monotonic()
-            for sweep in self.sweeps:
+            for sweep in (self.first, *self.sweeps):
+                if self.first.failure and sweep is not self.first:
+                    break  # the rows may be of another program's making
                 if now >= sweep.due:
                     sweep.run(self.parts, now)
             if now >= next_beat:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,42 +38,64 @@ def _unprivileged() -> tuple[list[str], pwd.struct_passwd | None]:
     return ["runuser", "-u", user.pw_name, "--"], user
 
 
-@contextmanager
-def running_server(programs: Path) -> Iterator[Path]:
-    """Start a server and yield its socket folder; it and its data are gone afterwards."""
-    prefix, user = _unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))
-    data = folder / "data"
+class PostgresServer:
+    """A server in a folder of its own; `durable`: what it has committed outlives a kill."""
 
-    def run(*arguments: str) -> None:
-        log = folder / "setup.log"
-        with log.open("ab") as output:  # a pipe would stay open in the server
-            subprocess.run([*prefix, *arguments], check=True, cwd=folder, stdout=output, stderr=output, timeout=60)
-
-    try:
+    def __init__(self, programs: Path, *, durable: bool = False) -> None:
+        self._programs = programs
+        self._prefix, user = _unprivileged()
+        self.folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))
+        self.folder.chmod(0o755)  # for programs of other users, to reach the socket
         if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        run(
-            str(programs / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            SUPERUSER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-            "--no-locale",
-        )
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c full_page_writes=off"
-        run(str(programs / "pg_ctl"), "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        lax = "" if durable else " -c fsync=off -c full_page_writes=off"
+        self._options = f"-k {self.folder} -c listen_addresses=''{lax}"
+        encoding = ("-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
+        self._run("initdb", "-D", str(self._data), "-U", SUPERUSER, *encoding)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._prefix, str(self._programs / program), *arguments]
+        with (self.folder / "setup.log").open("ab") as output:  # a pipe would stay open in the server
+            subprocess.run(command, check=True, cwd=self.folder, stdout=output, stderr=output, timeout=60)
+
+    def start(self) -> None:
+        """Start it, also after a kill, and wait until it answers."""
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self._data), "-l", log, "-o", self._options, "-w", "start")
+
+    def stop(self) -> None:
+        """End it at once, as a crash does: every connection is cut and nothing is written any more."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        """Forget it and its data."""
+        shutil.rmtree(self.folder)
+
+
+@contextmanager
+def running_server(programs: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Start a server and yield its socket folder; it and its data are gone afterwards."""
+    with started_server(programs, durable=durable) as server:
+        yield server.folder
+
+
+@contextmanager
+def started_server(programs: Path, *, durable: bool = False) -> Iterator[PostgresServer]:
+    """Start a server that the block may stop and start again; it and its data are gone afterwards."""
+    server = PostgresServer(programs, durable=durable)
+    try:
+        server.start()
         try:
-            yield folder
+            yield server
         finally:
-            run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+            with suppress(subprocess.CalledProcessError):  # the block may have left it stopped
+                server.stop()
     finally:
-        shutil.rmtree(folder)
+        server.remove()
 
 
 def execute(socket_folder: Path, statement: str) -> None:

@@ -20,7 +20,7 @@ import storage.migrations
 from pki.errors import Conflict
 from storage.base import metadata
 from storage.engine import Database, open_database
-from storage.migrate import current_revision, head_revision, upgrade
+from storage.migrate import bring_up, current_revision, head_revision, upgrade
 from tests.storage import postgres
 
 VERSIONS = Path(storage.migrations.__file__).parent / "versions"
@@ -87,6 +87,15 @@ def test_a_new_file_has_no_revision_until_it_is_upgraded(tmp_path: Path) -> None
     database.close()
 
 
+def test_a_database_is_brought_up_once_and_then_only_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'new.db'}")
+    bring_up(database)
+    assert current_revision(database) == head_revision()
+    monkeypatch.delattr("storage.migrate.upgrade")
+    bring_up(database)
+    database.close()
+
+
 def upgrade_many(url: str) -> None:
     opened = [open_database(url) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
@@ -109,8 +118,9 @@ def test_programs_that_upgrade_at_once_on_postgresql_all_succeed(postgres_folder
 def test_a_schema_of_a_newer_program_is_left_alone(database: Database) -> None:
     with database.begin() as unit:
         unit.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Conflict):
-        upgrade(database)
+    for attempt in (upgrade, bring_up):
+        with pytest.raises(Conflict, match="9999"):
+            attempt(database)
     assert current_revision(database) == "9999"
 
 

@@ -97,6 +97,20 @@ def test_a_program_that_ends_at_once_is_retried_ever_more_slowly(tmp_path: Path)
     assert 1 <= len(starts.read_text(encoding="ascii")) <= 5
 
 
+def test_what_is_killed_again_and_again_is_back_within_half_a_second_each_time() -> None:
+    child = module._Child(Program(name="killed", arguments=SLEEPER))
+    now, delays = 0.0, []
+    for _ in range(6):
+        child.watch(now, lambda _line: None)
+        assert child.process is not None
+        child.process.kill()
+        child.process.wait(10)
+        child.watch(now, lambda _line: None)
+        delays.append(child.next_start - now)
+        now = child.next_start
+    assert max(delays) == pytest.approx(0.5)
+
+
 def test_a_failure_given_to_the_supervisor_is_raised_at_its_end() -> None:
     supervisor = Supervisor([Program(name="sleeper", arguments=SLEEPER)], lambda _line: None)
     supervisor.fail(VerificationFailed(ErrorCode.DEMO_DIFFERS, "x"))

@@ -13,6 +13,8 @@ from ca.service import CertificateAuthority
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import open_checkpoint, parse_verifier_key
+from storage.engine import Database, open_database
+from storage.migrate import current_revision, head_revision, upgrade
 from tests.support.clock import FakeClock
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
 from webapp.checks import check_parts
@@ -158,6 +160,31 @@ def test_parts_that_do_not_answer_are_told_apart(parts: Parts, tmp_path: Path) -
     assert _state(elsewhere, "worker") is PartState.SILENT
     assert _state(elsewhere, "custodian") is PartState.DOWN
     assert _state(elsewhere, "database") is PartState.OK
+
+
+def test_nothing_is_swept_before_the_schema_is_this_programs(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'mohr.db'}")
+    swept: list[str | None] = []
+    worker = Worker(dataclasses.replace(parts, database=database), sweeps=())
+    outcome = [Unavailable(ErrorCode.DATABASE_UNAVAILABLE)]
+
+    def act(_parts: Parts) -> None:
+        swept.append(current_revision(database))
+        worker.stopping.set()
+
+    def bring_up_later(found: Database) -> None:
+        if outcome:
+            raise outcome.pop()
+        upgrade(found)
+
+    worker.sweeps = (Sweep(name="ledger", seconds=0, act=act),)
+    monkeypatch.setattr("webapp.worker.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("webapp.worker.bring_up", bring_up_later)
+    worker.run()
+    assert swept == [head_revision()]
+    database.close()
 
 
 def test_a_worker_that_cannot_write_its_heartbeat_goes_on(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

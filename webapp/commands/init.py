@@ -6,6 +6,7 @@ import click
 
 from pki.errors import ErrorCode, InvalidInput
 from webapp.commands.options import home_option, say
+from webapp.database_password import without_password
 from webapp.deployment import Deployment, DeploymentSettings
 
 DEFAULT_PORT = 8440
@@ -31,23 +32,25 @@ def initialise(
     organization: str = DEFAULT_ORGANIZATION,
     oid_arc: str | None = None,
     status_url: str | None = None,
+    database_url: str | None = None,
 ) -> None:
     """Hold the ceremony and show the root's PIN, once."""
     from pki.oids import PILOT_ARC
     from webapp.ceremony import hold_ceremony
     from webapp.separation import separate
 
+    url, password = (None, None) if database_url is None else without_password(database_url)
     settings = DeploymentSettings(
         public_url=public_url,
         exchange_url=exchange_url or exchange_url_beside(public_url),
         organization=organization,
         oid_arc=oid_arc or PILOT_ARC,
-        database_url=None,
+        database_url=url,
         production=False,
         status_url=status_url,
     )
     say(f"creating a pilot deployment in {deployment.home}")
-    pin = hold_ceremony(deployment, settings)
+    pin = hold_ceremony(deployment, settings, database_password=password)
     separate(deployment).close()
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
@@ -60,6 +63,7 @@ def initialise(
 @click.option("--status-url", metavar="URL", help="Plain HTTP address of lists and OCSP; default: the public URL.")
 @click.option("--organization", default=DEFAULT_ORGANIZATION, show_default=True)
 @click.option("--oid-arc", metavar="OID", help="Your arc for policies and types; default: the example arc.")
+@click.option("--database-url", metavar="URL", help="postgresql://USER@HOST/NAME, empty; default: SQLite in HOME.")
 def init(
     deployment: Deployment,
     public_url: str,
@@ -67,9 +71,18 @@ def init(
     status_url: str | None,
     organization: str,
     oid_arc: str | None,
+    database_url: str | None,
 ) -> None:
     """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
 
     Example: mohr init --home var --public-url http://127.0.0.1:8440
     """
-    initialise(deployment, public_url, exchange_url, organization=organization, oid_arc=oid_arc, status_url=status_url)
+    initialise(
+        deployment,
+        public_url,
+        exchange_url,
+        organization=organization,
+        oid_arc=oid_arc,
+        status_url=status_url,
+        database_url=database_url,
+    )

@@ -11,7 +11,9 @@ from typing import Final
 
 import click
 
+from pki.errors import Unavailable
 from webapp.commands.options import home_option, say
+from webapp.compose import bring_schema_up
 from webapp.custody import custodian_count
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.pin_keeping import keeps_pin, prepare_keeper
@@ -96,7 +98,6 @@ def programs(
                 *("--forwarded-allow-ips", ""),  # no header changes path or scheme: there is no proxy in front
             ),
             environment=home,
-            wait=LATER_SECONDS,
             run_as=separation.server(settings.exchange_port),
         ),
     )
@@ -114,10 +115,18 @@ def is_served(bind: str) -> bool:
         return False
 
 
+def _bring_schema_up(deployment: Deployment) -> None:
+    """Migrate before anything asks; a database that does not answer now is the worker's to migrate later."""
+    try:
+        bring_schema_up(deployment)
+    except Unavailable as error:
+        say(f"the database waits to be brought up to this program: {error.detail}")
+
+
 def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supervisor], None]) -> None:
     """Run everything until stopped; `on_ready` is called once the first page is served.
 
-    Conflict where the deployment is served already.
+    Conflict where the deployment is served already, or its database is of a newer program.
     """
     settings = deployment.settings()
     with deployment.serving(), closing(separate(deployment)) as separation:
@@ -128,6 +137,7 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
             say("the custodians wait for their PIN: mohr hsm unlock")
         else:
             deployment.keeper_config.unlink(missing_ok=True)
+        _bring_schema_up(deployment)
         supervisor = Supervisor(programs(deployment, settings, bind, separation), say)
         supervisor.run(lambda: is_served(bind), lambda: on_ready(supervisor))
 
