@@ -11,14 +11,15 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from ca import certificate_queries, repository
 from ca import file_repository as files
+from ca import repository
 from ca.context import Authority, AuthorityContext, event
 from ca.errors import KeyRefused, NotApproved
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
+from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.presigning import presigned_rows
 from ca.profiles import CertificateProfile
-from ca.records import KeyUse, ToPresign
+from ca.records import ToPresign
 from ca.registration import FileState
 from ca.revocation import CertificateState, Status
 from ca.status_repository import store_responses
@@ -64,6 +65,11 @@ class Candidate:
         """The profile of the certificate to be."""
         return self.prepared.content.profile
 
+    @property
+    def claim(self) -> KeyHolder:
+        """Whose the key becomes with this certificate."""
+        return KeyHolder(spki_sha256=self.spki_sha256, holder=self.holder, profile=str(self.profile.name))
+
 
 def check_state(state: FileState | None, *, unapproved: bool) -> None:
     """Refuse a file that is missing, refused, or not approved unless the pilot switch is on."""
@@ -75,11 +81,11 @@ def check_state(state: FileState | None, *, unapproved: bool) -> None:
         raise NotApproved(f"the file is {state}")
 
 
-def _check_uses(candidate: Candidate, uses: Sequence[KeyUse]) -> None:
+def _check_holder(claim: KeyHolder, found: KeyHolder) -> None:
     """One key, one holder, one profile; a compromised key never again."""
-    if any(use.compromised for use in uses):
+    if found.compromised:
         raise KeyRefused("this key was revoked as compromised")
-    if any((use.holder, use.profile) != (candidate.holder, candidate.profile.name) for use in uses):
+    if found != claim:
         raise KeyRefused("this key is certified for another holder or purpose")
 
 
@@ -149,27 +155,38 @@ class IssuanceRunner(AuthorityContext):
     ) -> dict[int, Candidate]:
         """Check what only one transaction can promise, write the intents, and return who has one."""
         now = self._now()
-        accepted: dict[int, Candidate] = {}
         if not candidates:
-            return accepted
+            return {}
         with self._database.begin() as unit:
-            states = files.file_states(unit.connection, {c.file_id for c in candidates.values() if c.file_id})
-            uses = certificate_queries.uses_of_keys(unit.connection, [c.spki_sha256 for c in candidates.values()])
-            for index, candidate in candidates.items():
-                known = uses.get(candidate.spki_sha256, ())
-                try:
-                    if candidate.file_id is not None:
-                        state = states.get(candidate.file_id)
-                        check_state(state, unapproved=candidate.prepared.content.unapproved)
-                    _check_uses(candidate, known)
-                except ServiceError as error:
-                    outcomes[index] = error
-                    continue
-                use = KeyUse(holder=candidate.holder, profile=candidate.profile.name, compromised=False)
-                uses[candidate.spki_sha256] = (*known, use)
-                accepted[index] = candidate
+            for check in (self._check_files, self._check_keys):
+                refused = check(unit, candidates)
+                outcomes |= refused
+                candidates = {index: c for index, c in candidates.items() if index not in refused}
+            accepted = dict(candidates)
             self._write_intents(unit, list(accepted.values()), actor, now)
         return accepted
+
+    def _check_files(self, unit: UnitOfWork, candidates: Mapping[int, Candidate]) -> dict[int, ServiceError]:
+        refused: dict[int, ServiceError] = {}
+        states = files.file_states(unit.connection, {c.file_id for c in candidates.values() if c.file_id})
+        for index, candidate in candidates.items():
+            if candidate.file_id is None:
+                continue
+            try:
+                check_state(states.get(candidate.file_id), unapproved=candidate.prepared.content.unapproved)
+            except ServiceError as error:
+                refused[index] = error
+        return refused
+
+    def _check_keys(self, unit: UnitOfWork, candidates: Mapping[int, Candidate]) -> dict[int, ServiceError]:
+        refused: dict[int, ServiceError] = {}
+        holders = claim_keys(unit.connection, [c.claim for c in candidates.values()])
+        for index, candidate in candidates.items():
+            try:
+                _check_holder(candidate.claim, holders[candidate.spki_sha256])
+            except ServiceError as error:
+                refused[index] = error
+        return refused
 
     def _write_intents(self, unit: UnitOfWork, candidates: Sequence[Candidate], actor: str, now: datetime) -> None:
         if not candidates:

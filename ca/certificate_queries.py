@@ -1,13 +1,12 @@
 """Rows of certificates, read on a given connection."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from ca.profiles import IssuerName, ProfileName
-from ca.records import CertificateRecord, KeyUse, NamedCertificate
+from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
 from ca.tables import certificates, named_certificates
 
@@ -102,21 +101,6 @@ def page(
         anchor = select(_c.id).where(_c.serial == before).scalar_subquery()
         statement = statement.where(_c.id < anchor)
     return tuple(_record(row) for row in connection.execute(statement))
-
-
-def uses_of_keys(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[KeyUse, ...]]:
-    """Tell for which holders and profiles these public keys were certified before; abandoned intents do not count."""
-    compromised = case((_c.reason == RevocationReason.KEY_COMPROMISE.value, 1), else_=0)
-    statement = (
-        select(_c.spki_sha256, _c.holder, _c.profile, func.max(compromised).label("compromised"))
-        .where(_c.spki_sha256.in_(digests), _c.state != CertificateState.ABANDONED.value)
-        .group_by(_c.spki_sha256, _c.holder, _c.profile)
-    )
-    found: dict[bytes, tuple[KeyUse, ...]] = {}
-    for row in connection.execute(statement):
-        use = KeyUse(holder=row.holder, profile=row.profile, compromised=bool(row.compromised))
-        found[row.spki_sha256] = (*found.get(row.spki_sha256, ()), use)
-    return found
 
 
 def counts(connection: Connection) -> dict[CertificateState, int]:

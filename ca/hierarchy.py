@@ -18,6 +18,7 @@ from ca.config import AuthoritySettings
 from ca.context import event, responder_common_name, responder_name
 from ca.crl import CrlPlan, PublishedCrl, build_tbs_crl, check_plan
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
+from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.signing import sign_structures
 from ca.subjects import service_subject
@@ -314,6 +315,7 @@ def adopt(database: Database, hierarchy: Hierarchy, settings: AuthoritySettings,
         for label in hierarchy.other_keys:
             unit.audit.record(event(AuditAction.KEY_GENERATED, now, actor, label))
         repository.insert_intents(unit.connection, rows)
+        claim_keys(unit.connection, [KeyHolder.of(row) for row in rows])
         repository.complete(unit.connection, signed, now)
         for made, row in zip(hierarchy.certificates, rows, strict=True):
             repository.name_certificate(unit.connection, made.name, row["serial"], made.key_label, now)

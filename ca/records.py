@@ -53,15 +53,6 @@ class NamedCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyUse:
-    """A certificate, present or past, of some public key."""
-
-    holder: str = field(repr=False)
-    profile: str
-    compromised: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToPresign:
     """A certificate whose OCSP response is missing or about to end."""
 

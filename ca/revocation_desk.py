@@ -7,6 +7,7 @@ from typing import Final
 
 from ca import certificate_queries, repository
 from ca.context import AuthorityContext, event
+from ca.issuing.key_holders import mark_compromised
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
@@ -121,6 +122,8 @@ class RevocationDesk(AuthorityContext):
             entry = encode_crl_entry(record.serial, status) if status.listed else None
             released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at
             changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
+            if status.reason is RevocationReason.KEY_COMPROMISE:
+                mark_compromised(unit.connection, wanted)
             facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value}
             if status.invalidity_date is not None:
                 facts["invalidity_date"] = status.invalidity_date.isoformat()

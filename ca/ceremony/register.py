@@ -4,10 +4,10 @@ The serial number is noted in the transcript before the intent is written, so a 
 finds what became of it: issued, then it is taken; still an intent, then that is abandoned and never signed again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
@@ -16,6 +16,7 @@ from ca.config import AuthoritySettings
 from ca.context import event
 from ca.hierarchy import own_content
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
+from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.key_policy import spki_digest
 from ca.profiles import IssuerName, ProfileName
 from ca.records import NamedCertificate
@@ -30,6 +31,7 @@ from pki.errors import Conflict, ErrorCode
 from pki.signatures import AnyPublicKey
 from storage.engine import Database
 from storage.ledger_tables import audit_events
+from storage.unit_of_work import UnitOfWork
 
 
 class Notes(Protocol):
@@ -127,11 +129,6 @@ class Register:
         subject = service_subject(self.settings, order.common_name).name.public_bytes()
         if any(Certificate.parse(own.der).subject_der == subject for own in named.values()):
             raise Conflict(ErrorCode.CONFLICT, f"{order.common_name!r} is the name of another authority or service")
-        digest = spki_digest(order.public_key)
-        with self.database.read() as connection:
-            uses = certificate_queries.uses_of_keys(connection, [digest]).get(digest, ())
-        if any((use.holder, use.profile) != (order.holder, order.profile) or use.compromised for use in uses):
-            raise Conflict(ErrorCode.KEY_REFUSED, "this key is certified for somebody else, or was compromised")
 
     def _intend(self, order: Order, prepared: PreparedCertificate) -> None:
         content, now = prepared.content, self.clock.now()
@@ -147,8 +144,14 @@ class Register:
         )
         facts = {"issuer": row["issuer"], "profile": row["profile"], "tbs_sha256": prepared.tbs_sha256.hex()}
         with self.database.begin() as unit:
+            self._claim(unit, row)
             repository.insert_intents(unit.connection, [row])
             unit.audit.record(event(AuditAction.CERTIFICATE_INTENDED, now, self.actor, row["serial"], **facts))
+
+    def _claim(self, unit: UnitOfWork, row: Mapping[str, Any]) -> None:
+        claim = KeyHolder.of(row)
+        if claim_keys(unit.connection, [claim])[claim.spki_sha256] != claim:
+            raise Conflict(ErrorCode.KEY_REFUSED, "this key is certified for somebody else, or was compromised")
 
     def _record(self, order: Order, prepared: PreparedCertificate, der: bytes) -> None:
         content, now = prepared.content, self.clock.now()
@@ -171,6 +174,12 @@ class Register:
             if present is not None and present.der != certificate.der:
                 raise Conflict(ErrorCode.CONFLICT, "the register has another certificate of this serial number")
             if present is None:
+                claim = KeyHolder(
+                    spki_sha256=sha256(certificate.spki_der).digest(),
+                    holder=authority.value,
+                    profile=str(ProfileName.ISSUING_CA),
+                )
+                claim_keys(unit.connection, [claim])
                 repository.insert_foreign(
                     unit.connection,
                     certificate,

@@ -1,0 +1,1 @@
+"""The issuing line: what happens between an order and a certificate."""
