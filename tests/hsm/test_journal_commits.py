@@ -48,6 +48,7 @@ def test_what_is_appended_between_goes_with_the_next_commit_and_is_chained(journ
     journal.append(replace(USE, count=3))
     journal.end_commit()
     assert (counts(journal), journal.uses["issuing"].count) == ([1, 2], 3)
+    assert check_continues(all_lines(journal), 0, START) == journal.head
     journal.append(replace(USE, count=4))
     assert journal.begin_commit()
     journal.end_commit()
