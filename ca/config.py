@@ -150,6 +150,6 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         person_serial=person_serial,
         admission_authority=None if raw.admission_authority is None else parse_name(raw.admission_authority),
         policy_notice=raw.policy_notice,
-        profiles=pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles),
+        profiles=pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles, raw.oid_arc),
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
     )

@@ -11,9 +11,10 @@ from datetime import timedelta
 from enum import StrEnum, unique
 from typing import ClassVar, Final, Self
 
-from ca.errors import ProfileRetired, ProfileUnknown
+from ca.errors import ProfileInvalid, ProfileRetired, ProfileUnknown
 from ca.key_policy import KeyKind
 from pki import oids
+from pki.oids import OidArc
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 MAX_NAME: Final = 32
@@ -117,7 +118,8 @@ class CertificateProfile:
     """Everything about a certificate that its holder does not decide; compared and hashed by identity.
 
     `issuer` None: the issuing CA that the certificate serves. `software_validity` shortens the life of keys
-    that are not in hardware. `status_pointers`: AIA and CDP. `type_number` (group, number) under the arc.
+    that are not in hardware. `status_pointers`: AIA and CDP. The type OID is
+    `type_number` (group, number) under the deployment's arc or, whole, `type_oid`; an authority has none.
     `renewal_window`: how long before its end a successor may be issued. `linters`: what of pkilint judges it.
     """
 
@@ -129,7 +131,8 @@ class CertificateProfile:
     linters: tuple[str, ...] = ()
     holder: HolderKind
     issuer: IssuerName | None
-    type_number: tuple[int, int] | None
+    type_number: tuple[int, int] | None = None
+    type_oid: str | None = None
     key_usage: frozenset[KeyUsage]
     extended_key_usage: tuple[str, ...] = ()
     extended_key_usage_critical: bool = False
@@ -145,33 +148,72 @@ class CertificateProfile:
     ocsp_no_check: bool = False
 
     def __post_init__(self) -> None:
-        for broken, rule in (
-            (not self.key_usage, "key usage must not be empty"),
+        """Refuse a contradiction within the profile; ProfileInvalid. Members go by their names in files."""
+        for member, broken, rule in (
+            ("version", self.version < 1, "counts from 1"),
+            ("key_usage", not self.key_usage, "must not be empty"),
             (
+                "key_usage",
                 {KeyUsage.NON_REPUDIATION, KeyUsage.DIGITAL_SIGNATURE} <= self.key_usage,
                 "commitment and login share no key",
             ),
-            (self.is_ca != (KeyUsage.KEY_CERT_SIGN in self.key_usage), "CAs and only CAs sign certificates"),
-            (self.is_ca == (self.type_number is not None), "end entities and only they have a type OID"),
-            (self.path_length is not None and not self.is_ca, "a path length belongs to a CA"),
-            (self.validity <= timedelta(), "validity must be positive"),
             (
-                self.software_validity is not None and self.software_validity > self.validity,
-                "software keys live shorter",
+                "key_usage",
+                self.is_ca != (KeyUsage.KEY_CERT_SIGN in self.key_usage),
+                "CAs and only CAs sign certificates",
             ),
-            (self.ocsp_no_check and self.extended_key_usage != (oids.EKU_OCSP_SIGNING,), "nocheck is for responders"),
-            (self.ocsp_no_check and self.status_pointers, "a responder's own status is not asked for"),
+            ("key_usage", not self.is_ca and KeyUsage.CRL_SIGN in self.key_usage, "only CAs sign CRLs"),
+            ("keys", not self.keys, "must not be empty"),
             (
-                self.extended_key_usage_critical and self.extended_key_usage != (oids.EKU_TIME_STAMPING,),
-                "only time-stamping asks for a critical EKU (RFC 3161 §2.3)",
+                "type",
+                (self.type_number is not None) + (self.type_oid is not None) != (not self.is_ca),
+                "end entities and only they have a type OID, one",
             ),
-            (self.private_key_usage is not None and self.private_key_usage > self.validity, "key outlives certificate"),
-            (self.version < 1, "versions count from 1"),
-            (not timedelta() <= self.renewal_window < self.validity, "renewal begins within the life"),
-            (self.activation is not Activation.NONE and not self.needs_file, "only holders of files activate"),
+            ("path_length", self.path_length is not None and not self.is_ca, "belongs to a CA"),
+            ("validity_days", self.validity <= timedelta(), "must be positive"),
+            (
+                "software_validity_days",
+                self.software_validity is not None and not timedelta() < self.software_validity <= self.validity,
+                "software keys live, and shorter",
+            ),
+            (
+                "private_key_usage_days",
+                self.private_key_usage is not None and not timedelta() < self.private_key_usage <= self.validity,
+                "a key is used, and no longer than its certificate",
+            ),
+            (
+                "renewal_days",
+                not timedelta() <= self.renewal_window < self.lifetime(hardware=False),
+                "renewal begins within the life",
+            ),
+            (
+                "ocsp_no_check",
+                self.ocsp_no_check and self.extended_key_usage != (oids.EKU_OCSP_SIGNING,),
+                "is for responders",
+            ),
+            (
+                "status_pointers",
+                self.ocsp_no_check and self.status_pointers,
+                "a responder's own status is not asked for",
+            ),
+            (
+                "extended_key_usage_critical",
+                self.extended_key_usage_critical != (oids.EKU_TIME_STAMPING in self.extended_key_usage),
+                "time-stamping alone asks for it (RFC 3161 §2.3)",
+            ),
+            (
+                "extended_key_usage",
+                oids.EKU_TIME_STAMPING in self.extended_key_usage and len(self.extended_key_usage) > 1,
+                "time-stamping stands alone (RFC 3161 §2.3)",
+            ),
+            (
+                "activation",
+                self.activation is not Activation.NONE and not self.needs_file,
+                "only holders of files activate",
+            ),
         ):
             if broken:
-                raise ValueError(f"profile {self.name}: {rule}")
+                raise ProfileInvalid(f"profiles.{self.name}.{member}", rule)
 
     @property
     def is_ca(self) -> bool:
@@ -182,6 +224,10 @@ class CertificateProfile:
     def needs_file(self) -> bool:
         """Whether an approved registration file must stand behind each certificate."""
         return self.holder not in (HolderKind.AUTHORITY, HolderKind.SERVICE)
+
+    def type_under(self, arc: OidArc) -> str | None:
+        """Return the type OID in a deployment of `arc`; None for an authority."""
+        return self.type_oid if self.type_number is None else arc.profile_type(*self.type_number)
 
     def lifetime(self, *, hardware: bool) -> timedelta:
         """How long a certificate lives, by where its key is."""

@@ -28,7 +28,7 @@ SERIAL_OCTETS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """An authority as the certificates it issues show it. `not_after` is None for the root itself."""
+    """An authority as the certificates it issues show it. It has no times when it is about to sign its own."""
 
     label: IssuerName
     name: x509.Name
@@ -36,6 +36,7 @@ class Issuer:
     key_identifier: bytes
     public_key: AnyPublicKey
     algorithm: SignatureAlgorithm
+    not_before: datetime | None
     not_after: datetime | None
 
     @staticmethod
@@ -51,6 +52,7 @@ class Issuer:
             key_identifier=key_identifier,
             public_key=certificate.public_key,
             algorithm=algorithm_for(certificate.public_key),
+            not_before=certificate.not_before,
             not_after=certificate.not_after,
         )
 
@@ -64,6 +66,7 @@ class Issuer:
             key_identifier=x509.SubjectKeyIdentifier.from_public_key(public_key).digest,
             public_key=public_key,
             algorithm=algorithm_for(public_key),
+            not_before=None,
             not_after=None,
         )
 
@@ -111,18 +114,20 @@ def serial_from(random: bytes) -> int:
 def validity(
     profile: CertificateProfile, issuer: Issuer, now: datetime, settings: AuthoritySettings, *, hardware: bool = True
 ) -> tuple[datetime, datetime]:
-    """Return notBefore and notAfter: backdated for slow clocks, never beyond the issuer's own end."""
+    """Return notBefore and notAfter: backdated for slow clocks, within the issuer's own validity."""
     not_before = now.replace(microsecond=0) - settings.backdate
+    if issuer.not_before is not None:
+        not_before = max(not_before, issuer.not_before)
     not_after = not_before + profile.lifetime(hardware=hardware) - timedelta(seconds=1)
     return not_before, not_after if issuer.not_after is None else min(not_after, issuer.not_after)
 
 
 def policy_oids(profile: CertificateProfile, settings: AuthoritySettings, *, unapproved: bool) -> tuple[str, ...]:
     """Return the policies a certificate asserts: one certificate policy and exactly one type (for CAs: any)."""
-    if profile.type_number is None:
+    kind = profile.type_under(settings.oids)
+    if kind is None:
         return (oids.ANY_POLICY,)
-    policy = settings.oids.unapproved_pilot_policy if unapproved else settings.oids.certificate_policy
-    return policy, settings.oids.profile_type(*profile.type_number)
+    return settings.oids.unapproved_pilot_policy if unapproved else settings.oids.certificate_policy, kind
 
 
 def _policies(

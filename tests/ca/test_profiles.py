@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ca.errors import ProfileUnknown
+from ca.errors import ProfileInvalid, ProfileUnknown
 from ca.key_policy import KeyKind
 from ca.profile_file import pilot_profiles
 from ca.profiles import Activation, HolderKind, KeyUsage, ProfileName
@@ -78,31 +78,40 @@ def test_only_the_deployments_own_certificates_need_no_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"),
+    ("name", "changes", "member"),
     [
-        ("clin-sign", {"key_usage": frozenset()}),
-        ("clin-sign", {"key_usage": frozenset({KeyUsage.NON_REPUDIATION, KeyUsage.DIGITAL_SIGNATURE})}),
-        ("clin-sign", {"key_usage": frozenset({KeyUsage.KEY_CERT_SIGN})}),
-        ("issuing-ca", {"key_usage": frozenset({KeyUsage.DIGITAL_SIGNATURE})}),
-        ("issuing-ca", {"type_number": (9, 9)}),
-        ("clin-sign", {"type_number": None}),
-        ("clin-sign", {"path_length": 0}),
-        ("clin-sign", {"validity": timedelta()}),
-        ("hix-tls", {"software_validity": timedelta(days=400)}),
-        ("clin-auth", {"ocsp_no_check": True}),
-        ("ocsp", {"status_pointers": True}),
-        ("clin-auth", {"extended_key_usage_critical": True}),
-        ("tsa", {"private_key_usage": timedelta(days=6 * 365)}),
-        ("clin-sign", {"holder": HolderKind.AUTHORITY}),
-        ("clin-sign", {"version": 0}),
-        ("clin-sign", {"renewal_window": timedelta(days=3 * 365)}),
-        ("clin-sign", {"renewal_window": timedelta(days=-1)}),
-        ("ocsp", {"activation": Activation.HOLDER}),
+        ("clin-sign", {"key_usage": frozenset()}, "key_usage"),
+        ("clin-sign", {"key_usage": frozenset({KeyUsage.NON_REPUDIATION, KeyUsage.DIGITAL_SIGNATURE})}, "key_usage"),
+        ("clin-sign", {"key_usage": frozenset({KeyUsage.KEY_CERT_SIGN})}, "key_usage"),
+        ("issuing-ca", {"key_usage": frozenset({KeyUsage.DIGITAL_SIGNATURE})}, "key_usage"),
+        ("issuing-ca", {"type_number": (9, 9)}, "type"),
+        ("clin-sign", {"type_number": None}, "type"),
+        ("clin-sign", {"path_length": 0}, "path_length"),
+        ("clin-sign", {"validity": timedelta()}, "validity_days"),
+        ("hix-tls", {"software_validity": timedelta(days=400)}, "software_validity_days"),
+        ("clin-auth", {"ocsp_no_check": True}, "ocsp_no_check"),
+        ("ocsp", {"status_pointers": True}, "status_pointers"),
+        ("clin-auth", {"extended_key_usage_critical": True}, "extended_key_usage_critical"),
+        ("tsa", {"private_key_usage": timedelta(days=6 * 365)}, "private_key_usage_days"),
+        ("clin-sign", {"holder": HolderKind.AUTHORITY}, "key_usage"),
+        ("clin-sign", {"version": 0}, "version"),
+        ("clin-sign", {"renewal_window": timedelta(days=3 * 365)}, "renewal_days"),
+        ("clin-sign", {"renewal_window": timedelta(days=-1)}, "renewal_days"),
+        ("clin-sign", {"type_oid": "1.3.6.1.4.1.32473.7"}, "type"),
+        ("clin-sign", {"keys": frozenset()}, "keys"),
+        ("clin-sign", {"key_usage": frozenset({KeyUsage.NON_REPUDIATION, KeyUsage.CRL_SIGN})}, "key_usage"),
+        ("tsa", {"extended_key_usage": (oids.EKU_TIME_STAMPING, oids.EKU_CLIENT_AUTH)}, "extended_key_usage"),
+        ("tsa", {"extended_key_usage_critical": False}, "extended_key_usage_critical"),
+        ("hix-tls", {"software_validity": timedelta()}, "software_validity_days"),
+        ("hix-tls", {"renewal_window": timedelta(days=90)}, "renewal_days"),
+        ("ocsp", {"activation": Activation.HOLDER}, "activation"),
     ],
 )
-def test_a_profile_that_contradicts_itself_cannot_be_made(name: str, changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"profile {name}"):
+def test_a_profile_that_contradicts_itself_cannot_be_made(name: str, changes: dict[str, Any], member: str) -> None:
+    with pytest.raises(ProfileInvalid) as caught:
         replace(PILOT.get(name), **changes)
+    assert caught.value.member == f"profiles.{name}.{member}"
+    assert caught.value.code is ErrorCode.PROFILE_INVALID
 
 
 def test_a_profile_cannot_be_changed() -> None:

@@ -24,7 +24,8 @@ from storage.engine import Database
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CLERK, FIRST, SECOND, THIRD = (Officer(id=name) for name in ("clerk", "first", "second", "third"))
-SETTINGS = validate_settings(RawAuthoritySettings(public_url="http://pki.example.org:8080", organization="مهر آزمایشی"))
+RAW_SETTINGS = RawAuthoritySettings(public_url="http://pki.example.org:8080", organization="مهر آزمایشی")
+SETTINGS = validate_settings(RAW_SETTINGS)
 
 CLINICIAN = {
     "kind": "clinician",
