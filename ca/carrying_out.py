@@ -19,7 +19,7 @@ from ca.issuance import PreparedCertificate, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.presigning import presigned_rows
 from ca.profiles import CertificateProfile
-from ca.records import ToPresign
+from ca.records import UNMARKED, HolderMarks, ToPresign
 from ca.registration import FileState
 from ca.revocation import CertificateState, Status
 from ca.status_repository import store_responses
@@ -54,6 +54,7 @@ class Candidate:
     holder: str = field(repr=False)
     name: str = field(repr=False)
     file_id: str | None = None
+    marks: HolderMarks = UNMARKED
 
     @property
     def serial(self) -> str:
@@ -203,6 +204,7 @@ class IssuanceRunner(AuthorityContext):
                 shard=self._settings.shard_of(content.issuer.label, content.serial),
                 actor=actor,
                 at=now,
+                marks=candidate.marks,
             )
             rows.append(row)
             facts = {

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
-from ca.tables import certificates, named_certificates
+from ca.tables import INTENDED, certificates, named_certificates
 
 MAX_PAGE: Final = 1000
 
@@ -71,7 +71,7 @@ def _record(row: Any) -> CertificateRecord:
 
 def open_intents(connection: Connection, before: datetime) -> tuple[str, ...]:
     """List intents made before an instant that have no result."""
-    statement = select(_c.serial).where(_c.state == CertificateState.INTENDED.value, _c.intended_at < before)
+    statement = select(_c.serial).where(_c.state == INTENDED, _c.intended_at < before)
     return tuple(connection.execute(statement.limit(MAX_PAGE)).scalars())
 
 

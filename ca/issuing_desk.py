@@ -120,6 +120,7 @@ class IssuingDesk(IssuanceRunner):
             holder=registration.holder,
             name=registration.display_name,
             file_id=file.id,
+            marks=registration.marks,
         )
 
     def _pseudonyms(self, profile: CertificateProfile, file: RegistrationFile) -> Pseudonyms | None:

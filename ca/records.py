@@ -2,9 +2,23 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from ca.profiles import IssuerName, ProfileName
 from ca.revocation import CertificateState, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderMarks:
+    """What a certificate is found by beside its holder: council number, profession, province, centre's SIAM id."""
+
+    licence: str | None = field(default=None, repr=False)
+    profession: str | None = None
+    province: str | None = None
+    siam_id: str | None = None
+
+
+UNMARKED: Final = HolderMarks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from enum import StrEnum, unique
 from typing import Any, Final
 
 from ca.profiles import HolderKind
+from ca.records import UNMARKED, HolderMarks
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import (
     CentreIdentity,
@@ -119,6 +120,16 @@ class Registration:
     def licence(self) -> str | None:
         """The council number of a clinician."""
         return str(self.identity.council_number) if isinstance(self.identity, ClinicianIdentity) else None
+
+    @property
+    def marks(self) -> HolderMarks:
+        """What the holder's certificates are found by."""
+        match self.identity:
+            case ClinicianIdentity(profession=profession):
+                return HolderMarks(licence=self.licence, profession=profession.slug)
+            case CentreIdentity(province=province, siam_id=siam_id):
+                return HolderMarks(province=province, siam_id=str(siam_id))
+        return UNMARKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

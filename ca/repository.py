@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from ca.errors import IllegalTransition
 from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
-from ca.records import CertificateRecord
+from ca.records import UNMARKED, CertificateRecord, HolderMarks
 from ca.revocation import CertificateState, Status
-from ca.tables import certificates, named_certificates
+from ca.tables import ENDED, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode
 
@@ -39,6 +39,7 @@ def intent_row(
     shard: int,
     actor: str,
     at: datetime,
+    marks: HolderMarks = UNMARKED,
 ) -> dict[str, Any]:
     """Make the row that must be durable before the certificate is signed."""
     content = prepared.content
@@ -59,6 +60,10 @@ def intent_row(
         "not_after": content.not_after,
         "requested_by": actor,
         "intended_at": at,
+        "licence": marks.licence,
+        "profession": marks.profession,
+        "province": marks.province,
+        "siam_id": marks.siam_id,
     }
 
 
@@ -153,9 +158,8 @@ def change_status(
 
 def expire(connection: Connection, now: datetime) -> tuple[str, ...]:
     """Note which certificates' validity has ended; return their serial numbers."""
-    ended = select(_c.serial).where(
-        _c.state.in_((CertificateState.GOOD.value, CertificateState.ON_HOLD.value)), _c.not_after < now
-    )
+    living = (_c.state.not_in(ENDED), _c.state.in_((CertificateState.GOOD.value, CertificateState.ON_HOLD.value)))
+    ended = select(_c.serial).where(*living, _c.not_after < now)
     statement = (
         update(certificates)
         .where(_c.serial.in_(ended.limit(_ROUND)))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
 from storage.base import BIG_INTEGER, UtcDateTime, metadata
@@ -78,17 +79,60 @@ certificates: Final = Table(
     Column("invalidity_date", UtcDateTime),
     Column("released_at", UtcDateTime),
     Column("crl_entry", LargeBinary),
+    Column("licence", String(16)),
+    Column("profession", String(32)),
+    Column("province", String(64)),
+    Column("siam_id", String(36)),
     Index("ix_certificates_spki_sha256", "spki_sha256"),
     Index("ix_certificates_holder", "holder"),
     Index("ix_certificates_file_id", "file_id"),
+)
+
+# Constants, not bound values: a partial index is used where the query repeats its condition.
+INTENDED: Final = literal_column("'intended'", String)
+
+# States that time does not change any more; all others are in the index of what may end.
+ENDED: Final = tuple(literal_column(f"'{state}'", String) for state in ("abandoned", "expired", "revoked"))
+
+# Lists by one of these come newest first; the columns behind `id` refuse a row before the table is asked for it.
+for _name, _others in {
+    "state": ("profile", "profession", "province"),
+    "profile": ("state", "profession", "province"),
+    "profession": ("state", "profile", "province"),
+    "province": ("state", "profile", "profession"),
+}.items():
+    Index(f"ix_certificates_{_name}", *(certificates.c[column] for column in (_name, "id", *_others)))
+Index(
+    "ix_certificates_not_after",
+    *(certificates.c[column] for column in ("not_after", "id", "state", "profile", "profession", "province")),
+)
+for _name in ("licence", "siam_id", "issued_at"):
+    Index(
+        f"ix_certificates_{_name}",
+        certificates.c[_name],
+        sqlite_where=certificates.c[_name].is_not(None),
+        postgresql_where=certificates.c[_name].is_not(None),
+    )
+Index(
+    "ix_certificates_revoked_at",
+    certificates.c.revoked_at,
+    certificates.c.state,
+    sqlite_where=certificates.c.revoked_at.is_not(None),
+    postgresql_where=certificates.c.revoked_at.is_not(None),
+)
+Index(
+    "ix_certificates_ending",
+    certificates.c.not_after,
+    sqlite_where=certificates.c.state.not_in(ENDED),
+    postgresql_where=certificates.c.state.not_in(ENDED),
 )
 
 # What reconciliation and CRLs ask for must not grow with the number of good certificates.
 Index(
     "ix_certificates_intended",
     certificates.c.intended_at,
-    sqlite_where=certificates.c.state == "intended",
-    postgresql_where=certificates.c.state == "intended",
+    sqlite_where=certificates.c.state == INTENDED,
+    postgresql_where=certificates.c.state == INTENDED,
 )
 Index(
     "ix_certificates_listed",

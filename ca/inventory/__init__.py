@@ -1,0 +1,1 @@
+"""Finding certificates, handing them out, reminding of their end, counting them."""
