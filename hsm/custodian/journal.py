@@ -23,9 +23,7 @@ from hsm.custodian.journal_segment import (
     KeyUseCount,
     Standing,
     begin_segment,
-    count_uses,
     first_sequence,
-    latest,
     read_segment,
     segment_lines,
     segments,
@@ -166,12 +164,7 @@ class Journal:
             return
         written, self._written = self._written, None
         self._size = written.size
-        self._standing = Standing(
-            sequence=written.sequence,
-            hash=written.hash,
-            uses=count_uses(self._standing.uses, written.uses),
-            last_at=latest(self._standing.last_at, written.uses),
-        )
+        self._standing.advance(written.sequence, written.hash, written.uses)
 
     def _make_room(self, octets: int) -> None:
         if self._torn:

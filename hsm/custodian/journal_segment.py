@@ -5,7 +5,7 @@ often each key was used, when the last entry was made. So the newest file alone 
 custodian needs at its start. A header is written before its file has its name; lines are appended.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +30,27 @@ class KeyUseCount:
     last_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Standing:
-    """Where a chain stands: its last entry's sequence and hash, and what all entries so far come to."""
+    """Where a chain stands: its last entry's sequence and hash, and what all entries so far come to.
+
+    It is moved on in place, since that is done for every few signatures.
+    """
 
     sequence: int
     hash: bytes
-    uses: Mapping[str, KeyUseCount]
+    uses: dict[str, KeyUseCount]
     last_at: datetime | None
+
+    def advance(self, sequence: int, last_hash: bytes, entries: Iterable[KeyUse]) -> None:
+        """Go on to the entry of this sequence and hash, over `entries`."""
+        self.sequence, self.hash = sequence, last_hash
+        for use in entries:
+            if self.last_at is None or use.at > self.last_at:
+                self.last_at = use.at
+            if use.outcome == DONE:
+                before = self.uses.get(use.key)
+                self.uses[use.key] = KeyUseCount(use.count + (before.count if before else 0), use.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +63,6 @@ class SegmentRead:
     standing: Standing
     end: int
     damaged: bool
-
-
-def count_uses(uses: Mapping[str, KeyUseCount], entries: Iterable[KeyUse]) -> dict[str, KeyUseCount]:
-    """Return `uses` with what was done in `entries` added."""
-    counted = dict(uses)
-    for use in entries:
-        if use.outcome == DONE:
-            before = counted.get(use.key)
-            counted[use.key] = KeyUseCount(use.count + (before.count if before else 0), use.at)
-    return counted
-
-
-def latest(before: datetime | None, entries: Iterable[KeyUse]) -> datetime | None:
-    """Return the latest instant of `entries` and the one before them."""
-    instants = [use.at for use in entries]
-    if before is not None:
-        instants.append(before)
-    return max(instants, default=None)
 
 
 def segments(folder: Path) -> list[Path]:
@@ -115,12 +110,7 @@ def read_segment(path: Path) -> SegmentRead | None:
         uses.append(entry.use)
     else:
         damaged = len(rest.rstrip(b"\0")) > MAX_LINE_OCTETS
-    standing = Standing(
-        sequence=sequence,
-        hash=previous,
-        uses=count_uses(standing.uses, uses),
-        last_at=latest(standing.last_at, uses),
-    )
+    standing.advance(sequence, previous, uses)
     return SegmentRead(standing=standing, end=end, damaged=damaged)
 
 

@@ -61,7 +61,7 @@ class CustodianServer:
         self._runnable: deque[Connection] = deque()
         self._laborious: deque[Connection] = deque()
         self._slice = SLICE_SECONDS
-        self._buffer = bytearray(RECEIVE_OCTETS)
+        self._buffer = memoryview(bytearray(RECEIVE_OCTETS))
         self._wakeup: int | None = None
         self._device: tuple[socket.socket, int] | None = None  # what the poll knows of the link's socket
         self._stopping = False
@@ -138,7 +138,7 @@ class CustodianServer:
 
     def _release(self, settled: Iterable[Call]) -> None:
         """Send the answers that may leave, each connection's in one piece."""
-        for connection in dict.fromkeys(call.connection for call in settled):
+        for connection in {call.connection: None for call in settled}:
             if connection.sock.fileno() >= 0:
                 connection.out += connection.answers()
                 if connection.out:
@@ -255,7 +255,7 @@ class CustodianServer:
             if not count:
                 self._drop(connection)
                 return
-            connection.feed(bytes(memoryview(self._buffer)[:count]), self._now())
+            connection.feed(bytes(self._buffer[:count]), self._now())
             if connection.descriptors:
                 connection.check_descriptors()
             if connection.reader.size > RECEIVE_OCTETS:

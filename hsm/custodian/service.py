@@ -70,7 +70,7 @@ class CustodianService:
         self._at: datetime | None = None
         self._looked = False  # at the records in this turn
         self._gate = ReleaseGate(journal, self._now)
-        self._queue = SigningQueue(link, partial(self._gate.enter, outcome=DONE))
+        self._queue = SigningQueue(link, partial(self._gate.enter, outcome=DONE), self._signed)
         self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
         self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
             Operation.SIGN: ("sign", self._sign),
@@ -329,14 +329,14 @@ class CustodianService:
         self._rates.take(role, held.label, grant, count)
 
     def _submit(self, call: Call, held: HeldKey, inputs: Sequence[bytes], *, many: bool = False) -> None:
-        def signed(signatures: list[bytes] | None, error: ServiceError | None) -> None:
-            if signatures is None:
-                self._fail(call, error or HsmUnavailable())
-            else:
-                body = pack_items(signatures) if many else signatures[0]
-                self._gate.give(call, encode_result(body), result=True)
+        self._queue.submit(SigningJob(call, held, inputs, many=many))
 
-        self._queue.submit(SigningJob(call, held, inputs, signed))
+    def _signed(self, job: SigningJob) -> None:
+        if job.error is not None:
+            self._fail(job.call, job.error)
+        else:
+            body = pack_items(job.results) if job.many else job.results[0]
+            self._gate.give(job.call, encode_result(body), result=True)
 
     def _items(self, call: Call, request: Request, limit: int) -> tuple[bytes, ...]:
         """Return the items of a batch, of which there is one at least: to sign nothing is no use of a key."""

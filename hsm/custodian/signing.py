@@ -40,13 +40,12 @@ MAX_UNDER_WAY: Final = 3  # calls: the device never waits for us, and what comes
 # Signed to prove a key and then forgotten; the NUL makes it no kind of message that anyone verifies.
 PROBE: Final = b"\x00 mohr custodian probe"
 
-Signed = Callable[[list[bytes] | None, ServiceError | None], None]
-
 
 class HeldKey:
     """A recorded key, its limits, and whether it was proved in this opening of the device."""
 
     __slots__ = (
+        "algorithm",
         "digest_size",
         "grants",
         "hash_name",
@@ -63,11 +62,11 @@ class HeldKey:
 
     def __init__(self, record: KeyRecord, issuer: KeyRecord | None, limits: KeyLimits) -> None:
         self.record, self.limits = record, limits
-        self.label = record.info.label
+        self.label, self.algorithm = record.info.label, record.info.algorithm
         self.reference = bytes.fromhex(record.info.id)
         self.rule = SigningRule(
             purpose=record.info.purpose,
-            algorithm=record.info.algorithm,
+            algorithm=self.algorithm,
             spki_der=record.spki_der,
             issuer_der=record.issuer_der,
             issuer_spki_der=None if issuer is None else issuer.spki_der,
@@ -76,24 +75,19 @@ class HeldKey:
         if self.algorithm is not SignatureAlgorithm.EDDSA:
             self.hash_name = hash_of(self.algorithm).name
         self.stale = False  # another record took the place of this one
-        self.piece = max(1, PIECE_WEIGHT // _WEIGHTS[record.info.algorithm])
+        self.piece = max(1, PIECE_WEIGHT // _WEIGHTS[self.algorithm])
         self.proved = 0  # the opening of the device in which it was
         self.proving: list[SigningJob] | None = None  # what waits for a proof under way
         self.grants: dict[tuple[str, str], Grant] = {}
 
-    @property
-    def algorithm(self) -> SignatureAlgorithm:
-        """What it signs with."""
-        return self.record.info.algorithm
-
 
 class SigningJob:
-    """What one request has signed, in its X.509 encoding; all or none."""
+    """What one request has signed, in its X.509 encoding; all or none. `many`: it asked for a batch."""
 
-    __slots__ = ("call", "done", "error", "given", "held", "inputs", "results", "under_way")
+    __slots__ = ("call", "error", "given", "held", "inputs", "many", "results", "under_way")
 
-    def __init__(self, call: Call, held: HeldKey, inputs: Sequence[bytes], done: Signed) -> None:
-        self.call, self.held, self.inputs, self.done = call, held, inputs, done
+    def __init__(self, call: Call, held: HeldKey, inputs: Sequence[bytes], *, many: bool) -> None:
+        self.call, self.held, self.inputs, self.many = call, held, inputs, many
         self.given = self.under_way = 0
         self.results: list[bytes] = []
         self.error: ServiceError | None = None
@@ -108,9 +102,12 @@ class SigningJob:
 class SigningQueue:
     """Keep the device busy with everybody's work in turn."""
 
-    def __init__(self, link: DeviceLink, enter: Callable[[Call], None]) -> None:
-        """`enter` writes the use down when the device is asked; HsmUnavailable from it keeps the device unasked."""
-        self._link, self._enter = link, enter
+    def __init__(self, link: DeviceLink, enter: Callable[[Call], None], done: Callable[[SigningJob], None]) -> None:
+        """`enter` writes the use down when the device is asked; HsmUnavailable from it keeps the device unasked.
+
+        `done` is told of each job once it has its results, or its error.
+        """
+        self._link, self._enter, self._done = link, enter, done
         self._waiting: deque[Connection] = deque()
         self._under_way = 0
 
@@ -176,11 +173,10 @@ class SigningQueue:
                 return self._give_up(job, error)
         return True
 
-    @staticmethod
-    def _give_up(job: SigningJob, error: HsmUnavailable) -> bool:
+    def _give_up(self, job: SigningJob, error: HsmUnavailable) -> bool:
         job.fail(error)
         if not job.under_way:
-            job.done(None, job.error)
+            self._done(job)
         return False
 
     def _hand_out_singles(self, jobs: list[SigningJob]) -> None:
@@ -191,18 +187,18 @@ class SigningQueue:
 
     def _singles_done(self, jobs: list[SigningJob], answer: DeviceAnswer) -> None:
         self._under_way -= 1
-        error, signatures = answer.error, []
+        error = answer.error
         if error is None:
             try:
                 signatures = encode_signatures(jobs[0].held.algorithm, answer.value, len(jobs))
             except DeviceLost as lost:
                 error = lost
-        if error is not None:
-            for job in jobs:
-                job.done(None, error)
-        else:
-            for job, signature in zip(jobs, signatures, strict=True):
-                job.done([signature], None)
+            else:
+                for job, signature in zip(jobs, signatures, strict=True):
+                    job.results.append(signature)
+        for job in jobs:
+            job.error = error
+            self._done(job)
 
     def _hand_out_piece(self, job: SigningJob) -> bool:
         """Hand out the next piece of a job; tell whether there is more of it."""
@@ -226,7 +222,7 @@ class SigningQueue:
             except DeviceLost as error:
                 job.fail(error)
         if not job.under_way and job.given == len(job.inputs):
-            job.done(job.results if job.error is None else None, job.error)
+            self._done(job)
 
     # --- proof ---
 
@@ -247,7 +243,7 @@ class SigningQueue:
                     self._enqueue(waiting)
                 else:
                     waiting.fail(error)
-                    waiting.done(None, error)
+                    self._done(waiting)
             self.hand_out()
 
         prove(self._link, held.reference, held.algorithm, held.record.spki_der, proved)

@@ -149,6 +149,17 @@ class DeviceLink:
             done, answer = self._due.popleft()
             done(answer)
         now = self._monotonic()
+        due = self._due_at
+        if now >= due or self._dying:
+            self._do_due(now)
+            due = self._due_at
+        return max(0.0, min(due - now, REAP_SECONDS if self._dying else IDLE_SECONDS))
+
+    @property
+    def _due_at(self) -> float:
+        return min(self._calls.next_deadline, NEVER if self._judging else self._calls.hangs_at, self._tries_at)
+
+    def _do_due(self, now: float) -> None:
         if now >= min(self._calls.next_deadline, self._calls.hangs_at):
             self.on_readable()  # it may be we who did not listen
         if now >= self._calls.next_deadline:
@@ -157,15 +168,7 @@ class DeviceLink:
             self._restart("the device does not answer")
         if now >= self._tries_at:
             self._try_again(now)
-        if self._dying:
-            self._dying = [child for child in self._dying if not child.reap()]
-        due = min(
-            self._calls.next_deadline,
-            NEVER if self._judging else self._calls.hangs_at,
-            self._tries_at,
-            now + (REAP_SECONDS if self._dying else IDLE_SECONDS),
-        )
-        return max(0.0, due - now)
+        self._dying = [child for child in self._dying if not child.reap()]
 
     @property
     def _tries_at(self) -> float:
@@ -366,4 +369,4 @@ class DeviceLink:
 
 
 def _allowance(items: int) -> float:
-    return CALL_SECONDS + ITEM_SECONDS * max(0, items - 1)
+    return CALL_SECONDS + ITEM_SECONDS * (items - 1 if items else 0)

@@ -82,10 +82,14 @@ NOTICE_PIN_KNOWN: Final = bytes((DeviceStatus.NOTICE_PIN_KNOWN,))
 
 def encode_sign(reference: bytes, algorithm: SignatureAlgorithm, inputs: Sequence[bytes]) -> bytes:
     """Write a request for signatures; ProtocolViolation for a reference of more than 255 octets."""
-    sizes = set(map(len, inputs))
-    size = sizes.pop() if len(sizes) == 1 else 0
+    size = len(inputs[0]) if len(inputs) == 1 else _common_size(inputs)
     body = b"".join(inputs if size else (_SIZE.pack(len(item)) + item for item in inputs))
     return _key(DeviceOperation.SIGN, reference, algorithm) + _SIZE.pack(size) + body
+
+
+def _common_size(inputs: Sequence[bytes]) -> int:
+    sizes = set(map(len, inputs))
+    return sizes.pop() if len(sizes) == 1 else 0
 
 
 def encode_public_key(reference: bytes, algorithm: SignatureAlgorithm) -> bytes:
@@ -186,6 +190,8 @@ def read_values(answer: bytes, count: int) -> list[bytes]:
     """Read `count` values of one size out of an answer that is DONE; ProtocolViolation when it has not so many."""
     if not count:
         return []
+    if count == 1 and len(answer) > 1:
+        return [answer[1:]]
     size, rest = divmod(len(answer) - 1, count)
     if rest or not size:
         raise ProtocolViolation("the device process gave signatures of different sizes")
