@@ -17,6 +17,7 @@ from ca.context import Authority, AuthorityContext, event
 from ca.errors import KeyRefused, NotApproved
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
+from ca.linting.repository import keep_own_findings
 from ca.presigning import presigned_rows
 from ca.profiles import CertificateProfile
 from ca.records import UNMARKED, HolderMarks, ToPresign
@@ -217,6 +218,7 @@ class IssuanceRunner(AuthorityContext):
             }
             unit.audit.record(event(AuditAction.CERTIFICATE_INTENDED, now, actor, candidate.serial, **facts))
         repository.insert_intents(unit.connection, rows)
+        keep_own_findings(unit.connection, {c.serial: c.prepared.findings for c in candidates}, now)
 
     def _sign(self, candidates: Sequence[Candidate]) -> dict[str, bytes]:
         signed: dict[str, bytes] = {}

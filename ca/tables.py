@@ -83,6 +83,7 @@ certificates: Final = Table(
     Column("profession", String(32)),
     Column("province", String(64)),
     Column("siam_id", String(36)),
+    Column("lint_state", String(16), nullable=False, server_default="pending"),
     Index("ix_certificates_spki_sha256", "spki_sha256"),
     Index("ix_certificates_holder", "holder"),
     Index("ix_certificates_file_id", "file_id"),
@@ -140,6 +141,13 @@ Index(
     certificates.c.shard,
     sqlite_where=certificates.c.crl_entry.is_not(None),
     postgresql_where=certificates.c.crl_entry.is_not(None),
+)
+_WAITS_FOR_LINT: Final = (certificates.c.lint_state == "pending") & certificates.c.der.is_not(None)
+Index(
+    "ix_certificates_lint_pending",
+    certificates.c.id,
+    sqlite_where=_WAITS_FOR_LINT,
+    postgresql_where=_WAITS_FOR_LINT,
 )
 
 named_certificates: Final = Table(

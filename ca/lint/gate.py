@@ -1,5 +1,6 @@
 """The lint gate: all packs over one twin."""
 
+from hashlib import sha256
 from typing import Final
 
 from ca.config import AuthoritySettings
@@ -14,6 +15,9 @@ RULES: Final[tuple[Rule[LintedCertificate], ...]] = (
     *en319412.PACK.rules,
     *house.PACK.rules,
 )
+
+PACK_NAME: Final = "mohr"
+PACK_VERSION: Final = sha256(" ".join(f"{rule.code}:{rule.severity}" for rule in RULES).encode()).hexdigest()[:12]
 
 
 def lint(subject: LintedCertificate) -> tuple[Finding, ...]:
