@@ -59,8 +59,8 @@ class KeyRefused(InvalidInput):
 class FourEyesRequired(NotAllowed):
     """Somebody would approve what is their own, or approve twice."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(ErrorCode.FOUR_EYES, detail)
+    def __init__(self, detail: str, reason: str = "") -> None:
+        super().__init__(ErrorCode.FOUR_EYES, detail, reason=reason)
 
 
 class NotApproved(NotAllowed):

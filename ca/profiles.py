@@ -34,6 +34,7 @@ class ProfileName(str):
     HIX_TLS: ClassVar["ProfileName"]
     HIX_SEAL: ClassVar["ProfileName"]
     TLS_SERVER: ClassVar["ProfileName"]
+    OFFICER_AUTH: ClassVar["ProfileName"]
     OCSP: ClassVar["ProfileName"]
     TSA: ClassVar["ProfileName"]
     SEAL: ClassVar["ProfileName"]
@@ -54,6 +55,7 @@ ProfileName.CIT_AUTH = ProfileName("cit-auth")
 ProfileName.HIX_TLS = ProfileName("hix-tls")
 ProfileName.HIX_SEAL = ProfileName("hix-seal")
 ProfileName.TLS_SERVER = ProfileName("tls-server")
+ProfileName.OFFICER_AUTH = ProfileName("officer-auth")
 ProfileName.OCSP = ProfileName("ocsp")
 ProfileName.TSA = ProfileName("tsa")
 ProfileName.SEAL = ProfileName("seal")
@@ -83,6 +85,7 @@ class HolderKind(StrEnum):
     CITIZEN = "citizen"
     CENTRE = "centre"
     SYSTEM = "system"
+    OFFICER = "officer"
 
 
 @unique

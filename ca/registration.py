@@ -4,8 +4,8 @@
      "council_number": …, "key_storage": "hardware", "evidence": [{"what": …, "sha256": …}]}
 
 `citizen` has the first three, `centre` has siam_id, name, centre_kind, legal_id, province and city, `system`
-has organization, common_name and hosts. `key_storage` (default: hardware for persons, software else) and
-`evidence` are optional. Unknown members are refused.
+has organization, common_name and hosts, `officer` has officer_id, given_name and surname. `key_storage` (default:
+hardware for persons, software else) and `evidence` are optional. Unknown members are refused.
 """
 
 import ipaddress
@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Any, Final
 
+from ca.officers.identity import Officer as Officer  # noqa: PLC0414 - files are acted on by officers
 from ca.profiles import HolderKind
 from ca.records import UNMARKED, HolderMarks
 from pki.errors import ErrorCode, InvalidInput
@@ -36,7 +37,6 @@ from pki.jose import canonical_json, json_object
 MAX_FILE_OCTETS: Final = 16 * 1024
 MAX_EVIDENCE: Final = 16
 MAX_HOSTS: Final = 8
-MAX_OFFICER: Final = 128
 MAX_REASON: Final = 500
 APPROVALS_NEEDED: Final = 2
 
@@ -59,20 +59,6 @@ class KeyStorage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Officer:
-    """Who acts on files. With the national code known, nobody passes their own file under another id."""
-
-    id: str
-    national_code: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.id or len(self.id) > MAX_OFFICER or not self.id.isprintable():
-            raise InvalidInput(
-                ErrorCode.IDENTITY_INVALID, f"an officer's id has 1 to {MAX_OFFICER} printable characters"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemIdentity:
     """A system of the health network: who runs it, its name and the hosts it answers for."""
 
@@ -81,7 +67,21 @@ class SystemIdentity:
     hosts: tuple[str, ...]
 
 
-Identity = PersonIdentity | CentreIdentity | SystemIdentity
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficerIdentity:
+    """An officer of the deployment, known by the id that the register of officers has."""
+
+    officer_id: str
+    given_name: str
+    surname: str
+
+    @property
+    def common_name(self) -> str:
+        """Given name and surname."""
+        return f"{self.given_name} {self.surname}"
+
+
+Identity = PersonIdentity | CentreIdentity | SystemIdentity | OfficerIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +103,14 @@ class Registration:
 
     @property
     def holder(self) -> str:
-        """The holder's identifier in the register: national code, SIAM id or the system's name."""
+        """The holder's identifier in the register: national code, SIAM id, officer's id or the system's name."""
         match self.identity:
             case PersonIdentity(national_code=code):
                 return str(code)
             case CentreIdentity(siam_id=siam_id):
                 return str(siam_id)
+            case OfficerIdentity(officer_id=officer_id):
+                return officer_id
         return self.identity.common_name
 
     @property
@@ -249,6 +251,20 @@ def _system(members: _Members) -> SystemIdentity:
     )
 
 
+_OFFICER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
+
+
+def _officer(members: _Members) -> OfficerIdentity:
+    officer_id = members.text("officer_id")
+    if not _OFFICER_ID.fullmatch(officer_id):
+        raise _refuse("officer_id is 1 to 64 small letters, digits, dots and hyphens")
+    return OfficerIdentity(
+        officer_id=officer_id,
+        given_name=parse_name(members.text("given_name")),
+        surname=parse_name(members.text("surname")),
+    )
+
+
 def _evidence(value: object) -> Evidence:
     if not isinstance(value, dict):
         raise _refuse("a piece of evidence is an object")
@@ -265,6 +281,7 @@ _READERS: Final[Mapping[str, tuple[HolderKind, Callable[[_Members], Identity], K
     "citizen": (HolderKind.CITIZEN, _person, KeyStorage.HARDWARE),
     "centre": (HolderKind.CENTRE, _centre, KeyStorage.SOFTWARE),
     "system": (HolderKind.SYSTEM, _system, KeyStorage.SOFTWARE),
+    "officer": (HolderKind.OFFICER, _officer, KeyStorage.HARDWARE),
 }
 
 
@@ -309,4 +326,7 @@ def registration_json(registration: Registration) -> bytes:
         case SystemIdentity():
             members |= {"organization": identity.organization, "common_name": identity.common_name}
             members["hosts"] = list(identity.hosts)
+        case OfficerIdentity():
+            members |= {"officer_id": identity.officer_id, "given_name": identity.given_name}
+            members["surname"] = identity.surname
     return canonical_json(members)

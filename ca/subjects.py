@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from ca.config import AuthoritySettings, PersonSerial
 from ca.profiles import CertificateProfile
-from ca.registration import Registration, SystemIdentity
+from ca.registration import OfficerIdentity, Registration, SystemIdentity
 from pki import der
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
 
@@ -140,6 +140,18 @@ def _system_subject(system: SystemIdentity, settings: AuthoritySettings) -> Subj
     )
 
 
+def _officer_subject(officer: OfficerIdentity, settings: AuthoritySettings) -> Subject:
+    return Subject(
+        name=build_name(
+            (NameOID.COUNTRY_NAME, settings.country),
+            (NameOID.SURNAME, officer.surname),
+            (NameOID.GIVEN_NAME, officer.given_name),
+            (NameOID.SERIAL_NUMBER, officer.officer_id),
+            (NameOID.COMMON_NAME, common_name(officer.common_name)),
+        )
+    )
+
+
 def subject_of(
     profile: CertificateProfile,
     registration: Registration,
@@ -154,6 +166,8 @@ def subject_of(
             return _person_subject(profile, person, settings, pseudonyms)
         case CentreIdentity() as centre:
             return _centre_subject(profile, centre, settings, file_id)
+        case OfficerIdentity() as officer:
+            return _officer_subject(officer, settings)
     return _system_subject(registration.identity, settings)
 
 

@@ -39,6 +39,7 @@ registration_files: Final = Table(
     Column("refused_by", String(128)),
     Column("refused_at", UtcDateTime),
     Column("reason", Text),
+    Column("realm_id", String(36)),
     Index("ix_registration_files_state", "state", "submitted_at"),
     Index("ix_registration_files_holder", "holder"),
     Index("ix_registration_files_licence", "licence"),
@@ -50,6 +51,9 @@ approvals: Final = Table(
     Column("file_id", String(36), ForeignKey("registration_files.id"), primary_key=True),
     Column("officer", String(128), primary_key=True),
     Column("at", UtcDateTime, nullable=False),
+    Column("statement", LargeBinary),
+    Column("signature", LargeBinary),
+    Column("certificate_sha256", LargeBinary(32)),
 )
 
 certificates: Final = Table(

@@ -51,6 +51,7 @@ SYSTEM = {
     "common_name": "his-1",
     "hosts": ["exchange.example", "127.0.0.1"],
 }
+OFFICER = {"kind": "officer", "officer_id": "officer-nikan", "given_name": "نیکان", "surname": "آزمایشی"}
 
 FILE_PROFILES: dict[str, dict[str, Any]] = {
     "clin-sign": CLINICIAN,
@@ -60,6 +61,7 @@ FILE_PROFILES: dict[str, dict[str, Any]] = {
     "hix-tls": CENTRE,
     "hix-seal": CENTRE,
     "tls-server": SYSTEM,
+    "officer-auth": OFFICER,
 }
 
 
