@@ -15,7 +15,7 @@ from ca import file_repository as files
 from ca import repository
 from ca.context import Authority, AuthorityContext, event
 from ca.errors import KeyRefused, NotApproved
-from ca.issuance import PreparedCertificate, prepare, sign_prepared
+from ca.issuance import PreparedCertificate, TwinJudge, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.linting.repository import keep_own_findings
 from ca.presigning import presigned_rows
@@ -112,6 +112,7 @@ class IssuanceRunner(AuthorityContext):
         *,
         hardware: bool,
         unapproved: bool = False,
+        lint_first: TwinJudge | None = None,
     ) -> PreparedCertificate:
         not_before, not_after = validity(profile, authority.issuer, self._now(), self._settings, hardware=hardware)
         content = CertificateContent(
@@ -126,7 +127,7 @@ class IssuanceRunner(AuthorityContext):
             hardware=hardware,
             unapproved=unapproved,
         )
-        return prepare(content, self._settings)
+        return prepare(content, self._settings, lint_first)
 
     def _carry_out(
         self, candidates: Mapping[int, Candidate], actor: str

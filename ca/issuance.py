@@ -5,7 +5,7 @@ token has nothing to sign; what was linted is what is signed.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ca.config import AuthoritySettings
@@ -16,6 +16,9 @@ from ca.lint.gate import check_twin
 from ca.signing import sign_structures
 from ca.tbs import CertificateContent, Issuer, build_twin
 from hsm.provider import KeyProvider
+
+TwinJudge = Callable[[bytes, str], tuple[Finding, ...]]
+"""Judges a twin (DER) by what its profile (a name) asks for; LintFailed for a finding of ERROR or above."""
 
 
 class IssuanceToken:
@@ -44,11 +47,18 @@ class PreparedCertificate:
     findings: tuple[Finding, ...]
 
 
-def prepare(content: CertificateContent, settings: AuthoritySettings) -> PreparedCertificate:
-    """Check the key, build the twin and lint it; KeyRefused or LintFailed before any device key is touched."""
+def prepare(
+    content: CertificateContent, settings: AuthoritySettings, lint_first: TwinJudge | None = None
+) -> PreparedCertificate:
+    """Check the key, build the twin and lint it; KeyRefused or LintFailed before any device key is touched.
+
+    `lint_first` is an independent linter that is heard before the signature, beside our own rules.
+    """
     check_key(content.public_key, content.profile.keys, known_bad=settings.refused_keys)
     twin = build_twin(content, settings)
     findings = check_twin(twin.der, content, settings)
+    if lint_first is not None:
+        lint_first(twin.der, content.profile.name)
     return PreparedCertificate(
         content=content,
         tbs_sha256=hashlib.sha256(twin.tbs).digest(),

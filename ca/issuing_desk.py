@@ -10,6 +10,7 @@ from ca.carrying_out import Candidate, IssuanceRunner, IssuedCertificate, check_
 from ca.config import PersonSerial
 from ca.context import Authorities, Authority
 from ca.errors import ProfileMismatch
+from ca.issuance import TwinJudge
 from ca.profiles import CertificateProfile
 from ca.pseudonyms import LASTING, period_of, pseudonyms_for, secret_of
 from ca.registration import FileState, KeyStorage, RegistrationFile
@@ -25,13 +26,15 @@ MAX_BATCH: Final = 256
 class IssuanceRequest:
     """One certificate asked for: which profile, for whom (a registration file), for which key (DER or PEM CSR).
 
-    `unapproved` is the pilot switch: it skips the approvals and is marked in the certificate's policy.
+    `unapproved` is the pilot switch: it skips the approvals and is marked in the certificate's policy. `lint_first`
+    is an independent linter that is heard before the signature instead of soon after.
     """
 
     profile: str
     file_id: str
     csr: bytes
     unapproved: bool = False
+    lint_first: TwinJudge | None = None
 
 
 def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:
@@ -51,14 +54,23 @@ class IssuingDesk(IssuanceRunner):
     """Use cases that end in a certificate."""
 
     def issue(
-        self, profile: str, file_id: str, csr: bytes, actor: str, *, unapproved: bool = False
+        self,
+        profile: str,
+        file_id: str,
+        csr: bytes,
+        actor: str,
+        *,
+        unapproved: bool = False,
+        lint_first: TwinJudge | None = None,
     ) -> IssuedCertificate:
         """Issue one certificate for the key of a CSR to the holder of an approved file.
 
         ProfileUnknown, ProfileMismatch, NotFound, NotApproved, KeyRefused, LintFailed, InvalidInput (CSR) before
         any key is used; Unavailable when database or device do not answer.
         """
-        request = IssuanceRequest(profile=profile, file_id=file_id, csr=csr, unapproved=unapproved)
+        request = IssuanceRequest(
+            profile=profile, file_id=file_id, csr=csr, unapproved=unapproved, lint_first=lint_first
+        )
         outcome = self.issue_batch([request], actor)[0]
         if isinstance(outcome, ServiceError):
             raise outcome
@@ -112,6 +124,7 @@ class IssuingDesk(IssuanceRunner):
             csr.spki_der,
             hardware=registration.key_storage is KeyStorage.HARDWARE,
             unapproved=request.unapproved and file.state is not FileState.APPROVED,
+            lint_first=request.lint_first,
         )
         return Candidate(
             prepared=prepared,

@@ -19,10 +19,11 @@ from webapp.health import HealthReport, PartHealth, PartState
 from webapp.key_journal import custodian_name
 
 WORKER_PATIENCE: Final = timedelta(seconds=30)
+LINT_PATIENCE: Final = timedelta(seconds=60)  # how long a new certificate may wait for its verdict
 
 
 def check_parts(parts: Parts) -> HealthReport:
-    """Ask custodians, database and worker how they are, and whether a journal has a gap."""
+    """Ask custodians, database, worker and linter how they are, and whether a journal has a gap."""
     return HealthReport(
         at=parts.clock.now(),
         parts=(
@@ -30,6 +31,7 @@ def check_parts(parts: Parts) -> HealthReport:
             custody(parts.database),
             _database(parts),
             _worker(parts.deployment, parts.clock),
+            linter_part(parts.deployment, parts.clock),
         ),
     )
 
@@ -94,3 +96,22 @@ def _worker(deployment: Deployment, clock: Clock) -> PartHealth:
     if failing:
         return PartHealth(name="worker", state=PartState.DEGRADED, note=", ".join(sorted(failing)), vital=False)
     return PartHealth(name="worker", state=PartState.OK, vital=False)
+
+
+def linter_part(deployment: Deployment, clock: Clock) -> PartHealth:
+    """Say how long the oldest certificate waits for its verdict; silent when the linter writes no heartbeat."""
+    try:
+        state = json_object(deployment.linter_state.read_bytes())
+        beat, failing, waiting = parse_instant(str(state["at"])), state["failing"], int(state["waiting"])
+        oldest = None if state["oldest"] is None else parse_instant(str(state["oldest"]))
+    except (OSError, ServiceError, KeyError, TypeError, ValueError):
+        return PartHealth(name="lint", state=PartState.SILENT, vital=False)
+    now = clock.now()
+    if now - beat > LINT_PATIENCE:
+        return PartHealth(name="lint", state=PartState.SILENT, since=beat, vital=False)
+    if failing:
+        return PartHealth(name="lint", state=PartState.DEGRADED, note=str(failing), vital=False)
+    if oldest is not None and now - oldest > LINT_PATIENCE:
+        note = f"{waiting} waiting, the oldest for {int((now - oldest).total_seconds())} s"
+        return PartHealth(name="lint", state=PartState.DEGRADED, since=oldest, note=note, vital=False)
+    return PartHealth(name="lint", state=PartState.OK, vital=False)

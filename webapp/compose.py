@@ -12,6 +12,9 @@ from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
+from ca.linting.desk import LintDesk
+from ca.linting.pkilint_judge import PkilintJudge
+from ca.linting.verdicts import Judge
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -69,6 +72,7 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
+    linting: LintDesk
 
     @property
     def oids(self) -> OidArc:
@@ -121,7 +125,13 @@ def _published(file: Path) -> bytes:
         raise Unavailable(ErrorCode.FILE_UNREADABLE, file.name) from error
 
 
-def assemble(deployment: Deployment, settings: DeploymentSettings, database: Database, keys: KeyProvider) -> Parts:
+def assemble(
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    database: Database,
+    keys: KeyProvider,
+    judge: Judge | None = None,
+) -> Parts:
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
     authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
@@ -135,7 +145,24 @@ def assemble(deployment: Deployment, settings: DeploymentSettings, database: Dat
         keys=keys,
         authority=authority,
         tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock),
+        linting=linting_of(settings, database, clock, judge),
     )
+
+
+def linting_of(settings: DeploymentSettings, database: Database, clock: Clock, judge: Judge | None) -> LintDesk:
+    """Return the desk of verdicts; servers and the worker have no judge, because it takes a second and 100 MB."""
+    return LintDesk(database, judge, authority_settings(settings).profiles, clock)
+
+
+@contextlib.contextmanager
+def opened_linting(deployment: Deployment) -> Iterator[LintDesk]:
+    """Open what judges certificates: the database and pkilint, no keys."""
+    settings = deployment.settings()
+    database = _database_of(deployment, settings)
+    try:
+        yield linting_of(settings, database, RealClock(), PkilintJudge(pilot=not settings.production))
+    finally:
+        database.close()
 
 
 def _database_of(deployment: Deployment, settings: DeploymentSettings) -> Database:
@@ -196,6 +223,6 @@ def opened_parts(deployment: Deployment) -> Iterator[Parts]:
         database = _database_of(deployment, settings)
         try:
             bring_up(database)
-            yield assemble(deployment, settings, database, keys)
+            yield assemble(deployment, settings, database, keys, PkilintJudge(pilot=not settings.production))
         finally:
             database.close()

@@ -215,6 +215,11 @@ class Deployment:
         return self.run / "worker" / "heartbeat.json"
 
     @property
+    def linter_state(self) -> Path:
+        """The linter's last heartbeat, in the one folder under `run` that is the linter's."""
+        return self.run / "linter" / "heartbeat.json"
+
+    @property
     def publishing_lock(self) -> Path:
         """What the program holds that replaces a published file; whoever can open it can hold it."""
         return self.worker_state.with_name("publishing.lock")

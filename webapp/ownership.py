@@ -47,7 +47,8 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
     """Return every place of a deployment, outer ones first.
 
     The custodian's things are its own but for its policy. The server alone reads `secrets`; the worker alone writes
-    what is published; both write the database. A group bit on a folder hands its group to what is made there.
+    what is published; both, and the linter, write the database. A group bit on a folder hands its group to what is
+    made there.
     """
     custodian, server, worker, data = accounts.custodian, accounts.server, accounts.worker, accounts.data
     ours = (custodian.uid, custodian.gid)
@@ -67,6 +68,15 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.run, *_ROOT, 0o755),
         *(Place(log, *_ROOT) for log in deployment.run.glob("*.log")),
         Place(deployment.worker_state.parent, worker.uid, data, 0o2750, whole=True, file_mode=0o640, made=True),
+        Place(
+            deployment.linter_state.parent,
+            accounts.linter.uid,
+            data,
+            0o2750,
+            whole=True,
+            file_mode=0o640,
+            made=True,
+        ),
         Place(deployment.publishing_lock, worker.uid, data),
         Place(sockets, *ours, 0o711, made=True),
         Place(deployment.keeper_sockets, *ours, 0o711, made=True),

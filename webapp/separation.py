@@ -52,6 +52,10 @@ class Separation:
         """Return whom the worker runs as; None: as we do."""
         return self._run_as(self.accounts.worker, all_groups=True)
 
+    def linter(self) -> RunAs | None:
+        """Return whom the linter runs as; None: as we do."""
+        return self._run_as(self.accounts.linter, all_groups=True)
+
     def server(self, port: int) -> RunAs | None:
         """Return whom a server that listens at `port` runs as; None: as we do."""
         return self._run_as(self.accounts.server, all_groups=True, low_ports=port < _first_open_port())
@@ -171,7 +175,7 @@ def _needed_view(deployment: Deployment) -> PrivateView | None:
 
 def _one_user(obstacle: str) -> Separation:
     us = Account(os.geteuid(), os.getegid())
-    return Separation(Accounts(custodian=us, server=us, worker=us, data=us.gid), obstacle)
+    return Separation(Accounts(custodian=us, server=us, worker=us, linter=us, data=us.gid), obstacle)
 
 
 def _missing_capability() -> str:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 CUSTODIAN: Final = "mohr-custodian"
 SERVER: Final = "mohr-server"
 WORKER: Final = "mohr-worker"
+LINTER: Final = "mohr-linter"
 DATA_GROUP: Final = "mohr-data"
 
 _ADMINISTRATORS_PATH: Final = f"{os.defpath}:/usr/sbin:/sbin"
@@ -26,11 +27,12 @@ class Account(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """Who is who; `data` is the group that server and worker share."""
+    """Who is who; `data` is the group that server, worker and linter share."""
 
     custodian: Account
     server: Account
     worker: Account
+    linter: Account
     data: int
 
 
@@ -42,7 +44,11 @@ def system_accounts() -> Accounts:
     """Look the system users up, and make what is missing of them; UsersMissing where that is refused."""
     data = _group()
     return Accounts(
-        custodian=_user(CUSTODIAN), server=_user(SERVER, DATA_GROUP), worker=_user(WORKER, DATA_GROUP), data=data
+        custodian=_user(CUSTODIAN),
+        server=_user(SERVER, DATA_GROUP),
+        worker=_user(WORKER, DATA_GROUP),
+        linter=_user(LINTER, DATA_GROUP),
+        data=data,
     )
 
 

@@ -13,6 +13,8 @@ CRASHED: Final = "lint-crashed"
 _UNHANDLED: Final = "base.unhandled_exception"  # pkilint's own word for an exception inside one of its rules
 _CLAUSE: Final = "pkilint"
 _MAX_DETAIL: Final = 200
+# Where a pilot's lists and responders are is its deployer's affair: `127.0.0.1` is in every certificate of a first try.
+_OF_PILOTS: Final = frozenset({"etsi.internal_domain_name"})
 
 _SEVERITIES: Final = {
     "FATAL": Severity.FATAL,
@@ -50,7 +52,7 @@ def _rules(linter: str) -> tuple[Any, Any]:
     return container, []
 
 
-def _apply(certificate_der: bytes, linter: str) -> list[Finding]:
+def _apply(certificate_der: bytes, linter: str, *, pilot: bool) -> list[Finding]:
     from pkilint import finding_filter, loader
 
     rules, filters = _rules(linter)
@@ -68,7 +70,7 @@ def _apply(certificate_der: bytes, linter: str) -> list[Finding]:
                 Finding(
                     code=CRASHED if code == _UNHANDLED else f"pkilint.{code}",
                     clause=_CLAUSE,
-                    severity=severity,
+                    severity=Severity.NOTICE if pilot and code in _OF_PILOTS else severity,
                     detail=str(result.node.path)[:_MAX_DETAIL],
                 )
             )
@@ -76,19 +78,23 @@ def _apply(certificate_der: bytes, linter: str) -> list[Finding]:
 
 
 class PkilintJudge:
-    """Judges by pkilint's RFC 5280 rules (`pkix`) and by its ETSI certificate types, by their names there."""
+    """Judges by pkilint's RFC 5280 rules (`pkix`) and by its ETSI certificate types, by their names there.
+
+    `pilot`: the deployment may lie under a host name that is not public, which is then a NOTICE.
+    """
 
     name = "pkilint"
 
-    def __init__(self) -> None:
+    def __init__(self, *, pilot: bool = False) -> None:
         self.version = version("pkilint")
+        self._pilot = pilot
 
     def judge(self, certificate_der: bytes, linters: Sequence[str]) -> tuple[Finding, ...]:
         """Apply the rule sets; an exception, wherever it comes from, is a finding and never a clean verdict."""
         found: list[Finding] = []
         for linter in linters or (PKIX,):
             try:
-                found += _apply(certificate_der, linter)
+                found += _apply(certificate_der, linter, pilot=self._pilot)
             except Exception as error:  # noqa: BLE001 - a linter that breaks down must not pass for one that is content
                 detail = f"{linter}: {type(error).__name__}"
                 found.append(Finding(code=CRASHED, clause=_CLAUSE, severity=Severity.ERROR, detail=detail))

@@ -16,8 +16,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away"),
 ]
 
-CUSTODIAN, SERVER, WORKER, DATA = Account(4101, 4201), Account(4102, 4202), Account(4103, 4203), 4204
-ACCOUNTS = Accounts(custodian=CUSTODIAN, server=SERVER, worker=WORKER, data=DATA)
+CUSTODIAN, SERVER, WORKER, LINTER, DATA = *(Account(4100 + n, 4200 + n) for n in range(1, 5)), 4205
+ACCOUNTS = Accounts(custodian=CUSTODIAN, server=SERVER, worker=WORKER, linter=LINTER, data=DATA)
 ROOT = Account(0, 0)
 
 
@@ -93,7 +93,7 @@ def test_what_is_as_it_should_be_is_left_alone(deployment: Deployment) -> None:
 
 def test_everything_can_be_given_back_to_one_user(deployment: Deployment) -> None:
     settle(places(deployment, ACCOUNTS))
-    settle(places(deployment, Accounts(custodian=ROOT, server=ROOT, worker=ROOT, data=0)))
+    settle(places(deployment, Accounts(custodian=ROOT, server=ROOT, worker=ROOT, linter=ROOT, data=0)))
     assert {owner(path)[:2] for path in (deployment.home, *deployment.home.rglob("*"))} == {(0, 0)}
 
 

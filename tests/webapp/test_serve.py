@@ -15,8 +15,13 @@ from webapp.deployment import Deployment
 from webapp.separation import Separation
 from webapp.system_users import Account, Accounts
 
-TOGETHER = Separation(Accounts(custodian=Account(1, 1), server=Account(1, 1), worker=Account(1, 1), data=1), "a test")
-APART = Separation(Accounts(custodian=Account(1, 11), server=Account(2, 12), worker=Account(3, 13), data=14))
+TOGETHER = Separation(
+    Accounts(custodian=Account(1, 1), server=Account(1, 1), worker=Account(1, 1), linter=Account(1, 1), data=1),
+    "a test",
+)
+APART = Separation(
+    Accounts(custodian=Account(1, 11), server=Account(2, 12), worker=Account(3, 13), linter=Account(4, 14), data=14)
+)
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def test_each_program_has_the_user_of_its_part(tmp_path: Path) -> None:
         program.name.split()[0]: program.run_as and program.run_as.uid
         for program in programs(Deployment(tmp_path), SETTINGS, "h:8440", APART)
     }
-    assert users == {"custodian": 1, "server": 2, "exchange": 2, "worker": 3}
+    assert users == {"custodian": 1, "server": 2, "exchange": 2, "worker": 3, "linter": 4}
     assert {program.run_as for program in programs(Deployment(tmp_path), SETTINGS, "h:8440", TOGETHER)} == {None}
 
 

@@ -17,6 +17,7 @@ from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
+from webapp.commands.lint import lint
 from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
@@ -29,6 +30,9 @@ MAX_FILE_OCTETS: Final = 64 * 1024
 @click.group()
 def ca() -> None:
     """Register, issue, revoke, publish. Example: mohr ca list --home var."""
+
+
+ca.add_command(lint)
 
 
 @ca.group("file")
@@ -89,6 +93,7 @@ def list_files(deployment: Deployment, state: str | None) -> None:
 @click.option("--file", "file_id", required=True, metavar="ID", help="An approved registration file.")
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The request, DER or PEM.")
 @click.option("--unapproved-pilot", is_flag=True, help="Skip the approvals; ledgered and marked in the certificate.")
+@click.option("--lint-first", is_flag=True, help="Have pkilint judge it before it is signed, not soon after.")
 def issue(
     deployment: Deployment,
     output: Path | None,
@@ -96,6 +101,7 @@ def issue(
     file_id: str,
     csr_file: Path,
     unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
+    lint_first: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Issue a certificate for the key of a request to the holder of an approved file.
 
@@ -103,7 +109,8 @@ def issue(
     """
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
-        issued = parts.authority.issue(profile, file_id, csr, OPERATOR, unapproved=unapproved_pilot)
+        judge = parts.linting.judge_before if lint_first else None
+        issued = parts.authority.issue(profile, file_id, csr, OPERATOR, unapproved=unapproved_pilot, lint_first=judge)
     text = pem(issued.der)
     if output is not None:
         write_file(output, text.encode())

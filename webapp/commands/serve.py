@@ -1,4 +1,4 @@
-"""`mohr serve`: custodians, worker, server and the exchange's mutual-TLS listener, kept alive together."""
+"""`mohr serve`: custodians, worker, linter, server and the exchange's mutual-TLS listener, kept alive together."""
 
 import os
 import sys
@@ -69,6 +69,13 @@ def programs(
             environment=home,
             wait=LATER_SECONDS,
             run_as=separation.worker(),
+        ),
+        Program(
+            name="linter",
+            arguments=(*python, "webapp.linter"),
+            environment=home,
+            wait=LATER_SECONDS,
+            run_as=separation.linter(),
         ),
         Program(
             name="server",
@@ -146,7 +153,7 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
 @home_option
 @click.option("--bind", default=DEFAULT_BIND, show_default=True, metavar="HOST:PORT")
 def serve(deployment: Deployment, bind: str) -> None:
-    """Run the custodians, the worker and the server of a deployment until stopped.
+    """Run the custodians, the worker, the linter and the server of a deployment until stopped.
 
     Example: mohr serve --home var --bind 127.0.0.1:8440
     """

@@ -18,7 +18,7 @@ from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound
 from storage.ledger_tables import audit_events
 from tests.ca.linting.judges import SpokenJudge, desk_of, finding, settle
-from tests.ca.world import FIRST, SECOND, World
+from tests.ca.world import FIRST, SECOND, World, new_csr
 
 FATAL, ERROR, WARNING, NOTICE = (finding(s) for s in sorted(Severity, reverse=True))
 
@@ -253,3 +253,15 @@ def test_what_is_not_there_is_not_found(settled: World) -> None:
     with pytest.raises(NotFound), settled.database.begin() as unit:
         check_activation(unit.connection, ["00"])
     assert desk_of(settled, None).sweep(10) == 0
+
+
+def test_lint_first_refuses_before_any_key_is_used(settled: World) -> None:
+    file = settled.approved()
+    desk = desk_of(settled, SpokenJudge(words=(ERROR,)))
+    before = len(settled.authority.certificates())
+    with pytest.raises(LintFailed):
+        settled.authority.issue("clin-sign", file.id, new_csr(), "clerk", lint_first=desk.judge_before)
+    assert len(settled.authority.certificates()) == before
+    content = desk_of(settled, SpokenJudge(words=(NOTICE,)))
+    settled.authority.issue("clin-sign", file.id, new_csr(), "clerk", lint_first=content.judge_before)
+    assert len(settled.authority.certificates()) == before + 1

@@ -7,13 +7,15 @@ import sys
 
 import pytest
 
+from ca.config import RawAuthoritySettings, validate_settings
 from ca.lint.findings import Severity
 from ca.linting import pkilint_judge
 from ca.linting.pkilint_judge import CRASHED, PKIX, PkilintJudge
 from ca.profiles import CertificateProfile
+from ca.tbs import build_twin
 from pki import der
 from tests.ca.conftest import Ceremony
-from tests.ca.mutants import Mutant
+from tests.ca.mutants import Mutant, content_of
 from tests.ca.world import FILE_PROFILES, SETTINGS, World
 
 JUDGE = PkilintJudge()
@@ -47,6 +49,15 @@ def test_what_it_cannot_read_is_an_error(junk: bytes) -> None:
     found = JUDGE.judge(junk, (PKIX,))
     assert found
     assert all(f.severity >= Severity.ERROR for f in found)
+
+
+@pytest.mark.parametrize(("pilot", "severity"), [(True, Severity.NOTICE), (False, Severity.ERROR)])
+def test_a_pilot_may_lie_under_a_name_that_is_not_public(pilot: bool, severity: Severity, ceremony: Ceremony) -> None:
+    local = validate_settings(RawAuthoritySettings(public_url="http://127.0.0.1:8440", organization="مهر آزمایشی"))
+    twin = build_twin(content_of("clin-sign", ceremony.hierarchy, local), local)
+    found = PkilintJudge(pilot=pilot).judge(twin.der, profile("clin-sign").linters)
+    named = {f.severity for f in found if f.code == "pkilint.etsi.internal_domain_name"}
+    assert named == {severity}
 
 
 def test_a_rule_set_that_is_not_there_is_an_error(world: World) -> None:

@@ -1,0 +1,93 @@
+"""`mohr ca lint`: verdicts of the independent linter, and the alarms that officers close."""
+
+from typing import Any
+
+import click
+
+from ca.linting.desk import LintDesk
+from ca.linting.verdicts import Alarm, LintVerdict
+from ca.registration import Officer
+from pki.instants import format_instant
+from webapp.commands.options import answer, home_option
+from webapp.compose import opened_linting
+from webapp.deployment import Deployment
+
+AT_ONCE = 32
+
+
+def _verdict_members(verdict: LintVerdict) -> dict[str, Any]:
+    return {
+        "serial": verdict.serial_hex,
+        "lint": str(verdict.state),
+        "judgements": [
+            {
+                "linter": judgement.linter,
+                "version": judgement.version,
+                "at": format_instant(judgement.at),
+                "findings": [
+                    {"code": f.code, "severity": f.severity.name, "clause": f.clause, "at": f.detail}
+                    for f in judgement.findings
+                ],
+            }
+            for judgement in verdict.judgements
+        ],
+    }
+
+
+def _alarm_members(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "alarm": alarm.id,
+        "serial": alarm.serial_hex,
+        "linter": f"{alarm.linter} {alarm.linter_version}",
+        "severity": alarm.severity.name,
+        "rules": alarm.codes,
+        "holds": alarm.holds,
+        "raised_at": format_instant(alarm.raised_at),
+        "closed_at": None if alarm.closed_at is None else format_instant(alarm.closed_at),
+        "officers": [note.officer for note in alarm.notes],
+    }
+
+
+def _judge_what_waits(desk: LintDesk) -> None:
+    judged = 0
+    while desk.backlog().waiting:
+        judged += desk.sweep(AT_ONCE)
+    answer({"judged": judged, "waiting": desk.backlog().waiting, "alarms": len(desk.alarms(limit=500))})
+
+
+@click.command()
+@home_option
+@click.argument("serial", required=False)
+@click.option("--pending", is_flag=True, help="Judge now whatever waits for a verdict.")
+@click.option("--alarms", is_flag=True, help="List open alarms, oldest first, a JSON object a line.")
+@click.option("--close", multiple=True, metavar="ALARM", help="Say that an alarm may be closed; a second officer must.")
+@click.option("--officer", metavar="ID", help="With --close: who says so.")
+@click.option("--note", metavar="TEXT", help="With --close: why.")
+def lint(
+    deployment: Deployment,
+    serial: str | None,
+    pending: bool,  # noqa: FBT001 - click passes options by name
+    alarms: bool,  # noqa: FBT001 - click passes options by name
+    close: tuple[str, ...],
+    officer: str | None,
+    note: str | None,
+) -> None:
+    """Show what the independent linter said of a certificate; it is judged now when it was not yet.
+
+    Example: mohr ca lint 5f3a…
+    """
+    if (serial is not None) + pending + alarms + bool(close) != 1:
+        raise click.UsageError("name a SERIAL, or one of --pending, --alarms and --close")
+    if bool(close) != (officer is not None and note is not None):
+        raise click.UsageError("--close, --officer and --note go together")
+    with opened_linting(deployment) as desk:
+        if serial is not None:
+            answer(_verdict_members(desk.verdict_of(serial)))
+        elif pending:
+            _judge_what_waits(desk)
+        elif alarms:
+            for alarm in desk.alarms(limit=500):
+                answer(_alarm_members(alarm))
+        else:
+            for alarm_id in close:
+                answer(_alarm_members(desk.close_alarm(alarm_id, Officer(id=str(officer)), str(note))))
