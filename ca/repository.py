@@ -14,7 +14,7 @@ from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
 from ca.records import UNMARKED, CertificateRecord, HolderMarks
 from ca.revocation import CertificateState, Status
-from ca.tables import ENDED, certificates, named_certificates
+from ca.tables import ENDED, INTENDED, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode
 
@@ -158,8 +158,7 @@ def change_status(
 
 def expire(connection: Connection, now: datetime) -> tuple[str, ...]:
     """Note which certificates' validity has ended; return their serial numbers."""
-    living = (_c.state.not_in(ENDED), _c.state.in_((CertificateState.GOOD.value, CertificateState.ON_HOLD.value)))
-    ended = select(_c.serial).where(*living, _c.not_after < now)
+    ended = select(_c.serial).where(_c.state.not_in(ENDED), _c.state != INTENDED, _c.not_after < now)
     statement = (
         update(certificates)
         .where(_c.serial.in_(ended.limit(_ROUND)))

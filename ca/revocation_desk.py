@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
 
 from ca import certificate_queries, repository
 from ca.context import AuthorityContext, event
+from ca.inventory.search import parse_serial
 from ca.issuing.key_holders import mark_compromised
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
@@ -15,16 +15,6 @@ from ca.revocation import CertificateState, RevocationReason, Status, encode_crl
 from ca.status_repository import store_responses
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
-
-MAX_SERIAL_DIGITS: Final = 40
-
-
-def parse_serial(text: str) -> str:
-    """Read a serial number as people copy it (colons, spaces, capitals) into the form of rows; InvalidInput."""
-    digits = text.replace(":", "").replace(" ", "").lower()
-    if not 1 <= len(digits) <= MAX_SERIAL_DIGITS or any(digit not in "0123456789abcdef" for digit in digits):
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a serial number is up to 40 hexadecimal digits")
-    return digits.zfill(len(digits) + len(digits) % 2)
 
 
 def parse_reason(text: str) -> RevocationReason:

@@ -10,10 +10,11 @@ from cryptography.x509 import ocsp
 
 from ca.carrying_out import IssuedCertificate
 from ca.errors import IllegalTransition
+from ca.inventory.search import parse_serial
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
 from ca.revocation import CertificateState, RevocationReason
-from ca.revocation_desk import parse_reason, parse_serial
+from ca.revocation_desk import parse_reason
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, NotAllowed, NotFound, ServiceError

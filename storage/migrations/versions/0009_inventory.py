@@ -65,13 +65,6 @@ def _create_indexes() -> None:
     for columns in (["licence"], ["siam_id"], ["issued_at"], ["revoked_at", "state"]):
         _create_partial(columns[0], columns, f"{columns[0]} IS NOT NULL")
     _create_partial("ending", ["not_after"], "state NOT IN ('abandoned', 'expired', 'revoked')")
-    if op.get_bind().dialect.name == "postgresql":
-        # Professions are of persons and provinces of centres: taken for independent, the planner waits for rows
-        # that never come.
-        op.execute(
-            "CREATE STATISTICS certificates_together (mcv, dependencies) "
-            "ON state, profile, profession, province FROM certificates"
-        )
 
 
 def _create_partial(name: str, columns: list[str], condition: str) -> None:

@@ -1,0 +1,176 @@
+"""Searching the table of certificates by one index, the one of the word that fits the fewest."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, literal, or_, select, tuple_
+
+from ca.inventory.index_choice import beside, sorted_by
+from ca.inventory.search import InventoryEntry, Page, Search
+from ca.revocation import CertificateState, RevocationReason
+from ca.tables import certificates
+from pki.errors import ErrorCode, InvalidInput
+
+MAX_PAGE: Final = 1000
+
+_c = certificates.c
+_SHOWN: Final = (
+    _c.serial,
+    _c.state,
+    _c.profile,
+    _c.issuer,
+    _c.name,
+    _c.file_id,
+    _c.licence,
+    _c.siam_id,
+    _c.profession,
+    _c.province,
+    _c.unapproved,
+    _c.not_before,
+    _c.not_after,
+    _c.issued_at,
+    _c.revoked_at,
+    _c.reason,
+)
+_FEW: Final = ("serial", "serial_prefix", "holder", "file_id", "licence", "siam_id")
+_EQUAL: Final = ("serial", "holder", "file_id", "licence", "siam_id", "profession", "province", "profile")
+_MOST: Final = (CertificateState.GOOD, CertificateState.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Behind which row a page begins."""
+
+    id: int
+    not_after: datetime
+
+    @property
+    def bound_end(self) -> ColumnElement[datetime]:
+        """The end of its validity as a value of a statement."""
+        return literal(self.not_after, _c.not_after.type)
+
+
+def leading_word(wanted: Search) -> str:
+    """Name the condition whose index is read; `id` where nothing is asked."""
+    asked = wanted.asked
+    found = next((name for name in _FEW if name in asked), None)
+    if found is not None:
+        return found
+    if wanted.by_end:
+        return "not_after"
+    rare = ("state",) if wanted.state not in _MOST else ()
+    return next((name for name in ("profession", "province", *rare, "profile", "state") if name in asked), "id")
+
+
+def _conditions(wanted: Search, leading: str) -> list[ColumnElement[bool]]:
+    def column(name: str) -> ColumnElement[Any]:
+        return _c[name] if name == leading else beside(_c[name])
+
+    equal = {name: getattr(wanted, name) for name in _EQUAL if name != leading}
+    if leading != "state" and wanted.state is not None:
+        equal["state"] = wanted.state.value
+    found = [beside(_c[name]) == value for name, value in equal.items() if value is not None]
+    if wanted.serial_prefix is not None:
+        serial = _c.serial if leading == "serial_prefix" else beside(_c.serial)
+        found += [serial >= wanted.serial_prefix, serial < wanted.serial_prefix + "g"]  # behind every digit
+    if wanted.expires_from is not None:
+        found.append(column("not_after") >= wanted.expires_from)
+    if wanted.expires_before is not None:
+        found.append(column("not_after") < wanted.expires_before)
+    return found
+
+
+def _by_few(wanted: Search, leading: str, place: Place | None) -> Select[Any]:
+    """Select by a word that few rows have, and sort them."""
+    number, end = sorted_by(_c.id), sorted_by(_c.not_after)
+    statement = select(*_SHOWN)
+    if leading != "serial_prefix":
+        statement = statement.where(_c[leading] == getattr(wanted, leading))
+    if not wanted.by_end:
+        statement = statement if place is None else statement.where(number < place.id)
+        return statement.order_by(number.desc())
+    if place is not None:
+        behind = and_(end == place.bound_end, number > place.id)
+        statement = statement.where(or_(end > place.bound_end, behind))
+    return statement.order_by(end, number)
+
+
+def _by_end(place: Place | None) -> Select[Any]:
+    """Walk the index of the ends of validity."""
+    statement = select(*_SHOWN).order_by(_c.not_after, _c.id)
+    if place is None:
+        return statement
+    behind = or_(beside(_c.not_after) > place.bound_end, beside(_c.id) > place.id)
+    return statement.where(_c.not_after >= place.bound_end, behind)
+
+
+def _by_many(wanted: Search, leading: str, place: Place | None) -> Select[Any]:
+    """Walk the part of an index that has one value, from its end.
+
+    Bounds on both sides say what `=` says, but leave the order of two columns to the one index that has it.
+    """
+    column, value = _c[leading], str(getattr(wanted, leading))
+    statement = select(*_SHOWN).where(column >= value, column <= value)
+    if place is not None:
+        statement = statement.where(tuple_(column, _c.id) < tuple_(literal(value), literal(place.id)))
+    return statement.order_by(column.desc(), _c.id.desc())
+
+
+def _newest(place: Place | None) -> Select[Any]:
+    statement = select(*_SHOWN).order_by(_c.id.desc())
+    return statement if place is None else statement.where(_c.id < place.id)
+
+
+def search_statement(wanted: Search, place: Place | None, limit: int) -> Select[Any]:
+    """Return the statement of one page."""
+    leading = leading_word(wanted)
+    if leading in _FEW:
+        statement = _by_few(wanted, leading, place)
+    elif leading == "not_after":
+        statement = _by_end(place)
+    elif leading == "id":
+        statement = _newest(place)
+    else:
+        statement = _by_many(wanted, leading, place)
+    return statement.where(*_conditions(wanted, leading)).limit(limit)
+
+
+def _entry(row: Any) -> InventoryEntry:
+    return InventoryEntry(
+        serial=row.serial,
+        state=CertificateState(row.state),
+        profile=row.profile,
+        issuer=row.issuer,
+        name=row.name,
+        file_id=row.file_id,
+        licence=row.licence,
+        siam_id=row.siam_id,
+        profession=row.profession,
+        province=row.province,
+        unapproved=row.unapproved,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        issued_at=row.issued_at,
+        revoked_at=row.revoked_at,
+        reason=None if row.reason is None else RevocationReason(row.reason),
+    )
+
+
+def _place(connection: Connection, serial: str) -> Place:
+    row = connection.execute(select(_c.id, _c.not_after).where(_c.serial == serial)).one_or_none()
+    if row is None:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "there is no such certificate to go on from")
+    return Place(id=row.id, not_after=row.not_after)
+
+
+def search(connection: Connection, wanted: Search, *, after: str | None, limit: int) -> Page:
+    """Return a page of at most 1000: newest first, or by the end of validity where a window of it is asked for.
+
+    InvalidInput for a place to go on from (`after`, a serial number) that is none.
+    """
+    size = min(max(limit, 1), MAX_PAGE)
+    place = None if after is None else _place(connection, after)
+    rows = connection.execute(search_statement(wanted, place, size + 1)).all()
+    entries = tuple(_entry(row) for row in rows[:size])
+    return Page(entries=entries, next=entries[-1].serial if len(rows) > size else None)

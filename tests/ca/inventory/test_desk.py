@@ -1,0 +1,80 @@
+"""Whoever looks at persons leaves an event first, and no event holds a national code."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, select
+
+from ca.inventory.desk import InventoryDesk
+from ca.inventory.search import Search
+from pki.audit import AuditAction
+from pki.errors import InvalidInput, NotFound
+from pki.jose import json_object
+from storage.engine import Database
+from storage.ledger_tables import audit_events
+from tests.ca.world import CLINICIAN, FIRST, World
+
+
+def events_of(database: Database, action: AuditAction) -> list[Row[Any]]:
+    """Return the events of a kind, oldest first."""
+    columns = audit_events.c
+    statement = select(columns.actor, columns.subject, columns.facts).where(columns.action == action.value)
+    with database.read() as connection:
+        return list(connection.execute(statement.order_by(columns.id)))
+
+
+@pytest.fixture
+def desk(world: World) -> InventoryDesk:
+    return InventoryDesk(world.database, world.clock)
+
+
+def test_a_search_for_a_person_finds_all_of_theirs_and_leaves_one_event(world: World, desk: InventoryDesk) -> None:
+    file = world.approved()
+    serials = [world.issue(profile).serial_hex for profile in ("clin-sign", "clin-auth")]
+    world.issue("cit-sign")
+    assert file.registration.licence is not None
+    page = desk.search(Search(licence=file.registration.licence), FIRST)
+    assert [entry.serial for entry in page.entries] == serials[::-1]
+    assert page.next is None
+    (event,) = events_of(world.database, AuditAction.INVENTORY_READ)
+    assert (event.actor, event.subject) == ("first", "certificates")
+    digest = sha256("\n".join(serials[::-1]).encode()).hexdigest()
+    assert json_object(event.facts.encode()) == {"asked": "licence", "found": 2, "serials_sha256": digest}
+
+
+def test_each_page_of_persons_leaves_an_event(world: World, desk: InventoryDesk) -> None:
+    serials = [world.issue("cit-sign").serial_hex for _ in range(2)]
+    first = desk.search(Search(profile="cit-sign"), FIRST, limit=1)
+    second = desk.search(Search(profile="cit-sign"), FIRST, after=first.next, limit=1)
+    assert [page.entries[0].serial for page in (first, second)] == serials[::-1]
+    assert {event.subject for event in events_of(world.database, AuditAction.INVENTORY_READ)} == set(serials)
+
+
+def test_a_search_for_a_person_who_is_not_there_leaves_an_event_too(world: World, desk: InventoryDesk) -> None:
+    assert desk.search(Search(holder=CLINICIAN["national_code"]), FIRST).entries == ()
+    (event,) = events_of(world.database, AuditAction.INVENTORY_READ)
+    assert CLINICIAN["national_code"] not in "".join(map(str, event))
+
+
+def test_centres_and_systems_are_looked_at_without_an_event(world: World, desk: InventoryDesk) -> None:
+    centre, system = world.issue("hix-tls"), world.issue("tls-server")
+    assert [entry.serial for entry in desk.search(Search(siam_id="c-1001"), FIRST).entries] == [centre.serial_hex]
+    assert desk.show(system.serial_hex, FIRST).der == system.der
+    assert events_of(world.database, AuditAction.INVENTORY_READ) == []
+
+
+def test_showing_a_persons_certificate_leaves_an_event(world: World, desk: InventoryDesk) -> None:
+    issued = world.issue("clin-sign")
+    assert desk.show(issued.serial_hex.upper(), FIRST).der == issued.der
+    (event,) = events_of(world.database, AuditAction.INVENTORY_READ)
+    assert (event.subject, CLINICIAN["national_code"] in event.facts) == (issued.serial_hex, False)
+
+
+def test_what_is_not_there_is_not_found(desk: InventoryDesk) -> None:
+    with pytest.raises(NotFound):
+        desk.show("abcd", FIRST)
+    with pytest.raises(InvalidInput):
+        desk.search(Search(), FIRST, after="abcd")
