@@ -10,7 +10,7 @@ from typing import Final
 
 from ca.certificate_queries import named
 from ca.config import AuthoritySettings
-from ca.profiles import IssuerName
+from ca.profiles import IssuerName, ProfileSet
 from ca.records import NamedCertificate
 from ca.tbs import Issuer
 from hsm.provider import KeyProvider
@@ -74,6 +74,11 @@ class AuthorityContext:
         self._random_bytes = random_bytes
         self._loading = threading.Lock()
         self._loaded: tuple[datetime, Authorities] | None = None
+
+    @property
+    def profiles(self) -> ProfileSet:
+        """The profiles that it issues by."""
+        return self._settings.profiles
 
     def _now(self) -> datetime:
         return self._clock.now()

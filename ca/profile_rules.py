@@ -151,6 +151,7 @@ def _purposes_fit_the_key_usage(profiles: Profiles, _usages: Usages) -> Iterator
 
 
 _WITH_ADMISSION: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CENTRE})
+_WITHOUT_CARDS: Final = frozenset({HolderKind.AUTHORITY, HolderKind.SERVICE, HolderKind.CENTRE, HolderKind.SYSTEM})
 _PERSONS: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CITIZEN})
 
 
@@ -165,7 +166,7 @@ def _subjects_are_what_their_files_hold(profiles: Profiles, _usages: Usages) -> 
             yield f"{path}.alternative_name", "belongs to centres and systems"
         if holder is HolderKind.SYSTEM and not profile.alternative_name:
             yield f"{path}.alternative_name", "is true: a system goes by its hosts"
-        if KeyKind.RSA_2048 in profile.keys and holder not in _PERSONS:
+        if KeyKind.RSA_2048 in profile.keys and holder in _WITHOUT_CARDS:
             yield f"{path}.keys", "RSA-2048 is for the cards of persons"
         if not profile.status_pointers and name not in (ProfileName.ROOT, ProfileName.OCSP):
             yield f"{path}.status_pointers", "only the root and responders tell of no status"

@@ -6,7 +6,7 @@ A profile says everything about a certificate that does not depend on its holder
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum, unique
 from typing import ClassVar, Final, Self
@@ -246,9 +246,9 @@ class ProfileSet:
     """
 
     name: str
-    profiles: Mapping[str, CertificateProfile]
-    usages: Mapping[IssuerName, tuple[str, ...]]
-    digest: bytes
+    profiles: Mapping[str, CertificateProfile] = field(repr=False)
+    usages: Mapping[IssuerName, tuple[str, ...]] = field(repr=False)
+    digest: bytes = field(repr=False)
 
     def __iter__(self) -> Iterator[CertificateProfile]:
         return iter(self.profiles.values())

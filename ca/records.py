@@ -25,12 +25,15 @@ UNMARKED: Final = HolderMarks()
 class CertificateRecord:
     """One certificate of the register. `der` is None while it is an intent and once that is abandoned.
 
+    `profile_version` is None for those of others and for those from before versions were recorded.
+
     `holder` is the register's identifier of the holder (national code, SIAM id, name): not for logs.
     """
 
     serial_hex: str
     issuer: IssuerName
     profile: ProfileName
+    profile_version: int | None
     file_id: str | None
     holder: str = field(repr=False)
     name: str = field(repr=False)

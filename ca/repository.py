@@ -47,6 +47,7 @@ def intent_row(
         "serial": serial_hex(content.serial),
         "issuer": content.issuer.label.value,
         "profile": str(content.profile.name),
+        "profile_version": content.profile.version,
         "file_id": file_id,
         "holder": holder,
         "name": name,

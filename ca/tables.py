@@ -87,6 +87,7 @@ certificates: Final = Table(
     Column("profession", String(32)),
     Column("province", String(64)),
     Column("siam_id", String(36)),
+    Column("profile_version", Integer),
     Column("lint_state", String(16), nullable=False, server_default="pending"),
     Index("ix_certificates_spki_sha256", "spki_sha256"),
     Index("ix_certificates_holder", "holder"),

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
+from ca.context import WORKER
 from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
+from ca.profile_register import ProfileRegister
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
+from ca.officers.desk import OfficerDesk
+from ca.officers.gate import OfficerGate, RegisterGate
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -51,6 +55,7 @@ def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
         status_url=settings.status_url,
         organization=settings.organization,
         oid_arc=settings.oid_arc,
+        profiles=settings.profiles,
     )
     return validate_settings(raw)
 
@@ -72,12 +77,18 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
+    gate: OfficerGate
+    officers: OfficerDesk
     linting: LintDesk
 
     @property
     def oids(self) -> OidArc:
         """The deployment's identifiers."""
         return OidArc(arc=self.settings.oid_arc)
+
+    def adopt_profiles(self) -> None:
+        """Record the profiles that are issued by; ProfileInvalid where one changed and kept its version."""
+        ProfileRegister(self.database, self.clock).adopt(self.authority.profiles, WORKER)
 
     def publish(self, crl: PublishedCrl) -> None:
         """Put a list where its distribution point points, or the newer one that another program made meanwhile."""
@@ -134,7 +145,8 @@ def assemble(
 ) -> Parts:
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
-    authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
+    gate = RegisterGate(database, clock)
+    authority = CertificateAuthority(database, keys, authority_settings(settings), clock, gate=gate)
     registry = FileRegistry(deployment.registry)
     return Parts(
         deployment=deployment,
@@ -144,7 +156,9 @@ def assemble(
         ledger=Ledger(database),
         keys=keys,
         authority=authority,
-        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
+        gate=gate,
+        officers=OfficerDesk(database, gate, clock),
         linting=linting_of(settings, database, clock, judge),
     )
 
@@ -176,7 +190,10 @@ def open_parts(deployment: Deployment, role: str) -> Parts:
     """Open a deployment for a server or a worker: keys through the custodians that run beside it."""
     settings = deployment.settings()
     database = _database_of(deployment, settings)
-    return assemble(deployment, settings, database, CustodianClient(sockets_for(deployment, role)))
+    parts = assemble(deployment, settings, database, CustodianClient(sockets_for(deployment, role)))
+    with contextlib.suppress(Unavailable):  # a server starts without its database, and issues nothing meanwhile
+        parts.adopt_profiles()
+    return parts
 
 
 def bring_schema_up(deployment: Deployment) -> None:
@@ -223,6 +240,8 @@ def opened_parts(deployment: Deployment) -> Iterator[Parts]:
         database = _database_of(deployment, settings)
         try:
             bring_up(database)
-            yield assemble(deployment, settings, database, keys, PkilintJudge(pilot=not settings.production))
+            parts = assemble(deployment, settings, database, keys, PkilintJudge(pilot=not settings.production))
+            parts.adopt_profiles()
+            yield parts
         finally:
             database.close()

@@ -11,11 +11,12 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
 from webapp.database_password import read_password, with_password
@@ -26,6 +27,7 @@ class DeploymentSettings:
     """What a deployer decides. `public_url` is baked into CDP and AIA of every certificate.
 
     `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
+    `profiles` is the deployer's own profile set (`profiles.toml`, beside `mohr.toml`), None for the pilot's.
     """
 
     public_url: str
@@ -35,6 +37,7 @@ class DeploymentSettings:
     database_url: str | None
     production: bool
     status_url: str | None = None
+    profiles: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -70,7 +73,7 @@ def _is_base_url(url: str) -> bool:
     return named and not parts.query and not url.endswith("/")
 
 
-def _settings_from(table: dict[str, Any]) -> DeploymentSettings:
+def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentSettings:
     def text(name: str, default: str | None = None) -> str:
         value = table.get(name, default)
         if not isinstance(value, str):
@@ -85,6 +88,7 @@ def _settings_from(table: dict[str, Any]) -> DeploymentSettings:
         database_url=text("database_url") if "database_url" in table else None,
         status_url=text("status_url") if "status_url" in table else None,
         production=table.get("production") is True,
+        profiles=profiles,
     )
 
 
@@ -98,6 +102,11 @@ class Deployment:
     def settings_file(self) -> Path:
         """The deployer's settings; its presence is what makes a folder a deployment."""
         return self.home / "mohr.toml"
+
+    @property
+    def profiles_file(self) -> Path:
+        """The deployer's own profile set, if there is one."""
+        return self.home / "profiles.toml"
 
     @property
     def secrets(self) -> Path:
@@ -238,9 +247,18 @@ class Deployment:
         except OSError as error:
             raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(self.home)) from error
         try:
-            return _settings_from(tomllib.loads(data.decode()))
+            return _settings_from(tomllib.loads(data.decode()), self._own_profiles())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml cannot be read") from error
+
+    def _own_profiles(self) -> bytes | None:
+        try:
+            with self.profiles_file.open("rb") as file:
+                return file.read(MAX_PROFILES_OCTETS + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unavailable(ErrorCode.FILE_UNREADABLE, self.profiles_file.name) from error
 
     @property
     def database_file(self) -> Path:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ca.hierarchy import CHECKPOINT_KEY, TSA
+from ca.officers.identity import Officer
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
-from ca.registration import Officer
 from ca.tokens.registry_file import default_centres, registry_json
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
@@ -25,6 +25,7 @@ from webapp.deployment import write_atomically
 
 def open_for_service(parts: Parts, actor: str) -> None:
     """Publish what is in the register, and make what the service's own keys can make by themselves."""
+    parts.adopt_profiles()
     _publish_authorities(parts)
     deployment = parts.deployment
     if not deployment.registry.exists():
@@ -69,7 +70,7 @@ def _make_exchange_listener(parts: Parts, actor: str) -> None:
         "common_name": host,
         "hosts": [host],
     }
-    file = parts.authority.submit_file(compact_json(registration), Officer(id=actor))
+    file = parts.authority.submit_file(compact_json(registration), Officer.of_deployment(actor))
     key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
     write_private(deployment.tls_key, key.private_pem())
     issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), actor, unapproved=True)

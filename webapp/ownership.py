@@ -56,6 +56,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
     return (
         Place(deployment.home, *_ROOT, 0o755),
         Place(deployment.settings_file, *_ROOT, file_mode=0o644),
+        Place(deployment.profiles_file, *_ROOT, file_mode=0o644),
         Place(deployment.root, *_ROOT, 0o700),
         Place(deployment.custodian_config.parent, *ours, whole=True),
         Place(deployment.policy_file, _ROOT.uid, custodian.gid, file_mode=0o640),
