@@ -13,12 +13,10 @@ from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
-from ca.profile_register import ProfileRegister
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
-from ca.officers.desk import OfficerDesk
-from ca.officers.gate import OfficerGate, RegisterGate
+from ca.profile_register import ProfileRegister
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -77,8 +75,6 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
-    gate: OfficerGate
-    officers: OfficerDesk
     linting: LintDesk
 
     @property
@@ -145,8 +141,7 @@ def assemble(
 ) -> Parts:
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
-    gate = RegisterGate(database, clock)
-    authority = CertificateAuthority(database, keys, authority_settings(settings), clock, gate=gate)
+    authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
     registry = FileRegistry(deployment.registry)
     return Parts(
         deployment=deployment,
@@ -156,9 +151,7 @@ def assemble(
         ledger=Ledger(database),
         keys=keys,
         authority=authority,
-        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
-        gate=gate,
-        officers=OfficerDesk(database, gate, clock),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock),
         linting=linting_of(settings, database, clock, judge),
     )
 
