@@ -1,6 +1,6 @@
 """Opening a database, and the two kinds of transaction on it.
 
-SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), one writer at a time. A writing
+SQLite: WAL, `synchronous=FULL` (a commit is on the disk when it returns), one writer at a time, in turns. A writing
 transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so it never fails half-way because another
 writer came first; a reading one sees one snapshot and can write nothing. PostgreSQL is another URL: commits
 are synchronous, reads are repeatable.
@@ -8,9 +8,8 @@ are synchronous, reads are repeatable.
 
 import secrets
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from pki.errors import ErrorCode, InvalidInput, Unavailable
 from storage.failures import database_errors
+from storage.turns import WriteTurns
 from storage.unit_of_work import AuditBuffer, RandomBytes, UnitOfWork
 
 LOCK_WAIT: Final = timedelta(seconds=10)
@@ -45,11 +45,9 @@ class Database:
         self, engine: Engine, *, lock_wait: timedelta = LOCK_WAIT, random_bytes: RandomBytes = secrets.token_bytes
     ) -> None:
         self.engine = engine
-        self._lock_wait = lock_wait
         self._random_bytes = random_bytes
         self._writers, self._readers = _by_mode(engine)
-        # SQLite polls for its write lock; threads of one process queue here instead.
-        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._turns = _turns_of(engine, lock_wait)
 
     @property
     def dialect(self) -> str:
@@ -63,7 +61,8 @@ class Database:
         Do not open one inside another. Unavailable (`database-unavailable`) when the database is gone,
         full, or locked for longer than its `lock_wait`.
         """
-        with self._write_turn(), database_errors(), self._writers.connect() as connection, connection.begin():
+        turn = nullcontext() if self._turns is None else self._turns.turn()
+        with turn, database_errors(), self._writers.connect() as connection, connection.begin():
             unit = UnitOfWork(connection=connection, audit=AuditBuffer(self._random_bytes))
             yield unit
             unit.audit.flush(connection)
@@ -78,17 +77,12 @@ class Database:
         """Close every idle connection."""
         self.engine.dispose()
 
-    @contextmanager
-    def _write_turn(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-            return
-        if not self._turn.acquire(timeout=self._lock_wait.total_seconds()):
-            raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "another writer holds the database")
-        try:
-            yield
-        finally:
-            self._turn.release()
+
+def _turns_of(engine: Engine, patience: timedelta) -> WriteTurns | None:
+    """Return the queue of the writers of a SQLite file."""
+    if engine.dialect.name != "sqlite":
+        return None
+    return WriteTurns(Path(str(engine.url.database)), patience)
 
 
 def _by_mode(engine: Engine) -> tuple[Engine, Engine]:

@@ -37,7 +37,8 @@ from storage.ledger_tables import audit_events, checkpoints, ledger_leaves, ledg
 from storage.ledger_verification import verify_rows
 from storage.unit_of_work import take_turn
 
-BATCH: Final = 10_000
+BATCH: Final = 10_000  # entries read at a time
+SLICE: Final = 500  # events that get leaves in one transaction: no other writer waits longer than for these
 
 
 class Ledger:
@@ -46,7 +47,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def sequence(self, limit: int = BATCH) -> int:
+    def sequence(self, limit: int = SLICE) -> int:
         """Give up to `limit` waiting events, oldest first, their place and leaf; return how many.
 
         Safe to call at any time from any process: one sequencer works at a time, and a crash leaves nothing half

@@ -246,7 +246,7 @@ def test_ten_thousand_events_are_recorded_and_sequenced_in_two_seconds(sqlite_ma
     database = sqlite_maker()
     start = time.process_time()
     record(database, 0, 10_000)
-    assert Ledger(database).sequence() == 10_000
+    assert sum(iter(Ledger(database).sequence, 0)) == 10_000
     assert time.process_time() - start < 2
 
 
