@@ -40,9 +40,24 @@ registration_files: Final = Table(
     Column("refused_at", UtcDateTime),
     Column("reason", Text),
     Column("realm_id", String(36)),
+    Column("province", String(64)),
+    Column("previous", String(36)),
+    Column("rounds", Integer, nullable=False, server_default="0"),
+    Column("checked_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
     Index("ix_registration_files_state", "state", "submitted_at"),
     Index("ix_registration_files_holder", "holder"),
     Index("ix_registration_files_licence", "licence"),
+)
+
+# Constants, not bound values: a partial index is used where the query repeats its condition.
+UNDECIDED: Final = tuple(literal_column(f"'{state}'", String) for state in ("draft", "submitted", "checked"))
+Index(
+    "ix_registration_files_expires_at",
+    registration_files.c.expires_at,
+    sqlite_where=registration_files.c.state.in_(UNDECIDED),
+    postgresql_where=registration_files.c.state.in_(UNDECIDED),
 )
 
 approvals: Final = Table(
@@ -54,6 +69,7 @@ approvals: Final = Table(
     Column("statement", LargeBinary),
     Column("signature", LargeBinary),
     Column("certificate_sha256", LargeBinary(32)),
+    Column("silence_reason", Text),
 )
 
 certificates: Final = Table(
@@ -94,7 +110,6 @@ certificates: Final = Table(
     Index("ix_certificates_file_id", "file_id"),
 )
 
-# Constants, not bound values: a partial index is used where the query repeats its condition.
 INTENDED: Final = literal_column("'intended'", String)
 
 # States that time does not change any more; all others are in the index of what may end.

@@ -9,15 +9,15 @@ two are optional. A file that is missing, unreadable or malformed is silent abou
 """
 
 import json
-import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from ca.registries.watched_file import WatchedFile
 from ca.tokens.lights import Answer
 from ca.tokens.registry import Attestation, RegisteredCentre, RegistryReport, Snapshot, is_system_id
-from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.errors import ErrorCode, InvalidInput
 from pki.identity import CentreIdentity, InstitutionKind, SiamId, parse_legal_id, parse_name, parse_siam_id
 from pki.instants import format_instant, parse_instant
 from pki.jose import json_object
@@ -35,33 +35,12 @@ class FileRegistry:
     """The registry in the file at `path`, read again whenever the file changes. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._mark: tuple[int, int, int] | None = None
-        self._snapshot: Snapshot | None = None
+        self._file = WatchedFile(path, parse_registry, MAX_OCTETS)
 
     def ask(self, siam_id: SiamId, system_id: str, now: datetime) -> RegistryReport:
         """Return the file's answers; silence when it cannot be read."""
-        snapshot = self._current()
+        snapshot = self._file.current()
         return RegistryReport.silence(_SOURCE, now) if snapshot is None else snapshot.report(siam_id, system_id, now)
-
-    def _current(self) -> Snapshot | None:
-        with self._lock:
-            try:
-                status = self._path.stat()
-                mark = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if mark != self._mark:
-                    self._mark, self._snapshot = mark, None
-                    self._snapshot = parse_registry(self._bytes())
-            except OSError:
-                self._mark, self._snapshot = None, None
-            except ServiceError:
-                self._snapshot = None
-            return self._snapshot
-
-    def _bytes(self) -> bytes:
-        with self._path.open("rb") as file:
-            return file.read(MAX_OCTETS + 1)
 
 
 def _refuse(what: str) -> InvalidInput:
