@@ -10,6 +10,7 @@ from typing import Final
 
 from ca.certificate_queries import named
 from ca.config import AuthoritySettings
+from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profiles import IssuerName, ProfileSet
 from ca.records import NamedCertificate
 from ca.tbs import Issuer
@@ -65,8 +66,11 @@ class AuthorityContext:
         settings: AuthoritySettings,
         clock: Clock,
         *,
+        gate: OfficerGate | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        """Take officers by `gate`, the register's own by default."""
+        self._gate = RegisterGate(database, clock) if gate is None else gate
         self._database = database
         self._keys = keys
         self._settings = settings

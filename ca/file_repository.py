@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
+from ca.officers.identity import Officer, OfDeployment
 from ca.registration import (
     APPROVALS_NEEDED,
     Approval,
@@ -39,6 +40,7 @@ def insert_file(connection: Connection, file: RegistrationFile) -> None:
             submitted_by=file.submitted_by,
             submitted_at=file.submitted_at,
             approvals=0,
+            realm_id=file.realm,
         )
     )
 
@@ -54,6 +56,7 @@ def _file(row: Row[Any], given: tuple[Approval, ...]) -> RegistrationFile:
         refused_by=row.refused_by,
         refused_at=row.refused_at,
         reason=row.reason,
+        realm=row.realm_id,
     )
 
 
@@ -91,8 +94,8 @@ def page_of_files(connection: Connection, *, state: FileState | None, limit: int
     return tuple(_with_approvals(connection, list(rows)).values())
 
 
-def add_approval(connection: Connection, file_id: str, officer: str, at: datetime) -> FileState:
-    """Count one officer's yes and return the file's state after it.
+def add_approval(connection: Connection, file_id: str, officer: Officer, at: datetime) -> FileState:
+    """Count one officer's yes, keep what proves it, and return the file's state after it.
 
     The guarded update comes first: it locks the row, so officers who press at once are served one after the
     other. FourEyesRequired for a second yes by the same officer, IllegalTransition when the file is decided.
@@ -106,13 +109,21 @@ def add_approval(connection: Connection, file_id: str, officer: str, at: datetim
     if counted is None:
         raise IllegalTransition("the file is decided already")
     try:
-        connection.execute(insert(approvals).values(file_id=file_id, officer=officer, at=at))
+        connection.execute(insert(approvals).values(file_id=file_id, officer=officer.id, at=at, **_proof(officer)))
     except IntegrityError as error:
-        raise FourEyesRequired("this officer approved the file before") from error
+        raise FourEyesRequired("this officer approved the file before", "officer.twice") from error
     if counted < APPROVALS_NEEDED:
         return FileState.SUBMITTED
     connection.execute(update(registration_files).where(_f.id == file_id).values(state=FileState.APPROVED.value))
     return FileState.APPROVED
+
+
+def _proof(officer: Officer) -> dict[str, bytes]:
+    proof, signed = officer.proof, officer.signed
+    if proof is None or isinstance(proof, OfDeployment):
+        return {}
+    found = {"certificate_sha256": proof.certificate_sha256}
+    return found if signed is None else found | {"statement": signed.data, "signature": signed.signature}
 
 
 def refuse_file(connection: Connection, file_id: str, officer: str, reason: str, at: datetime) -> None:

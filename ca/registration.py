@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
+from hashlib import sha256
 from typing import Any, Final
 
 from ca.officers.identity import Officer as Officer  # noqa: PLC0414 - files are acted on by officers
+from ca.officers.scopes import Scope
 from ca.profiles import HolderKind
 from ca.records import UNMARKED, HolderMarks
 from pki.errors import ErrorCode, InvalidInput
@@ -124,6 +126,17 @@ class Registration:
         return str(self.identity.council_number) if isinstance(self.identity, ClinicianIdentity) else None
 
     @property
+    def scope(self) -> Scope:
+        """What an officer's role must cover: the profession, else the kind; the province, where it is said."""
+        profession, province = self.kind.value, None
+        match self.identity:
+            case ClinicianIdentity():
+                profession = self.identity.profession.slug
+            case CentreIdentity():
+                province = frozenset({self.identity.province})
+        return Scope(professions=frozenset({profession}), provinces=province)
+
+    @property
     def marks(self) -> HolderMarks:
         """What the holder's certificates are found by."""
         match self.identity:
@@ -155,6 +168,12 @@ class RegistrationFile:
     refused_by: str | None = None
     refused_at: datetime | None = None
     reason: str | None = None
+    realm: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the registration as it is stored, hexadecimal: what officers decide on."""
+        return sha256(registration_json(self.registration)).hexdigest()
 
 
 def _refuse(what: str) -> InvalidInput:

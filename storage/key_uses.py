@@ -5,7 +5,7 @@ Taking the same lines twice changes nothing. A journal that does not go on where
 recorded once, its lines are kept as a new chain, and the gap stays open until an officer has looked into it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -113,8 +113,18 @@ class KeyUses:
             query = _GAP_QUERY.where(_gaps.acknowledgement.is_(None)).order_by(audit_events.c.at, _gaps.event_id)
             return tuple(_gap(row) for row in connection.execute(query))
 
-    def acknowledge(self, gap_id: str, officer: str, reason: str, now: datetime) -> None:
-        """Record that `officer` looked into a gap, and what was found; NotFound, Conflict when it is closed already."""
+    def acknowledge(
+        self,
+        gap_id: str,
+        officer: str,
+        reason: str,
+        now: datetime,
+        leave: Callable[[UnitOfWork], None] = lambda _unit: None,
+    ) -> None:
+        """Record that `officer` looked into a gap, and what was found; NotFound, Conflict when it is closed already.
+
+        `leave` is asked in the transaction and refuses by raising.
+        """
         if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
             detail = f"a reason has 1 to {MAX_REASON_CHARACTERS} printable characters"
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail)
@@ -126,6 +136,7 @@ class KeyUses:
                 raise NotFound(ErrorCode.NOT_FOUND, "no such gap")
             if row.acknowledgement is not None:
                 raise Conflict(ErrorCode.CONFLICT, "the gap is acknowledged already")
+            leave(unit)
             event = AuditEvent(
                 action=AuditAction.KEY_GAP_ACKNOWLEDGED, at=now, actor=officer, subject=gap_id, facts={"reason": reason}
             )

@@ -30,6 +30,7 @@ from webapp.compose import RealClock, assemble, authority_settings, token_settin
 from webapp.database_password import with_password
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.fonts import cut_font
+from webapp.founders import enrol_founders
 from webapp.opening import open_for_service
 
 CEREMONY: Final = "mohr init"
@@ -136,7 +137,9 @@ def _make_everything(deployment: Deployment, settings: DeploymentSettings, root:
         upgrade(database)
         adopt(database, hierarchy, authorities, clock, CEREMONY)
         _record_creation(database, hierarchy, clock)
-        open_for_service(assemble(deployment, settings, database, keys), CEREMONY)
+        parts = assemble(deployment, settings, database, keys)
+        enrol_founders(parts, CEREMONY)
+        open_for_service(parts, CEREMONY)
 
 
 def _record_creation(database: Database, hierarchy: Hierarchy, clock: RealClock) -> None:

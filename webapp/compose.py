@@ -16,6 +16,8 @@ from ca.hierarchy import CHECKPOINT_KEY
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
+from ca.officers.desk import OfficerDesk
+from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
@@ -75,6 +77,8 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
+    gate: OfficerGate
+    officers: OfficerDesk
     linting: LintDesk
 
     @property
@@ -141,7 +145,8 @@ def assemble(
 ) -> Parts:
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
-    authority = CertificateAuthority(database, keys, authority_settings(settings), clock)
+    gate = RegisterGate(database, clock)
+    authority = CertificateAuthority(database, keys, authority_settings(settings), clock, gate=gate)
     registry = FileRegistry(deployment.registry)
     return Parts(
         deployment=deployment,
@@ -151,7 +156,9 @@ def assemble(
         ledger=Ledger(database),
         keys=keys,
         authority=authority,
-        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
+        gate=gate,
+        officers=OfficerDesk(database, gate, clock),
         linting=linting_of(settings, database, clock, judge),
     )
 

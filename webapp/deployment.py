@@ -114,6 +114,11 @@ class Deployment:
         return self.home / "secrets"
 
     @property
+    def officers(self) -> Path:
+        """Keys and certificates of a pilot's own officers, a folder each, readable by their owner alone."""
+        return self.home / "officers"
+
+    @property
     def service_token(self) -> Path:
         """The SoftHSM token of the running service."""
         return self.home / "tokens" / "service"

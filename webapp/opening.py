@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ca.hierarchy import CHECKPOINT_KEY, TSA
+from ca.officers.identity import Officer
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
-from ca.registration import Officer
 from ca.tokens.registry_file import default_centres, registry_json
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
@@ -70,7 +70,7 @@ def _make_exchange_listener(parts: Parts, actor: str) -> None:
         "common_name": host,
         "hosts": [host],
     }
-    file = parts.authority.submit_file(compact_json(registration), Officer(id=actor))
+    file = parts.authority.submit_file(compact_json(registration), Officer.of_deployment(actor))
     key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
     write_private(deployment.tls_key, key.private_pem())
     issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), actor, unapproved=True)

@@ -58,6 +58,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.settings_file, *_ROOT, file_mode=0o644),
         Place(deployment.profiles_file, *_ROOT, file_mode=0o644),
         Place(deployment.root, *_ROOT, 0o700),
+        Place(deployment.officers, *_ROOT, whole=True),
         Place(deployment.custodian_config.parent, *ours, whole=True),
         Place(deployment.policy_file, _ROOT.uid, custodian.gid, file_mode=0o640),
         Place(deployment.service_token.parent, *ours, whole=True),

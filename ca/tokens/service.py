@@ -11,9 +11,11 @@ from typing import Final, Protocol
 
 from sqlalchemy.exc import IntegrityError
 
+from ca.officers.gate import OfficerGate
+from ca.officers.identity import Act, Officer
 from ca.profiles import HolderKind, ProfileName
 from ca.records import CertificateRecord
-from ca.registration import FileState, KeyStorage, Officer, Registration, RegistrationFile, registration_json
+from ca.registration import FileState, KeyStorage, Registration, RegistrationFile, registration_json
 from ca.revocation import CertificateState, RevocationReason
 from ca.tokens import repository
 from ca.tokens.access import OpensKeys
@@ -50,7 +52,7 @@ class HasDer(Protocol):
 class IssuesCertificates(Protocol):
     """What the life of a connection token needs of the authority."""
 
-    def submit_file(self, data: bytes, officer: Officer) -> RegistrationFile:
+    def submit_file(self, data: bytes, officer: Officer, act: Act, subject: str) -> RegistrationFile:
         """Put a registration before the approvers."""
         ...
 
@@ -84,7 +86,7 @@ class Activation:
 
 
 class TokenService:
-    """Use cases on connection tokens; officers and actors go by their ids. Threads may share it."""
+    """Use cases on connection tokens. Threads may share it."""
 
     def __init__(
         self,
@@ -94,8 +96,9 @@ class TokenService:
         registry: CentreRegistry,
         settings: TokenSettings,
         clock: Clock,
+        gate: OfficerGate,
     ) -> None:
-        self._database, self._authority, self._keys = database, authority, keys
+        self._database, self._authority, self._keys, self._gate = database, authority, keys, gate
         self._registry, self._settings, self._clock = registry, settings, clock
         self._watch = Watch(database, registry, settings, clock)
 
@@ -106,7 +109,7 @@ class TokenService:
 
     # -- asking and approving ---------------------------------------------------------------------
 
-    def request(self, siam_id: str, system_id: str, medium: KeyStorage, actor: str) -> ConnectionToken:
+    def request(self, siam_id: str, system_id: str, medium: KeyStorage, officer: Officer) -> ConnectionToken:
         """Ask for a HIX token for one system of a centre; its lights are shown from then on.
 
         InvalidInput for malformed ids, NotAllowed (`gate-closed`) when the registry knows no such centre,
@@ -121,7 +124,8 @@ class TokenService:
                 raise NotAllowed(ErrorCode.GATE_CLOSED, "the registry knows no such centre")
             raise Unavailable(ErrorCode.REGISTRY_SILENT)
         registration = Registration(kind=HolderKind.CENTRE, identity=report.centre, key_storage=medium)
-        file = self._authority.submit_file(registration_json(registration), Officer(id=actor))
+        document = registration_json(registration)
+        file = self._authority.submit_file(document, officer, Act.TOKEN_REQUEST, request_subject(siam_id, system_id))
         token = ConnectionToken(
             id=file.id,
             kind=TokenKind.HIX,
@@ -129,20 +133,20 @@ class TokenService:
             system_id=system_id,
             medium=medium,
             state=TokenState.REQUESTED,
-            requested_by=actor,
+            requested_by=officer.id,
             requested_at=now,
             changed_at=now,
         )
         with self._database.begin() as unit:
             repository.add_token(unit.connection, token)
-            self._tell(unit, AuditAction.TOKEN_REQUESTED, token, actor, siam_id=str(siam), system_id=system_id)
+            self._tell(unit, AuditAction.TOKEN_REQUESTED, token, officer.id, siam_id=str(siam), system_id=system_id)
             return hear(unit, token, report.answers, self._settings, now).token
 
-    def approve(self, token_id: str, officer: str) -> ConnectionToken:
+    def approve(self, token_id: str, officer: Officer) -> ConnectionToken:
         """Give one of the two approvals; nobody approves what they asked for, nor twice (`four-eyes`)."""
         token = self.get(token_id)
         next_state(token.state, TokenAct.APPROVE)
-        return self._follow_file(token, self._authority.approve(token_id, Officer(id=officer)))
+        return self._follow_file(token, self._authority.approve(token_id, officer))
 
     def _follow_file(self, token: ConnectionToken, file: RegistrationFile) -> ConnectionToken:
         """The second approval of the file is the token's."""
@@ -157,18 +161,19 @@ class TokenService:
 
     # -- activation -------------------------------------------------------------------------------
 
-    def activate(self, token_id: str, csr: bytes, actor: str) -> Activation:
+    def activate(self, token_id: str, csr: bytes, officer: Officer) -> Activation:
         """Issue the `hix-tls` certificate for the centre's own key and put the token in force.
 
         NotAllowed (`not-approved`, `gate-closed`); Unavailable (`registry-silent`) while a light has no fresh
         yes: a new right needs three answers, only a right that is there survives silence.
         """
-        token, by = self.get(token_id), Officer(id=actor).id
+        token, by = self.get(token_id), officer.id
         if token.state is TokenState.REQUESTED:  # a crash may have come between the file's approval and ours
             token = self._follow_file(token, self._authority.file(token_id))
         if token.state is TokenState.REQUESTED:
             raise NotAllowed(ErrorCode.NOT_APPROVED, "a connection token needs two approvals")
         next_state(token.state, TokenAct.ACTIVATE)
+        self._allow(officer, Act.TOKEN_ACTIVATE, token_id)
         _require_fresh_yes(self._watch.refresh(token_id))
         key_id = thumbprint(parse_csr(csr).public_key)
         with self._database.read() as connection:
@@ -199,14 +204,15 @@ class TokenService:
 
     # -- holds and the end ------------------------------------------------------------------------
 
-    def suspend(self, token_id: str, actor: str, reason: str) -> ConnectionToken:
+    def suspend(self, token_id: str, officer: Officer, reason: str) -> ConnectionToken:
         """Put a hold on a token in force, beside whatever its lights say; Conflict when there is one."""
         said = " ".join(reason.split())
         if not 1 <= len(said) <= MAX_REASON or not said.isprintable():
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a hold says why, in 1 to {MAX_REASON} characters")
-        now, by = self._clock.now(), Officer(id=actor).id
+        now, by, file = self._clock.now(), officer.id, self._authority.file(token_id)
         with self._database.begin() as unit:
             token = repository.lock_token(unit.connection, token_id)
+            self._allow_on(officer, Act.TOKEN_SUSPEND, file, unit)
             if token.hold is not None:
                 raise Conflict(ErrorCode.STATE_ILLEGAL, "the connection token is on hold")
             if token.state is not TokenState.SUSPENDED:
@@ -216,11 +222,12 @@ class TokenService:
             self._tell(unit, AuditAction.TOKEN_SUSPENDED, held, by, cause="hold")
             return held
 
-    def restore(self, token_id: str, actor: str) -> ConnectionToken:
+    def restore(self, token_id: str, officer: Officer) -> ConnectionToken:
         """Lift the hold; the token is in force again unless a light failed. Conflict when there is none."""
-        now, by = self._clock.now(), Officer(id=actor).id
+        now, by, file = self._clock.now(), officer.id, self._authority.file(token_id)
         with self._database.begin() as unit:
             token = repository.lock_token(unit.connection, token_id)
+            self._allow_on(officer, Act.TOKEN_RESTORE, file, unit)
             if token.hold is None:
                 raise Conflict(ErrorCode.STATE_ILLEGAL, "there is no hold to lift")
             gate = repository.standing_of(unit.connection, token_id).gate(self._settings.policy, now)
@@ -230,10 +237,11 @@ class TokenService:
             self._tell(unit, AuditAction.TOKEN_RESTORED, lifted, by, cause="hold")
             return lifted
 
-    def terminate(self, token_id: str, actor: str) -> ConnectionToken:
+    def terminate(self, token_id: str, officer: Officer) -> ConnectionToken:
         """End a token for good and revoke its certificate."""
-        token, by = self.get(token_id), Officer(id=actor).id
+        token, by = self.get(token_id), officer.id
         next_state(token.state, TokenAct.TERMINATE)
+        self._allow(officer, Act.TOKEN_TERMINATE, token_id)
         if token.certificate is not None:
             serial = token.certificate.serial
             if self._authority.get(serial).state in (CertificateState.GOOD, CertificateState.ON_HOLD):
@@ -241,6 +249,16 @@ class TokenService:
         with self._database.begin() as unit:
             ended = replace(repository.lock_token(unit.connection, token_id), hold=None)
             return self._step(unit, ended, TokenAct.TERMINATE, AuditAction.TOKEN_TERMINATED, by)
+
+    def _allow(self, officer: Officer, act: Act, token_id: str) -> None:
+        """Ask for leave in a transaction of its own: what follows takes several."""
+        file = self._authority.file(token_id)
+        with self._database.begin() as unit:
+            self._allow_on(officer, act, file, unit)
+
+    def _allow_on(self, officer: Officer, act: Act, file: RegistrationFile, unit: UnitOfWork) -> None:
+        scope = file.registration.scope
+        self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=file.id)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -300,6 +318,11 @@ def _require_fresh_yes(status: TokenStatus) -> None:
         raise NotAllowed(ErrorCode.GATE_CLOSED, ", ".join(f"{light.kind} ({light.source})" for light in gate.failed))
     if not gate.open or gate.assurance is not Assurance.FRESH:
         raise Unavailable(ErrorCode.REGISTRY_SILENT)
+
+
+def request_subject(siam_id: str, system_id: str) -> str:
+    """Say what a signed statement about a request for a token is about."""
+    return f"{siam_id} {system_id}"
 
 
 def _key_taken() -> Conflict:

@@ -15,6 +15,7 @@ from hsm.soft import UnsafeSoftKeys
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from tests.ca.world import SETTINGS, FakeClock, World
+from tests.support.officers import EveryOfficer
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -49,7 +50,7 @@ def make_world(ceremony: Ceremony) -> WorldMaker:
 
     def make(database: Database) -> World:
         clock = FakeClock()
-        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock)
+        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock, gate=EveryOfficer())
         return World(
             authority=authority, database=database, keys=ceremony.keys, hierarchy=ceremony.hierarchy, clock=clock
         )

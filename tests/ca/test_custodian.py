@@ -21,6 +21,7 @@ from pki.errors import Unavailable
 from storage.engine import open_database
 from storage.migrate import upgrade
 from tests.ca.world import FILE_PROFILES, SETTINGS, FakeClock, World, new_csr
+from tests.support.officers import EveryOfficer
 from tests.support.softhsm import CustodianHome, custodian_factory  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.real
@@ -41,7 +42,7 @@ def real_world(home: CustodianHome, tmp_path_factory: pytest.TempPathFactory) ->
     upgrade(database)
     hierarchy = create_hierarchy(UnsafeSoftKeys(clock), home.client, SETTINGS, clock)
     adopt(database, hierarchy, SETTINGS, clock, "init")
-    authority = CertificateAuthority(database, home.client, SETTINGS, clock)
+    authority = CertificateAuthority(database, home.client, SETTINGS, clock, gate=EveryOfficer())
     return World(
         authority=authority,
         database=database,

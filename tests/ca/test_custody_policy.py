@@ -24,6 +24,7 @@ from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from tests.ca.world import FILE_PROFILES, SETTINGS, FakeClock, World
 from tests.support.exchange import EXCHANGE, ISSUER, Exchange, MovableClock, authority_settings
+from tests.support.officers import EveryOfficer
 
 TOKENS = TokenSettings(issuer=ISSUER, exchange_url=EXCHANGE, burst=10_000)
 UIDS = {SERVER: 998, WORKER: 997, OPERATOR: 0}
@@ -46,7 +47,7 @@ def limited(tmp_path: Path) -> Iterator[World]:
     clock = FakeClock()
     keys = UnsafeSoftKeys(clock, POLICY.limits)
     hierarchy, database = hold_ceremony(keys, clock, f"sqlite:///{tmp_path / 'mohr.db'}")
-    authority = CertificateAuthority(database, keys, SETTINGS, clock)
+    authority = CertificateAuthority(database, keys, SETTINGS, clock, gate=EveryOfficer())
     yield World(authority=authority, database=database, keys=keys, hierarchy=hierarchy, clock=clock)
     database.close()
 

@@ -208,10 +208,10 @@ def _enrol(lost: Lost) -> None:
     """Approve a physician's file and connect a centre."""
     person = lost.folder / "person.json"
     person.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
-    lost.file_id = str(lost.answer("ca", "file", "submit", person, "--officer", "clerk")["id"])
-    wish = ("--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", "clerk")
+    lost.file_id = str(lost.answer("ca", "file", "submit", person, "--officer", "clerk-parsa")["id"])
+    wish = ("--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", "clerk-parsa")
     client_id = str(lost.answer("token", "request", *wish)["id"])
-    for officer in ("first", "second"):
+    for officer in ("officer-akbari", "officer-bahrami"):
         lost.answer("ca", "file", "approve", lost.file_id, "--officer", officer)
         lost.answer("token", "approve", client_id, "--officer", officer)
     key, request, certificate = CentreKey.generate(), lost.folder / "centre.csr", lost.folder / "centre.pem"

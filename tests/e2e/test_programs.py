@@ -50,7 +50,7 @@ def kit(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> dict[
                         "-o", files[form])  # fmt: skip
     live.answerless("audit", "checkpoint", "-o", files["note"])
     requested = live.answer(
-        "token", "request", "--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", "clerk"
+        "token", "request", "--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", "clerk-parsa"
     )
     named = {"home": live.deployment.home, "root": live.deployment.anchor}
     return files | named | {"file_id": Path(live.file_id), "token_id": Path(str(requested["id"]))}

@@ -159,8 +159,8 @@ def test_a_certificate_lives_and_dies_while_root_and_three_users_take_turns(
     )
     person = tmp_path / "person.json"
     person.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
-    file_id = str(separated.answer("ca", "file", "submit", person, "--officer", "clerk")["id"])
-    for officer in ("first", "second"):
+    file_id = str(separated.answer("ca", "file", "submit", person, "--officer", "clerk-parsa")["id"])
+    for officer in ("officer-akbari", "officer-bahrami"):
         separated.answer("ca", "file", "approve", file_id, "--officer", officer)
     key, csr, certificate = (tmp_path / name for name in ("key.pem", "wish.csr", "cert.pem"))
     made = openssl(

@@ -74,8 +74,8 @@ class LiveDeployment:
         """The approved registration file of a physician."""
         submitted = self.deployment.home / "physician.json"
         submitted.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
-        file_id = str(self.answer("ca", "file", "submit", submitted, "--officer", "clerk")["id"])
-        for officer in ("first", "second"):
+        file_id = str(self.answer("ca", "file", "submit", submitted, "--officer", "clerk-parsa")["id"])
+        for officer in ("officer-akbari", "officer-bahrami"):
             self.answer("ca", "file", "approve", file_id, "--officer", officer)
         return file_id
 

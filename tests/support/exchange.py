@@ -17,6 +17,7 @@ from sqlalchemy import select, text
 
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.hierarchy import adopt, create_hierarchy
+from ca.officers.identity import Officer
 from ca.registration import KeyStorage
 from ca.service import CertificateAuthority
 from ca.tokens.assertions import ASSERTION_TYPE
@@ -35,13 +36,14 @@ from pki.keys import SignatureAlgorithm
 from storage.engine import Database, open_database
 from storage.ledger_tables import audit_events
 from storage.migrate import upgrade
+from tests.support.officers import EveryOfficer
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 ISSUER = "https://mohr.example"
 EXCHANGE = "https://exchange.example:8443"
 CLINIC, CLINIC_SYSTEM = "pilot-clinic-1", "his-demo-1"
 PHARMACY, PHARMACY_SYSTEM = "pilot-pharmacy-1", "his-demo-2"
-CLERK, FIRST, SECOND = "clerk-parsa", "officer-akbari", "officer-bahrami"
+CLERK, FIRST, SECOND = (Officer(id=name) for name in ("clerk-parsa", "officer-akbari", "officer-bahrami"))
 
 
 @dataclass
@@ -193,12 +195,14 @@ class Exchange:
 
     @cached_property
     def authority(self) -> CertificateAuthority:
-        return CertificateAuthority(self.database, self.keys, authority_settings(), self.clock)
+        return CertificateAuthority(self.database, self.keys, authority_settings(), self.clock, gate=EveryOfficer())
 
     @cached_property
     def service(self) -> TokenService:
         registry = FileRegistry(self.registry_file)
-        return TokenService(self.database, self.authority, self.keys, registry, self.settings, self.clock)
+        return TokenService(
+            self.database, self.authority, self.keys, registry, self.settings, self.clock, EveryOfficer()
+        )
 
     def approved(self, siam_id: str = CLINIC, system_id: str = CLINIC_SYSTEM) -> str:
         """Have a token requested and approved; return its id."""

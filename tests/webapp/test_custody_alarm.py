@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ca.officers.identity import Role
 from hsm.provider import Health, HealthState
 from pki.errors import ErrorCode
 from pki.journal import START
@@ -18,9 +19,11 @@ from storage.migrate import upgrade
 from tests.storage.story import KEY, LOG, NOW, ORIGIN
 from tests.support.deployment import SETTINGS
 from tests.support.journals import MemoryJournal
+from tests.support.officers import plant_officer
 from tests.support.programs import Ended, run_here
 from webapp.checks import custodian_parts, custody
 from webapp.cli import mohr
+from webapp.compose import RealClock
 from webapp.deployment import Deployment
 from webapp.health import PartState
 
@@ -39,6 +42,7 @@ def deployment(tmp_path: Path) -> Deployment:
     uses.begin_chain("custodian-1", uses.place("custodian-1"), (0, START), anew.lines, NOW)
     Ledger(database).sequence()
     Ledger(database).checkpoint(KEY, ORIGIN, NOW)
+    plant_officer(made, database, "officer-akbari", (Role.AUDITOR,), RealClock())
     database.close()
     return made
 
@@ -66,7 +70,7 @@ def test_a_gap_stays_an_alarm_until_an_officer_says_what_it_was(deployment: Depl
     assert (status, finding["code"]) == (1, ErrorCode.HSM_JOURNAL_GAP)
     assert finding["event"] in run(deployment, "verify").messages
 
-    words = ("acknowledge-gap", finding["event"], "--officer", "akbari", "--reason", "the disk was replaced")
+    words = ("acknowledge-gap", finding["event"], "--officer", "officer-akbari", "--reason", "the disk was replaced")
     assert run(deployment, *words).status == 0
     assert report(deployment) == (0, [])
     assert custody(database).state is PartState.OK

@@ -131,7 +131,7 @@ def sealed_prescription(site: Site, folder: Path) -> Path:
     """Sign a prescription with the seal of a centre that the Institutions CA certified."""
     key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
     with opened_parts(site.deployment) as parts:
-        file = parts.authority.submit_file(file_json(CENTRE), Officer(id="clerk"))
+        file = parts.authority.submit_file(file_json(CENTRE), Officer.of_deployment("a test"))
         issued = parts.authority.issue("hix-seal", file.id, build_csr(key, "x"), "clerk", unapproved=True)
         parts.publish_status_of(issued.serial_hex)
     (folder / "key.pem").write_bytes(key.private_pem())

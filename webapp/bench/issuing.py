@@ -10,8 +10,8 @@ from typing import Final
 
 from ca.hierarchy import authority_key
 from ca.issuing_desk import IssuanceRequest
+from ca.officers.identity import OfDeployment, Officer
 from ca.profiles import IssuerName
-from ca.registration import Officer
 from hsm.provider import SignsMany
 from hsm.soft import UnsafeSoftKey
 from pki import der, oids
@@ -62,10 +62,15 @@ def _requests(file_id: str) -> list[IssuanceRequest]:
 
 
 def _approved_file(parts: Parts) -> str:
-    file = parts.authority.submit_file(DemoPhysician.make().registration(), Officer(id="bench-clerk"))
+    file = parts.authority.submit_file(DemoPhysician.make().registration(), _officer("bench-clerk"))
     for officer in ("bench-first", "bench-second"):
-        parts.authority.approve(file.id, Officer(id=officer))
+        parts.authority.approve(file.id, _officer(officer))
     return file.id
+
+
+def _officer(name: str) -> Officer:
+    """Somebody of the bench's own deployment, whose approvals are worth nothing outside."""
+    return Officer(id=name, proof=OfDeployment(ceremony="bench"))
 
 
 def _issue(parts: Parts, peer_rate: float) -> Figure:

@@ -4,16 +4,20 @@ from pathlib import Path
 
 import click
 
-from ca.registration import Officer
+from ca.officers.gate import RegisterGate
+from ca.officers.identity import Act
+from ca.officers.scopes import NOTHING
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from pki.notes import VerifierKey, parse_verifier_key
 from signer.files import read_file, write_file
 from storage.key_uses import KeyUses
 from storage.ledger_audit import LedgerReport
 from storage.ledger_export import verify_export
+from storage.unit_of_work import UnitOfWork
 from webapp.commands.options import answer, home_option, json_option, officer_option, output_option, say
 from webapp.compose import RealClock, opened_database, opened_parts
 from webapp.deployment import Deployment
+from webapp.officers import Signatory
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
 
@@ -108,16 +112,23 @@ def export(deployment: Deployment, as_json: bool, folder: Path) -> None:  # noqa
 @officer_option
 @click.argument("gap")
 @click.option("--reason", required=True, metavar="TEXT", help="What was found out; it goes into the ledger.")
-def acknowledge_gap(deployment: Deployment, officer: str, gap: str, reason: str) -> None:
+def acknowledge_gap(deployment: Deployment, officer: Signatory, gap: str, reason: str) -> None:
     """Say that a gap in a journal of key uses was looked into: the alarm ends, the gap stays on record.
 
     GAP is the event that `mohr audit verify` names.
-    Example: mohr audit acknowledge-gap EVENT-ID --officer akbari --reason "disk replaced"
+    Example: mohr audit acknowledge-gap EVENT-ID --officer officer-akbari --reason "disk replaced"
     """
     if not gap.isascii():
         raise NotFound(ErrorCode.NOT_FOUND, "no such gap")
     with opened_database(deployment) as (database, _ledger):
-        KeyUses(database).acknowledge(gap, Officer(id=officer).id, reason, RealClock().now())
+        clock = RealClock()
+        gate = RegisterGate(database, clock)
+        by = officer.say(gate, clock, Act.GAP_ACKNOWLEDGE, subject=gap)
+
+        def leave(unit: UnitOfWork) -> None:
+            gate.allow(by, Act.GAP_ACKNOWLEDGE, NOTHING, unit, subject=gap)
+
+        KeyUses(database).acknowledge(gap, by.id, reason, clock.now(), leave)
 
 
 @audit.command()

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from ca.officers.identity import Act
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
-from ca.registration import FileState, Officer, RegistrationFile
+from ca.registration import FileState, RegistrationFile
 from ca.revocation import CertificateState
 from ca.revocation_desk import parse_reason
 from pki.certificates import pem
@@ -21,6 +23,7 @@ from webapp.commands.options import answer, file_argument, home_option, officer_
 from webapp.commands.profiles import profiles
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
+from webapp.officers import Signatory
 
 OPERATOR: Final = "operator"
 MAX_CSR_OCTETS: Final = 64 * 1024
@@ -32,10 +35,8 @@ def ca() -> None:
     """Register, issue, revoke, publish. Example: mohr ca list --home var."""
 
 
-ca.add_command(lint)
-
-
 ca.add_command(profiles)
+ca.add_command(lint)
 
 
 @ca.group("file")
@@ -51,21 +52,27 @@ def _file_members(file: RegistrationFile) -> dict[str, Any]:
 @home_option
 @officer_option
 @file_argument
-def submit_file(deployment: Deployment, officer: str, file: Path) -> None:
-    """Put a registration FILE (JSON) before the approvers. Example: mohr ca file submit dr.json --officer parsa."""
+def submit_file(deployment: Deployment, officer: Signatory, file: Path) -> None:
+    """Put a registration FILE (JSON) before the approvers.
+
+    Example: mohr ca file submit dr.json --officer clerk-parsa
+    """
     data = read_file(file, limit=MAX_FILE_OCTETS)
     with opened_parts(deployment) as parts:
-        answer(_file_members(parts.authority.submit_file(data, Officer(id=officer))))
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
+        answer(_file_members(parts.authority.submit_file(data, by)))
 
 
 @file_group.command("approve")
 @home_option
 @officer_option
 @click.argument("file_id", metavar="ID")
-def approve_file(deployment: Deployment, officer: str, file_id: str) -> None:
-    """Give one of the two approvals. Example: mohr ca file approve ID --officer akbari."""
+def approve_file(deployment: Deployment, officer: Signatory, file_id: str) -> None:
+    """Give one of the two approvals. Example: mohr ca file approve ID --officer officer-akbari."""
     with opened_parts(deployment) as parts:
-        answer(_file_members(parts.authority.approve(file_id, Officer(id=officer))))
+        file = parts.authority.file(file_id)
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_APPROVE, subject=file.id, digest=file.digest)
+        answer(_file_members(parts.authority.approve(file_id, by)))
 
 
 @file_group.command("refuse")
@@ -73,10 +80,15 @@ def approve_file(deployment: Deployment, officer: str, file_id: str) -> None:
 @officer_option
 @click.argument("file_id", metavar="ID")
 @click.option("--reason", required=True, help="Why; kept with the file.")
-def refuse_file(deployment: Deployment, officer: str, file_id: str, reason: str) -> None:
-    """Refuse a file for good. Example: mohr ca file refuse ID --officer akbari --reason 'licence lapsed'."""
+def refuse_file(deployment: Deployment, officer: Signatory, file_id: str, reason: str) -> None:
+    """Refuse a file for good.
+
+    Example: mohr ca file refuse ID --officer officer-akbari --reason 'licence lapsed'
+    """
     with opened_parts(deployment) as parts:
-        answer(_file_members(parts.authority.refuse(file_id, Officer(id=officer), reason)))
+        file = parts.authority.file(file_id)
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_REFUSE, subject=file.id, digest=file.digest)
+        answer(_file_members(parts.authority.refuse(file_id, by, reason)))
 
 
 @file_group.command("list")

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import click
 
+from ca.officers.identity import Act, Officer
 from ca.registration import KeyStorage
+from ca.tokens.service import request_subject
 from pki.certificates import pem
 from signer.files import read_file, write_file
-from webapp.commands.options import answer, home_option, officer_option, output_option
+from webapp.commands.options import answer, home_option, officer_option, output_option, perhaps_officer_option
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
+from webapp.officers import Signatory
 
 MAX_CSR_OCTETS = 64 * 1024
+OPERATOR = "operator"
 _TOKEN = click.argument("token_id", metavar="TOKEN")
 
 
@@ -32,39 +36,47 @@ def _tell(parts: Parts, token_id: str) -> None:
 @click.option(
     "--medium", type=click.Choice([str(medium) for medium in KeyStorage]), default="software", show_default=True
 )
-def request(deployment: Deployment, officer: str, siam: str, system_id: str, medium: str) -> None:
+def request(deployment: Deployment, officer: Signatory, siam: str, system_id: str, medium: str) -> None:
     """Ask for a token; the three lights are shown.
 
-    Example: mohr token request --siam pilot-clinic-1 --system his-demo-1 --officer parsa
+    Example: mohr token request --siam pilot-clinic-1 --system his-demo-1 --officer clerk-parsa
     """
     with opened_parts(deployment) as parts:
-        _tell(parts, parts.tokens.request(siam, system_id, KeyStorage(medium), officer).id)
+        by = officer.say(parts.gate, parts.clock, Act.TOKEN_REQUEST, subject=request_subject(siam, system_id))
+        _tell(parts, parts.tokens.request(siam, system_id, KeyStorage(medium), by).id)
 
 
 @token.command()
 @home_option
 @officer_option
 @_TOKEN
-def approve(deployment: Deployment, officer: str, token_id: str) -> None:
-    """Give one of the two approvals. Example: mohr token approve TOKEN --officer akbari."""
+def approve(deployment: Deployment, officer: Signatory, token_id: str) -> None:
+    """Give one of the two approvals. Example: mohr token approve TOKEN --officer officer-akbari."""
     with opened_parts(deployment) as parts:
-        _tell(parts, parts.tokens.approve(token_id, officer).id)
+        file = parts.authority.file(token_id)
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_APPROVE, subject=file.id, digest=file.digest)
+        _tell(parts, parts.tokens.approve(token_id, by).id)
 
 
 @token.command()
 @home_option
 @output_option
 @_TOKEN
-@click.option("--officer", default="operator", show_default=True, metavar="ID")
+@perhaps_officer_option
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The centre's request.")
-def activate(deployment: Deployment, output: Path | None, token_id: str, officer: str, csr_file: Path) -> None:
-    """Issue the certificate for the centre's own key.
+def activate(
+    deployment: Deployment, output: Path | None, token_id: str, officer: Signatory | None, csr_file: Path
+) -> None:
+    """Issue the certificate for the centre's own key; without an officer, it is the shell's operator who does.
 
     Example: mohr token activate TOKEN --csr centre.csr -o centre.pem
     """
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
-        activation = parts.tokens.activate(token_id, csr, officer)
+        by = Officer.of_deployment(OPERATOR)
+        if officer is not None:
+            by = officer.say(parts.gate, parts.clock, Act.TOKEN_ACTIVATE, subject=token_id)
+        activation = parts.tokens.activate(token_id, csr, by)
         if output is not None:
             write_file(output, pem(activation.certificate_der).encode())
         _tell(parts, token_id)
@@ -75,10 +87,14 @@ def activate(deployment: Deployment, output: Path | None, token_id: str, officer
 @officer_option
 @_TOKEN
 @click.option("--reason", required=True)
-def suspend(deployment: Deployment, officer: str, token_id: str, reason: str) -> None:
-    """Put a hold on a token. Example: mohr token suspend TOKEN --officer akbari --reason 'reported stolen'."""
+def suspend(deployment: Deployment, officer: Signatory, token_id: str, reason: str) -> None:
+    """Put a hold on a token.
+
+    Example: mohr token suspend TOKEN --officer officer-akbari --reason 'reported stolen'
+    """
     with opened_parts(deployment) as parts:
-        parts.tokens.suspend(token_id, officer, reason)
+        by = officer.say(parts.gate, parts.clock, Act.TOKEN_SUSPEND, subject=token_id)
+        parts.tokens.suspend(token_id, by, reason)
         _tell(parts, token_id)
 
 
@@ -86,10 +102,11 @@ def suspend(deployment: Deployment, officer: str, token_id: str, reason: str) ->
 @home_option
 @officer_option
 @_TOKEN
-def restore(deployment: Deployment, officer: str, token_id: str) -> None:
-    """Lift the hold. Example: mohr token restore TOKEN --officer akbari."""
+def restore(deployment: Deployment, officer: Signatory, token_id: str) -> None:
+    """Lift the hold. Example: mohr token restore TOKEN --officer officer-akbari."""
     with opened_parts(deployment) as parts:
-        parts.tokens.restore(token_id, officer)
+        by = officer.say(parts.gate, parts.clock, Act.TOKEN_RESTORE, subject=token_id)
+        parts.tokens.restore(token_id, by)
         _tell(parts, token_id)
 
 

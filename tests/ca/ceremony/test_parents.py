@@ -28,6 +28,7 @@ from pki.certificates import Certificate
 from pki.errors import NotAllowed, ServiceError, VerificationFailed
 from tests.ca.ceremony.rehearsal import EXAMPLES, Rehearsal
 from tests.ca.world import SETTINGS, START
+from tests.support.officers import EveryOfficer
 
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Parent Root")])
 CA_USAGE = {
@@ -256,7 +257,9 @@ def test_an_authority_takes_its_parents_certificate_into_use(pilot: Rehearsal) -
     now = Certificate.parse(pilot.home.published["persons.cer"])
     assert (now.issuer, now.subject, now.spki_der) == ("CN=Parent Root", before.subject, before.spki_der)
     assert pilot.home.service is not None
-    authority = CertificateAuthority(pilot.home.database, pilot.home.service, SETTINGS, pilot.clock)
+    authority = CertificateAuthority(
+        pilot.home.database, pilot.home.service, SETTINGS, pilot.clock, gate=EveryOfficer()
+    )
     assert authority.named_certificate("persons") == now.der
     assert isinstance(authority, CrlDesk)
     crl = x509.load_der_x509_crl(authority.publish_crl(IssuerName.PERSONS, 0).der)

@@ -29,6 +29,7 @@ from pki.keys import SignatureAlgorithm, SigningKey
 from tests.support.exchange import (
     CLINIC,
     CLINIC_SYSTEM,
+    FIRST,
     ISSUER,
     PHARMACY,
     PHARMACY_SYSTEM,
@@ -191,7 +192,7 @@ def _precede(exchange: Exchange, centre: Centre) -> None:
 
 
 def _terminate(exchange: Exchange, centre: Centre) -> None:
-    exchange.service.terminate(centre.client_id, "officer")
+    exchange.service.terminate(centre.client_id, FIRST)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_a_failed_light_stays_closed_when_its_registry_falls_silent(exchange: Ex
 
 
 def test_a_hold_by_a_person_is_told_to_the_centre_without_the_note(exchange: Exchange, clinic: Centre) -> None:
-    exchange.service.suspend(clinic.client_id, "officer", "stolen laptop of Dr Example")
+    exchange.service.suspend(clinic.client_id, FIRST, "stolen laptop of Dr Example")
     body = refused(clinic.ask(), 400, "unauthorized_client")
     assert body == {"error": "unauthorized_client", "reason": "on-hold", "since": "2026-11-22T09:00:00Z"}
 
@@ -524,7 +525,7 @@ def test_introspection_needs_a_proven_caller(exchange: Exchange, clinic: Centre)
 
 
 def _suspend(exchange: Exchange, centre: Centre) -> None:
-    exchange.service.suspend(centre.client_id, "officer", "test")
+    exchange.service.suspend(centre.client_id, FIRST, "test")
 
 
 def _fail_a_light(exchange: Exchange, _centre: Centre) -> None:

@@ -91,9 +91,9 @@ def test_two_officers_who_did_not_ask_approve(exchange: Exchange) -> None:
         exchange.service.approve(token_id, FIRST)
     assert exchange.service.approve(token_id, SECOND).state is TokenState.APPROVED
     with pytest.raises(Conflict):
-        exchange.service.approve(token_id, "a third officer")
+        exchange.service.approve(token_id, Officer(id="a third officer"))
     action, facts = exchange.events(token_id)[-1]
-    assert (action, facts["actor"]) == ("token.approved", f"{FIRST},{SECOND}")
+    assert (action, facts["actor"]) == ("token.approved", f"{FIRST.id},{SECOND.id}")
 
 
 def test_nothing_is_activated_before_two_approvals(exchange: Exchange) -> None:
@@ -107,7 +107,7 @@ def test_nothing_is_activated_before_two_approvals(exchange: Exchange) -> None:
 def test_an_approval_that_a_crash_cut_off_is_found_again(exchange: Exchange) -> None:
     token_id = requested(exchange)
     exchange.service.approve(token_id, FIRST)
-    exchange.authority.approve(token_id, Officer(id=SECOND))  # and the token's own row was never written
+    exchange.authority.approve(token_id, SECOND)  # and the token's own row was never written
     assert exchange.service.activate(token_id, new_csr(), CLERK).token.state is TokenState.ACTIVE
 
 
@@ -231,7 +231,7 @@ def test_a_hold_suspends_and_its_lifting_restores(exchange: Exchange) -> None:
     clinic, service = exchange.centre(), exchange.service
     held = service.suspend(clinic.client_id, FIRST, "  stolen   laptop ")
     assert held.hold is not None
-    assert (held.state, held.hold.reason, held.hold.by) == (TokenState.SUSPENDED, "stolen laptop", FIRST)
+    assert (held.state, held.hold.reason, held.hold.by) == (TokenState.SUSPENDED, "stolen laptop", FIRST.id)
     with pytest.raises(Conflict):
         service.suspend(clinic.client_id, FIRST, "again")
     restored = service.restore(clinic.client_id, SECOND)
@@ -252,21 +252,6 @@ def test_cured_lights_do_not_lift_a_hold_nor_the_other_way_round(exchange: Excha
     service.sweep()
     assert service.get(clinic.client_id).state is TokenState.SUSPENDED
     assert service.restore(clinic.client_id, SECOND).state is TokenState.ACTIVE
-
-
-@pytest.mark.parametrize("actor", ["", "x" * 129, "two\nlines", "\ud800"])
-def test_whoever_acts_has_a_readable_id(exchange: Exchange, actor: str) -> None:
-    clinic, service = exchange.centre(), exchange.service
-    for act in (
-        lambda: service.request(CLINIC, CLINIC_SYSTEM, KeyStorage.SOFTWARE, actor),
-        lambda: service.approve(requested(exchange), actor),
-        lambda: service.activate(exchange.approved(), new_csr(), actor),
-        lambda: service.suspend(clinic.client_id, actor, "why"),
-        lambda: service.restore(clinic.client_id, actor),
-        lambda: service.terminate(clinic.client_id, actor),
-    ):
-        with pytest.raises(InvalidInput):
-            act()
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 257, "written \u202esdrawkcab"])

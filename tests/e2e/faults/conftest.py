@@ -45,8 +45,8 @@ class OnPostgres(Served):
         """Return the id of a physician's file with both approvals."""
         person = self.deployment.home.with_name("person.json")
         person.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
-        file_id = str(self.answer("ca", "file", "submit", person, "--officer", "clerk")["id"])
-        for officer in ("first", "second"):
+        file_id = str(self.answer("ca", "file", "submit", person, "--officer", "clerk-parsa")["id"])
+        for officer in ("officer-akbari", "officer-bahrami"):
             self.answer("ca", "file", "approve", file_id, "--officer", officer)
         return file_id
 
