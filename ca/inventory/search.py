@@ -144,7 +144,7 @@ class InventoryEntry:
 
 
 def entry_members(entry: InventoryEntry) -> dict[str, str | bool | None]:
-    """Write an entry for JSON and tables, members always in this order."""
+    """Write an entry for JSON and tables, members in the order of `COLUMNS`."""
     return {
         "serial": entry.serial,
         "state": str(entry.state),
@@ -163,6 +163,26 @@ def entry_members(entry: InventoryEntry) -> dict[str, str | bool | None]:
         "revoked_at": None if entry.revoked_at is None else format_instant(entry.revoked_at),
         "reason": None if entry.reason is None else str(entry.reason),
     }
+
+
+COLUMNS: Final = (
+    "serial",
+    "state",
+    "profile",
+    "issuer",
+    "name",
+    "file",
+    "council_number",
+    "siam_id",
+    "profession",
+    "province",
+    "unapproved",
+    "not_before",
+    "not_after",
+    "issued_at",
+    "revoked_at",
+    "reason",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
