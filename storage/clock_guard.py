@@ -1,0 +1,99 @@
+"""A clock that is believed only while it agrees with what is known: this machine's start, and the last audit record.
+
+A clock that was set by more than five minutes, or is behind what was recorded already, is suspect until it is right
+again or an officer accepts it: nothing is to be dated by it meanwhile.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import select
+
+from pki.clock import Clock
+from pki.errors import ErrorCode, Unavailable
+from storage.clock_reference import ClockReference, ReferenceFile
+from storage.engine import Database
+from storage.ledger_tables import audit_events
+
+LARGEST_JUMP: Final = timedelta(minutes=5)
+TOLERANCE: Final = timedelta(seconds=2)  # between the clocks of several servers of one database
+
+_LAST_RECORD: Final = select(audit_events.c.at).order_by(audit_events.c.id.desc()).limit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockVerdict:
+    """What the clock says, what it should say at least, and why it is not believed; empty if it is."""
+
+    now: datetime
+    expected: datetime
+    suspicion: str = ""
+
+
+class ClockGuard:
+    """The clock of acts that must not carry a wrong time. Threads may share it.
+
+    `uptime` gives the seconds since the machine's start, sleep included; `boot` names that start.
+    """
+
+    def __init__(
+        self, clock: Clock, database: Database, reference: ReferenceFile, *, uptime: Callable[[], float], boot: str
+    ) -> None:
+        self._clock, self._database, self._reference = clock, database, reference
+        self._uptime, self._boot = uptime, boot
+        self._own: ClockReference | None = None
+
+    def now(self) -> datetime:
+        """Return the current instant, aware, in UTC; Unavailable (`clock-suspect`) while the clock is not believed."""
+        verdict = self.look()
+        if verdict.suspicion:
+            raise Unavailable(ErrorCode.CLOCK_SUSPECT, verdict.suspicion)
+        return verdict.now
+
+    def look(self) -> ClockVerdict:
+        """Judge the clock; what is believed first after a start of the machine is what later readings are held to."""
+        now = self._clock.now()
+        started = now - timedelta(seconds=self._uptime())
+        reference = self._known()
+        if reference is not None and abs(started - reference.started) > LARGEST_JUMP:
+            jump = started - reference.started
+            seconds = round(jump.total_seconds())
+            return ClockVerdict(now=now, expected=now - jump, suspicion=f"the clock was set by {seconds} seconds")
+        last = self._last_record()
+        if last is not None and last > now + TOLERANCE and not _is_forgiven(last, self._reference.read()):
+            behind = round((last - now).total_seconds())
+            return ClockVerdict(now=now, expected=last, suspicion=f"the last record is {behind} seconds later")
+        if reference is None:
+            forgiven = getattr(self._reference.read(), "forgiven", None)
+            self._own = ClockReference(boot=self._boot, started=started, forgiven=forgiven)
+            with suppress(Unavailable):  # then no other program hears of it
+                self._reference.write(self._own)
+        return ClockVerdict(now=now, expected=now)
+
+    def accept(self) -> ClockVerdict:
+        """Believe the clock as it is now, whatever was recorded; return what was said against it until now.
+
+        Unavailable (`file-unwritable`).
+        """
+        verdict, last = self.look(), self._last_record()
+        started = verdict.now - timedelta(seconds=self._uptime())
+        forgiven = last if last is not None and last > verdict.now else None
+        self._reference.write(ClockReference(boot=self._boot, started=started, forgiven=forgiven))
+        return verdict
+
+    def _known(self) -> ClockReference | None:
+        """Return the reference of this start of the machine."""
+        found = self._reference.read()
+        return found if found is not None and found.boot == self._boot else self._own
+
+    def _last_record(self) -> datetime | None:
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(_LAST_RECORD).scalar_one_or_none()
+            return found
+
+
+def _is_forgiven(last: datetime, reference: ClockReference | None) -> bool:
+    return reference is not None and reference.forgiven is not None and last <= reference.forgiven
