@@ -154,24 +154,23 @@ def verify_signature(
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "signature value does not match") from error
 
 
-def _coordinate_size(algorithm: SignatureAlgorithm) -> int:
-    return 48 if algorithm is SignatureAlgorithm.ES384 else 32
+_COORDINATE_OCTETS: Final = {SignatureAlgorithm.ES256: 32, SignatureAlgorithm.ES384: 48}
 
 
 def jose_signature(algorithm: SignatureAlgorithm, signature: bytes) -> bytes:
     """Turn an X.509-encoded signature into its JWS form: `r || s` for ECDSA (RFC 7518 §3.4)."""
-    if algorithm not in (SignatureAlgorithm.ES256, SignatureAlgorithm.ES384):
+    size = _COORDINATE_OCTETS.get(algorithm)
+    if size is None:
         return signature
     r, s = decode_dss_signature(signature)
-    size = _coordinate_size(algorithm)
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
 
 def x509_signature(algorithm: SignatureAlgorithm, signature: bytes) -> bytes:
     """Turn a JWS signature into its X.509 form; VerificationFailed for a wrong length."""
-    if algorithm not in (SignatureAlgorithm.ES256, SignatureAlgorithm.ES384):
+    size = _COORDINATE_OCTETS.get(algorithm)
+    if size is None:
         return signature
-    size = _coordinate_size(algorithm)
     if len(signature) != 2 * size:
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"{algorithm} signature is not {2 * size} octets")
     return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))

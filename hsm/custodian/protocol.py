@@ -185,7 +185,7 @@ def decode_answer(payload: bytes) -> bytes:
 
 def pack_items(items: Iterable[bytes]) -> bytes:
     """Write several items into one body."""
-    return b"".join(_LENGTH.pack(len(item)) + item for item in items)
+    return b"".join([_LENGTH.pack(len(item)) + item for item in items])
 
 
 def unpack_items(body: bytes) -> tuple[bytes, ...]:
