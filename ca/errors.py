@@ -73,8 +73,8 @@ class NotApproved(NotAllowed):
 class IllegalTransition(Conflict):
     """The present state forbids the act."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(ErrorCode.STATE_ILLEGAL, detail)
+    def __init__(self, detail: str, *, reason: str = "") -> None:
+        super().__init__(ErrorCode.STATE_ILLEGAL, detail, reason=reason)
 
 
 class CrlRegression(Conflict):

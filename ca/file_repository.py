@@ -7,16 +7,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
-from ca.officers.identity import Officer, OfDeployment
-from ca.registration import (
-    APPROVALS_NEEDED,
-    Approval,
-    FileState,
-    RegistrationFile,
-    parse_registration,
-    registration_json,
-)
-from ca.tables import approvals, pseudonym_secrets, registration_files
+from ca.officers.identity import OfDeployment, Officer
+from ca.registration import APPROVALS_NEEDED, Approval, RegistrationFile, parse_registration, registration_json
+from ca.registration_states import BEFORE_APPROVERS, FileAct, FileState, next_state
+from ca.tables import UNDECIDED, approvals, pseudonym_secrets, registration_files
 from pki.errors import ErrorCode, NotFound
 
 MAX_PAGE: Final = 500
@@ -26,7 +20,7 @@ _a = approvals.c
 
 
 def insert_file(connection: Connection, file: RegistrationFile) -> None:
-    """Write a submitted file."""
+    """Write a new file."""
     registration = file.registration
     connection.execute(
         insert(registration_files).values(
@@ -41,6 +35,11 @@ def insert_file(connection: Connection, file: RegistrationFile) -> None:
             submitted_at=file.submitted_at,
             approvals=0,
             realm_id=file.realm,
+            province=registration.province,
+            previous=file.previous,
+            rounds=file.rounds,
+            checked_at=file.checked_at,
+            expires_at=file.expires_at,
         )
     )
 
@@ -57,15 +56,22 @@ def _file(row: Row[Any], given: tuple[Approval, ...]) -> RegistrationFile:
         refused_at=row.refused_at,
         reason=row.reason,
         realm=row.realm_id,
+        previous=row.previous,
+        rounds=row.rounds,
+        checked_at=row.checked_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
     )
 
 
 def _with_approvals(connection: Connection, rows: list[Row[Any]]) -> dict[str, RegistrationFile]:
     given: dict[str, tuple[Approval, ...]] = {}
     ids = [row.id for row in rows if row.approvals]
-    statement = select(_a.file_id, _a.officer, _a.at).where(_a.file_id.in_(ids)).order_by(_a.at, _a.officer)
+    statement = (
+        select(_a.file_id, _a.officer, _a.at, _a.silence_reason).where(_a.file_id.in_(ids)).order_by(_a.at, _a.officer)
+    )
     for approval in connection.execute(statement) if ids else ():
-        one = Approval(officer=approval.officer, at=approval.at)
+        one = Approval(officer=approval.officer, at=approval.at, silence_reason=approval.silence_reason)
         given[approval.file_id] = (*given.get(approval.file_id, ()), one)
     return {row.id: _file(row, given.get(row.id, ())) for row in rows}
 
@@ -85,6 +91,12 @@ def get_file(connection: Connection, file_id: str) -> RegistrationFile:
     return found
 
 
+def lock_file(connection: Connection, file_id: str) -> RegistrationFile:
+    """Return one file, which nobody else changes until the end of the transaction; NotFound."""
+    connection.execute(select(_f.id).where(_f.id == file_id).with_for_update())
+    return get_file(connection, file_id)
+
+
 def page_of_files(connection: Connection, *, state: FileState | None, limit: int) -> tuple[RegistrationFile, ...]:
     """List files, newest first."""
     statement = select(registration_files).order_by(_f.submitted_at.desc(), _f.id).limit(min(max(limit, 1), MAX_PAGE))
@@ -94,7 +106,9 @@ def page_of_files(connection: Connection, *, state: FileState | None, limit: int
     return tuple(_with_approvals(connection, list(rows)).values())
 
 
-def add_approval(connection: Connection, file_id: str, officer: Officer, at: datetime) -> FileState:
+def add_approval(
+    connection: Connection, file: RegistrationFile, officer: Officer, at: datetime, silence_reason: str | None
+) -> FileState:
     """Count one officer's yes, keep what proves it, and return the file's state after it.
 
     The guarded update comes first: it locks the row, so officers who press at once are served one after the
@@ -102,20 +116,20 @@ def add_approval(connection: Connection, file_id: str, officer: Officer, at: dat
     """
     counted = connection.execute(
         update(registration_files)
-        .where(_f.id == file_id, _f.state == FileState.SUBMITTED.value)
+        .where(_f.id == file.id, _f.state.in_(BEFORE_APPROVERS))
         .values(approvals=_f.approvals + 1)
         .returning(_f.approvals)
     ).scalar_one_or_none()
     if counted is None:
         raise IllegalTransition("the file is decided already")
+    row = {"file_id": file.id, "officer": officer.id, "at": at, "silence_reason": silence_reason, **_proof(officer)}
     try:
-        connection.execute(insert(approvals).values(file_id=file_id, officer=officer.id, at=at, **_proof(officer)))
+        connection.execute(insert(approvals).values(row))
     except IntegrityError as error:
         raise FourEyesRequired("this officer approved the file before", "officer.twice") from error
-    if counted < APPROVALS_NEEDED:
-        return FileState.SUBMITTED
-    connection.execute(update(registration_files).where(_f.id == file_id).values(state=FileState.APPROVED.value))
-    return FileState.APPROVED
+    state = next_state(file.state, FileAct.APPROVE if counted < APPROVALS_NEEDED else FileAct.COMPLETE)
+    connection.execute(update(registration_files).where(_f.id == file.id).values(state=state.value))
+    return state
 
 
 def _proof(officer: Officer) -> dict[str, bytes]:
@@ -126,15 +140,24 @@ def _proof(officer: Officer) -> dict[str, bytes]:
     return found if signed is None else found | {"statement": signed.data, "signature": signed.signature}
 
 
-def refuse_file(connection: Connection, file_id: str, officer: str, reason: str, at: datetime) -> None:
-    """Refuse a file; IllegalTransition when it is decided."""
+def change_file(connection: Connection, file: RegistrationFile, act: FileAct, **columns: Any) -> FileState:
+    """Bring a file to the state after `act` and write `columns`; IllegalTransition where its state forbids it."""
+    state = next_state(file.state, act)
     changed = connection.execute(
         update(registration_files)
-        .where(_f.id == file_id, _f.state == FileState.SUBMITTED.value)
-        .values(state=FileState.REFUSED.value, refused_by=officer, refused_at=at, reason=reason)
+        .where(_f.id == file.id, _f.state == file.state.value)
+        .values(state=state.value, **columns)
     ).rowcount
     if changed != 1:
-        raise IllegalTransition("the file is decided already")
+        raise IllegalTransition("the file was changed meanwhile")
+    return state
+
+
+def files_past_end(connection: Connection, now: datetime, limit: int) -> tuple[RegistrationFile, ...]:
+    """Return undecided files whose time is over, locked; those that somebody else holds are left out."""
+    over = select(_f.id).where(_f.state.in_(UNDECIDED), _f.expires_at <= now).order_by(_f.expires_at).limit(limit)
+    ids = connection.execute(over.with_for_update(skip_locked=True)).scalars().all()
+    return tuple(find_files(connection, set(ids)).values())
 
 
 def file_states(connection: Connection, ids: set[str]) -> dict[str, FileState]:

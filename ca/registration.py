@@ -4,8 +4,9 @@
      "council_number": …, "key_storage": "hardware", "evidence": [{"what": …, "sha256": …}]}
 
 `citizen` has the first three, `centre` has siam_id, name, centre_kind, legal_id, province and city, `system`
-has organization, common_name and hosts, `officer` has officer_id, given_name and surname. `key_storage` (default:
-hardware for persons, software else) and `evidence` are optional. Unknown members are refused.
+has organization, common_name and hosts, `officer` has officer_id, given_name and surname. `key_storage`
+(default: hardware for persons, software else), `evidence`, `province` (where a person works) and `realm` (default: the
+officer's own) are optional. Unknown members are refused.
 """
 
 import ipaddress
@@ -21,6 +22,8 @@ from ca.officers.identity import Officer as Officer  # noqa: PLC0414 - files are
 from ca.officers.scopes import Scope
 from ca.profiles import HolderKind
 from ca.records import UNMARKED, HolderMarks
+from ca.registration_states import FileState as FileState  # noqa: PLC0414 - where a file is goes with the file
+from ca.strict_members import StrictMembers
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import (
     CentreIdentity,
@@ -41,15 +44,6 @@ MAX_EVIDENCE: Final = 16
 MAX_HOSTS: Final = 8
 MAX_REASON: Final = 500
 APPROVALS_NEEDED: Final = 2
-
-
-@unique
-class FileState(StrEnum):
-    """Where a registration file is."""
-
-    SUBMITTED = "submitted"
-    APPROVED = "approved"
-    REFUSED = "refused"
 
 
 @unique
@@ -102,6 +96,13 @@ class Registration:
     identity: Identity = field(repr=False)
     key_storage: KeyStorage
     evidence: tuple[Evidence, ...] = ()
+    works_in: str | None = None
+    realm: str | None = None
+
+    @property
+    def province(self) -> str | None:
+        """The province of a centre, or where a person works, where the file says so."""
+        return self.identity.province if isinstance(self.identity, CentreIdentity) else self.works_in
 
     @property
     def holder(self) -> str:
@@ -128,36 +129,37 @@ class Registration:
     @property
     def scope(self) -> Scope:
         """What an officer's role must cover: the profession, else the kind; the province, where it is said."""
-        profession, province = self.kind.value, None
-        match self.identity:
-            case ClinicianIdentity():
-                profession = self.identity.profession.slug
-            case CentreIdentity():
-                province = frozenset({self.identity.province})
-        return Scope(professions=frozenset({profession}), provinces=province)
+        identity, province = self.identity, self.province
+        profession = identity.profession.slug if isinstance(identity, ClinicianIdentity) else self.kind.value
+        return Scope(professions=frozenset({profession}), provinces=None if province is None else frozenset({province}))
 
     @property
     def marks(self) -> HolderMarks:
         """What the holder's certificates are found by."""
         match self.identity:
             case ClinicianIdentity(profession=profession):
-                return HolderMarks(licence=self.licence, profession=profession.slug)
+                return HolderMarks(licence=self.licence, profession=profession.slug, province=self.province)
             case CentreIdentity(province=province, siam_id=siam_id):
                 return HolderMarks(province=province, siam_id=str(siam_id))
-        return UNMARKED
+        return UNMARKED if self.province is None else HolderMarks(province=self.province)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One officer's yes."""
+    """One officer's yes. `silence_reason`: why they took it that a registry had not answered."""
 
     officer: str
     at: datetime
+    silence_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationFile:
-    """A registration in the register, with what officers decided about it."""
+    """A registration in the register, with what officers decided about it.
+
+    `rounds` counts how often the registries were asked, `previous` is the closed file that this one comes after, and
+    an undecided file ends by itself at `expires_at`.
+    """
 
     id: str
     registration: Registration
@@ -169,6 +171,11 @@ class RegistrationFile:
     refused_at: datetime | None = None
     reason: str | None = None
     realm: str | None = None
+    previous: str | None = None
+    rounds: int = 0
+    checked_at: datetime | None = None
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
 
     @property
     def digest(self) -> str:
@@ -176,34 +183,14 @@ class RegistrationFile:
         return sha256(registration_json(self.registration)).hexdigest()
 
 
+_WHAT: Final = "registration file"
+
+
 def _refuse(what: str) -> InvalidInput:
-    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"registration file: {what}")
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{_WHAT}: {what}")
 
 
-class _Members:
-    """The members of one JSON object, taken one by one; what is left over is refused."""
-
-    def __init__(self, members: Mapping[str, Any]) -> None:
-        self._left = dict(members)
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self._left.pop(name, default)
-        if not isinstance(value, str):
-            raise _refuse(f"{name} is missing or not text")
-        return value
-
-    def items(self, name: str, limit: int) -> list[Any]:
-        value = self._left.pop(name, [])
-        if not isinstance(value, list) or len(value) > limit:
-            raise _refuse(f"{name} is a list of at most {limit}")
-        return value
-
-    def end(self) -> None:
-        if self._left:
-            raise _refuse(f"unknown member {min(self._left)[:64]!r}")
-
-
-def _person(members: _Members) -> PersonIdentity:
+def _person(members: StrictMembers) -> PersonIdentity:
     return PersonIdentity(
         national_code=parse_national_code(members.text("national_code")),
         given_name=parse_name(members.text("given_name")),
@@ -211,7 +198,7 @@ def _person(members: _Members) -> PersonIdentity:
     )
 
 
-def _clinician(members: _Members) -> ClinicianIdentity:
+def _clinician(members: StrictMembers) -> ClinicianIdentity:
     slugs = {profession.slug: profession for profession in Profession}
     profession = slugs.get(members.text("profession"))
     if profession is None:
@@ -230,7 +217,7 @@ def _clinician(members: _Members) -> ClinicianIdentity:
     )
 
 
-def _centre(members: _Members) -> CentreIdentity:
+def _centre(members: StrictMembers) -> CentreIdentity:
     slugs = {kind.slug: kind for kind in InstitutionKind}
     kind = slugs.get(members.text("centre_kind"))
     if kind is None:
@@ -259,7 +246,7 @@ def _host(value: object) -> str:
         return value
 
 
-def _system(members: _Members) -> SystemIdentity:
+def _system(members: StrictMembers) -> SystemIdentity:
     hosts = tuple(_host(value) for value in members.items("hosts", MAX_HOSTS))
     if not hosts or len(set(hosts)) != len(hosts):
         raise _refuse("hosts must be named, each once")
@@ -273,7 +260,7 @@ def _system(members: _Members) -> SystemIdentity:
 _OFFICER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
 
 
-def _officer(members: _Members) -> OfficerIdentity:
+def _officer(members: StrictMembers) -> OfficerIdentity:
     officer_id = members.text("officer_id")
     if not _OFFICER_ID.fullmatch(officer_id):
         raise _refuse("officer_id is 1 to 64 small letters, digits, dots and hyphens")
@@ -285,9 +272,7 @@ def _officer(members: _Members) -> OfficerIdentity:
 
 
 def _evidence(value: object) -> Evidence:
-    if not isinstance(value, dict):
-        raise _refuse("a piece of evidence is an object")
-    members = _Members(value)
+    members = StrictMembers(_WHAT, value)
     found = Evidence(what=parse_name(members.text("what")), sha256=members.text("sha256"))
     members.end()
     if not re.fullmatch(r"[0-9a-f]{64}", found.sha256):
@@ -295,13 +280,16 @@ def _evidence(value: object) -> Evidence:
     return found
 
 
-_READERS: Final[Mapping[str, tuple[HolderKind, Callable[[_Members], Identity], KeyStorage]]] = {
+_READERS: Final[Mapping[str, tuple[HolderKind, Callable[[StrictMembers], Identity], KeyStorage]]] = {
     "clinician": (HolderKind.CLINICIAN, _clinician, KeyStorage.HARDWARE),
     "citizen": (HolderKind.CITIZEN, _person, KeyStorage.HARDWARE),
     "centre": (HolderKind.CENTRE, _centre, KeyStorage.SOFTWARE),
     "system": (HolderKind.SYSTEM, _system, KeyStorage.SOFTWARE),
     "officer": (HolderKind.OFFICER, _officer, KeyStorage.HARDWARE),
 }
+
+
+_REALM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,35}")
 
 
 def parse_registration(data: bytes) -> Registration:
@@ -312,7 +300,7 @@ def parse_registration(data: bytes) -> Registration:
     """
     if len(data) > MAX_FILE_OCTETS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "registration file larger than 16 KiB")
-    members = _Members(json_object(data))
+    members = StrictMembers(_WHAT, json_object(data))
     reader = _READERS.get(members.text("kind"))
     if reader is None:
         raise _refuse(f"kind is one of {', '.join(_READERS)}")
@@ -323,8 +311,19 @@ def parse_registration(data: bytes) -> Registration:
         raise _refuse("key_storage is hardware or software") from error
     evidence = tuple(_evidence(value) for value in members.items("evidence", MAX_EVIDENCE))
     identity = read(members)
+    province = None if isinstance(identity, CentreIdentity) else members.optional_text("province")
+    realm = members.optional_text("realm")
     members.end()
-    return Registration(kind=kind, identity=identity, key_storage=key_storage, evidence=evidence)
+    if realm is not None and not _REALM.fullmatch(realm):
+        raise _refuse("realm is 1 to 36 small letters, digits and hyphens")
+    return Registration(
+        kind=kind,
+        identity=identity,
+        key_storage=key_storage,
+        evidence=evidence,
+        works_in=None if province is None else parse_name(province),
+        realm=realm,
+    )
 
 
 def registration_json(registration: Registration) -> bytes:
@@ -333,6 +332,8 @@ def registration_json(registration: Registration) -> bytes:
     members: dict[str, Any] = {"kind": registration.kind.value, "key_storage": registration.key_storage.value}
     if registration.evidence:
         members["evidence"] = [{"what": item.what, "sha256": item.sha256} for item in registration.evidence]
+    members |= {} if registration.works_in is None else {"province": registration.works_in}
+    members |= {} if registration.realm is None else {"realm": registration.realm}
     match identity:
         case PersonIdentity():
             members |= {"national_code": identity.national_code, "given_name": identity.given_name}

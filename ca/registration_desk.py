@@ -1,93 +1,265 @@
-"""Registration files through four eyes: submit, approve twice, refuse with a reason."""
+"""Registration files through four eyes: drafted, submitted, held against the registries, approved by two or refused."""
 
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Final
 
 from ca import file_repository as files
-from ca.context import AuthorityContext, event
-from ca.errors import FourEyesRequired, IllegalTransition
+from ca.config import AuthoritySettings
+from ca.context import WORKER, AuthorityContext, event, nothing
+from ca.errors import IllegalTransition
+from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
-from ca.registration import MAX_REASON, FileState, RegistrationFile, parse_registration
+from ca.registration import Registration, RegistrationFile, parse_registration
+from ca.registration_rules import check_eyes, check_words, parse_reason
+from ca.registration_states import CLOSED, UNDECIDED, FileAct, FileState, next_state
+from ca.registries import repository as words_repository
+from ca.registries.answers import RegistryWord
+from ca.registries.asking import Interviewer
+from ca.registries.ports import NO_REGISTRIES, Registries
+from hsm.provider import KeyProvider
 from pki.audit import AuditAction
-from pki.errors import ErrorCode, InvalidInput
-from pki.identity import PersonIdentity
+from pki.clock import Clock
+from pki.errors import ErrorCode, InvalidInput, NotAllowed
+from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
-_ID_OCTETS = 10
-
-
-def _check_eyes(file: RegistrationFile, officer: Officer) -> None:
-    """Nobody approves what they submitted, nor a file about themselves, nor twice."""
-    if officer.id == file.submitted_by:
-        raise FourEyesRequired("whoever submitted a file does not approve it", "officer.submitted-it")
-    identity = file.registration.identity
-    own = officer.national_code if isinstance(identity, PersonIdentity) else None
-    about_self = isinstance(identity, PersonIdentity) and identity.national_code in (own, officer.id)
-    if about_self or (file.registration.licence is not None and officer.id == file.registration.licence):
-        raise FourEyesRequired("nobody approves their own file", "officer.own-file")
-    if any(officer.id == given.officer for given in file.approvals):
-        raise FourEyesRequired("this officer approved the file before", "officer.twice")
+FILE_LIFE: Final = timedelta(days=30)
+"""How long a file waits for a decision before it ends by itself."""
+_ID_OCTETS: Final = 10
+_SLICE: Final = 200
 
 
 class RegistrationDesk(AuthorityContext):
-    """Use cases on registration files; each leaves one audit event."""
+    """Use cases on registration files; each change leaves its audit event. NotAllowed everywhere as the gate's."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyProvider,
+        settings: AuthoritySettings,
+        clock: Clock,
+        *,
+        gate: OfficerGate | None = None,
+        registries: Registries = NO_REGISTRIES,
+        interviewer: Interviewer | None = None,
+        file_life: timedelta = FILE_LIFE,
+        before_intent: Callable[[], object] = nothing,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Hold files against `registries`; what they lack is not asked."""
+        super().__init__(
+            database, keys, settings, clock, gate=gate, before_intent=before_intent, random_bytes=random_bytes
+        )
+        self._registries, self._file_life = registries, file_life
+        self._interviewer = Interviewer() if interviewer is None else interviewer
+
+    # -- coming in --------------------------------------------------------------------------------
 
     def submit_file(
-        self, data: bytes, officer: Officer, act: Act = Act.REGISTRATION_SUBMIT, subject: str = ""
+        self,
+        data: bytes,
+        officer: Officer,
+        act: Act = Act.REGISTRATION_SUBMIT,
+        subject: str = "",
+        *,
+        previous: str | None = None,
     ) -> RegistrationFile:
-        """Read a registration (JSON) and put it before the approvers; InvalidInput as `parse_registration`.
+        """Read a registration (JSON), ask the registries and put it before the approvers.
 
-        `act` and `subject` are what the officer does, where the file is but a part of it. NotAllowed as the gate's.
+        `act` and `subject` are what the officer does, where the file is but a part of it. `previous` is a closed file
+        of the same holder that this one comes after. InvalidInput as `parse_registration`, and `identity-differs`
+        when the previous file is of another holder; IllegalTransition when it is not closed; NotFound.
         """
-        registration = parse_registration(data)
-        now = self._now()
-        file = RegistrationFile(
-            id=self._random_bytes(_ID_OCTETS).hex(),
-            registration=registration,
-            state=FileState.SUBMITTED,
-            submitted_by=officer.id,
-            submitted_at=now,
-            realm=officer.realm,
-        )
+        file = self._new_file(data, officer, FileState.SUBMITTED, previous)
+        words = self._ask(file.registration)
+        if words:
+            file = self._checked(file)
         digest = sha256(data).hexdigest() if act is Act.REGISTRATION_SUBMIT else ""
         with self._database.begin() as unit:
-            self._gate.allow(officer, act, registration.scope, unit, realm=file.realm, subject=subject, digest=digest)
-            files.insert_file(unit.connection, file)
-            facts = {"kind": registration.kind.value, "key_storage": registration.key_storage.value}
-            unit.audit.record(event(AuditAction.FILE_SUBMITTED, now, officer.id, file.id, **facts))
+            scope = file.registration.scope
+            self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=subject, digest=digest)
+            self._insert(unit, file, AuditAction.FILE_SUBMITTED)
+            if words:
+                self._keep_words(unit, file, words, officer)
         return file
 
-    def approve(self, file_id: str, officer: Officer) -> RegistrationFile:
-        """Give one of the two approvals; NotAllowed as the gate's.
+    def draft_file(self, data: bytes, officer: Officer, *, previous: str | None = None) -> RegistrationFile:
+        """Read a registration and keep it for the officer to submit later; errors as `submit_file`."""
+        file = self._new_file(data, officer, FileState.DRAFT, previous)
+        with self._database.begin() as unit:
+            scope, digest = file.registration.scope, sha256(data).hexdigest()
+            self._gate.allow(officer, Act.REGISTRATION_SUBMIT, scope, unit, realm=file.realm, digest=digest)
+            self._insert(unit, file, AuditAction.FILE_DRAFTED)
+        return file
 
-        FourEyesRequired for the submitter, the file's subject, and a second yes by one officer;
-        IllegalTransition when the file is decided; NotFound.
+    def submit_draft(self, file_id: str, officer: Officer) -> RegistrationFile:
+        """Put a draft before the approvers; its own officer alone does so. IllegalTransition, NotFound."""
+        draft = self.file(file_id)
+        next_state(draft.state, FileAct.PRESENT)
+        words = self._ask(draft.registration)
+        with self._database.begin() as unit:
+            draft = self._lock(unit, file_id)
+            _check_own(draft, officer)
+            self._allow(officer, Act.REGISTRATION_SUBMIT, draft, unit)
+            files.change_file(unit.connection, draft, FileAct.PRESENT)
+            unit.audit.record(event(AuditAction.FILE_SUBMITTED, self._now(), officer.id, file_id, **_facts(draft)))
+            if words:
+                self._record_check(unit, files.get_file(unit.connection, file_id), words, officer)
+            return files.get_file(unit.connection, file_id)
+
+    def _new_file(self, data: bytes, officer: Officer, state: FileState, previous: str | None) -> RegistrationFile:
+        registration, now = parse_registration(data), self._now()
+        return RegistrationFile(
+            id=self._random_bytes(_ID_OCTETS).hex(),
+            registration=registration,
+            state=state,
+            submitted_by=officer.id,
+            submitted_at=now,
+            realm=registration.realm or officer.realm,
+            previous=previous,
+            expires_at=now + self._file_life,
+        )
+
+    def _insert(self, unit: UnitOfWork, file: RegistrationFile, action: AuditAction) -> None:
+        if file.previous is not None:
+            _check_previous(files.get_file(unit.connection, file.previous), file)
+        files.insert_file(unit.connection, file)
+        facts = _facts(file) if file.previous is None else _facts(file) | {"previous": file.previous}
+        unit.audit.record(event(action, file.submitted_at, file.submitted_by, file.id, **facts))
+
+    # -- the registries ---------------------------------------------------------------------------
+
+    def check(self, file_id: str, officer: Officer) -> RegistrationFile:
+        """Ask the registries (again) and keep what they say; IllegalTransition when the file is decided, NotFound."""
+        file = self.file(file_id)
+        next_state(file.state, FileAct.CHECK)
+        words = self._ask(file.registration)
+        with self._database.begin() as unit:
+            file = self._lock(unit, file_id)
+            self._allow(officer, Act.REGISTRATION_CHECK, file, unit)
+            self._record_check(unit, file, words, officer)
+            return files.get_file(unit.connection, file_id)
+
+    def words(self, file_id: str) -> tuple[RegistryWord, ...]:
+        """Return what the registries said when they were last asked about a file; NotFound."""
+        with self._database.read() as connection:
+            file = files.get_file(connection, file_id)
+            return words_repository.words_of(connection, file_id, file.rounds)
+
+    def _ask(self, registration: Registration) -> tuple[RegistryWord, ...]:
+        now = self._now()
+        return self._interviewer.ask(self._registries.questions(registration.identity, now), now)
+
+    def _checked(self, file: RegistrationFile) -> RegistrationFile:
+        state = next_state(file.state, FileAct.CHECK)
+        return replace(file, state=state, rounds=file.rounds + 1, checked_at=self._now())
+
+    def _record_check(
+        self, unit: UnitOfWork, file: RegistrationFile, words: tuple[RegistryWord, ...], officer: Officer
+    ) -> None:
+        checked = self._checked(file)
+        columns = {"rounds": checked.rounds, "checked_at": checked.checked_at}
+        files.change_file(unit.connection, file, FileAct.CHECK, **columns)
+        self._keep_words(unit, checked, words, officer)
+
+    def _keep_words(
+        self, unit: UnitOfWork, file: RegistrationFile, words: tuple[RegistryWord, ...], officer: Officer
+    ) -> None:
+        words_repository.insert_words(unit.connection, file.id, file.rounds, words)
+        facts = {word.source.value: word.answer.value for word in words}
+        unit.audit.record(event(AuditAction.FILE_CHECKED, self._now(), officer.id, file.id, round=file.rounds, **facts))
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def approve(self, file_id: str, officer: Officer, *, silence_reason: str | None = None) -> RegistrationFile:
+        """Give one of the two approvals; `silence_reason` says why it is taken that a registry did not answer.
+
+        FourEyesRequired for the submitter, the file's subject, and a second yes by one officer; IllegalTransition
+        when the file is decided, over, or not held against its registries; NotAllowed (`registry-refused`) when one
+        said no; Unavailable (`registry-silent`) for a silence without a reason; NotFound.
         """
+        accepted = None if silence_reason is None else parse_reason(silence_reason, "whoever accepts silence")
         now = self._now()
         with self._database.begin() as unit:
-            file = files.get_file(unit.connection, file_id)
-            if file.state is not FileState.SUBMITTED:
-                raise IllegalTransition(f"the file is {file.state}")
-            _check_eyes(file, officer)
+            file = self._lock(unit, file_id)
+            next_state(file.state, FileAct.APPROVE)
+            check_eyes(file, officer)
             self._allow(officer, Act.REGISTRATION_APPROVE, file, unit)
-            state = files.add_approval(unit.connection, file_id, officer, now)
-            unit.audit.record(event(AuditAction.FILE_APPROVED, now, officer.id, file_id, state=state.value))
+            words = words_repository.words_of(unit.connection, file_id, file.rounds)
+            sources = self._registries.questions(file.registration.identity, now)
+            silent = check_words(words, sources, now, silence_accepted=accepted is not None)
+            said = accepted if silent else None
+            state = files.add_approval(unit.connection, file, officer, now, said)
+            facts = {"state": state.value}
+            if said is not None:
+                facts["silent"] = ",".join(word.source for word in silent)
+                facts["silence_reason_sha256"] = _digest(said)
+            unit.audit.record(event(AuditAction.FILE_APPROVED, now, officer.id, file_id, **facts))
             return files.get_file(unit.connection, file_id)
 
     def refuse(self, file_id: str, officer: Officer, reason: str) -> RegistrationFile:
         """Refuse a file for good, saying why; IllegalTransition when it is decided, NotFound."""
-        said = " ".join(reason.split())
-        if not 1 <= len(said) <= MAX_REASON or not said.isprintable():
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a refusal says why, in 1 to {MAX_REASON} characters")
+        said, now = parse_reason(reason, "a refusal"), self._now()
+        with self._database.begin() as unit:
+            file = self._lock(unit, file_id)
+            self._allow(officer, Act.REGISTRATION_REFUSE, file, unit)
+            columns = {"refused_by": officer.id, "refused_at": now, "reason": said}
+            files.change_file(unit.connection, file, FileAct.REFUSE, **columns)
+            facts = {"reason_sha256": _digest(said)}
+            unit.audit.record(event(AuditAction.FILE_REFUSED, now, officer.id, file_id, **facts))
+            return files.get_file(unit.connection, file_id)
+
+    def withdraw(self, file_id: str, officer: Officer) -> RegistrationFile:
+        """Take back what the officer submitted or drafted; IllegalTransition when it is decided, NotFound."""
         now = self._now()
         with self._database.begin() as unit:
-            self._allow(officer, Act.REGISTRATION_REFUSE, files.get_file(unit.connection, file_id), unit)
-            files.refuse_file(unit.connection, file_id, officer.id, said, now)
-            unit.audit.record(event(AuditAction.FILE_REFUSED, now, officer.id, file_id))
+            file = self._lock(unit, file_id)
+            _check_own(file, officer)
+            self._allow(officer, Act.REGISTRATION_WITHDRAW, file, unit)
+            files.change_file(unit.connection, file, FileAct.WITHDRAW, ended_at=now)
+            unit.audit.record(event(AuditAction.FILE_WITHDRAWN, now, officer.id, file_id))
             return files.get_file(unit.connection, file_id)
+
+    def expire_files(self) -> int:
+        """End every undecided file whose time is over; return how many."""
+        ended = 0
+        while count := self._expire_slice():
+            ended += count
+        return ended
+
+    def _expire_slice(self) -> int:
+        now = self._now()
+        with self._database.begin() as unit:
+            over = files.files_past_end(unit.connection, now, _SLICE)
+            for file in over:
+                files.change_file(unit.connection, file, FileAct.EXPIRE, ended_at=now)
+                unit.audit.record(event(AuditAction.FILE_EXPIRED, now, WORKER, file.id))
+        return len(over)
+
+    def _lock(self, unit: UnitOfWork, file_id: str) -> RegistrationFile:
+        """Return a file to act on; one whose time is over waits for nothing but the sweep."""
+        file = files.lock_file(unit.connection, file_id)
+        if file.state in UNDECIDED and _is_over(file, self._now()):
+            raise IllegalTransition("the file's time is over", reason="file.expired")
+        return file
 
     def _allow(self, officer: Officer, act: Act, file: RegistrationFile, unit: UnitOfWork) -> None:
         scope = file.registration.scope
         self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=file.id, digest=file.digest)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def show(self, file_id: str, officer: Officer) -> RegistrationFile:
+        """Return one file to an officer whose role covers it; NotFound, NotAllowed. Who looked is recorded."""
+        with self._database.begin() as unit:
+            file = files.get_file(unit.connection, file_id)
+            self._allow(officer, Act.REGISTRATION_READ, file, unit)
+            unit.audit.record(event(AuditAction.INVENTORY_READ, self._now(), officer.id, file_id, asked="registration"))
+            return file
 
     def file(self, file_id: str) -> RegistrationFile:
         """Return one file; NotFound."""
@@ -98,3 +270,29 @@ class RegistrationDesk(AuthorityContext):
         """List files, newest first, at most 500."""
         with self._database.read() as connection:
             return files.page_of_files(connection, state=state, limit=limit)
+
+
+def _facts(file: RegistrationFile) -> dict[str, str]:
+    return {"kind": file.registration.kind.value, "key_storage": file.registration.key_storage.value}
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _is_over(file: RegistrationFile, now: datetime) -> bool:
+    return file.expires_at is not None and file.expires_at <= now
+
+
+def _check_own(file: RegistrationFile, officer: Officer) -> None:
+    if officer.id != file.submitted_by:
+        raise NotAllowed(ErrorCode.NOT_ALLOWED, "the file is another officer's", reason="file.of-another-officer")
+
+
+def _check_previous(previous: RegistrationFile, file: RegistrationFile) -> None:
+    """A file comes again only after it was closed, and for the same holder."""
+    if previous.state not in CLOSED:
+        raise IllegalTransition(f"the previous file is {previous.state}", reason="file.previous-open")
+    old, new = previous.registration, file.registration
+    if (old.kind, old.holder) != (new.kind, new.holder):
+        raise InvalidInput(ErrorCode.IDENTITY_DIFFERS, "the previous file is another holder's")
