@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from ca.inventory.queries import page_rows
+from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
@@ -84,31 +86,11 @@ def find(connection: Connection, serial: str) -> CertificateRecord | None:
 
 
 def page(
-    connection: Connection,
-    *,
-    state: CertificateState | None,
-    profile: ProfileName | None,
-    holder: str | None,
-    file_id: str | None,
-    before: str | None,
-    limit: int,
+    connection: Connection, wanted: Search, *, before: str | None = None, limit: int = MAX_PAGE
 ) -> tuple[CertificateRecord, ...]:
-    """List certificates, newest first; `before` continues after that serial number."""
-    statement = select(*_COLUMNS).order_by(_c.id.desc()).limit(min(max(limit, 1), MAX_PAGE))
-    wanted = ((_c.state, state), (_c.profile, profile), (_c.holder, holder), (_c.file_id, file_id))
-    for column, value in wanted:
-        if value is not None:
-            statement = statement.where(column == str(value))
-    if before is not None:
-        anchor = select(_c.id).where(_c.serial == before).scalar_subquery()
-        statement = statement.where(_c.id < anchor)
-    return tuple(_record(row) for row in connection.execute(statement))
-
-
-def counts(connection: Connection) -> dict[CertificateState, int]:
-    """Count certificates by state."""
-    rows = connection.execute(select(_c.state, func.count()).group_by(_c.state))
-    return {CertificateState(state): count for state, count in rows}
+    """List certificates in the order of a search; `before` continues after that serial number, or is InvalidInput."""
+    rows = page_rows(connection, wanted, _COLUMNS, after=before, limit=min(max(limit, 1), MAX_PAGE))
+    return tuple(_record(row) for row in rows)
 
 
 def named(connection: Connection) -> dict[str, NamedCertificate]:

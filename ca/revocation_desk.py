@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ca import certificate_queries, repository
 from ca.context import AuthorityContext, event
-from ca.inventory.search import parse_serial
+from ca.inventory.search import MAX_WORD, Search, parse_serial
 from ca.issuing.key_holders import mark_compromised
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
@@ -48,23 +48,12 @@ class RevocationDesk(AuthorityContext):
         limit: int = 100,
     ) -> tuple[CertificateRecord, ...]:
         """List certificates, newest first, at most 1000; `before` continues after that serial number."""
-        if not all(text is None or text.isprintable() for text in (holder, file_id)):
+        if not all(text is None or (0 < len(text) <= MAX_WORD and text.isprintable()) for text in (holder, file_id)):
             return ()  # nothing is recorded under such a name, and not every database can be asked for it
+        wanted = Search(state=state, profile=profile, holder=holder, file_id=file_id)
+        place = None if before is None else parse_serial(before)
         with self._database.read() as connection:
-            return certificate_queries.page(
-                connection,
-                state=state,
-                profile=profile,
-                holder=holder,
-                file_id=file_id,
-                before=None if before is None else parse_serial(before),
-                limit=limit,
-            )
-
-    def counts(self) -> dict[CertificateState, int]:
-        """Count certificates by state."""
-        with self._database.read() as connection:
-            return certificate_queries.counts(connection)
+            return certificate_queries.page(connection, wanted, before=place, limit=limit)
 
     def hold(self, serial: str, actor: str) -> CertificateRecord:
         """Suspend a certificate from now on; IllegalTransition, NotFound."""

@@ -22,6 +22,7 @@ from ca.ceremony.steps import carry_out
 from ca.ceremony.tokens import Tokens, Workshop
 from ca.ceremony.transcript import EntryAct, Transcript
 from ca.hierarchy import SERVICE_SEAL, SERVICES
+from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from hsm.private_files import write_private
 from pki.audit import AuditAction
@@ -140,15 +141,9 @@ def _close(room: Room, transcript: Transcript) -> None:
         transcript.append(EntryAct.CLOSED, room.clock.now(), {})
     with room.home.database.read() as connection:
         seal = certificate_queries.named(connection).get(SERVICE_SEAL)
-        issuers = certificate_queries.page(
-            connection,
-            state=None,
-            profile=ProfileName.ISSUING_CA,
-            holder=next(service.issuer.value for service in SERVICES if service.name == SERVICE_SEAL),
-            file_id=None,
-            before=None,
-            limit=certificate_queries.MAX_PAGE,
-        )
+        holder = next(service.issuer.value for service in SERVICES if service.name == SERVICE_SEAL)
+        wanted = Search(profile=ProfileName.ISSUING_CA, holder=holder)
+        issuers = certificate_queries.page(connection, wanted)
     if seal is None:
         raise Conflict(ErrorCode.CONFLICT, "this home has no service seal to sign the transcript with")
     certificate = Certificate.parse(seal.der)

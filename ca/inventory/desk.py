@@ -1,37 +1,56 @@
-"""The inventory for officers: who looks at persons leaves an event, and it says how much was seen, not whom."""
+"""The inventory for officers: who looks at persons leaves an event, and it says how much was seen, not whom.
 
+What an officer may look at is decided by what was found: every certificate of a page must lie within the professions
+and provinces of the officer's roles.
+"""
+
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final
 
 from ca import certificate_queries
 from ca.context import event
 from ca.inventory import queries
 from ca.inventory.search import Page, Search, parse_serial
+from ca.officers.gate import OfficerGate
+from ca.officers.identity import Act, Officer
+from ca.officers.scopes import NOTHING, Scope
 from ca.profiles import IssuerName
 from ca.records import CertificateRecord
 from pki.audit import AuditAction
 from pki.clock import Clock
 from pki.errors import ErrorCode, NotFound
 from storage.engine import Database
+from storage.unit_of_work import UnitOfWork
 
 _OF_PERSONS: Final = frozenset({"holder", "licence", "profession"})
+_KINDS: Final = {IssuerName.PERSONS: "citizen", IssuerName.INSTITUTIONS: "centre", IssuerName.SYSTEMS: "system"}
+SUBJECT: Final = "certificates"
+"""What a signed statement about a search names."""
 
 
-class Reader(Protocol):
-    """Who looks."""
+def scope_of(found: Iterable[tuple[str, str | None, str | None]]) -> Scope:
+    """Return the scope of certificates, each by issuer, profession and province.
 
-    @property
-    def id(self) -> str:
-        """The name in the audit trail."""
+    A holder without a profession counts by its kind; one without a province is in all of them. The deployment's own
+    certificates are in none.
+    """
+    of_holders = [one for one in found if one[0] in _KINDS]
+    if not of_holders:
+        return NOTHING
+    professions = frozenset(profession or _KINDS[IssuerName(issuer)] for issuer, profession, _ in of_holders)
+    provinces = frozenset(province for _, _, province in of_holders if province is not None)
+    everywhere = any(province is None for _, _, province in of_holders)
+    return Scope(professions=professions, provinces=None if everywhere else provinces)
 
 
 class InventoryDesk:
-    """Use cases of looking at certificates. Threads may share it."""
+    """Use cases of looking at certificates. Threads may share it. NotAllowed everywhere as the gate's."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, gate: OfficerGate, clock: Clock) -> None:
+        self._database, self._gate, self._clock = database, gate, clock
 
-    def search(self, wanted: Search, officer: Reader, *, after: str | None = None, limit: int = 100) -> Page:
+    def search(self, wanted: Search, officer: Officer, *, after: str | None = None, limit: int = 100) -> Page:
         """Return one page of what is searched for, at most 1000; `after` goes on behind that serial number.
 
         A page that shows persons, or was asked for by a person's mark, leaves an `inventory.read` first.
@@ -39,33 +58,33 @@ class InventoryDesk:
         place = None if after is None else parse_serial(after)
         with self._database.read() as connection:
             page = queries.search(connection, wanted, after=place, limit=limit)
+        scope = scope_of((entry.issuer, entry.profession, entry.province) for entry in page.entries)
         persons = any(entry.issuer == IssuerName.PERSONS for entry in page.entries)
-        if persons or not _OF_PERSONS.isdisjoint(wanted.asked):
-            serials = [entry.serial for entry in page.entries]
-            self._note(officer, serials[0] if len(serials) == 1 else "certificates", ",".join(wanted.asked), serials)
+        with self._database.begin() as unit:
+            self._gate.allow(officer, Act.INVENTORY_READ, scope, unit, subject=SUBJECT)
+            if persons or not _OF_PERSONS.isdisjoint(wanted.asked):
+                serials = [entry.serial for entry in page.entries]
+                subject = serials[0] if len(serials) == 1 else SUBJECT
+                self._note(unit, officer, subject, ",".join(wanted.asked), serials)
         return page
 
-    def show(self, serial: str, officer: Reader) -> CertificateRecord:
+    def show(self, serial: str, officer: Officer) -> CertificateRecord:
         """Return one certificate; NotFound. One of a person leaves an `inventory.read` first."""
         wanted = parse_serial(serial)
         with self._database.read() as connection:
             found = certificate_queries.find(connection, wanted)
+            marks = queries.marks_of(connection, wanted)
+        with self._database.begin() as unit:
+            scope = NOTHING if found is None else scope_of([(found.issuer, marks.profession, marks.province)])
+            self._gate.allow(officer, Act.INVENTORY_READ, scope, unit, subject=wanted)
+            if found is not None and found.issuer is IssuerName.PERSONS:
+                self._note(unit, officer, wanted, "serial", [wanted])
         if found is None:
             raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
-        if found.issuer is IssuerName.PERSONS:
-            self._note(officer, wanted, "serial", [wanted])
         return found
 
-    def _note(self, officer: Reader, subject: str, asked: str, serials: list[str]) -> None:
+    def _note(self, unit: UnitOfWork, officer: Officer, subject: str, asked: str, serials: list[str]) -> None:
         digest = sha256("\n".join(serials).encode()).hexdigest()
-        read = event(
-            AuditAction.INVENTORY_READ,
-            self._clock.now(),
-            officer.id,
-            subject,
-            asked=asked,
-            found=len(serials),
-            serials_sha256=digest,
-        )
-        with self._database.begin() as unit:
-            unit.audit.record(read)
+        now = self._clock.now()
+        facts: dict[str, str | int] = {"asked": asked, "found": len(serials), "serials_sha256": digest}
+        unit.audit.record(event(AuditAction.INVENTORY_READ, now, officer.id, subject, **facts))

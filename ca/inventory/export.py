@@ -13,8 +13,11 @@ from typing import Final
 
 from ca.context import event
 from ca.inventory import queries
-from ca.inventory.desk import Reader
+from ca.inventory.desk import SUBJECT
 from ca.inventory.search import COLUMNS, InventoryEntry, Search, entry_members
+from ca.officers.gate import OfficerGate
+from ca.officers.identity import Act, Officer
+from ca.officers.scopes import Scope
 from pki.audit import AuditAction
 from pki.clock import Clock
 from pki.jose import compact_json
@@ -59,17 +62,17 @@ def _lines(entries: tuple[InventoryEntry, ...], form: ExportFormat) -> bytes:
 class ExportDesk:
     """The use case of handing out certificates. Threads may share it."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, gate: OfficerGate, clock: Clock) -> None:
+        self._database, self._gate, self._clock = database, gate, clock
 
-    def export(self, wanted: Search, officer: Reader, form: ExportFormat) -> Generator[bytes, None, None]:
-        """Yield what is searched for, in pieces of whole lines.
+    def export(self, wanted: Search, officer: Officer, form: ExportFormat) -> Generator[bytes, None, None]:
+        """Yield what is searched for, in pieces of whole lines; NotAllowed as the gate's, before the first.
 
         `inventory.read` is recorded before the first piece, `inventory.exported` after the last one, or when the
         receiver went away: how many certificates, the SHA-256 of all octets, and whether that was all.
         """
         asked = {"asked": ",".join(wanted.asked), "format": form.value}
-        self._record(AuditAction.INVENTORY_READ, officer, **asked)
+        self._begin(wanted, officer, asked)
         digest, certificates, complete = sha256(), 0, False
         try:
             for entries, data in self._pieces(wanted, form):
@@ -78,8 +81,7 @@ class ExportDesk:
                 yield data
             complete = True
         finally:
-            self._record(
-                AuditAction.INVENTORY_EXPORTED,
+            self._end(
                 officer,
                 **asked,
                 certificates=certificates,
@@ -98,6 +100,15 @@ class ExportDesk:
                 yield len(page.entries), _lines(page.entries, form)
             after, more = page.next, page.next is not None
 
-    def _record(self, action: AuditAction, officer: Reader, **facts: str | int | bool) -> None:
+    def _begin(self, wanted: Search, officer: Officer, asked: dict[str, str]) -> None:
+        scope = Scope(
+            professions=None if wanted.profession is None else frozenset({wanted.profession}),
+            provinces=None if wanted.province is None else frozenset({wanted.province}),
+        )
         with self._database.begin() as unit:
-            unit.audit.record(event(action, self._clock.now(), officer.id, "export", **facts))
+            self._gate.allow(officer, Act.INVENTORY_EXPORT, scope, unit, subject=SUBJECT)
+            unit.audit.record(event(AuditAction.INVENTORY_READ, self._clock.now(), officer.id, SUBJECT, **asked))
+
+    def _end(self, officer: Officer, **facts: str | int | bool) -> None:
+        with self._database.begin() as unit:
+            unit.audit.record(event(AuditAction.INVENTORY_EXPORTED, self._clock.now(), officer.id, SUBJECT, **facts))

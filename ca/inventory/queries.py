@@ -1,13 +1,15 @@
 """Searching the table of certificates by one index, the one of the word that fits the fewest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, literal, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, literal, or_, select, tuple_
 
 from ca.inventory.index_choice import beside, sorted_by
 from ca.inventory.search import InventoryEntry, Page, Search
+from ca.records import UNMARKED, HolderMarks
 from ca.revocation import CertificateState, RevocationReason
 from ca.tables import certificates
 from pki.errors import ErrorCode, InvalidInput
@@ -136,6 +138,14 @@ def search_statement(wanted: Search, place: Place | None, limit: int) -> Select[
     return statement.where(*_conditions(wanted, leading)).limit(limit)
 
 
+def page_rows(
+    connection: Connection, wanted: Search, columns: Sequence[Column[Any]], *, after: str | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Return the rows of one page; InvalidInput for a place to go on from (`after`, a serial number) that is none."""
+    place = None if after is None else _place(connection, after)
+    return connection.execute(search_statement(wanted, place, limit).with_only_columns(*columns)).all()
+
+
 def _entry(row: Any) -> InventoryEntry:
     return InventoryEntry(
         serial=row.serial,
@@ -164,13 +174,19 @@ def _place(connection: Connection, serial: str) -> Place:
     return Place(id=row.id, not_after=row.not_after)
 
 
+def marks_of(connection: Connection, serial: str) -> HolderMarks:
+    """Return what a certificate is found by; nothing where there is none."""
+    columns = (_c.licence, _c.profession, _c.province, _c.siam_id)
+    row = connection.execute(select(*columns).where(_c.serial == serial)).one_or_none()
+    return UNMARKED if row is None else HolderMarks(**row._mapping)  # noqa: SLF001 - its public name
+
+
 def search(connection: Connection, wanted: Search, *, after: str | None, limit: int) -> Page:
     """Return a page of at most 1000: newest first, or by the end of validity where a window of it is asked for.
 
     InvalidInput for a place to go on from (`after`, a serial number) that is none.
     """
     size = min(max(limit, 1), MAX_PAGE)
-    place = None if after is None else _place(connection, after)
-    rows = connection.execute(search_statement(wanted, place, size + 1)).all()
+    rows = page_rows(connection, wanted, _SHOWN, after=after, limit=size + 1)
     entries = tuple(_entry(row) for row in rows[:size])
     return Page(entries=entries, next=entries[-1].serial if len(rows) > size else None)

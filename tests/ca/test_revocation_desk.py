@@ -189,12 +189,3 @@ def test_names_that_no_database_holds_find_nothing(world: World, name: str) -> N
     assert world.authority.certificates(file_id=name) == ()
     with pytest.raises(NotFound):
         world.authority.file(name)
-
-
-def test_certificates_are_counted_by_state(world: World) -> None:
-    before = world.authority.counts()[CertificateState.GOOD]
-    issued = world.issue()
-    world.issue("hix-tls")
-    world.authority.hold(issued.serial_hex, "clerk")
-    counts = world.authority.counts()
-    assert (counts[CertificateState.GOOD], counts[CertificateState.ON_HOLD]) == (before + 1, 1)

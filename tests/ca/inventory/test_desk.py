@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -10,12 +11,16 @@ from sqlalchemy import Row, select
 
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.search import Search
+from ca.officers.identity import Act, Officer
+from ca.officers.scopes import Scope
 from pki.audit import AuditAction
-from pki.errors import InvalidInput, NotFound
+from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound
 from pki.jose import json_object
 from storage.engine import Database
 from storage.ledger_tables import audit_events
-from tests.ca.world import CLINICIAN, FIRST, World
+from storage.unit_of_work import UnitOfWork
+from tests.ca.world import CENTRE, CLINICIAN, FIRST, World
+from tests.support.officers import EveryOfficer
 
 
 def events_of(database: Database, action: AuditAction) -> list[Row[Any]]:
@@ -28,7 +33,7 @@ def events_of(database: Database, action: AuditAction) -> list[Row[Any]]:
 
 @pytest.fixture
 def desk(world: World) -> InventoryDesk:
-    return InventoryDesk(world.database, world.clock)
+    return InventoryDesk(world.database, EveryOfficer(), world.clock)
 
 
 def test_a_search_for_a_person_finds_all_of_theirs_and_leaves_one_event(world: World, desk: InventoryDesk) -> None:
@@ -71,6 +76,56 @@ def test_showing_a_persons_certificate_leaves_an_event(world: World, desk: Inven
     assert desk.show(issued.serial_hex.upper(), FIRST).der == issued.der
     (event,) = events_of(world.database, AuditAction.INVENTORY_READ)
     assert (event.subject, CLINICIAN["national_code"] in event.facts) == (issued.serial_hex, False)
+
+
+@dataclass
+class Limited(EveryOfficer):
+    """A gate for officers of one profession and one province, and what it was asked."""
+
+    scope: Scope
+    asked: list[tuple[Act, str]] = field(default_factory=list)
+
+    def allow(
+        self,
+        officer: Officer,
+        act: Act,
+        scope: Scope,
+        unit: UnitOfWork,
+        *,
+        realm: str | None = None,
+        subject: str = "",
+        digest: str = "",
+    ) -> None:
+        self.asked.append((act, subject))
+        if not self.scope.covers(scope):
+            raise NotAllowed(ErrorCode.SCOPE_EXCEEDED, "")
+
+
+def test_an_officer_sees_no_page_that_holds_one_beyond_their_reach(world: World) -> None:
+    centre, clinician = world.issue("hix-tls"), world.issue("clin-sign")
+    gate = Limited(Scope(professions=frozenset({"centre"}), provinces=frozenset({CENTRE["province"]})))
+    limited = InventoryDesk(world.database, gate, world.clock)
+    page = limited.search(Search(profile="hix-tls"), FIRST)
+    assert [entry.serial for entry in page.entries] == [centre.serial_hex]
+    assert limited.show(centre.serial_hex, FIRST).der == centre.der
+    for look in (
+        lambda: limited.search(Search(), FIRST),
+        lambda: limited.search(Search(licence="12345"), FIRST),
+        lambda: limited.show(clinician.serial_hex, FIRST),
+    ):
+        with pytest.raises(NotAllowed):
+            look()
+    assert events_of(world.database, AuditAction.INVENTORY_READ) == []
+    assert set(gate.asked) == {
+        (Act.INVENTORY_READ, subject) for subject in ("certificates", centre.serial_hex, clinician.serial_hex)
+    }
+
+
+def test_a_role_in_another_province_is_no_role_here(world: World) -> None:
+    world.issue("hix-tls")
+    gate = Limited(Scope(provinces=frozenset({"فارس"})))
+    with pytest.raises(NotAllowed):
+        InventoryDesk(world.database, gate, world.clock).search(Search(profile="hix-tls"), FIRST)
 
 
 def test_what_is_not_there_is_not_found(desk: InventoryDesk) -> None:

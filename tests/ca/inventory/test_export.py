@@ -22,6 +22,7 @@ from storage.engine import Database
 from tests.ca.inventory.rows import insert_rows, make_rows
 from tests.ca.inventory.test_desk import events_of
 from tests.ca.world import FIRST, START, FakeClock
+from tests.support.officers import EveryOfficer
 
 _HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", 'a"b', "a,b", "علی")
 
@@ -36,12 +37,12 @@ def rows(fresh: Database, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 @pytest.fixture
 def desk(fresh: Database) -> ExportDesk:
-    return ExportDesk(fresh, FakeClock())
+    return ExportDesk(fresh, EveryOfficer(), FakeClock())
 
 
 def last_event(database: Database) -> dict[str, Any]:
     (event,) = events_of(database, AuditAction.INVENTORY_EXPORTED)
-    assert (event.actor, event.subject) == ("first", "export")
+    assert (event.actor, event.subject) == ("first", "certificates")
     return json_object(event.facts.encode())
 
 
