@@ -1,8 +1,10 @@
 """What a program proves of itself with a request: a bearer token, a client certificate."""
 
+from typing import Final
+
 from flask import request
 
-from pki.errors import ErrorCode, NotAllowed
+from pki.errors import ErrorCode, InvalidInput, NotAllowed
 from webapp.services import PEER_CERTIFICATE
 
 
@@ -18,3 +20,19 @@ def peer_certificate() -> bytes | None:
     """Return the DER of the connection's client certificate, as the mTLS listener saw it; headers do not count."""
     found = request.environ.get(PEER_CERTIFICATE)
     return found if isinstance(found, bytes) else None
+
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OF_FORMS: Final = frozenset({"", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"})
+"""What a page of another site can have a browser send without asking first (Fetch §2.2.2)."""
+
+
+def require_deliberate() -> None:
+    """Refuse a change whose body any page could send: a browser shows the officer's certificate by itself.
+
+    InvalidInput (`media-type-refused`).
+    """
+    if request.method not in _SAFE and request.mimetype in _OF_FORMS:
+        raise InvalidInput(
+            ErrorCode.MEDIA_TYPE_REFUSED, "application/json, also for an empty object", reason="request.not-json"
+        )

@@ -13,13 +13,24 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from pki.errors import ErrorCode
+from ca.officers.identity import Officer
+from pki.errors import ErrorCode, NotAllowed
+from webapp.callers import require_deliberate
 from webapp.freshness import etag_of
 from webapp.problems import STATUS
 
 JSON: Final = "application/json; charset=utf-8"
 REF: Final = "#/components/schemas/{model}"
 EVERYWHERE: Final = (ErrorCode.METHOD_REFUSED, ErrorCode.INTERNAL)
+FOR_OFFICERS: Final = (
+    ErrorCode.OFFICER_UNKNOWN,
+    ErrorCode.OFFICER_SUSPENDED,
+    ErrorCode.SCOPE_EXCEEDED,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.MEDIA_TYPE_REFUSED,
+    ErrorCode.CROSS_SITE_REFUSED,
+    ErrorCode.UNAVAILABLE,
+)
 PUBLIC: Final[tuple[str, ...]] = ()
 """The security of an operation that anybody may ask for."""
 OFFICER: Final = ("officerCertificate",)
@@ -87,19 +98,35 @@ class Operation:
         return _IN_PATH.sub(r"<\1>", self.path)
 
 
+def _nobody() -> Officer:
+    raise NotAllowed(ErrorCode.OFFICER_UNKNOWN, reason="officer.no-certificate")
+
+
 class Api:
     """Registers operations on an application and writes the document about them."""
 
-    def __init__(self, app: Flask, *, title: str, version: str, server: str) -> None:
+    def __init__(
+        self, app: Flask, *, title: str, version: str, server: str, officer_of_request: Callable[[], Officer] = _nobody
+    ) -> None:
         self._app = app
+        self._officer_of_request = officer_of_request
         self._about = {"title": title, "version": version}
         self._server = server
         self._operations: list[Operation] = []
 
     def add(self, operation: Operation, view: Callable[..., Response]) -> None:
-        """Serve `operation` by `view`."""
+        """Serve `operation` by `view`; one for officers is given the `officer` who asks, or is not asked."""
         self._operations.append(operation)
-        self._app.add_url_rule(operation.rule, operation.name, view, methods=[operation.method])
+        served = self._for_officers(view) if operation.security == OFFICER else view
+        self._app.add_url_rule(operation.rule, operation.name, served, methods=[operation.method])
+
+    def _for_officers(self, view: Callable[..., Response]) -> Callable[..., Response]:
+        def decided(**names: str) -> Response:
+            officer = self._officer_of_request()
+            require_deliberate()
+            return view(officer=officer, **names)
+
+        return decided
 
     def document(self) -> dict[str, Any]:
         """Write the OpenAPI document."""
@@ -156,8 +183,10 @@ def _describe(operation: Operation) -> dict[str, Any]:
     answers: dict[str, Any] = {str(operation.status): success}
     for status, text in operation.other_statuses.items():
         answers[str(status)] = {"description": text, "content": success["content"]}
-    for status in sorted({STATUS[code] for code in (*operation.problems, *EVERYWHERE)}):
-        codes = [str(code) for code in (*operation.problems, *EVERYWHERE) if STATUS[code] == status]
+    everywhere = FOR_OFFICERS + EVERYWHERE if operation.security == OFFICER else EVERYWHERE
+    known = tuple(dict.fromkeys((*operation.problems, *everywhere)))
+    for status in sorted({STATUS[code] for code in known}):
+        codes = [str(code) for code in known if STATUS[code] == status]
         answers.setdefault(
             str(status),
             {

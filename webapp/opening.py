@@ -56,7 +56,7 @@ def _publish_authorities(parts: Parts) -> None:
     if crl is None:
         raise Conflict(ErrorCode.CONFLICT, "the root has signed no list")
     parts.publish(crl)
-    clients = (_certificate(parts, IssuerName.INSTITUTIONS), root)
+    clients = (*(_certificate(parts, label.value) for label in ISSUING_AUTHORITIES), root)
     write_atomically(deployment.exchange_clients, "".join(map(pem, clients)).encode())
 
 

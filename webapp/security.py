@@ -1,7 +1,9 @@
 """What surrounds every request: its id, the headers of its answer, and where forms may come from.
 
 CSRF: no page reads a cookie yet, but the rule stands before the first one does. A request that can change
-something must come from our own pages, told by `Sec-Fetch-Site` and `Origin` (else `Referer`).
+something must come from our own pages, told by `Sec-Fetch-Site` and `Origin` (else `Referer`). Programs' addresses
+read no cookie and are exempt, but a browser shows a client certificate by itself: on a connection with one, a request
+that a browser says is of another site is refused there too.
 """
 
 import secrets
@@ -12,6 +14,7 @@ from flask import Flask, Response, g, request
 
 from pki.errors import ErrorCode, NotAllowed
 from webapp.addresses import COOKIELESS, is_machine_path
+from webapp.callers import peer_certificate
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HSTS: Final = "max-age=63072000; includeSubDomains"
@@ -56,6 +59,11 @@ def from_own_pages(origins: frozenset[str], *, fetch_site: str | None, origin: s
     return source in origins
 
 
+def not_from_elsewhere(origins: frozenset[str], *, fetch_site: str | None, origin: str | None) -> bool:
+    """Tell whether nothing says that a request came from another site; programs say nothing."""
+    return fetch_site in (None, "same-origin") and (origin is None or origin in origins)
+
+
 def install(app: Flask, origins: frozenset[str]) -> None:
     """Put the request id, the cross-site rule and the headers around every request of `app`."""
 
@@ -63,9 +71,15 @@ def install(app: Flask, origins: frozenset[str]) -> None:
     def begin() -> None:
         g.request_id = request.environ.get("mohr.request_id") or new_request_id()
         g.nonce = secrets.token_urlsafe(16)
-        if request.method in SAFE_METHODS or request.path.startswith(COOKIELESS):
+        if request.method in SAFE_METHODS:
             return
         headers = request.headers
+        if request.path.startswith(COOKIELESS):
+            if peer_certificate() is not None and not not_from_elsewhere(
+                origins, fetch_site=headers.get("Sec-Fetch-Site"), origin=headers.get("Origin")
+            ):
+                raise NotAllowed(ErrorCode.CROSS_SITE_REFUSED)
+            return
         if not from_own_pages(
             origins,
             fetch_site=headers.get("Sec-Fetch-Site"),

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.officers.desk import OfficerDesk
+from ca.officers.gate import OfficerGate
+from ca.registration_desk import RegistrationDesk
 from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
@@ -65,6 +68,9 @@ class Services:
     jwks: Callable[[], bytes] | None = None
     oauth_metadata: Callable[[], Mapping[str, Any]] | None = None
     access: AccessCheck | None = None
+    gate: OfficerGate | None = None
+    registrations: RegistrationDesk | None = None
+    officers: OfficerDesk | None = None
 
     @property
     def page_origins(self) -> frozenset[str]:

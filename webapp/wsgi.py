@@ -55,6 +55,9 @@ def services_of(parts: Parts) -> Services:
         jwks=oauth.jwks,
         oauth_metadata=oauth.metadata,
         access=oauth.check_access,
+        gate=parts.gate,
+        registrations=parts.authority,
+        officers=parts.officers,
     )
 
 

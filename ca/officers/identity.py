@@ -49,7 +49,6 @@ class Act(StrEnum):
     GAP_ACKNOWLEDGE = "gap.acknowledge"
     PROFILE_ADOPT = "profile.adopt"
     REALM_ADD = "realm.add"
-    OFFICER_READ = "officer.read"
     OFFICER_ENROL = "officer.enrol"
     OFFICER_BIND = "officer.bind"
     OFFICER_SUSPEND = "officer.suspend"
@@ -87,7 +86,6 @@ ROLES_FOR: Final = MappingProxyType(
         Act.GAP_ACKNOWLEDGE: frozenset({Role.AUDITOR}),
         Act.PROFILE_ADOPT: _ADMINISTRATORS,
         Act.REALM_ADD: _ADMINISTRATORS,
-        Act.OFFICER_READ: _EVERYONE,
         Act.OFFICER_ENROL: _ADMINISTRATORS,
         Act.OFFICER_BIND: _ADMINISTRATORS,
         Act.OFFICER_SUSPEND: _ADMINISTRATORS,

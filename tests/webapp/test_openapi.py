@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 
+from ca.officers.identity import Officer
 from tests.webapp.samples import SAMPLES
 from webapp.app import create_app
 from webapp.openapi import IDEMPOTENCY_KEY, OFFICER, Api, Operation, json_response
@@ -73,7 +74,8 @@ class Granted(BaseModel):
 
 def test_a_path_s_name_a_header_and_a_body_are_served_and_described_as_one() -> None:
     app = Flask(__name__)
-    api = Api(app, title="t", version="1", server="http://127.0.0.1")
+    somebody = Officer(id="somebody")
+    api = Api(app, title="t", version="1", server="http://127.0.0.1", officer_of_request=lambda: somebody)
     operation = Operation(
         method="POST",
         path="/api/v1/wishes/{wish_id}/grants",
@@ -87,9 +89,9 @@ def test_a_path_s_name_a_header_and_a_body_are_served_and_described_as_one() -> 
         body=Wish,
         parameters=(IDEMPOTENCY_KEY,),
     )
-    api.add(operation, lambda wish_id: json_response({"id": wish_id}, 201))
-    answer = app.test_client().post("/api/v1/wishes/w7/grants")
-    assert (answer.status_code, answer.json) == (201, {"id": "w7"})
+    api.add(operation, lambda officer, wish_id: json_response({"id": wish_id, "by": officer.id}, 201))
+    answer = app.test_client().post("/api/v1/wishes/w7/grants", json={"text": "x"})
+    assert (answer.status_code, answer.json) == (201, {"id": "w7", "by": "somebody"})
     document = api.document()
     said = document["paths"]["/api/v1/wishes/{wish_id}/grants"]["post"]
     assert [(one["in"], one["name"], one["required"]) for one in said["parameters"]] == [

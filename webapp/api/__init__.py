@@ -4,13 +4,27 @@ from importlib.metadata import version
 
 from flask import Flask
 
-from webapp.api import public
+from ca.officers.identity import Officer
+from webapp.api import officers, public, registrations
+from webapp.callers import peer_certificate
 from webapp.openapi import Api
-from webapp.services import Services
+from webapp.services import Services, installed
 
 
 def install(app: Flask, services: Services) -> None:
     """Serve the API and `/openapi.json`."""
-    api = Api(app, title="Mohr", version=version("mohr"), server=services.public_url)
+
+    def officer_of_request() -> Officer:
+        return installed(services.gate).of_peer(peer_certificate())
+
+    api = Api(
+        app,
+        title="Mohr",
+        version=version("mohr"),
+        server=services.public_url,
+        officer_of_request=officer_of_request,
+    )
     public.install(api, services)
+    registrations.install(api, services)
+    officers.install(api, services)
     api.serve_document("/openapi.json")
