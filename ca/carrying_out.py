@@ -133,6 +133,8 @@ class IssuanceRunner(AuthorityContext):
         self, candidates: Mapping[int, Candidate], actor: str
     ) -> dict[int, IssuedCertificate | ServiceError]:
         outcomes: dict[int, IssuedCertificate | ServiceError] = {}
+        if candidates:
+            self._before_intent()
         accepted = self._intend(candidates, actor, outcomes)
         if not accepted:
             return outcomes

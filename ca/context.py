@@ -56,6 +56,10 @@ def responder_common_name(issuer: IssuerName) -> str:
     return f"Mohr OCSP {issuer.capitalize()}"
 
 
+def nothing() -> None:
+    """Stand in no way."""
+
+
 class AuthorityContext:
     """Base of the use cases; safe to share between threads."""
 
@@ -67,9 +71,14 @@ class AuthorityContext:
         clock: Clock,
         *,
         gate: OfficerGate | None = None,
+        before_intent: Callable[[], object] = nothing,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Take officers by `gate`, the register's own by default."""
+        """Take officers by `gate`, the register's own by default.
+
+        `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
+        """
+        self._before_intent = before_intent
         self._gate = RegisterGate(database, clock) if gate is None else gate
         self._database = database
         self._keys = keys

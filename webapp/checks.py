@@ -30,6 +30,8 @@ def check_parts(parts: Parts) -> HealthReport:
             *custodian_parts(_healths(parts.keys)),
             custody(parts.database),
             _database(parts),
+            _clock(parts),
+            _room(parts),
             _worker(parts.deployment, parts.clock),
             linter_part(parts.deployment, parts.clock),
         ),
@@ -83,6 +85,25 @@ def _database(parts: Parts) -> PartHealth:
     except ServiceError as error:
         return PartHealth(name="database", state=PartState.DOWN, note=str(error.code), vital=False)
     return PartHealth(name="database", state=PartState.OK, vital=False)
+
+
+def _clock(parts: Parts) -> PartHealth:
+    """Say whether the clock is believed; while it is not, nothing is issued."""
+    try:
+        parts.clock_guard.now()
+    except ServiceError as error:
+        state = PartState.DEGRADED if error.code is ErrorCode.CLOCK_SUSPECT else PartState.SILENT
+        return PartHealth(name="clock", state=state, note=str(error.code), vital=False)
+    return PartHealth(name="clock", state=PartState.OK, vital=False)
+
+
+def _room(parts: Parts) -> PartHealth:
+    """Say whether there is room for what is signed; while there is not, nothing is issued."""
+    try:
+        parts.room.check()
+    except ServiceError as error:
+        return PartHealth(name="storage", state=PartState.DEGRADED, note=str(error.code), vital=False)
+    return PartHealth(name="storage", state=PartState.OK, vital=False)
 
 
 def _worker(deployment: Deployment, clock: Clock) -> PartHealth:

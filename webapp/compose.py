@@ -31,11 +31,14 @@ from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import parse_verifier_key
 from pki.oids import OidArc
+from storage.clock_guard import ClockGuard
 from storage.engine import Database, open_database
+from storage.headroom import Headroom
 from storage.ledger import Ledger
 from storage.migrate import bring_up
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+from webapp.guards import before_intent, clock_guard, headroom
 
 CRL_TRIES: Final = 3
 
@@ -77,6 +80,8 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     tokens: TokenService
+    room: Headroom
+    clock_guard: ClockGuard
     gate: OfficerGate
     officers: OfficerDesk
     linting: LintDesk
@@ -146,7 +151,10 @@ def assemble(
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
     gate = RegisterGate(database, clock)
-    authority = CertificateAuthority(database, keys, authority_settings(settings), clock, gate=gate)
+    room, guard = headroom(deployment, settings, database), clock_guard(deployment, database, clock)
+    authority = CertificateAuthority(
+        database, keys, authority_settings(settings), clock, gate=gate, before_intent=before_intent(room, guard)
+    )
     registry = FileRegistry(deployment.registry)
     return Parts(
         deployment=deployment,
@@ -158,6 +166,8 @@ def assemble(
         authority=authority,
         tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
         gate=gate,
+        room=room,
+        clock_guard=guard,
         officers=OfficerDesk(database, gate, clock),
         linting=linting_of(settings, database, clock, judge),
     )

@@ -13,13 +13,15 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
 from webapp.database_password import read_password, with_password
+
+MIN_FREE_MB: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class DeploymentSettings:
 
     `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
     `profiles` is the deployer's own profile set (`profiles.toml`, beside `mohr.toml`), None for the pilot's.
+    Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
     """
 
     public_url: str
@@ -38,6 +41,7 @@ class DeploymentSettings:
     production: bool
     status_url: str | None = None
     profiles: bytes | None = field(default=None, repr=False)
+    min_free_mb: int = MIN_FREE_MB
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -89,7 +93,14 @@ def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentS
         status_url=text("status_url") if "status_url" in table else None,
         production=table.get("production") is True,
         profiles=profiles,
+        min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
     )
+
+
+def _megabytes(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `min_free_mb` must be a whole number")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +282,11 @@ class Deployment:
         return self.home / "data" / "mohr.db"
 
     @property
+    def clock_reference(self) -> Path:
+        """What this machine's clock is held against; whoever may write the database may write it."""
+        return self.database_file.with_name("clock.json")
+
+    @property
     def database_password(self) -> Path:
         """The password of a database on a server, for those who may write the database."""
         return self.database_file.with_name("database.password")
@@ -293,6 +309,8 @@ class Deployment:
         }
         # JSON's text literals are TOML basic strings.
         lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+        if settings.min_free_mb != MIN_FREE_MB:
+            lines.append(f"min_free_mb = {settings.min_free_mb}")
         lines.append(f"production = {'true' if settings.production else 'false'}")
         write_atomically(self.settings_file, ("\n".join(lines) + "\n").encode())
 

@@ -27,6 +27,7 @@ from storage.key_uses import KeyUses
 from storage.migrate import bring_up
 from webapp.compose import Parts, authority_settings, open_parts
 from webapp.deployment import Deployment, write_atomically
+from webapp.guards import ClockWatch
 from webapp.key_journal import JournalSource, JournalTaker
 from webapp.logs import start_logging
 
@@ -118,9 +119,13 @@ def sweeps() -> tuple[Sweep, ...]:
     )
 
 
-def schema() -> Sweep:
-    """Return what comes before every sweep, once."""
-    return Sweep(name="schema", seconds=math.inf, act=lambda parts: bring_up(parts.database))
+def gates() -> tuple[Sweep, ...]:
+    """Return what must be well before anything is swept: the schema, seen to once, and the clock."""
+    watch = ClockWatch()
+    return (
+        Sweep(name="schema", seconds=math.inf, act=lambda parts: bring_up(parts.database)),
+        Sweep(name="clock", seconds=2, act=lambda parts: watch(parts.clock_guard, parts.database)),
+    )
 
 
 @dataclass
@@ -129,12 +134,12 @@ class Worker:
 
     parts: Parts
     sweeps: tuple[Sweep, ...] = field(default_factory=sweeps)
-    first: Sweep = field(default_factory=schema)
+    gates: tuple[Sweep, ...] = field(default_factory=gates)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def beat(self) -> None:
         """Write the heartbeat: when, and which sweeps fail."""
-        failing = {sweep.name: sweep.failure for sweep in (self.first, *self.sweeps) if sweep.failure}
+        failing = {sweep.name: sweep.failure for sweep in (*self.gates, *self.sweeps) if sweep.failure}
         state = {"at": format_instant(self.parts.clock.now()), "failing": failing}
         write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
@@ -145,16 +150,22 @@ class Worker:
         except ServiceError as error:
             LOGGER.warning("no heartbeat", extra={"fields": {"code": str(error.code)}})
 
+    def _sweep(self, now: float) -> None:
+        for gate in self.gates:
+            if now >= gate.due:
+                gate.run(self.parts, now)
+            if gate.failure:  # the rows may be another program's, or what would be written of another day
+                return
+        for sweep in self.sweeps:
+            if now >= sweep.due:
+                sweep.run(self.parts, now)
+
     def run(self) -> None:
         """Sweep on every beat."""
         next_beat = 0.0
         while not self.stopping.is_set():
             now = time.monotonic()
-            for sweep in (self.first, *self.sweeps):
-                if self.first.failure and sweep is not self.first:
-                    break  # the rows may be of another program's making
-                if now >= sweep.due:
-                    sweep.run(self.parts, now)
+            self._sweep(now)
             if now >= next_beat:
                 next_beat = now + HEARTBEAT_SECONDS
                 self._try_to_beat()

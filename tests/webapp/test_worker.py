@@ -153,7 +153,7 @@ def test_a_sweep_that_failed_is_tried_again_soon_and_then_at_its_own_pace(parts:
 def test_parts_that_do_not_answer_are_told_apart(parts: Parts, tmp_path: Path) -> None:
     Worker(parts, sweeps=()).beat()
     first = CustodianClient(sockets_for(parts.deployment, WORKER)[0])  # no other custodian runs here
-    assert check_parts(dataclasses.replace(parts, keys=first)).state is PartState.OK
+    assert _state(dataclasses.replace(parts, keys=first), "custodian") is PartState.OK
     first.close()
     later = FakeClock(RealClock().now() + timedelta(minutes=5))
     elsewhere = dataclasses.replace(parts, keys=CustodianClient(tmp_path / "nobody.sock"), clock=later)
