@@ -21,7 +21,7 @@ from ca.linting.repository import keep_own_findings
 from ca.presigning import presigned_rows
 from ca.profiles import CertificateProfile
 from ca.records import UNMARKED, HolderMarks, ToPresign
-from ca.registration import FileState
+from ca.registration_states import BEFORE_APPROVERS, FileState
 from ca.revocation import CertificateState, Status
 from ca.status_repository import store_responses
 from ca.subjects import Subject
@@ -74,12 +74,12 @@ class Candidate:
 
 
 def check_state(state: FileState | None, *, unapproved: bool) -> None:
-    """Refuse a file that is missing, refused, or not approved unless the pilot switch is on."""
+    """Refuse a file that is missing, closed, or not approved unless the pilot switch is on."""
     if state is FileState.APPROVED:
         return
     if state is None:
         raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
-    if state is FileState.REFUSED or not unapproved:
+    if state not in BEFORE_APPROVERS or not unapproved:
         raise NotApproved(f"the file is {state}")
 
 

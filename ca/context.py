@@ -13,6 +13,7 @@ from ca.config import AuthoritySettings
 from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profiles import IssuerName, ProfileSet
 from ca.records import NamedCertificate
+from ca.registration_terms import RegistrationTerms
 from ca.tbs import Issuer
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction, AuditEvent
@@ -72,6 +73,7 @@ class AuthorityContext:
         *,
         gate: OfficerGate | None = None,
         before_intent: Callable[[], object] = nothing,
+        registration: RegistrationTerms | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Take officers by `gate`, the register's own by default.
@@ -79,6 +81,7 @@ class AuthorityContext:
         `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
         """
         self._before_intent = before_intent
+        self._registration = RegistrationTerms() if registration is None else registration
         self._gate = RegisterGate(database, clock) if gate is None else gate
         self._database = database
         self._keys = keys

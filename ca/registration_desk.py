@@ -1,61 +1,29 @@
 """Registration files through four eyes: drafted, submitted, held against the registries, approved by two or refused."""
 
-import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
 from ca import file_repository as files
-from ca.config import AuthoritySettings
-from ca.context import WORKER, AuthorityContext, event, nothing
+from ca.context import WORKER, AuthorityContext, event
 from ca.errors import IllegalTransition
-from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.registration import Registration, RegistrationFile, parse_registration
 from ca.registration_rules import check_eyes, check_words, parse_reason
 from ca.registration_states import CLOSED, UNDECIDED, FileAct, FileState, next_state
 from ca.registries import repository as words_repository
 from ca.registries.answers import RegistryWord
-from ca.registries.asking import Interviewer
-from ca.registries.ports import NO_REGISTRIES, Registries
-from hsm.provider import KeyProvider
 from pki.audit import AuditAction
-from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, NotAllowed
-from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
-FILE_LIFE: Final = timedelta(days=30)
-"""How long a file waits for a decision before it ends by itself."""
 _ID_OCTETS: Final = 10
 _SLICE: Final = 200
 
 
 class RegistrationDesk(AuthorityContext):
     """Use cases on registration files; each change leaves its audit event. NotAllowed everywhere as the gate's."""
-
-    def __init__(
-        self,
-        database: Database,
-        keys: KeyProvider,
-        settings: AuthoritySettings,
-        clock: Clock,
-        *,
-        gate: OfficerGate | None = None,
-        registries: Registries = NO_REGISTRIES,
-        interviewer: Interviewer | None = None,
-        file_life: timedelta = FILE_LIFE,
-        before_intent: Callable[[], object] = nothing,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    ) -> None:
-        """Hold files against `registries`; what they lack is not asked."""
-        super().__init__(
-            database, keys, settings, clock, gate=gate, before_intent=before_intent, random_bytes=random_bytes
-        )
-        self._registries, self._file_life = registries, file_life
-        self._interviewer = Interviewer() if interviewer is None else interviewer
 
     # -- coming in --------------------------------------------------------------------------------
 
@@ -121,7 +89,7 @@ class RegistrationDesk(AuthorityContext):
             submitted_at=now,
             realm=registration.realm or officer.realm,
             previous=previous,
-            expires_at=now + self._file_life,
+            expires_at=now + self._registration.file_life,
         )
 
     def _insert(self, unit: UnitOfWork, file: RegistrationFile, action: AuditAction) -> None:
@@ -151,8 +119,8 @@ class RegistrationDesk(AuthorityContext):
             return words_repository.words_of(connection, file_id, file.rounds)
 
     def _ask(self, registration: Registration) -> tuple[RegistryWord, ...]:
-        now = self._now()
-        return self._interviewer.ask(self._registries.questions(registration.identity, now), now)
+        now, terms = self._now(), self._registration
+        return terms.interviewer.ask(terms.registries.questions(registration.identity, now), now)
 
     def _checked(self, file: RegistrationFile) -> RegistrationFile:
         state = next_state(file.state, FileAct.CHECK)
@@ -190,7 +158,7 @@ class RegistrationDesk(AuthorityContext):
             check_eyes(file, officer)
             self._allow(officer, Act.REGISTRATION_APPROVE, file, unit)
             words = words_repository.words_of(unit.connection, file_id, file.rounds)
-            sources = self._registries.questions(file.registration.identity, now)
+            sources = self._registration.registries.questions(file.registration.identity, now)
             silent = check_words(words, sources, now, silence_accepted=accepted is not None)
             said = accepted if silent else None
             state = files.add_approval(unit.connection, file, officer, now, said)

@@ -11,6 +11,7 @@ import pytest
 
 from ca.registration import RegistrationFile
 from ca.registration_desk import RegistrationDesk
+from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Denial, No, RegistryWord, Silence, Silent, Source, Yes
 from ca.registries.ports import Registries
 from hsm.soft import UnsafeSoftKeys
@@ -67,12 +68,13 @@ class Office:
     clock: FakeClock = field(default_factory=FakeClock)
     told: dict[Source, Told] = field(default_factory=lambda: {source: Told(source) for source in Source})
 
-    def desk(self, *sources: Source, **options: Any) -> RegistrationDesk:
+    def desk(self, *sources: Source) -> RegistrationDesk:
         """Return a desk that has the registries of these sources."""
         registries = Registries(**{source.value: self.told[source] for source in sources})
         keys = UnsafeSoftKeys(self.clock)
         gate = EveryOfficer()
-        return RegistrationDesk(self.database, keys, SETTINGS, self.clock, gate=gate, registries=registries, **options)
+        terms = RegistrationTerms(registries=registries)
+        return RegistrationDesk(self.database, keys, SETTINGS, self.clock, gate=gate, registration=terms)
 
     def person_desk(self) -> RegistrationDesk:
         return self.desk(Source.COUNCIL, Source.CIVIL)

@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 
 from ca.errors import IllegalTransition
 from ca.registration import RegistrationFile
-from ca.registration_desk import FILE_LIFE, RegistrationDesk
+from ca.registration_desk import RegistrationDesk
 from ca.registration_states import FileState
+from ca.registration_terms import FILE_LIFE
 from ca.registries.answers import Denial, No, Silence, Silent, Source, Yes
 from ca.registries.tables import registry_words
 from ca.tables import approvals
