@@ -21,6 +21,7 @@ from hsm.framing import FrameReader
 from hsm.socket_address import socket_address
 
 MAX_CONNECTIONS: Final = 16
+FINDING_OUT_SECONDS: Final = 0.2
 SUSPECT_SECONDS: Final = 1.0
 FULL_SECONDS: Final = 0.005
 _RECEIVE_OCTETS: Final = 64 * 1024
@@ -90,6 +91,13 @@ def _remaining(deadline: float) -> float:
     return left
 
 
+def _share(deadline: float, *, suspect: bool) -> float:
+    """Return until when one of several custodians is waited for: half of the time, and less for a suspect."""
+    now = time.monotonic()
+    half = (deadline - now) / 2
+    return now + (min(half, FINDING_OUT_SECONDS) if suspect else half)
+
+
 class _Place:
     """One custodian's socket: its idle connections, and until when it is left alone."""
 
@@ -149,12 +157,11 @@ class CustodianSockets:
             failure: HsmUnavailable | None = None
             left = self._order() if only is None else [self._places[only]]
             while left:
-                with self._chosen(left) as place:
+                with self._chosen(left, once=once) as place:
                     if place is None:
                         break
                     left.remove(place)
-                    now = time.monotonic()
-                    until = deadline if once or not left else now + (deadline - now) / 2
+                    until = deadline if once or not left else _share(deadline, suspect=place.suspect_until > 0)
                     try:
                         return self._ask_at(place, request, descriptor, until, once=once)
                     except HsmUnavailable as error:
@@ -177,22 +184,25 @@ class CustodianSockets:
         return sorted(self._places[start:] + self._places[:start], key=lambda place: place.in_use)
 
     @contextmanager
-    def _chosen(self, places: Sequence[_Place]) -> Iterator[_Place | None]:
-        """Yield the first place to ask now; None when all are suspect and others are finding out."""
+    def _chosen(self, places: Sequence[_Place], *, once: bool) -> Iterator[_Place | None]:
+        """Yield the place to ask now; None when all are suspect and others are finding out.
+
+        A suspect whose time is over comes first, for one call at a time, unless that call must not be sent twice.
+        """
         now = time.monotonic()
-        for place in places:
-            if not place.suspect_until:
-                yield place
-                return
-        due = [place for place in places if place.suspect_until <= now] or places
-        for place in due:
+        healthy = next((place for place in places if not place.suspect_until), None)
+        due = [place for place in places if 0.0 < place.suspect_until <= now]
+        if healthy is not None and (once or not due):
+            yield healthy
+            return
+        for place in due or places:
             if place.finding_out.acquire(blocking=False):
                 try:
                     yield place
                 finally:
                     place.finding_out.release()
                 return
-        yield None
+        yield healthy
 
     # --- asking ---
 
