@@ -5,6 +5,7 @@ signed and nothing beyond is. The root's custodian lives for a ceremony and has 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -37,9 +38,6 @@ _POINTERS: Final = frozenset(
         oids.AUTHORITY_INFO_ACCESS,
         oids.CRL_DISTRIBUTION_POINTS,
     }
-)
-_OF_HOLDERS: Final = frozenset(
-    {oids.SUBJECT_ALT_NAME, oids.ADMISSION, oids.OCSP_NO_CHECK, oids.PRIVATE_KEY_USAGE_PERIOD}
 )
 _AUTHORITIES: Final = KeyNames(tuple(authority_key(label) for label in ISSUING_AUTHORITIES))
 _RESPONDERS: Final = KeyNames(tuple(responder_name(label) for label in ISSUING_AUTHORITIES))
@@ -122,11 +120,29 @@ def _authority_limits(label: IssuerName, settings: AuthoritySettings) -> KeyLimi
         backdate_seconds=_seconds(settings.backdate + PATIENCE),
         ahead_seconds=_seconds(AHEAD),
         certificate_seconds=_seconds(max(profile.validity for profile in issued)),
-        allowed_extensions=_ALWAYS | _POINTERS | _OF_HOLDERS,
+        allowed_extensions=frozenset(name for profile in issued for name in profile.extensions),
         required_extensions=_ALWAYS | {oids.CERTIFICATE_POLICIES},
         allowed_key_purposes=frozenset(usage for profile in issued for usage in profile.extended_key_usage),
         crl_seconds=_seconds(settings.crl_validity),
     )
+
+
+def follow_profiles(policy: Policy, settings: AuthoritySettings) -> Policy:
+    """Return a policy whose authorities may sign what the profiles ask for now; all else stays as it was written."""
+    derived = {KeyNames((authority_key(label),)): _authority_limits(label, settings) for label in ISSUING_AUTHORITIES}
+    return replace(policy, limited=tuple(_following(limited, derived.get(limited.keys)) for limited in policy.limited))
+
+
+def _following(limited: LimitedKeys, derived: KeyLimits | None) -> LimitedKeys:
+    if derived is None:
+        return limited
+    limits = replace(
+        limited.limits,
+        certificate_seconds=derived.certificate_seconds,
+        allowed_extensions=derived.allowed_extensions,
+        allowed_key_purposes=derived.allowed_key_purposes,
+    )
+    return replace(limited, limits=limits)
 
 
 def _seconds(span: timedelta) -> int:
@@ -140,7 +156,7 @@ def _grant(keys: KeyNames | str, *acts: str, per_second: int, burst: int) -> Gra
 
 # A peak of 600 signed events a second for the whole network; bulk issue and pre-signing come in batches.
 _SERVER_GRANTS: Final = (
-    _grant(_AUTHORITIES, "certificate", per_second=200, burst=5000),
+    _grant(_AUTHORITIES, "certificate", per_second=1500, burst=20_000),
     _grant(_AUTHORITIES, "crl", per_second=10, burst=1000),
     _grant(_RESPONDERS, "ocsp", per_second=2000, burst=20_000),
     _grant(TSA, "timestamp", per_second=2000, burst=10_000),
@@ -149,7 +165,7 @@ _SERVER_GRANTS: Final = (
     _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
 )
 _WORKER_GRANTS: Final = (
-    _grant(_AUTHORITIES, "certificate", per_second=200, burst=5000),
+    _grant(_AUTHORITIES, "certificate", per_second=1500, burst=20_000),
     _grant(_AUTHORITIES, "crl", per_second=50, burst=20_000),
     _grant(_RESPONDERS, "ocsp", per_second=20_000, burst=400_000),
     _grant(TSA, "timestamp", per_second=500, burst=5000),

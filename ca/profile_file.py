@@ -25,9 +25,13 @@ from ca.profiles import (
     ProfileName,
     ProfileSet,
     ProfileStatus,
+    QcStatement,
+    TechnicalRole,
 )
 from ca.strict_table import StrictTable
 from pki import oids
+from pki.errors import InvalidInput
+from pki.identity import parse_name
 from pki.jose import canonical_json
 from pki.oids import PILOT_ARC
 
@@ -76,6 +80,19 @@ def _type_of(table: StrictTable, arc: str) -> dict[str, Any]:
     raise ProfileInvalid(table.at("type"), rule)
 
 
+def _technical_role(table: StrictTable, name: str) -> TechnicalRole | None:
+    if not table.has("technical_role"):
+        return None
+    role = StrictTable(table.at("technical_role"), table.take("technical_role"))
+    found = TechnicalRole(number=role.number("number", 1, 9999), title=role.text("title"))
+    role.end()
+    try:
+        parse_name(found.title)
+    except InvalidInput as error:
+        raise ProfileInvalid(f"profiles.{name}.technical_role.title", error.detail) from error
+    return found
+
+
 def _profile(name: str, members: object, arc: str) -> CertificateProfile:
     path = f"profiles.{name[:64]}"
     try:
@@ -101,6 +118,9 @@ def _profile(name: str, members: object, arc: str) -> CertificateProfile:
         "private_key_usage": table.days("private_key_usage_days") if table.has("private_key_usage_days") else None,
         "path_length": table.number("path_length", 0, 10) if table.has("path_length") else None,
         "admission": table.flag("admission"),
+        "technical_role": _technical_role(table, name),
+        "hc_role": table.flag("hc_role"),
+        "qc_statements": table.listed_words("qc_statements", QcStatement),
         "pseudonym": table.flag("pseudonym"),
         "alternative_name": table.flag("alternative_name"),
         "status_pointers": table.flag("status_pointers", default=True),
@@ -120,6 +140,7 @@ def _purpose_names(usages: Iterable[str]) -> list[str]:
 
 def profile_members(profile: CertificateProfile) -> dict[str, Any]:
     """Return a profile as the members of its table in a file, those of no effect left out."""
+    role = profile.technical_role
     members = {
         "version": profile.version,
         "status": profile.status.value,
@@ -136,6 +157,9 @@ def profile_members(profile: CertificateProfile) -> dict[str, Any]:
         "renewal_days": _days(profile.renewal_window) or None,
         "path_length": profile.path_length,
         "admission": profile.admission or None,
+        "technical_role": None if role is None else {"number": role.number, "title": role.title},
+        "hc_role": profile.hc_role or None,
+        "qc_statements": [str(statement) for statement in profile.qc_statements] or None,
         "pseudonym": profile.pseudonym or None,
         "alternative_name": profile.alternative_name or None,
         "status_pointers": None if profile.status_pointers else False,

@@ -16,6 +16,7 @@ from ca.profiles import (
     KeyUsage,
     ProfileName,
     ProfileStatus,
+    QcStatement,
 )
 from pki import oids
 
@@ -52,6 +53,8 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = MappingProxyType(
         ProfileName.HIX_TLS: _Meaning(HolderKind.CENTRE, (3, 1), _LOGIN, (oids.EKU_CLIENT_AUTH,)),
         ProfileName.HIX_SEAL: _Meaning(HolderKind.CENTRE, (3, 2), _COMMITMENT),
         ProfileName.TLS_SERVER: _Meaning(HolderKind.SYSTEM, (4, 1), _LOGIN, (oids.EKU_SERVER_AUTH,), required=True),
+        ProfileName.INFOSYS: _Meaning(HolderKind.SYSTEM, (4, 2), _LOGIN, (oids.EKU_CLIENT_AUTH,)),
+        ProfileName.INFOSYS_SERVER: _Meaning(HolderKind.SYSTEM, (4, 3), _LOGIN, (oids.EKU_SERVER_AUTH,)),
         ProfileName.OCSP: _Meaning(HolderKind.SERVICE, (5, 1), _LOGIN, (oids.EKU_OCSP_SIGNING,), required=True),
         ProfileName.TSA: _Meaning(HolderKind.SERVICE, (5, 2), _COMMITMENT, (oids.EKU_TIME_STAMPING,), required=True),
         ProfileName.SEAL: _Meaning(HolderKind.SERVICE, (5, 3), _LOGIN, required=True),
@@ -150,7 +153,7 @@ def _purposes_fit_the_key_usage(profiles: Profiles, _usages: Usages) -> Iterator
         yield "profiles.ocsp", "lives at most 30 days, with ocsp_no_check"
 
 
-_WITH_ADMISSION: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CENTRE})
+_WITH_ADMISSION: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CENTRE, HolderKind.SYSTEM})
 _WITHOUT_CARDS: Final = frozenset({HolderKind.AUTHORITY, HolderKind.SERVICE, HolderKind.CENTRE, HolderKind.SYSTEM})
 _PERSONS: Final = frozenset({HolderKind.CLINICIAN, HolderKind.CITIZEN})
 
@@ -159,7 +162,11 @@ def _subjects_are_what_their_files_hold(profiles: Profiles, _usages: Usages) -> 
     for name, profile in profiles.items():
         path, holder = f"profiles.{name}", profile.holder
         if profile.admission and (holder not in _WITH_ADMISSION or profile.pseudonym):
-            yield f"{path}.admission", "belongs to clinicians and centres under their own names"
+            yield f"{path}.admission", "belongs to clinicians, centres and systems under their own names"
+        if (profile.technical_role is not None) != (profile.admission and holder is HolderKind.SYSTEM):
+            yield f"{path}.technical_role", "is what a system's Admission says, and nobody else's"
+        if profile.hc_role and (holder is not HolderKind.CLINICIAN or profile.pseudonym):
+            yield f"{path}.hc_role", "belongs to clinicians under their own names"
         if profile.pseudonym and holder not in _PERSONS:
             yield f"{path}.pseudonym", "belongs to persons"
         if profile.alternative_name and holder not in (HolderKind.CENTRE, HolderKind.SYSTEM):
@@ -172,6 +179,19 @@ def _subjects_are_what_their_files_hold(profiles: Profiles, _usages: Usages) -> 
             yield f"{path}.status_pointers", "only the root and responders tell of no status"
 
 
+def _statements_are_true_of_the_holder(profiles: Profiles, _usages: Usages) -> Iterator[Fault]:
+    for name, profile in profiles.items():
+        path, stated = f"profiles.{name}.qc_statements", set(profile.qc_statements)
+        if stated and profile.holder not in _PERSONS | {HolderKind.CENTRE}:
+            yield path, "belong to persons and centres"
+        if QcStatement.SEMANTICS in stated and profile.pseudonym:
+            yield path, "semantics are those of an identifier, which a pseudonym is not"
+        if QcStatement.COMPLIANCE in stated and QcStatement.LEGISLATION not in stated:
+            yield path, "compliance needs legislation: outside the Union the law has a country (EN 319 412-5 §4.2.4)"
+        if QcStatement.TYPE in stated and profile.key_usage != _COMMITMENT:
+            yield path, "type is that of a signature or a seal"
+
+
 RULES: Final[tuple[Callable[[Profiles, Usages], Iterator[Fault]], ...]] = (
     _names_keep_their_meaning,
     _types_are_distinct,
@@ -181,6 +201,7 @@ RULES: Final[tuple[Callable[[Profiles, Usages], Iterator[Fault]], ...]] = (
     _purposes_are_within_the_authoritys,
     _purposes_fit_the_key_usage,
     _subjects_are_what_their_files_hold,
+    _statements_are_true_of_the_holder,
 )
 
 

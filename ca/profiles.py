@@ -35,6 +35,8 @@ class ProfileName(str):
     HIX_SEAL: ClassVar["ProfileName"]
     TLS_SERVER: ClassVar["ProfileName"]
     OFFICER_AUTH: ClassVar["ProfileName"]
+    INFOSYS: ClassVar["ProfileName"]
+    INFOSYS_SERVER: ClassVar["ProfileName"]
     OCSP: ClassVar["ProfileName"]
     TSA: ClassVar["ProfileName"]
     SEAL: ClassVar["ProfileName"]
@@ -56,6 +58,8 @@ ProfileName.HIX_TLS = ProfileName("hix-tls")
 ProfileName.HIX_SEAL = ProfileName("hix-seal")
 ProfileName.TLS_SERVER = ProfileName("tls-server")
 ProfileName.OFFICER_AUTH = ProfileName("officer-auth")
+ProfileName.INFOSYS = ProfileName("infosys")
+ProfileName.INFOSYS_SERVER = ProfileName("infosys-server")
 ProfileName.OCSP = ProfileName("ocsp")
 ProfileName.TSA = ProfileName("tsa")
 ProfileName.SEAL = ProfileName("seal")
@@ -107,6 +111,17 @@ class ProfileStatus(StrEnum):
     RETIRED = "retired"
 
 
+_EVERY_EXTENSION: Final = frozenset(
+    {
+        oids.AUTHORITY_KEY_IDENTIFIER,
+        oids.SUBJECT_KEY_IDENTIFIER,
+        oids.KEY_USAGE,
+        oids.BASIC_CONSTRAINTS,
+        oids.CERTIFICATE_POLICIES,
+    }
+)
+
+
 @unique
 class Activation(StrEnum):
     """Who makes a new certificate good: its holder by codes, the centre's token being activated, nobody."""
@@ -114,6 +129,25 @@ class Activation(StrEnum):
     HOLDER = "holder"
     TOKEN = "token"
     NONE = "none"
+
+
+@unique
+class QcStatement(StrEnum):
+    """Statements of a qualified certificate (ETSI EN 319 412-5 §4, EN 319 412-1 §5.1)."""
+
+    SEMANTICS = "semantics"
+    COMPLIANCE = "compliance"
+    LEGISLATION = "legislation"
+    SSCD = "sscd"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TechnicalRole:
+    """What an information system is, in its Admission: a number under the arc's technical roles, and its title."""
+
+    number: int
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,6 +158,7 @@ class CertificateProfile:
     that are not in hardware. `status_pointers`: AIA and CDP. The type OID is
     `type_number` (group, number) under the deployment's arc or, whole, `type_oid`; an authority has none.
     `renewal_window`: how long before its end a successor may be issued. `linters`: what of pkilint judges it.
+    `technical_role` takes the place of a profession in a system's Admission. `hc_role`: ISO 17090-2's, of clinicians.
     """
 
     name: ProfileName
@@ -145,6 +180,9 @@ class CertificateProfile:
     private_key_usage: timedelta | None = None
     path_length: int | None = None
     admission: bool = False
+    technical_role: TechnicalRole | None = None
+    hc_role: bool = False
+    qc_statements: tuple[QcStatement, ...] = ()
     pseudonym: bool = False
     alternative_name: bool = False
     status_pointers: bool = True
@@ -222,6 +260,22 @@ class CertificateProfile:
     def is_ca(self) -> bool:
         """Whether it is for a certification authority."""
         return self.holder is HolderKind.AUTHORITY
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """Every extension that its certificates may carry."""
+        carried = {
+            oids.AUTHORITY_INFO_ACCESS: self.status_pointers,
+            oids.CRL_DISTRIBUTION_POINTS: self.status_pointers,
+            oids.EXTENDED_KEY_USAGE: self.is_ca or bool(self.extended_key_usage),
+            oids.SUBJECT_ALT_NAME: self.alternative_name,
+            oids.ADMISSION: self.admission,
+            oids.SUBJECT_DIRECTORY_ATTRIBUTES: self.hc_role,
+            oids.QC_STATEMENTS: bool(self.qc_statements),
+            oids.PRIVATE_KEY_USAGE_PERIOD: self.private_key_usage is not None,
+            oids.OCSP_NO_CHECK: self.ocsp_no_check,
+        }
+        return _EVERY_EXTENSION | {name for name, present in carried.items() if present}
 
     @property
     def needs_file(self) -> bool:

@@ -71,6 +71,10 @@ class StrictTable:
         """Take some of a few words."""
         return frozenset(self.listed(member, _one_of(kind)))
 
+    def listed_words(self, member: str, kind: type[_Enum]) -> tuple[_Enum, ...]:
+        """Take some of a few words, in order; none where the member is absent."""
+        return self.listed(member, _one_of(kind), [])
+
     def listed(
         self, member: str, read: Callable[[str, str], _Value], default: list[str] | None = None
     ) -> tuple[_Value, ...]:

@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from ca.config import AuthoritySettings, PersonSerial
-from ca.profiles import CertificateProfile
+from ca.extensions import healthcare_role
+from ca.profiles import CertificateProfile, TechnicalRole
 from ca.registration import OfficerIdentity, Registration, SystemIdentity
 from pki import der
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
@@ -22,12 +23,16 @@ MAX_COMMON_NAME_OCTETS: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a certificate says of its holder. `registration_number` repeats what Admission carries."""
+    """What a certificate says of its holder. `registration_number` repeats what Admission carries.
+
+    `directory_attributes` is the value (DER) of the extension of that name.
+    """
 
     name: x509.Name = field(repr=False)
     admission: x509.Admissions | None = field(default=None, repr=False)
     registration_number: str | None = field(default=None, repr=False)
     alternative_names: tuple[x509.GeneralName, ...] = ()
+    directory_attributes: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ def common_name(text: str) -> str:
 
 
 def _admission(
-    settings: AuthoritySettings, profession: str, profession_oid: str, registration_number: str
+    settings: AuthoritySettings, profession: str, profession_oid: str, registration_number: str | None
 ) -> x509.Admissions:
     authority = None
     if settings.admission_authority is not None:
@@ -81,14 +86,17 @@ def _person_subject(
         (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else person.serial_number),
         (NameOID.COMMON_NAME, common_name(person.common_name)),
     )
-    if not profile.admission or not isinstance(person, ClinicianIdentity):
+    if not isinstance(person, ClinicianIdentity):
         return Subject(name=name)
-    number = str(person.council_number)
-    profession_oid = settings.oids.profession(person.profession)
+    profession, number = person.profession, str(person.council_number)
+    role = healthcare_role(settings.oids.profession_scheme, profession, profession.title_en) if profile.hc_role else None
+    if not profile.admission:
+        return Subject(name=name, directory_attributes=role)
     return Subject(
         name=name,
-        admission=_admission(settings, person.profession.title_fa, profession_oid, number),
+        admission=_admission(settings, profession.title_fa, settings.oids.profession(profession), number),
         registration_number=number,
+        directory_attributes=role,
     )
 
 
@@ -127,6 +135,22 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _instance_subject(
+    role: TechnicalRole, system: SystemIdentity, settings: AuthoritySettings, file_id: str
+) -> Subject:
+    """Name an instance of a product: its vendor, its first host and its registration file, which renewals keep."""
+    return Subject(
+        name=build_name(
+            (NameOID.COUNTRY_NAME, settings.country),
+            (NameOID.ORGANIZATION_NAME, system.organization),
+            (NameOID.SERIAL_NUMBER, file_id),
+            (NameOID.COMMON_NAME, common_name(system.hosts[0])),
+        ),
+        admission=_admission(settings, role.title, settings.oids.technical_role(role.number), None),
+        alternative_names=tuple(_host_name(host) for host in system.hosts),
+    )
 
 
 def _system_subject(system: SystemIdentity, settings: AuthoritySettings) -> Subject:
@@ -168,6 +192,8 @@ def subject_of(
             return _centre_subject(profile, centre, settings, file_id)
         case OfficerIdentity() as officer:
             return _officer_subject(officer, settings)
+    if profile.technical_role is not None:
+        return _instance_subject(profile.technical_role, registration.identity, settings, file_id)
     return _system_subject(registration.identity, settings)
 
 

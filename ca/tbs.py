@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ca.config import AuthoritySettings
+from ca.extensions import qualified_statements
 from ca.profiles import CertificateProfile, IssuerName, KeyUsage
 from ca.subjects import Subject
 from pki import oids
@@ -24,6 +25,9 @@ from pki.keys import SignatureAlgorithm, algorithm_for, hash_of
 from pki.signatures import AnyPublicKey
 
 SERIAL_OCTETS: Final = 20
+
+_QC_STATEMENTS: Final = x509.ObjectIdentifier(oids.QC_STATEMENTS)
+_DIRECTORY_ATTRIBUTES: Final = x509.ObjectIdentifier(oids.SUBJECT_DIRECTORY_ATTRIBUTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,9 @@ def _constant_extensions(
         found.append(_extension(value, critical=profile.extended_key_usage_critical))
     if profile.status_pointers:
         found += [_extension(_access(issuer, settings)), _extension(_distribution(issuer, shard, settings))]
+    if profile.qc_statements:
+        statements = qualified_statements(profile.qc_statements, profile.holder, settings.country)
+        found.append(_extension(x509.UnrecognizedExtension(_QC_STATEMENTS, statements)))
     if profile.ocsp_no_check:
         found.append(_extension(x509.OCSPNoCheck()))
     return tuple(_encoded(extension) for extension in found)
@@ -225,6 +232,8 @@ def _extensions(content: CertificateContent, settings: AuthoritySettings) -> lis
         found.append(_extension(x509.SubjectAlternativeName(subject.alternative_names)))
     if subject.admission is not None:
         found.append(_extension(subject.admission))
+    if subject.directory_attributes is not None:
+        found.append(_extension(x509.UnrecognizedExtension(_DIRECTORY_ATTRIBUTES, subject.directory_attributes)))
     if content.profile.private_key_usage is not None:
         end = min(content.not_before + content.profile.private_key_usage, content.not_after)
         found.append(_extension(x509.PrivateKeyUsagePeriod(content.not_before, end)))

@@ -22,6 +22,7 @@ PSEUDONYM: Final = "2.5.4.65"
 ORGANIZATION_IDENTIFIER: Final = "2.5.4.97"  # ETSI EN 319 412-1 §5.1.4
 
 # Certificate and CRL extensions (RFC 5280 §4.2, §5.2, §5.3)
+SUBJECT_DIRECTORY_ATTRIBUTES: Final = "2.5.29.9"
 SUBJECT_KEY_IDENTIFIER: Final = "2.5.29.14"
 KEY_USAGE: Final = "2.5.29.15"
 PRIVATE_KEY_USAGE_PERIOD: Final = "2.5.29.16"
@@ -43,6 +44,20 @@ ADMISSION: Final = "1.3.36.8.3.3"  # ISIS-MTT / Common PKI part 9
 OCSP_NO_CHECK: Final = "1.3.6.1.5.5.7.48.1.5"  # RFC 6960 §4.2.2.2.1
 ACCESS_OCSP: Final = "1.3.6.1.5.5.7.48.1"
 ACCESS_CA_ISSUERS: Final = "1.3.6.1.5.5.7.48.2"
+
+# Healthcare role, an attribute of the subject directory attributes (ISO 17090-2 §7.3)
+HC_ROLE: Final = "1.0.17090.0.1"
+
+# Qualified certificate statements (RFC 3739 §3.2.6, ETSI EN 319 412-5 §4, EN 319 412-1 §5.1)
+QCS_SYNTAX_V2: Final = "1.3.6.1.5.5.7.11.2"
+QCS_SEMANTICS_NATURAL: Final = "0.4.0.194121.1.1"
+QCS_SEMANTICS_LEGAL: Final = "0.4.0.194121.1.2"
+QCS_COMPLIANCE: Final = "0.4.0.1862.1.1"
+QCS_SSCD: Final = "0.4.0.1862.1.4"
+QCS_TYPE: Final = "0.4.0.1862.1.6"
+QCS_TYPE_ESIGN: Final = "0.4.0.1862.1.6.1"
+QCS_TYPE_ESEAL: Final = "0.4.0.1862.1.6.2"
+QCS_LEGISLATION: Final = "0.4.0.1862.1.7"
 
 # Extended key usages (RFC 5280 §4.2.1.12, RFC 9336)
 EKU_SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
@@ -114,6 +129,15 @@ class OidArc:
     def profession(self, number: int) -> str:
         """Return the OID of a profession or institution kind."""
         return f"{self.arc}.3.{number}"
+
+    @property
+    def profession_scheme(self) -> str:
+        """The coding scheme whose numbers end the OIDs of professions."""
+        return f"{self.arc}.3"
+
+    def technical_role(self, number: int) -> str:
+        """Return the OID of a technical role of information systems."""
+        return f"{self.arc}.7.{number}"
 
     @property
     def timestamp_policy(self) -> str:

@@ -19,6 +19,8 @@ from ca.linting.verdicts import Judge
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
+from ca.registration_terms import RegistrationTerms
+from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -39,6 +41,7 @@ from storage.migrate import bring_up
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment, DeploymentSettings, write_atomically
 from webapp.guards import before_intent, clock_guard, headroom
+from webapp.profile_limits import follow_profile_limits
 
 CRL_TRIES: Final = 3
 
@@ -151,9 +154,16 @@ def assemble(
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
     gate = RegisterGate(database, clock)
+    terms = RegistrationTerms(registries=pilot_registries(deployment.registry.parent))
     room, guard = headroom(deployment, settings, database), clock_guard(deployment, database, clock)
     authority = CertificateAuthority(
-        database, keys, authority_settings(settings), clock, gate=gate, before_intent=before_intent(room, guard)
+        database,
+        keys,
+        authority_settings(settings),
+        clock,
+        gate=gate,
+        before_intent=before_intent(room, guard),
+        registration=terms,
     )
     registry = FileRegistry(deployment.registry)
     return Parts(
@@ -231,13 +241,14 @@ def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
 
     NotFound (`deployment-missing`) where there is no deployment.
     """
-    deployment.settings()
+    settings = deployment.settings()
     client = CustodianClient(sockets_for(deployment, OPERATOR))
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         try:
             client.keys()
         except HsmUnavailable:
+            follow_profile_limits(deployment.policy_file, authority_settings(settings))
             stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
         yield client
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from cryptography import x509
 
+from ca.extensions import qualified_statements
 from ca.lint.findings import RulePack
 from ca.lint.subject import LintedCertificate
 from ca.profiles import IssuerName
@@ -14,22 +15,6 @@ from pki.keys import algorithm_identifier
 PACK: Final[RulePack[LintedCertificate]] = RulePack("house")
 rule = PACK.rule
 
-_KNOWN_EXTENSIONS: Final = frozenset(
-    {
-        oids.SUBJECT_KEY_IDENTIFIER,
-        oids.KEY_USAGE,
-        oids.PRIVATE_KEY_USAGE_PERIOD,
-        oids.SUBJECT_ALT_NAME,
-        oids.BASIC_CONSTRAINTS,
-        oids.CRL_DISTRIBUTION_POINTS,
-        oids.CERTIFICATE_POLICIES,
-        oids.AUTHORITY_KEY_IDENTIFIER,
-        oids.EXTENDED_KEY_USAGE,
-        oids.AUTHORITY_INFO_ACCESS,
-        oids.ADMISSION,
-        oids.OCSP_NO_CHECK,
-    }
-)
 _MAY_BE_CRITICAL: Final = frozenset({oids.KEY_USAGE, oids.BASIC_CONSTRAINTS, oids.EXTENDED_KEY_USAGE})
 
 
@@ -190,9 +175,27 @@ def _private_key_usage_period_is_the_profiles(c: LintedCertificate) -> str | Non
     return None if present == wanted else "privateKeyUsagePeriod differs from the profile"
 
 
+@rule("house: healthcare role, ISO 17090-2 §7.3")
+def _directory_attributes_are_the_registered_ones(c: LintedCertificate) -> str | None:
+    found, meant = c.certificate.extensions.get(oids.SUBJECT_DIRECTORY_ATTRIBUTES), c.content.subject
+    if c.content.profile.hc_role != (meant.directory_attributes is not None):
+        return "the profile and the subject disagree about a healthcare role"
+    same = (None if found is None else found.value) == meant.directory_attributes
+    return None if same and not (found and found.critical) else "other directory attributes, or critical"
+
+
+@rule("house: qualified certificate statements, ETSI EN 319 412-5 §4.1")
+def _statements_are_the_profiles(c: LintedCertificate) -> str | None:
+    found, profile = c.certificate.extensions.get(oids.QC_STATEMENTS), c.content.profile
+    if not profile.qc_statements:
+        return None if found is None else "QCStatements in a profile without"
+    meant = qualified_statements(profile.qc_statements, profile.holder, c.settings.country)
+    return None if found and found.value == meant and not found.critical else "QCStatements are not the profile's"
+
+
 @rule("house: extensions")
 def _extensions_are_known(c: LintedCertificate) -> str | None:
-    unknown = c.certificate.extensions.keys() - _KNOWN_EXTENSIONS
+    unknown = c.certificate.extensions.keys() - c.content.profile.extensions
     return None if not unknown else f"extension {min(unknown)} is not ours"
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from cryptography.x509.ocsp import OCSPResponseStatus
 
-from ca.custody_policy import OPERATOR, SERVER, WORKER, root_policy, service_policy
+from ca.config import validate_settings
+from ca.custody_policy import OPERATOR, SERVER, WORKER, follow_profiles, root_policy, service_policy
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from ca.service import CertificateAuthority
 from ca.tokens.config import TokenSettings
@@ -22,7 +24,8 @@ from hsm.soft import UnsafeSoftKeys
 from pki import oids
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
-from tests.ca.world import FILE_PROFILES, SETTINGS, FakeClock, World
+from tests.ca.test_profile_file import with_change
+from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, SETTINGS, FakeClock, World
 from tests.support.exchange import EXCHANGE, ISSUER, Exchange, MovableClock, authority_settings
 from tests.support.officers import EveryOfficer
 
@@ -122,7 +125,7 @@ def test_each_authority_certifies_its_own_uses_alone() -> None:
     persons, systems = POLICY.limits("ca-persons"), POLICY.limits("ca-systems")
     assert persons.allowed_key_purposes == frozenset({oids.EKU_CLIENT_AUTH, oids.EKU_OCSP_SIGNING})
     assert systems.allowed_key_purposes == frozenset(
-        {oids.EKU_SERVER_AUTH, oids.EKU_TIME_STAMPING, oids.EKU_OCSP_SIGNING}
+        {oids.EKU_SERVER_AUTH, oids.EKU_CLIENT_AUTH, oids.EKU_TIME_STAMPING, oids.EKU_OCSP_SIGNING}
     )
     assert oids.NAME_CONSTRAINTS not in (persons.allowed_extensions or ())
 
@@ -130,3 +133,24 @@ def test_each_authority_certifies_its_own_uses_alone() -> None:
 def test_limits_follow_the_settings() -> None:
     shorter = service_policy(replace(SETTINGS, crl_validity=timedelta(hours=1)), TOKENS, UIDS)
     assert shorter.limits("ca-persons").crl_seconds == 3600
+
+
+def test_an_authority_signs_the_extensions_of_its_profiles_alone() -> None:
+    persons, institutions = POLICY.limits("ca-persons"), POLICY.limits("ca-institutions")
+    assert oids.ADMISSION in (persons.allowed_extensions or ())
+    assert oids.SUBJECT_ALT_NAME not in (persons.allowed_extensions or ())
+    assert oids.SUBJECT_ALT_NAME in (institutions.allowed_extensions or ())
+    assert oids.QC_STATEMENTS not in (persons.allowed_extensions or ())
+
+
+def test_a_policy_follows_new_profiles_and_keeps_what_was_written() -> None:
+    wider = validate_settings(replace(RAW_SETTINGS, profiles=with_change("clin-sign", qc_statements=["semantics"])))
+    roles = {name: replace(role, uids=frozenset({4711})) for name, role in POLICY.roles.items()}
+    written = replace(POLICY, roles=MappingProxyType(roles))
+    followed = follow_profiles(written, wider)
+    assert followed.roles == written.roles
+    assert oids.QC_STATEMENTS in (followed.limits("ca-persons").allowed_extensions or ())
+    assert followed.limits("ca-institutions") == written.limits("ca-institutions")
+    assert followed.limits("tsa") == written.limits("tsa")
+    assert follow_profiles(followed, wider) == followed
+    assert follow_profiles(followed, SETTINGS) == written

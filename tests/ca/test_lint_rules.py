@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ca.errors import LintFailed
+from ca.extensions import healthcare_role
 from ca.hierarchy import Hierarchy
 from ca.lint.findings import Severity
 from ca.lint.gate import RULES, check_twin
@@ -191,6 +192,14 @@ BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "house.admission_is_the_registered_one": ("clin-sign", ext(oids.ADMISSION, None)),
     "house.alternative_names_are_the_approved_ones": ("hix-tls", ext(SAN, None)),
     "house.private_key_usage_period_is_the_profiles": ("tsa", ext(PKUP, None)),
+    "house.directory_attributes_are_the_registered_ones": (
+        "clin-sign",
+        ext(oids.SUBJECT_DIRECTORY_ATTRIBUTES, healthcare_role("1.3.6.1.4.1.32473.364.3", 2, "dentist")),
+    ),
+    "house.statements_are_the_profiles": (
+        "clin-sign",
+        ext(oids.QC_STATEMENTS, der.sequence(der.sequence(der.oid(oids.QCS_COMPLIANCE)))),
+    ),
     "house.extensions_are_known": ("clin-sign", ext("1.3.6.1.4.1.32473.999", der.null())),
     "house.few_extensions_are_critical": ("clin-sign", crit(SKI, critical=True)),
 }

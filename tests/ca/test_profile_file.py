@@ -34,13 +34,20 @@ KIOSK = {
 }
 
 
+def toml(value: Any) -> str:
+    """Write a value: JSON's scalars and lists are TOML's."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(member)}" for name, member in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def document(tables: Mapping[str, dict[str, Any]], **top: Any) -> bytes:
-    """Write a set: JSON's scalars and lists are TOML's."""
+    """Write a set."""
     head = {"format": "mohr-profiles/1", "name": "a deployer's", **top}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in head.items() if value is not None]
+    lines = [f"{name} = {toml(value)}" for name, value in head.items() if value is not None]
     for name, members in tables.items():
         lines.append(f"[profiles.{json.dumps(name)}]")
-        lines += [f"{member} = {json.dumps(value, ensure_ascii=False)}" for member, value in members.items()]
+        lines += [f"{member} = {toml(value)}" for member, value in members.items()]
     return "\n".join(lines).encode()
 
 
@@ -282,6 +289,55 @@ WRONG: dict[str, tuple[bytes, str, str]] = {
     ),
     "a server with RSA-2048": (kiosk(keys=["RSA-2048"]), "profiles.kiosk.keys", "cards"),
     "a leaf without status": (kiosk(status_pointers=False), "profiles.kiosk.status_pointers", "no status"),
+    "Admission of a system without a role": (kiosk(admission=True), "profiles.kiosk.technical_role", "system's"),
+    "a role without Admission": (
+        kiosk(technical_role={"number": 1, "title": "x"}),
+        "profiles.kiosk.technical_role",
+        "system's",
+    ),
+    "a role of a centre": (
+        with_change("hix-seal", technical_role={"number": 1, "title": "x"}),
+        "profiles.hix-seal.technical_role",
+        "system's",
+    ),
+    "a role in words": (kiosk(technical_role="his"), "profiles.kiosk.technical_role", "table"),
+    "a role of no number": (kiosk(technical_role={"title": "x"}), "profiles.kiosk.technical_role.number", "missing"),
+    "a role of no title": (
+        kiosk(technical_role={"number": 1, "title": "\u200f"}),
+        "profiles.kiosk.technical_role.title",
+        "",
+    ),
+    "a role with more": (
+        kiosk(technical_role={"number": 1, "title": "x", "oid": "1.2.3"}),
+        "profiles.kiosk.technical_role.oid",
+        "not a member",
+    ),
+    "a healthcare role of a citizen": (
+        with_change("cit-sign", hc_role=True),
+        "profiles.cit-sign.hc_role",
+        "clinicians",
+    ),
+    "a statement unheard of": (
+        with_change("clin-sign", qc_statements=["eidas"]),
+        "profiles.clin-sign.qc_statements",
+        "",
+    ),
+    "statements about a system": (kiosk(qc_statements=["sscd"]), "profiles.kiosk.qc_statements", "persons and centres"),
+    "compliance with no law": (
+        with_change("clin-sign", qc_statements=["compliance"]),
+        "profiles.clin-sign.qc_statements",
+        "legislation",
+    ),
+    "a signature's type for logging in": (
+        with_change("clin-auth", qc_statements=["type"]),
+        "profiles.clin-auth.qc_statements",
+        "signature",
+    ),
+    "the semantics of a pseudonym": (
+        with_change("cit-auth", qc_statements=["semantics"]),
+        "profiles.cit-auth.qc_statements",
+        "pseudonym",
+    ),
     "renewal before the beginning": (kiosk(renewal_days=90), "profiles.kiosk.renewal_days", "within the life"),
 }
 

@@ -67,9 +67,9 @@ def test_time_stamping_alone_has_a_critical_purpose() -> None:
     assert PILOT.get("tsa").extended_key_usage == (oids.EKU_TIME_STAMPING,)
 
 
-def test_clinicians_and_centres_carry_admission_and_citizens_do_not() -> None:
+def test_clinicians_centres_and_instances_carry_admission_and_citizens_do_not() -> None:
     with_admission = {profile.name for profile in EVERY if profile.admission}
-    assert with_admission == {"clin-sign", "clin-auth", "hix-tls", "hix-seal"}
+    assert with_admission == {"clin-sign", "clin-auth", "hix-tls", "hix-seal", "infosys", "infosys-server"}
 
 
 def test_only_the_deployments_own_certificates_need_no_file() -> None:

@@ -61,6 +61,8 @@ FILE_PROFILES: dict[str, dict[str, Any]] = {
     "hix-tls": CENTRE,
     "hix-seal": CENTRE,
     "tls-server": SYSTEM,
+    "infosys": SYSTEM,
+    "infosys-server": SYSTEM,
     "officer-auth": OFFICER,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from ca.custody_policy import OPERATOR, SERVER, WORKER, follow_profiles, service_policy
 from ca.profile_file import pilot_profiles
 from ca.profile_register import ProfileRegister
+from hsm.custodian.policy import load_policy, write_policy
 from pki.errors import ErrorCode, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
 from tests.ca.test_profile_file import KIOSK, kiosk, with_change
 from webapp.cli import mohr
-from webapp.compose import RealClock, authority_settings
+from webapp.compose import RealClock, authority_settings, token_settings
 from webapp.deployment import Deployment, DeploymentSettings
+from webapp.profile_limits import follow_profile_limits
 
 SETTINGS = DeploymentSettings(
     public_url="http://127.0.0.1:8440",
@@ -115,3 +119,19 @@ def test_a_check_says_what_would_be_recorded(deployment: Deployment, tmp_path: P
     run("check", file, "--home", tmp_path / "nowhere")
     file.write_bytes(kiosk(extended_key_usage=["any"]))
     assert refused("check", file, "--home", deployment.home).detail.startswith("profiles.kiosk.extended_key_usage: ")
+
+
+def test_a_policy_file_is_written_anew_only_when_the_profiles_changed(deployment: Deployment, tmp_path: Path) -> None:
+    file, now = tmp_path / "policy.json", authority_settings(SETTINGS)
+    written = service_policy(now, token_settings(SETTINGS), dict.fromkeys((SERVER, WORKER, OPERATOR), os.getuid()))
+    write_policy(written, file)
+    deployment.profiles_file.write_bytes(with_change("clin-sign", hc_role=True, version=2))
+    wider = authority_settings(deployment.settings())
+    assert not follow_profile_limits(file, now)
+    assert follow_profile_limits(file, wider)
+    assert load_policy(file) == follow_profiles(written, wider)
+    assert load_policy(file) != written
+    assert not follow_profile_limits(file, wider)
+    file.write_text("{")
+    assert not follow_profile_limits(file, wider)
+    assert file.read_text() == "{"

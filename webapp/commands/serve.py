@@ -1,5 +1,6 @@
 """`mohr serve`: custodians, worker, linter, server and the exchange's mutual-TLS listener, kept alive together."""
 
+import contextlib
 import os
 import sys
 import urllib.error
@@ -13,10 +14,11 @@ import click
 
 from pki.errors import Unavailable
 from webapp.commands.options import home_option, say
-from webapp.compose import bring_schema_up
+from webapp.compose import authority_settings, bring_schema_up
 from webapp.custody import custodian_count
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.pin_keeping import keeps_pin, prepare_keeper
+from webapp.profile_limits import follow_profile_limits
 from webapp.separation import Separation, separate
 from webapp.supervisor import Program, Supervisor
 
@@ -136,7 +138,10 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
     Conflict where the deployment is served already, or its database is of a newer program.
     """
     settings = deployment.settings()
-    with deployment.serving(), closing(separate(deployment)) as separation:
+    with deployment.serving(), contextlib.ExitStack() as stack:
+        if follow_profile_limits(deployment.policy_file, authority_settings(settings)):
+            say("the custodians' limits follow the profiles, which changed")
+        separation = stack.enter_context(closing(separate(deployment)))
         for line in separation.lines:
             say(line)
         if keeps_pin(deployment):
