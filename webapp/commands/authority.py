@@ -19,6 +19,7 @@ from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
 from webapp.commands.lint import lint
+from webapp.commands.officer import officer_group, realm_group
 from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
 from webapp.commands.profiles import profiles
 from webapp.compose import Parts, opened_parts
@@ -37,6 +38,8 @@ def ca() -> None:
 
 ca.add_command(profiles)
 ca.add_command(lint)
+ca.add_command(officer_group)
+ca.add_command(realm_group)
 
 
 @ca.group("file")
