@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -395,3 +397,21 @@ def test_any_members_make_a_sound_set_or_are_refused(name: str, changes: dict[st
     for profile in found:
         assert profile.validity <= found.get("issuing-ca" if not profile.is_ca else "root").validity
         assert profile.is_ca or not {"keyCertSign", "cRLSign"} & profile.key_usage
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "profiles.md"
+
+
+def test_the_page_shows_a_set_that_is_taken() -> None:
+    example = PAGE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    found = parse_profiles(example.encode())
+    assert found.get("infosys-kiosk").extensions >= {oids.ADMISSION, oids.SUBJECT_ALT_NAME}
+
+
+def test_the_page_names_every_member() -> None:
+    table = PAGE.read_text(encoding="utf-8").split("## Members\n")[1].split("\n## ")[0]
+    named = {
+        word for row in table.splitlines()[3:] for word in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
+    }
+    members = {member for profile in PILOT for member in profile_members(profile)} | {"hc_role", "qc_statements"}
+    assert named == members
