@@ -112,6 +112,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="ledger", seconds=1, act=seal),
         Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
+        Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),

@@ -2,33 +2,29 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from ca.officers.identity import Act
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
-from ca.registration import FileState, RegistrationFile
 from ca.revocation import CertificateState
 from ca.revocation_desk import parse_reason
 from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
+from webapp.commands.files import file_group
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
-from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
+from webapp.commands.options import answer, home_option, output_option
 from webapp.commands.profiles import profiles
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
-from webapp.officers import Signatory
 
 OPERATOR: Final = "operator"
 MAX_CSR_OCTETS: Final = 64 * 1024
-MAX_FILE_OCTETS: Final = 64 * 1024
 
 
 @click.group()
@@ -36,72 +32,11 @@ def ca() -> None:
     """Register, issue, revoke, publish. Example: mohr ca list --home var."""
 
 
+ca.add_command(file_group)
 ca.add_command(profiles)
 ca.add_command(lint)
 ca.add_command(officer_group)
 ca.add_command(realm_group)
-
-
-@ca.group("file")
-def file_group() -> None:
-    """Registration files: submitted by one, approved by two others. Example: mohr ca file list."""
-
-
-def _file_members(file: RegistrationFile) -> dict[str, Any]:
-    return {"id": file.id, "state": str(file.state), "kind": str(file.registration.kind)}
-
-
-@file_group.command("submit")
-@home_option
-@officer_option
-@file_argument
-def submit_file(deployment: Deployment, officer: Signatory, file: Path) -> None:
-    """Put a registration FILE (JSON) before the approvers.
-
-    Example: mohr ca file submit dr.json --officer clerk-parsa
-    """
-    data = read_file(file, limit=MAX_FILE_OCTETS)
-    with opened_parts(deployment) as parts:
-        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
-        answer(_file_members(parts.authority.submit_file(data, by)))
-
-
-@file_group.command("approve")
-@home_option
-@officer_option
-@click.argument("file_id", metavar="ID")
-def approve_file(deployment: Deployment, officer: Signatory, file_id: str) -> None:
-    """Give one of the two approvals. Example: mohr ca file approve ID --officer officer-akbari."""
-    with opened_parts(deployment) as parts:
-        file = parts.authority.file(file_id)
-        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_APPROVE, subject=file.id, digest=file.digest)
-        answer(_file_members(parts.authority.approve(file_id, by)))
-
-
-@file_group.command("refuse")
-@home_option
-@officer_option
-@click.argument("file_id", metavar="ID")
-@click.option("--reason", required=True, help="Why; kept with the file.")
-def refuse_file(deployment: Deployment, officer: Signatory, file_id: str, reason: str) -> None:
-    """Refuse a file for good.
-
-    Example: mohr ca file refuse ID --officer officer-akbari --reason 'licence lapsed'
-    """
-    with opened_parts(deployment) as parts:
-        file = parts.authority.file(file_id)
-        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_REFUSE, subject=file.id, digest=file.digest)
-        answer(_file_members(parts.authority.refuse(file_id, by, reason)))
-
-
-@file_group.command("list")
-@home_option
-@click.option("--state", type=click.Choice([str(state) for state in FileState]))
-def list_files(deployment: Deployment, state: str | None) -> None:
-    """List files, newest first, a JSON object a line. Example: mohr ca file list --state submitted."""
-    with opened_parts(deployment) as parts:
-        for file in parts.authority.files(FileState(state) if state else None):
-            answer(_file_members(file))
 
 
 @ca.command()

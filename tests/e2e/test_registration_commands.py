@@ -1,0 +1,80 @@
+"""`mohr ca file` against registries in files: what is told, what is refused, what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ca.registries.world import civil, council, write
+from tests.support.deployment import PHYSICIAN, LiveDeployment
+
+pytestmark = pytest.mark.real
+CLERK, FIRST, SECOND = "clerk-parsa", "officer-akbari", "officer-bahrami"
+KNOWN = {name: value for name, value in PHYSICIAN.items() if name != "kind"} | {"state": "ok", "reference": "m-1"}
+PERSON = {name: PHYSICIAN[name] for name in ("national_code", "given_name", "surname")} | {"state": "ok"}
+
+
+@pytest.fixture
+def folder(live: LiveDeployment) -> Iterator[Path]:
+    """Where the registries' files go; they are gone after the test."""
+    folder = live.deployment.registry.parent
+    yield folder
+    for name in ("council.json", "civil.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def submitted(live: LiveDeployment, tmp_path: Path, *more: str) -> dict[str, Any]:
+    source = tmp_path / "physician.json"
+    source.write_text(json.dumps({**PHYSICIAN, "province": "فارس"}, ensure_ascii=False), encoding="utf-8")
+    return live.answer("ca", "file", "submit", source, "--officer", CLERK, *more)
+
+
+def test_a_file_is_checked_when_it_is_submitted_and_shown_with_the_words(
+    live: LiveDeployment, folder: Path, tmp_path: Path
+) -> None:
+    write(folder / "council.json", council(KNOWN))
+    write(folder / "civil.json", civil(PERSON))
+    file = submitted(live, tmp_path)
+    assert (file["state"], file["kind"]) == ("checked", "clinician")
+    shown = live.answer("ca", "file", "show", file["id"])
+    assert {word["source"]: word["answer"] for word in shown["registries"]} == {"civil": "ok", "council": "ok"}
+    assert (shown["province"], shown["submitted_by"], shown["approvals"]) == ("فارس", CLERK, [])
+    assert PHYSICIAN["national_code"] not in json.dumps(shown)
+    assert live.answer("ca", "file", "approve", file["id"], "--officer", FIRST)["state"] == "checked"
+    assert live.answer("ca", "file", "approve", file["id"], "--officer", SECOND)["state"] == "approved"
+
+
+def test_a_no_refuses_and_a_silence_wants_a_reason(live: LiveDeployment, folder: Path, tmp_path: Path) -> None:
+    write(folder / "council.json", council({**KNOWN, "surname": "دیگری"}))
+    (folder / "civil.json").write_bytes(b"half a file {")
+    file_id = submitted(live, tmp_path)["id"]
+    ended = live.mohr("ca", "file", "approve", file_id, "--officer", FIRST, "--accept-silence", "civil is down")
+    assert "registry-refused" in ended.messages
+    assert "surname" in ended.messages
+    write(folder / "council.json", council(KNOWN))
+    words = live.answer("ca", "file", "check", file_id, "--officer", FIRST)["registries"]
+    assert [(word["source"], word["answer"], word.get("why")) for word in words] == [
+        ("civil", "silent", "unreadable"),
+        ("council", "ok", None),
+    ]
+    assert "registry-silent" in live.mohr("ca", "file", "approve", file_id, "--officer", FIRST).messages
+    for officer in (FIRST, SECOND):
+        live.answer("ca", "file", "approve", file_id, "--officer", officer, "--accept-silence", "civil is down")
+    shown = live.answer("ca", "file", "show", file_id)
+    assert shown["state"] == "approved"
+    assert [given["silence_reason"] for given in shown["approvals"]] == ["civil is down"] * 2
+
+
+def test_a_draft_is_presented_withdrawn_and_comes_again(live: LiveDeployment, folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "draft.json"
+    source.write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
+    draft = live.answer("ca", "file", "draft", source, "--officer", CLERK)
+    assert draft["state"] == "draft"
+    assert live.answer("ca", "file", "present", draft["id"], "--officer", CLERK)["state"] == "submitted"
+    assert live.answer("ca", "file", "withdraw", draft["id"], "--officer", CLERK)["state"] == "withdrawn"
+    again = submitted(live, tmp_path, "--previous", draft["id"])
+    assert live.answer("ca", "file", "show", again["id"])["previous"] == draft["id"]
