@@ -4,11 +4,26 @@ Who the holder is and where they are reached, the channel looks up by the regist
 no person.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import Final, Protocol
+
+from pki.errors import ErrorCode, InvalidInput
+
+REMINDER_DAYS: Final = (90, 30, 7)
+MAX_REMINDER_DAYS: Final = 366
+
+
+def check_reminder_days(days: Sequence[int]) -> tuple[int, ...]:
+    """Return kinds of reminders, most days first; InvalidInput for none, twice the same, or out of 1 to 366."""
+    ordered = tuple(sorted(days, reverse=True))
+    if not ordered or len(set(ordered)) != len(ordered) or not 1 <= ordered[-1] <= ordered[0] <= MAX_REMINDER_DAYS:
+        raise InvalidInput(
+            ErrorCode.INPUT_MALFORMED, f"reminder_days are different numbers from 1 to {MAX_REMINDER_DAYS}"
+        )
+    return ordered
 
 
 @unique

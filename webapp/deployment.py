@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from ca.notices import REMINDER_DAYS, check_reminder_days
 from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
@@ -30,6 +31,7 @@ class DeploymentSettings:
 
     `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
     `profiles` is the deployer's own profile set (`profiles.toml`, beside `mohr.toml`), None for the pilot's.
+    Holders are reminded `reminder_days` before a certificate ends.
     Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
     """
 
@@ -41,6 +43,7 @@ class DeploymentSettings:
     production: bool
     status_url: str | None = None
     profiles: bytes | None = field(default=None, repr=False)
+    reminder_days: tuple[int, ...] = REMINDER_DAYS
     min_free_mb: int = MIN_FREE_MB
 
     def __post_init__(self) -> None:
@@ -92,6 +95,7 @@ def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentS
         database_url=text("database_url") if "database_url" in table else None,
         status_url=text("status_url") if "status_url" in table else None,
         production=table.get("production") is True,
+        reminder_days=_reminder_days(table),
         profiles=profiles,
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
     )
@@ -101,6 +105,13 @@ def _megabytes(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `min_free_mb` must be a whole number")
     return value
+
+
+def _reminder_days(table: dict[str, Any]) -> tuple[int, ...]:
+    days = table.get("reminder_days", list(REMINDER_DAYS))
+    if not isinstance(days, list) or not all(type(day) is int for day in days):
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `reminder_days` must be whole numbers")
+    return check_reminder_days(days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,11 @@ class Deployment:
     def profiles_file(self) -> Path:
         """The deployer's own profile set, if there is one."""
         return self.home / "profiles.toml"
+
+    @property
+    def outbox(self) -> Path:
+        """What waits to be told to holders."""
+        return self.home / "outbox"
 
     @property
     def secrets(self) -> Path:
@@ -311,6 +327,8 @@ class Deployment:
         lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
         if settings.min_free_mb != MIN_FREE_MB:
             lines.append(f"min_free_mb = {settings.min_free_mb}")
+        if settings.reminder_days != REMINDER_DAYS:
+            lines.append(f"reminder_days = {list(settings.reminder_days)}")
         lines.append(f"production = {'true' if settings.production else 'false'}")
         write_atomically(self.settings_file, ("\n".join(lines) + "\n").encode())
 

@@ -28,6 +28,7 @@ from storage.migrate import bring_up
 from webapp.compose import Parts, authority_settings, open_parts
 from webapp.deployment import Deployment, write_atomically
 from webapp.guards import ClockWatch
+from webapp.inventory_sweeps import count, remind
 from webapp.key_journal import JournalSource, JournalTaker
 from webapp.logs import start_logging
 
@@ -113,6 +114,8 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
+        Sweep(name="reminders", seconds=3600, act=remind),
+        Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),

@@ -17,18 +17,15 @@ from sqlalchemy.sql.functions import FunctionElement
 from ca.context import WORKER, event
 from ca.inventory.index_choice import beside
 from ca.inventory.tables import reminders
-from ca.notices import Notice, NoticeKind, Notifier
+from ca.notices import REMINDER_DAYS, Notice, NoticeKind, Notifier, check_reminder_days
 from ca.revocation import CertificateState
 from ca.tables import ENDED, certificates
 from pki.audit import AuditAction
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant
 from storage.engine import Database
 from storage.unit_of_work import take_turn
 
-REMINDER_DAYS: Final = (90, 30, 7)
-MAX_DAYS: Final = 366
 ROUND: Final = 500
 
 _c = certificates.c
@@ -45,14 +42,6 @@ class Reminder:
     profile: str
     not_after: datetime
     due_at: datetime
-
-
-def check_days(days: Sequence[int]) -> tuple[int, ...]:
-    """Return kinds of reminders, most days first; InvalidInput for none, twice the same, or out of 1 to 366."""
-    ordered = tuple(sorted(days, reverse=True))
-    if not ordered or len(set(ordered)) != len(ordered) or not 1 <= ordered[-1] <= ordered[0] <= MAX_DAYS:
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"reminder_days are different numbers from 1 to {MAX_DAYS}")
-    return ordered
 
 
 class _LifeInDays(FunctionElement[float]):
@@ -127,7 +116,7 @@ class ReminderDesk:
 
     def __init__(self, database: Database, notifier: Notifier, clock: Clock, days: Sequence[int] = REMINDER_DAYS):
         self._database, self._notifier, self._clock = database, notifier, clock
-        ordered = check_days(days)
+        ordered = check_reminder_days(days)
         self._windows = tuple(zip(ordered, (*ordered[1:], 0), strict=True))
 
     def sweep(self) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ca.inventory.reminders import ReminderDesk, check_days
-from ca.notices import Notice, NoticeKind
+from ca.inventory.reminders import ReminderDesk
+from ca.notices import Notice, NoticeKind, check_reminder_days
 from ca.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, Unavailable
@@ -167,4 +167,4 @@ def test_a_channel_that_is_down_is_tried_again(fresh: Database) -> None:
 @pytest.mark.parametrize("days", [(), (0,), (7, 7), (367,), (-1, 7)])
 def test_kinds_that_are_none_are_refused(days: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput):
-        check_days(days)
+        check_reminder_days(days)
