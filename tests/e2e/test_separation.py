@@ -280,7 +280,7 @@ def test_a_start_changes_nothing_that_is_as_it_should_be() -> None:
         assert ended.status == 0, ended.messages
         deployment = served.deployment
         before = {path: path.lstat().st_uid for path in deployment.home.rglob("*")}
-        assert len(set(before.values())) == 4, "init has given everything to whom it belongs"
+        assert len(set(before.values())) == 5, "init has given everything to whom it belongs"
         assert served.mohr("ca", "crl").status == 0
         assert served.mohr("audit", "checkpoint").status == 0
         with served.serving():
