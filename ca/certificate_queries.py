@@ -1,5 +1,6 @@
 """Rows of certificates, read on a given connection."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
-from ca.tables import INTENDED, certificates, named_certificates
+from ca.tables import certificates, named_certificates
 
 MAX_PAGE: Final = 1000
 
@@ -73,10 +74,18 @@ def _record(row: Any) -> CertificateRecord:
     )
 
 
-def open_intents(connection: Connection, before: datetime) -> tuple[str, ...]:
-    """List intents made before an instant that have no result."""
-    statement = select(_c.serial).where(_c.state == INTENDED, _c.intended_at < before)
+def open_intents(connection: Connection, before: datetime, *, servers: Sequence[str] = ()) -> tuple[str, ...]:
+    """List intents without a result that were made before an instant, or by one of these servers."""
+    statement = select(_c.serial).where(
+        _c.state == CertificateState.INTENDED.value, (_c.intended_at < before) | _c.server.in_(servers)
+    )
     return tuple(connection.execute(statement.limit(MAX_PAGE)).scalars())
+
+
+def servers_of_intents(connection: Connection) -> set[str]:
+    """Name the servers that have intents without a result."""
+    statement = select(_c.server).where(_c.state == CertificateState.INTENDED.value, _c.server.is_not(None))
+    return set(connection.execute(statement.distinct()).scalars())
 
 
 def find(connection: Connection, serial: str) -> CertificateRecord | None:

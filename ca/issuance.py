@@ -13,9 +13,10 @@ from ca.errors import TokenSpent
 from ca.key_policy import check_key
 from ca.lint.findings import Finding
 from ca.lint.gate import check_twin
-from ca.signing import sign_structures
+from ca.signing import sign_apart, sign_structures
 from ca.tbs import CertificateContent, Issuer, build_twin
 from hsm.provider import KeyProvider
+from pki.errors import ServiceError
 
 TwinJudge = Callable[[bytes, str], tuple[Finding, ...]]
 """Judges a twin (DER) by what its profile (a name) asks for; LintFailed for a finding of ERROR or above."""
@@ -74,7 +75,17 @@ def sign_prepared(
 
     The intents must be durable before. VerificationFailed when the device signs with another key.
     """
+    return sign_structures(keys, key_label, issuer.public_key, _spent(prepared, issuer))
+
+
+def sign_prepared_apart(
+    prepared: Sequence[PreparedCertificate], keys: KeyProvider, key_label: str, issuer: Issuer
+) -> tuple[bytes | ServiceError, ...]:
+    """Sign as `sign_prepared`; a certificate that the device refuses takes none of the others with it."""
+    return sign_apart(keys, key_label, issuer.public_key, _spent(prepared, issuer))
+
+
+def _spent(prepared: Sequence[PreparedCertificate], issuer: Issuer) -> list[bytes]:
     if any(item.content.issuer is not issuer for item in prepared):
         raise ValueError("certificates of another issuer")
-    messages = [item.token.spend() for item in prepared]
-    return sign_structures(keys, key_label, issuer.public_key, messages)
+    return [item.token.spend() for item in prepared]

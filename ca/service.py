@@ -11,14 +11,13 @@ In short:
 
 from ca.certificate_queries import named
 from ca.crl_desk import CrlDesk
-from ca.issuing_desk import IssuingDesk
 from ca.ocsp_desk import OcspDesk
 from ca.registration_desk import RegistrationDesk
 from ca.revocation_desk import RevocationDesk
 from ca.upkeep_desk import UpkeepDesk
 
 
-class CertificateAuthority(RegistrationDesk, IssuingDesk, RevocationDesk, CrlDesk, OcspDesk, UpkeepDesk):
+class CertificateAuthority(RegistrationDesk, RevocationDesk, CrlDesk, OcspDesk, UpkeepDesk):
     """All use cases of one deployment's authorities. Threads may share it; a process that forks makes its own."""
 
     def named_certificate(self, name: str) -> bytes | None:

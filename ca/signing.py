@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hsm.provider import KeyProvider, SignsMany
 from pki import der
+from pki.errors import ServiceError, Unavailable
 from pki.keys import PublicKey, SignatureAlgorithm, algorithm_identifier, verify_signature
 
 
@@ -33,3 +34,17 @@ def sign_structures(
         signatures = tuple(key.sign(message) for message in messages)
     pairs = zip(messages, signatures, strict=True)
     return tuple(signed_structure(message, public_key, signature, key.algorithm) for message, signature in pairs)
+
+
+def sign_apart(
+    keys: KeyProvider, label: str, public_key: PublicKey, messages: Sequence[bytes]
+) -> tuple[bytes | ServiceError, ...]:
+    """Sign as `sign_structures`; one message that is refused takes none of the others with it."""
+    try:
+        return sign_structures(keys, label, public_key, messages)
+    except Unavailable as error:
+        return (error,) * len(messages)
+    except ServiceError as error:
+        if len(messages) == 1:
+            return (error,)
+    return tuple(sign_apart(keys, label, public_key, [message])[0] for message in messages)

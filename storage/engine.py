@@ -8,7 +8,7 @@ are synchronous, reads are repeatable.
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +48,7 @@ class Database:
         self._random_bytes = random_bytes
         self._writers, self._readers = _by_mode(engine)
         self._turns = _turns_of(engine, lock_wait)
+        self._closing: list[Callable[[], None]] = []
 
     @property
     def dialect(self) -> str:
@@ -73,8 +74,14 @@ class Database:
         with database_errors(), self._readers.connect() as connection, connection.begin():
             yield connection
 
+    def before_close(self, act: Callable[[], None]) -> None:
+        """Have `act` called when the database is closed."""
+        self._closing.append(act)
+
     def close(self) -> None:
         """Close every idle connection."""
+        for act in self._closing:
+            act()
         self.engine.dispose()
 
 

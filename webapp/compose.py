@@ -13,6 +13,7 @@ from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
+from ca.issuing.recovery import Recovery
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
@@ -82,6 +83,7 @@ class Parts:
     ledger: Ledger
     keys: KeyProvider
     authority: CertificateAuthority
+    recovery: Recovery
     tokens: TokenService
     room: Headroom
     clock_guard: ClockGuard
@@ -174,6 +176,7 @@ def assemble(
         ledger=Ledger(database),
         keys=keys,
         authority=authority,
+        recovery=Recovery(database, clock),
         tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
         gate=gate,
         room=room,

@@ -92,6 +92,12 @@ def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
         parts.publish(latest)
 
 
+def reconcile(parts: Parts) -> None:
+    """Abandon the intents that dead servers left, and say which."""
+    for serial in parts.recovery.reconcile():
+        LOGGER.warning("intent abandoned", extra={"fields": {"serial": serial}})
+
+
 class KeyUseSweep:
     """Takes the custodians' journals; keys that no custodian holds have none."""
 
@@ -109,6 +115,7 @@ class KeyUseSweep:
 def sweeps() -> tuple[Sweep, ...]:
     """Return every sweep of a deployment."""
     return (
+        Sweep(name="reconcile", seconds=10, act=reconcile),  # first: what a crash left is listed before all else
         Sweep(name="key-uses", seconds=1, act=KeyUseSweep()),  # before the ledger: its event gets a leaf at once
         Sweep(name="ledger", seconds=1, act=seal),
         Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
@@ -119,7 +126,6 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
-        Sweep(name="reconcile", seconds=60, act=lambda parts: parts.authority.reconcile()),
     )
 
 

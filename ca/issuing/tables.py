@@ -1,10 +1,10 @@
-"""Tables of the issuing line: whose each certified key is."""
+"""Tables of the issuing line: whose each certified key is, which orders were given before, which servers issue."""
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, LargeBinary, String, Table
+from sqlalchemy import Boolean, Column, Index, LargeBinary, String, Table
 
-from storage.base import metadata
+from storage.base import UtcDateTime, metadata
 
 key_holders: Final = Table(
     "key_holders",
@@ -13,4 +13,23 @@ key_holders: Final = Table(
     Column("holder", String(64), nullable=False),
     Column("profile", String(32), nullable=False),
     Column("compromised", Boolean, nullable=False),
+)
+
+# `id` stands for actor and key together; the certificate's own row says what became of the order.
+idempotency: Final = Table(
+    "idempotency",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("body_sha256", LargeBinary(32), nullable=False),
+    Column("serial", String(40), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("ix_idempotency_expires_at", "expires_at"),
+)
+
+servers: Final = Table(
+    "servers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
 )

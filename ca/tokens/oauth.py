@@ -20,7 +20,6 @@ from ca.tokens.assertions import ASSERTION_ALGORITHMS
 from ca.tokens.client_authentication import ClientAuthenticator, Form, single_values
 from ca.tokens.config import TokenSettings
 from ca.tokens.oauth_answers import OAuthError, OAuthResponse, RequestRefused, unavailable
-from ca.tokens.shared_transactions import SharedTransactions
 from ca.tokens.standing import Standing
 from pki.access_tokens import AccessClaims, parse_scopes, read_access_token
 from pki.audit import AuditAction, AuditEvent
@@ -32,6 +31,7 @@ from pki.jose import compact_json
 from pki.jwks import Jwk, KeySet
 from pki.keys import SigningKey
 from storage.engine import Database
+from storage.shared_transactions import SharedTransactions
 from storage.unit_of_work import UnitOfWork
 
 GRANT_TYPE: Final = "client_credentials"

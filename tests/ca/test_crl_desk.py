@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select, update
 
-from ca.carrying_out import IssuedCertificate
 from ca.crl import PublishedCrl
 from ca.errors import CrlRegression
+from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
@@ -27,7 +27,7 @@ def serials(crl: PublishedCrl | None) -> set[int]:
     return {entry.serial_number for entry in x509.load_der_x509_crl(crl.der)}
 
 
-def shard_of(world: World, issued: IssuedCertificate) -> int:
+def shard_of(world: World, issued: Issued) -> int:
     return world.authority.get(issued.serial_hex).shard
 
 
@@ -216,7 +216,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.issued: list[IssuedCertificate] = []
+        self.issued: list[Issued] = []
         self.truth: dict[int, bool] = {}
         self.number = 0
 

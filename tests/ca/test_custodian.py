@@ -9,9 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
-from ca.carrying_out import IssuedCertificate
 from ca.hierarchy import adopt, create_hierarchy
-from ca.issuing_desk import IssuanceRequest
+from ca.issuing.orders import Issued, IssueOrder
 from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
 from hsm.errors import PurposeRefused
@@ -63,9 +62,9 @@ def test_every_profile_is_issued_and_answered_for(profile: str, real_world: Worl
 
 def test_a_batch_is_signed_in_one_round_trip(real_world: World) -> None:
     file = real_world.approved()
-    requests = [IssuanceRequest(profile="clin-sign", file_id=file.id, csr=new_csr()) for _ in range(40)]
-    outcomes = real_world.authority.issue_batch(requests, "clerk")
-    assert all(isinstance(outcome, IssuedCertificate) for outcome in outcomes)
+    requests = [IssueOrder(actor="clerk", profile="clin-sign", file_id=file.id, csr=new_csr()) for _ in range(40)]
+    outcomes = tuple(real_world.authority.line.issue_many(requests))
+    assert all(isinstance(outcome, Issued) for outcome in outcomes)
     assert real_world.authority.presign() >= 40
 
 

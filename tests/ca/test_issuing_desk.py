@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from ca.carrying_out import FIRST_RESPONSES, IssuedCertificate
 from ca.errors import KeyRefused, NotApproved, ProfileMismatch, ProfileUnknown
-from ca.issuing_desk import IssuanceRequest
+from ca.issuing.orders import Issued, IssueOrder
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
 from ca.tables import certificates, ocsp_responses
@@ -209,8 +208,8 @@ GOOD_REQUEST = new_csr()
 def test_a_request_with_any_octet_changed_is_refused(place: int, change: int, world: World) -> None:
     csr = bytearray(GOOD_REQUEST)
     csr[place % len(csr)] ^= change
-    request = IssuanceRequest(profile="clin-sign", file_id=_file_id(world), csr=bytes(csr))
-    (outcome,) = world.authority.issue_batch([request], "clerk")
+    request = IssueOrder(actor="clerk", profile="clin-sign", file_id=_file_id(world), csr=bytes(csr))
+    (outcome,) = tuple(world.authority.line.issue_many([request]))
     assert isinstance(outcome, InvalidInput)
 
 
@@ -233,15 +232,15 @@ def test_a_batch_answers_each_request_in_its_place(world: World) -> None:
     good, waiting = clinicians(world, 2), world.submitted()
     csr = new_csr()
     requests = [
-        IssuanceRequest(profile="clin-sign", file_id=good[0], csr=csr),
-        IssuanceRequest(profile="clin-sign", file_id=waiting.id, csr=new_csr()),
-        IssuanceRequest(profile="clin-sign", file_id=good[1], csr=csr),  # the first one's key
-        IssuanceRequest(profile="clin-sign", file_id=good[1], csr=b"x"),
-        IssuanceRequest(profile="clin-auth", file_id=good[1], csr=new_csr()),
-        IssuanceRequest(profile="nothing", file_id=good[1], csr=new_csr()),
-        IssuanceRequest(profile="hix-tls", file_id=world.approved(CENTRE).id, csr=new_csr()),
+        IssueOrder(actor="clerk", profile="clin-sign", file_id=good[0], csr=csr),
+        IssueOrder(actor="clerk", profile="clin-sign", file_id=waiting.id, csr=new_csr()),
+        IssueOrder(actor="clerk", profile="clin-sign", file_id=good[1], csr=csr),  # the first one's key
+        IssueOrder(actor="clerk", profile="clin-sign", file_id=good[1], csr=b"x"),
+        IssueOrder(actor="clerk", profile="clin-auth", file_id=good[1], csr=new_csr()),
+        IssueOrder(actor="clerk", profile="nothing", file_id=good[1], csr=new_csr()),
+        IssueOrder(actor="clerk", profile="hix-tls", file_id=world.approved(CENTRE).id, csr=new_csr()),
     ]
-    outcomes = world.authority.issue_batch(requests, "clerk")
+    outcomes = tuple(world.authority.line.issue_many(requests))
     assert [getattr(outcome, "code", None) or getattr(outcome, "issuer", None) for outcome in outcomes] == [
         "persons",
         ErrorCode.NOT_APPROVED,
@@ -254,7 +253,7 @@ def test_a_batch_answers_each_request_in_its_place(world: World) -> None:
 
 
 def test_an_empty_batch_does_nothing(world: World) -> None:
-    assert world.authority.issue_batch([], "clerk") == ()
+    assert tuple(world.authority.line.issue_many([])) == ()
 
 
 class CountingKeys(UnsafeSoftKeys):
@@ -272,11 +271,11 @@ def test_a_large_batch_takes_one_round_trip_and_its_responses_follow(world: Worl
     counting._keys = world.keys._keys
     authority = CertificateAuthority(world.database, counting, SETTINGS, world.clock)
     requests = [
-        IssuanceRequest(profile="clin-sign", file_id=file_id, csr=new_csr())
-        for file_id in clinicians(world, FIRST_RESPONSES + 1)
+        IssueOrder(actor="clerk", profile="clin-sign", file_id=file_id, csr=new_csr())
+        for file_id in clinicians(world, 17)
     ]
-    outcomes = authority.issue_batch(requests, "clerk")
-    assert all(isinstance(outcome, IssuedCertificate) for outcome in outcomes)
+    outcomes = tuple(authority.line.issue_many(requests))
+    assert all(isinstance(outcome, Issued) for outcome in outcomes)
     assert counting.trips == 1
     assert presigned(world) == 0
     authority.presign()
@@ -288,9 +287,10 @@ def presigned(world: World) -> int:
         return len(connection.execute(select(ocsp_responses.c.serial)).all())
 
 
-def test_a_single_certificate_has_its_response_at_once(world: World) -> None:
-    world.issue()
-    assert presigned(world) == 1
+def test_an_answer_about_a_new_certificate_is_signed_when_asked_for(world: World) -> None:
+    issued = world.issue()
+    assert presigned(world) == 0
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
 # --- faults -----------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_a_device_that_does_not_answer_leaves_an_abandoned_intent_and_no_certifi
         AuditAction.CERTIFICATE_INTENDED: 1,
         AuditAction.CERTIFICATE_ABANDONED: 1,
     }
-    assert authority.reconcile(older_than=timedelta()) == ()
+    assert world.recovery.reconcile() == ()
 
 
 class Killed(BaseException):
@@ -335,11 +335,11 @@ def test_a_process_killed_between_intent_and_result_leaves_an_intent_that_is_rec
         authority.issue("clin-sign", file.id, csr, "clerk")
     (record,) = world.authority.certificates(file_id=file.id)
     assert record.state is CertificateState.INTENDED
-    assert world.authority.reconcile() == ()  # it could still be under way
+    assert world.recovery.reconcile() == ()  # it could still be under way
     world.clock.move(minutes=6)
-    assert world.authority.reconcile() == (record.serial_hex,)
+    assert world.recovery.reconcile() == (record.serial_hex,)
     assert world.authority.get(record.serial_hex).state is CertificateState.ABANDONED
-    assert world.authority.reconcile() == ()
+    assert world.recovery.reconcile() == ()
     again = world.authority.issue("clin-sign", file.id, csr, "clerk")  # an abandoned intent holds no key back
     assert again.serial_hex != record.serial_hex
 
@@ -353,7 +353,7 @@ class SlowKeys(UnsafeSoftKeys):
 
     def signing_key(self, label: str) -> object:  # type: ignore[override]  # the key itself is the good one
         self._world.clock.move(minutes=10)
-        self._world.authority.reconcile()
+        self._world.recovery.reconcile()
         return super().signing_key(label)
 
 
@@ -411,8 +411,7 @@ def test_a_real_kill_after_the_intent_loses_neither_intent_nor_database(world: W
         timeout=60,
     )
     assert ended.returncode == -9
-    world.clock.move(minutes=6)
     (record,) = world.authority.certificates(file_id=file.id)
     assert record.state is CertificateState.INTENDED
-    assert world.authority.reconcile() == (record.serial_hex,)
+    assert world.recovery.reconcile() == (record.serial_hex,)
     assert world.issue("cit-sign", CITIZEN).serial_hex != record.serial_hex

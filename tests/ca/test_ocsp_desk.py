@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ca.carrying_out import IssuedCertificate
+from ca.issuing.orders import Issued
 from ca.ocsp import issuer_prefix, usual_cert_id
 from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
@@ -40,7 +40,9 @@ def check_signature(world: World, response: ocsp.OCSPResponse, issuer: str = "pe
 
 
 def test_a_stored_answer_is_good_signed_and_dated(world: World) -> None:
-    answer = world.ask(world.issue())
+    issued = world.issue()
+    world.authority.presign()
+    answer = world.ask(issued)
     check_signature(world, answer)
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
     assert (answer.this_update_utc, answer.next_update_utc) == (START, START + timedelta(hours=24))
@@ -49,6 +51,7 @@ def test_a_stored_answer_is_good_signed_and_dated(world: World) -> None:
 
 def test_the_same_stored_octets_answer_until_they_end(world: World) -> None:
     request_der = world.request_for(world.issue())
+    world.authority.presign()
     first = world.authority.ocsp(request_der)
     world.clock.move(hours=23)
     assert world.authority.ocsp(request_der) == first
@@ -95,9 +98,7 @@ def test_an_algorithm_without_parameters_is_echoed_as_it_was_asked(world: World)
 
 def test_an_unknown_serial_is_unknown_and_only_for_a_short_time(world: World) -> None:
     known = world.issue()
-    answer = world.ask(
-        IssuedCertificate(der=world.hierarchy.certificate("ocsp-persons"), serial_hex="00", issuer="persons")
-    )
+    answer = world.ask(Issued(der=world.hierarchy.certificate("ocsp-persons"), serial_hex="00", issuer="persons"))
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD  # delegates are in the register too
     prefix = issuer_prefix(Certificate.parse(world.hierarchy.certificate("persons")))
     stranger = ocsp.load_der_ocsp_response(
@@ -181,6 +182,7 @@ def without_device(world: World) -> CertificateAuthority:
 
 def test_stored_answers_need_no_device_and_others_say_try_later(world: World) -> None:
     issued = world.issue()
+    world.authority.presign()
     authority = without_device(world)
     stored = ocsp.load_der_ocsp_response(authority.ocsp(world.request_for(issued)))
     assert stored.certificate_status is ocsp.OCSPCertStatus.GOOD
@@ -238,6 +240,7 @@ def test_presigning_stops_at_its_limit(world: World) -> None:
 
 def test_a_clock_that_went_back_makes_stored_answers_from_the_future_useless(world: World) -> None:
     issued = world.issue()
+    world.authority.presign()
     world.clock.move(minutes=-2)
     assert world.ask(issued).this_update_utc == START - timedelta(minutes=2)
 

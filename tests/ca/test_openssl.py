@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ca.carrying_out import IssuedCertificate
+from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.revocation import RevocationReason
 from pki.certificates import pem
@@ -43,7 +43,7 @@ class Folder:
             assert crl is not None
             (self.path / f"{crl.issuer}-{crl.shard}.crl").write_bytes(crl.der)
 
-    def write(self, issued: IssuedCertificate) -> Path:
+    def write(self, issued: Issued) -> Path:
         path = self.path / f"{issued.serial_hex}.pem"
         path.write_text(pem(issued.der))
         return path
@@ -112,7 +112,7 @@ def test_a_crl_prints_and_verifies(folder: Folder) -> None:
     assert "Certificate Hold" in said
 
 
-def ask(folder: Folder, issued: IssuedCertificate, *options: str) -> str:
+def ask(folder: Folder, issued: Issued, *options: str) -> str:
     """Let OpenSSL write its request, answer it, and let OpenSSL judge the answer by the request."""
     issuer = str(folder.path / f"{issued.issuer}.pem")
     request, response = folder.path / "request.der", folder.path / "response.der"

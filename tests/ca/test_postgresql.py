@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.x509 import ocsp
 
-from ca.carrying_out import IssuedCertificate
 from ca.crl import PublishedCrl
 from ca.errors import CrlRegression, FourEyesRequired, IllegalTransition
 from ca.hierarchy import adopt
-from ca.issuing_desk import IssuanceRequest
+from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import FileState
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
@@ -75,9 +74,9 @@ def test_every_profile_is_issued(profile: str, world: World) -> None:
 
 def test_a_batch_is_recorded(world: World) -> None:
     file = world.approved()
-    requests = [IssuanceRequest(profile="clin-sign", file_id=file.id, csr=new_csr()) for _ in range(30)]
-    outcome = world.authority.issue_batch(requests, "clerk")
-    assert all(isinstance(one, IssuedCertificate) for one in outcome)
+    requests = [IssueOrder(actor="clerk", profile="clin-sign", file_id=file.id, csr=new_csr()) for _ in range(30)]
+    outcome = tuple(world.authority.line.issue_many(requests))
+    assert all(isinstance(one, Issued) for one in outcome)
     assert len(world.authority.certificates(file_id=file.id)) == 30
     assert world.authority.presign() >= 30
 

@@ -7,13 +7,13 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from ca.carrying_out import IssuedCertificate
+from ca.issuing.orders import Issued
 from ca.pseudonyms import period_of, pseudonyms_for, secret_of
 from storage.engine import Database
 from tests.ca.world import CITIZEN, SETTINGS, World
 
 
-def name_of(issued: IssuedCertificate) -> str:
+def name_of(issued: Issued) -> str:
     subject = x509.load_der_x509_certificate(issued.der).subject
     return str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 

@@ -8,9 +8,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
-from ca.carrying_out import IssuedCertificate
 from ca.errors import IllegalTransition
 from ca.inventory.search import parse_serial
+from ca.issuing.orders import Issued
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
 from ca.revocation import CertificateState, RevocationReason
@@ -22,7 +22,7 @@ from tests.ca.test_registration_desk import actions
 from tests.ca.world import CENTRE, START, World
 
 
-def listed(world: World, issued: IssuedCertificate) -> x509.RevokedCertificate | None:
+def listed(world: World, issued: Issued) -> x509.RevokedCertificate | None:
     """Publish every CRL and look the certificate up in the one that its CDP names."""
     world.authority.publish_all_crls()
     record = world.authority.get(issued.serial_hex)

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from ca.carrying_out import IssuedCertificate
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.hierarchy import Hierarchy
+from ca.issuing.orders import Issued
+from ca.issuing.recovery import Recovery
 from ca.registration import Officer, RegistrationFile
 from ca.service import CertificateAuthority
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
@@ -106,6 +107,10 @@ class World:
     clock: FakeClock
     settings: AuthoritySettings = field(default=SETTINGS)
 
+    @property
+    def recovery(self) -> Recovery:
+        return Recovery(self.database, self.clock)
+
     def submitted(self, members: dict[str, Any] = CLINICIAN) -> RegistrationFile:
         return self.authority.submit_file(file_json(members), CLERK)
 
@@ -114,19 +119,19 @@ class World:
         self.authority.approve(file.id, FIRST)
         return self.authority.approve(file.id, SECOND)
 
-    def issue(self, profile: str = "clin-sign", members: dict[str, Any] | None = None) -> IssuedCertificate:
+    def issue(self, profile: str = "clin-sign", members: dict[str, Any] | None = None) -> Issued:
         file = self.approved(FILE_PROFILES[profile] if members is None else members)
         return self.authority.issue(profile, file.id, new_csr(), "clerk")
 
     def issuer(self, name: str = "persons") -> x509.Certificate:
         return x509.load_der_x509_certificate(self.hierarchy.certificate(name))
 
-    def ask(self, issued: IssuedCertificate, *, nonce: bytes | None = None) -> ocsp.OCSPResponse:
+    def ask(self, issued: Issued, *, nonce: bytes | None = None) -> ocsp.OCSPResponse:
         request = self.request_for(issued, nonce=nonce)
         return ocsp.load_der_ocsp_response(self.authority.ocsp(request))
 
     def request_for(
-        self, issued: IssuedCertificate, *, algorithm: hashes.HashAlgorithm | None = None, nonce: bytes | None = None
+        self, issued: Issued, *, algorithm: hashes.HashAlgorithm | None = None, nonce: bytes | None = None
     ) -> bytes:
         certificate = x509.load_der_x509_certificate(issued.der)
         builder = ocsp.OCSPRequestBuilder().add_certificate(

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -126,8 +125,8 @@ def _no_custodian_outlives_its_command(live: LiveDeployment) -> None:
 def _settled(live: LiveDeployment, first: int) -> list[str]:
     """Reconcile and check each row from `first` on; return their states."""
     with opened_parts(live.deployment) as parts:
-        parts.authority.reconcile(older_than=timedelta())
-        assert parts.authority.reconcile(older_than=timedelta()) == ()
+        parts.recovery.reconcile()
+        assert parts.recovery.reconcile() == ()
     issuer = Certificate.parse(live.deployment.certificate_file("persons").read_bytes())
     with closing(sqlite3.connect(live.deployment.database_file)) as database:
         rows = database.execute("SELECT serial, state, der FROM certificates WHERE id >= ?", (first,)).fetchall()

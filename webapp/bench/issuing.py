@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ca.hierarchy import authority_key
-from ca.issuing_desk import IssuanceRequest
+from ca.issuing.orders import IssueOrder
 from ca.officers.identity import OfDeployment, Officer
 from ca.profiles import IssuerName
 from hsm.provider import SignsMany
@@ -56,9 +56,11 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
         return tuple(figures)
 
 
-def _requests(file_id: str) -> list[IssuanceRequest]:
+def _requests(file_id: str) -> list[IssueOrder]:
     keys = [UnsafeSoftKey.generate(SignatureAlgorithm.ES256) for _ in range(BATCH)]
-    return [IssuanceRequest(profile="clin-sign", file_id=file_id, csr=build_csr(key, "bench")) for key in keys]
+    return [
+        IssueOrder(actor="bench", profile="clin-sign", file_id=file_id, csr=build_csr(key, "bench")) for key in keys
+    ]
 
 
 def _approved_file(parts: Parts) -> str:
@@ -79,7 +81,7 @@ def _issue(parts: Parts, peer_rate: float) -> Figure:
     label, keys = authority_key(IssuerName.PERSONS), parts.keys
 
     def issue_one_batch() -> int:
-        outcomes = parts.authority.issue_batch(batches.pop(), "bench")
+        outcomes = tuple(parts.authority.line.issue_many(batches.pop()))
         refused = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
         if refused:
             raise refused[0]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ca.tokens.shared_transactions import MAX_SHARED, SharedTransactions
 from pki.errors import Unavailable
 from storage.engine import Database, open_database
+from storage.shared_transactions import MAX_SHARED, SharedTransactions
 from storage.unit_of_work import UnitOfWork
 
 
@@ -57,7 +57,7 @@ def test_callers_that_wait_together_share_one_commit(database: Database) -> None
         first = pool.submit(shared.run, slow)
         assert first_runs.wait(10)
         others = [pool.submit(quick, number) for number in range(1, 9)]
-        while len(shared._waiting) < 8:
+        while len(shared._turns._waiting) < 8:
             threading.Event().wait(0.001)
         go_on.set()
         assert first.result() == 0

@@ -1,0 +1,237 @@
+"""The issuing line: order → approved file → proof of possession → lint → intent → device → row.
+
+Orders of many threads share commits and round trips to the device: what waits while a group is carried out goes
+into the next one, whose twins are built and linted meanwhile. One order's refusal is nobody else's.
+"""
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ca import file_repository as files
+from ca.config import AuthoritySettings, PersonSerial
+from ca.context import WORKER, Authorities, Authority, AuthorityContext, nothing
+from ca.errors import ProfileMismatch
+from ca.issuance import PreparedCertificate, TwinJudge, prepare
+from ca.issuing import idempotency
+from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome, check_state
+from ca.issuing.idempotency import Earlier
+from ca.issuing.orders import Channel, Issued, IssueOrder
+from ca.profiles import CertificateProfile
+from ca.pseudonyms import LASTING, period_of, pseudonyms_for, secret_of
+from ca.registration import FileState, KeyStorage, RegistrationFile
+from ca.subjects import Pseudonyms, Subject, service_subject, subject_of
+from ca.tbs import SERIAL_OCTETS, CertificateContent, serial_from, validity
+from hsm.provider import KeyProvider, spki_of
+from pki.clock import Clock
+from pki.csr import parse_csr
+from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.identity import PersonIdentity
+from pki.signatures import AnyPublicKey
+from storage.engine import Database
+from storage.gathering import Gathering
+
+_Prepared = Candidate | Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database said of a round's orders before anything was prepared."""
+
+    files: Mapping[str, RegistrationFile]
+    earlier: Mapping[bytes, Earlier]
+    authorities: Authorities
+
+
+class IssuingLine(AuthorityContext):
+    """The one way from an order to a certificate. Threads may share it; a process that forks makes its own."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyProvider,
+        settings: AuthoritySettings,
+        clock: Clock,
+        *,
+        before_intent: Callable[[], object] = nothing,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        super().__init__(database, keys, settings, clock, random_bytes=random_bytes)
+        self._carry_out = CarryingOut(database, keys, settings, clock, before_intent)
+        self._preparing = Gathering(self._prepare_all, limit=MAX_ROUND)
+        self._carrying = Gathering(self._carry_out, limit=MAX_ROUND)
+
+    def issue(self, order: IssueOrder) -> Issued:
+        """Carry out one order, perhaps with those of other threads; return once its certificate is recorded.
+
+        ProfileUnknown, ProfileMismatch, NotFound, NotApproved, KeyRefused, LintFailed, InvalidInput (CSR) before
+        any key is used; Conflict for an idempotency key (`idempotency-conflict`, `request-in-progress`);
+        Unavailable when database or device do not answer.
+        """
+        # A linter that is heard first takes its time: nobody else waits for it.
+        alone = order.lint_first is not None
+        outcome = self._prepare_all([order])[0] if alone else self._preparing.run(order)
+        if isinstance(outcome, Candidate):
+            outcome = self._carrying.run(outcome)
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
+
+    def issue_many(self, orders: Iterable[IssueOrder]) -> Iterator[Outcome]:
+        """Carry out many orders in rounds, each prepared while the one before is carried out.
+
+        What became of each comes in the orders' own sequence; a refused one takes none of the others down.
+        """
+        rest = iter(orders)
+        with ThreadPoolExecutor(1, thread_name_prefix="issuing") as pool:
+            under_way: Future[list[Outcome]] | None = None
+            while taken := list(itertools.islice(rest, MAX_ROUND)):
+                prepared = self._prepare_all(taken)
+                if under_way is not None:
+                    yield from under_way.result()
+                under_way = pool.submit(self._finish, prepared)
+            if under_way is not None:
+                yield from under_way.result()
+
+    def certify_service(
+        self, name: str, common_name: str, profile: str, authority: Authority, key_label: str
+    ) -> Issued:
+        """Issue for a key of the deployment's own services, which have no registration file."""
+        public_key = self._keys.signing_key(key_label).public_key()
+        spki_der = spki_of(public_key)
+        candidate = Candidate(
+            prepared=self._prepare(
+                self._settings.profiles.to_issue(profile),
+                service_subject(self._settings, common_name),
+                authority,
+                public_key,
+                spki_der,
+                hardware=True,
+            ),
+            authority=authority,
+            spki_sha256=sha256(spki_der).digest(),
+            holder=name,
+            name=name,
+            actor=WORKER,
+            channel=Channel.SERVICE,
+        )
+        outcome = self._carrying.run(candidate)
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
+
+    def _finish(self, prepared: Sequence[_Prepared]) -> list[Outcome]:
+        carried = iter(self._carry_out([one for one in prepared if isinstance(one, Candidate)]))
+        return [next(carried) if isinstance(one, Candidate) else one for one in prepared]
+
+    def _prepare_all(self, orders: Sequence[IssueOrder]) -> list[_Prepared]:
+        """Build and lint what the orders ask for; the answer of an order that was given before is its answer."""
+        self._carry_out.settle()
+        keys = [order.key_digest for order in orders if order.key_digest is not None]
+        try:
+            authorities = self._authorities()
+            with self._database.read() as connection:
+                found = files.find_files(connection, {order.file_id for order in orders})
+                known = _Known(found, idempotency.find_earlier(connection, keys), authorities)
+        except ServiceError as error:
+            return [error] * len(orders)
+        return [self._prepared(order, known) for order in orders]
+
+    def _prepared(self, order: IssueOrder, known: _Known) -> _Prepared:
+        earlier = known.earlier.get(order.key_digest or b"")
+        try:
+            if earlier is not None and (earlier.der is not None or earlier.body_sha256 != order.body_digest):
+                return earlier.answer(order.body_digest)
+            return self._candidate(order, known)
+        except ServiceError as error:
+            return error
+
+    def _candidate(self, order: IssueOrder, known: _Known) -> Candidate:
+        profile = self._settings.profiles.to_issue(order.profile)
+        file = known.files.get(order.file_id)
+        if file is None:
+            raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
+        check_state(file.state, unapproved=order.unapproved)
+        _check_profile(profile, file)
+        csr = parse_csr(order.csr)
+        registration = file.registration
+        subject = subject_of(
+            profile, registration, self._settings, file_id=file.id, pseudonyms=self._pseudonyms(profile, file)
+        )
+        authority = authority_of(profile, known.authorities)
+        prepared = self._prepare(
+            profile,
+            subject,
+            authority,
+            csr.public_key,
+            csr.spki_der,
+            hardware=registration.key_storage is KeyStorage.HARDWARE,
+            unapproved=order.unapproved and file.state is not FileState.APPROVED,
+            lint_first=order.lint_first,
+        )
+        return Candidate(
+            prepared=prepared,
+            authority=authority,
+            spki_sha256=sha256(csr.spki_der).digest(),
+            holder=registration.holder,
+            name=registration.display_name,
+            actor=order.actor,
+            channel=order.channel,
+            file_id=file.id,
+            marks=registration.marks,
+            key_digest=order.key_digest,
+            body_digest=order.body_digest,
+        )
+
+    def _prepare(
+        self,
+        profile: CertificateProfile,
+        subject: Subject,
+        authority: Authority,
+        public_key: AnyPublicKey,
+        spki_der: bytes,
+        *,
+        hardware: bool,
+        unapproved: bool = False,
+        lint_first: TwinJudge | None = None,
+    ) -> PreparedCertificate:
+        not_before, not_after = validity(profile, authority.issuer, self._now(), self._settings, hardware=hardware)
+        content = CertificateContent(
+            profile=profile,
+            subject=subject,
+            issuer=authority.issuer,
+            public_key=public_key,
+            spki_der=spki_der,
+            serial=serial_from(self._random_bytes(SERIAL_OCTETS)),
+            not_before=not_before,
+            not_after=not_after,
+            hardware=hardware,
+            unapproved=unapproved,
+        )
+        return prepare(content, self._settings, lint_first)
+
+    def _pseudonyms(self, profile: CertificateProfile, file: RegistrationFile) -> Pseudonyms | None:
+        identity = file.registration.identity
+        wanted = profile.pseudonym or self._settings.person_serial is PersonSerial.OPAQUE
+        if not wanted or not isinstance(identity, PersonIdentity):
+            return None
+        yearly, lasting = (
+            secret_of(self._database, period, self._random_bytes(32)) for period in (period_of(self._now()), LASTING)
+        )
+        return pseudonyms_for(identity.national_code, self._settings, yearly=yearly, lasting=lasting)
+
+
+def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:
+    if not profile.needs_file or file.registration.kind is not profile.holder:
+        raise ProfileMismatch(f"{profile.name} is not for a {file.registration.kind}")
+
+
+def authority_of(profile: CertificateProfile, authorities: Authorities) -> Authority:
+    """Return the authority that issues a profile; NotFound where the deployment has none."""
+    found = None if profile.issuer is None else authorities.get(profile.issuer)
+    if found is None:
+        raise NotFound(ErrorCode.NOT_FOUND, f"no authority issues {profile.name} here")
+    return found

@@ -1,0 +1,78 @@
+"""What is asked of the issuing line, and what it gives back."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from hashlib import sha256
+from typing import Final
+
+from ca.issuance import TwinJudge
+from ca.revocation import CertificateState
+from pki.errors import ErrorCode, InvalidInput
+from pki.jose import canonical_json
+
+MAX_KEY: Final = 128
+
+
+@unique
+class Channel(StrEnum):
+    """The way by which an order came."""
+
+    CLI = "cli"
+    API = "api"
+    EST = "est"
+    BULK = "bulk"
+    TOKEN = "token"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueOrder:
+    """One certificate asked for: which profile, for whom (a registration file), for which key (DER or PEM CSR).
+
+    `actor` is who asks, authenticated. Orders of one actor with one `idempotency_key` (1 to 128 printable ASCII
+    characters) make one certificate. `unapproved` is the pilot switch: it skips the approvals and is marked in the
+    certificate's policy. `lint_first` is an independent linter that is heard before the signature, not soon after.
+    """
+
+    profile: str
+    file_id: str
+    csr: bytes = field(repr=False)
+    actor: str
+    channel: Channel = Channel.CLI
+    idempotency_key: str | None = field(default=None, repr=False)
+    unapproved: bool = False
+    lint_first: TwinJudge | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        key = self.idempotency_key
+        if key is not None and not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"an idempotency key has 1 to {MAX_KEY} ASCII characters")
+
+    @property
+    def key_digest(self) -> bytes | None:
+        """SHA-256 that stands for actor and idempotency key together."""
+        if self.idempotency_key is None:
+            return None
+        return sha256(canonical_json({"actor": self.actor, "key": self.idempotency_key})).digest()
+
+    @property
+    def body_digest(self) -> bytes:
+        """SHA-256 of everything that decides what the certificate will be."""
+        members = {
+            "profile": self.profile,
+            "file": self.file_id,
+            "csr": sha256(self.csr).hexdigest(),
+            "unapproved": self.unapproved,
+        }
+        return sha256(canonical_json(members)).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A certificate that is signed and recorded; `repeated` when an earlier order of the same key made it."""
+
+    der: bytes = field(repr=False)
+    serial_hex: str
+    issuer: str
+    state: CertificateState = CertificateState.GOOD
+    repeated: bool = False
