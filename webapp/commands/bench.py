@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from webapp.bench.custody import custody_figures
+from webapp.bench.inventory import inventory_figures
 from webapp.bench.issuing import issuing_figures, scratch_deployment
 from webapp.bench.material import make_material
 from webapp.bench.measure import Figure, machine
@@ -16,7 +17,7 @@ from webapp.bench.verifying import verify_figures
 from webapp.commands.options import answer, home_option, say
 from webapp.deployment import Deployment, write_atomically
 
-GROUPS = ("sign", "verify", "custodian", "issue", "start")
+GROUPS = ("sign", "verify", "custodian", "issue", "inventory", "start")
 
 
 def _vectors() -> Path | None:
@@ -24,12 +25,13 @@ def _vectors() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _measure(group: str, deployment: Deployment) -> tuple[Figure, ...]:
+def _measure(group: str, deployment: Deployment, *, long: bool) -> tuple[Figure, ...]:
     measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
         "sign": lambda: sign_figures(make_material()),
         "verify": lambda: verify_figures(make_material(), _vectors()),
         "custodian": lambda: custody_figures(deployment.cache, make_material()),
         "issue": lambda: issuing_figures(deployment),
+        "inventory": lambda: inventory_figures(deployment.cache, long=long),
         "start": lambda: (start_figure(deployment),),
     }
     return measures[group]()
@@ -46,17 +48,18 @@ def _group_of(name: str) -> str:
 @click.command()
 @home_option
 @click.argument("name", required=False)
-def bench(deployment: Deployment, name: str | None) -> None:
+@click.option("--long", is_flag=True, help="With a million certificates where fewer are searched otherwise.")
+def bench(deployment: Deployment, name: str | None, long: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Measure every figure, or the one called NAME with its neighbours, and write HOME/bench.json.
 
-    Example: mohr bench verify.jades_b
+    Example: mohr bench inventory --long
     """
     groups = GROUPS if name is None else (_group_of(name),)
     scratch = scratch_deployment(deployment.cache / "bench")
     figures: list[Figure] = []
     for group in groups:
         say(f"measuring {group}.*")
-        figures += _measure(group, scratch)
+        figures += _measure(group, scratch, long=long)
     shown = [figure for figure in figures if name in (None, *GROUPS) or figure.name.startswith(str(name))]
     report = {"machine": machine(scratch.home), "figures": [figure.as_json() for figure in shown]}
     if name is None:
