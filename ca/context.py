@@ -19,7 +19,8 @@ from hsm.provider import KeyProvider
 from pki.audit import AuditAction, AuditEvent
 from pki.certificates import Certificate
 from pki.clock import Clock
-from pki.errors import ErrorCode, NotFound
+from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.keys import SignatureAlgorithm
 from storage.engine import Database
 
 WORKER: Final = "mohr"  # the actor of what nobody asked for
@@ -90,6 +91,7 @@ class AuthorityContext:
         self._random_bytes = random_bytes
         self._loading = threading.Lock()
         self._loaded: tuple[datetime, Authorities] | None = None
+        self._algorithms: dict[str, SignatureAlgorithm] = {}
 
     @property
     def profiles(self) -> ProfileSet:
@@ -105,9 +107,41 @@ class AuthorityContext:
         if loaded is not None and timedelta() <= now - loaded[0] < _RELOAD_AFTER:
             return loaded[1]
         with self._loading, self._database.read() as connection:
-            found = _assemble(named(connection))
+            found = self._assemble(named(connection))
         self._loaded = (now, found) if found else None
         return found
+
+    def _assemble(self, certificates: dict[str, NamedCertificate]) -> Authorities:
+        found = {}
+        for label in IssuerName:
+            own = certificates.get(label.value)
+            if own is None:
+                continue
+            certificate = Certificate.parse(own.der)
+            issuer = Issuer.of(label, certificate)
+            delegate = certificates.get(responder_name(label))
+            found[label] = Authority(
+                issuer=issuer.signing_with(self._algorithm_of(issuer, own.key_label)),
+                certificate=certificate,
+                key_label=own.key_label,
+                responder=None
+                if delegate is None
+                else Responder(certificate=Certificate.parse(delegate.der), key_label=delegate.key_label),
+            )
+        return MappingProxyType(found)
+
+    def _algorithm_of(self, issuer: Issuer, key_label: str) -> SignatureAlgorithm:
+        """Ask the device, once, which padding an RSA key signs with; the root's may be elsewhere, signing nothing."""
+        if issuer.algorithm is not SignatureAlgorithm.RS256:
+            return issuer.algorithm
+        if key_label not in self._algorithms:
+            try:
+                self._algorithms[key_label] = self._keys.signing_key(key_label).algorithm
+            except ServiceError:
+                if issuer.label is not IssuerName.ROOT:
+                    raise
+                return issuer.algorithm
+        return self._algorithms[key_label]
 
     def _forget_authorities(self) -> None:
         self._loaded = None
@@ -117,25 +151,6 @@ class AuthorityContext:
         if found is None:
             raise NotFound(ErrorCode.NOT_FOUND, "no such authority in this deployment")
         return found
-
-
-def _assemble(certificates: dict[str, NamedCertificate]) -> Authorities:
-    found = {}
-    for label in IssuerName:
-        own = certificates.get(label.value)
-        if own is None:
-            continue
-        certificate = Certificate.parse(own.der)
-        delegate = certificates.get(responder_name(label))
-        found[label] = Authority(
-            issuer=Issuer.of(label, certificate),
-            certificate=certificate,
-            key_label=own.key_label,
-            responder=None
-            if delegate is None
-            else Responder(certificate=Certificate.parse(delegate.der), key_label=delegate.key_label),
-        )
-    return MappingProxyType(found)
 
 
 def event(action: AuditAction, at: datetime, actor: str, subject: str, **facts: str | int | bool | None) -> AuditEvent:

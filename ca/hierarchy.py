@@ -162,15 +162,18 @@ class _Ceremony:
         settings: AuthoritySettings,
         now: datetime,
         random_bytes: Callable[[int], bytes],
+        algorithm: SignatureAlgorithm | None,
     ) -> None:
         self._root_keys, self._service_keys = root_keys, service_keys
         self._settings, self._now, self._random_bytes = settings, now, random_bytes
+        self._algorithm = algorithm
         self.made: list[CeremonyCertificate] = []
 
     def root(self) -> Issuer:
-        public_key = self._root_keys.generate(ROOT_KEY, SignatureAlgorithm.ES384, KeyPurpose.ROOT)
+        algorithm = self._algorithm or SignatureAlgorithm.ES384
+        public_key = self._root_keys.generate(ROOT_KEY, algorithm, KeyPurpose.ROOT)
         name = service_subject(self._settings, "Mohr Pilot Root").name
-        issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key)
+        issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key).signing_with(algorithm)
         bind_issuer(self._root_keys, ROOT_KEY, issuer)
         certificate = self._certify(
             "root",
@@ -182,11 +185,12 @@ class _Ceremony:
             signer=(self._root_keys, ROOT_KEY),
             authority=IssuerName.ROOT,
         )
-        return Issuer.of(IssuerName.ROOT, certificate)
+        return Issuer.of(IssuerName.ROOT, certificate).signing_with(algorithm)
 
     def issuing_authority(self, label: IssuerName, root: Issuer) -> Issuer:
         key = authority_key(label)
-        public_key = self._service_keys.generate(key, SignatureAlgorithm.ES256, KeyPurpose.CERTIFICATE_AUTHORITY)
+        algorithm = self._algorithm or SignatureAlgorithm.ES256
+        public_key = self._service_keys.generate(key, algorithm, KeyPurpose.CERTIFICATE_AUTHORITY)
         certificate = self._certify(
             label.value,
             key,
@@ -197,7 +201,7 @@ class _Ceremony:
             signer=(self._root_keys, ROOT_KEY),
             authority=label,
         )
-        issuer = Issuer.of(label, certificate)
+        issuer = Issuer.of(label, certificate).signing_with(algorithm)
         bind_issuer(self._service_keys, key, issuer)
         return issuer
 
@@ -272,15 +276,19 @@ def create_hierarchy(
     clock: Clock,
     *,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    algorithm: SignatureAlgorithm | None = None,
 ) -> Hierarchy:
-    """Make all keys and certificates of a new deployment; Conflict (KeyExists) when a key is there already."""
-    ceremony = _Ceremony(root_keys, service_keys, settings, clock.now(), random_bytes)
+    """Make all keys and certificates of a new deployment; Conflict (KeyExists) when a key is there already.
+
+    Root and authorities sign with `algorithm`; by default the root with P-384 and the others with P-256.
+    """
+    ceremony = _Ceremony(root_keys, service_keys, settings, clock.now(), random_bytes, algorithm)
     root = ceremony.root()
     issuers = {authority: ceremony.issuing_authority(authority, root) for authority in ISSUING_AUTHORITIES}
     for service in SERVICES:
         ceremony.service(service, issuers[service.issuer])
-    for label, algorithm, purpose in BARE_KEYS:
-        service_keys.generate(label, algorithm, purpose)
+    for label, own_algorithm, purpose in BARE_KEYS:
+        service_keys.generate(label, own_algorithm, purpose)
     return Hierarchy(
         certificates=tuple(ceremony.made),
         root_crl=ceremony.root_crl(root),

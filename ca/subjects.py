@@ -89,7 +89,8 @@ def _person_subject(
     if not isinstance(person, ClinicianIdentity):
         return Subject(name=name)
     profession, number = person.profession, str(person.council_number)
-    role = healthcare_role(settings.oids.profession_scheme, profession, profession.title_en) if profile.hc_role else None
+    scheme = settings.oids.profession_scheme
+    role = healthcare_role(scheme, profession, profession.title_en) if profile.hc_role else None
     if not profile.admission:
         return Subject(name=name, directory_attributes=role)
     return Subject(

@@ -4,13 +4,13 @@ The twin is a complete certificate made by `cryptography`'s builder and signed w
 issuer's algorithm. Its to-be-signed bytes are what the lint gate reads and, unchanged, what the device signs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
@@ -19,13 +19,15 @@ from ca.extensions import qualified_statements
 from ca.profiles import CertificateProfile, IssuerName, KeyUsage
 from ca.subjects import Subject
 from pki import oids
+from pki.builder_keys import builder_padding
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput
-from pki.keys import SignatureAlgorithm, algorithm_for, hash_of
+from pki.keys import SignatureAlgorithm, algorithm_for, check_fits, hash_of
 from pki.signatures import AnyPublicKey
 
 SERIAL_OCTETS: Final = 20
 
+_THROW_AWAY_BITS: Final = 2048  # nobody checks its signature: only the algorithm is read
 _QC_STATEMENTS: Final = x509.ObjectIdentifier(oids.QC_STATEMENTS)
 _DIRECTORY_ATTRIBUTES: Final = x509.ObjectIdentifier(oids.SUBJECT_DIRECTORY_ATTRIBUTES)
 
@@ -73,6 +75,11 @@ class Issuer:
             not_before=None,
             not_after=None,
         )
+
+    def signing_with(self, algorithm: SignatureAlgorithm) -> "Issuer":
+        """Return it as an issuer that signs with `algorithm`: an RSA key does not say which padding is its own."""
+        check_fits(algorithm, self.public_key)
+        return self if algorithm is self.algorithm else replace(self, algorithm=algorithm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,18 +248,21 @@ def _extensions(content: CertificateContent, settings: AuthoritySettings) -> lis
 
 
 @lru_cache(maxsize=4)
-def _throw_away_key(algorithm: SignatureAlgorithm) -> ec.EllipticCurvePrivateKey:
+def _throw_away_key(algorithm: SignatureAlgorithm) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     match algorithm:
         case SignatureAlgorithm.ES256:
             return ec.generate_private_key(ec.SECP256R1())
         case SignatureAlgorithm.ES384:
             return ec.generate_private_key(ec.SECP384R1())
+        case SignatureAlgorithm.RS256 | SignatureAlgorithm.PS256:
+            return rsa.generate_private_key(65537, _THROW_AWAY_BITS)
     raise InvalidInput(ErrorCode.KEY_REFUSED, f"authorities do not sign with {algorithm}")
 
 
 def build_twin(content: CertificateContent, settings: AuthoritySettings) -> Twin:
     """Build a certificate and sign it with a throw-away key."""
-    twin = x509.CertificateBuilder(
+    algorithm = content.issuer.algorithm
+    builder = x509.CertificateBuilder(
         issuer_name=content.issuer.name,
         subject_name=content.subject.name,
         public_key=content.public_key,
@@ -260,5 +270,6 @@ def build_twin(content: CertificateContent, settings: AuthoritySettings) -> Twin
         not_valid_before=content.not_before.replace(tzinfo=None),
         not_valid_after=content.not_after.replace(tzinfo=None),
         extensions=_extensions(content, settings),
-    ).sign(_throw_away_key(content.issuer.algorithm), hash_of(content.issuer.algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
+    )
+    twin = builder.sign(_throw_away_key(algorithm), hash_of(algorithm), rsa_padding=builder_padding(algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
     return Twin(der=twin.public_bytes(Encoding.DER), tbs=twin.tbs_certificate_bytes)

@@ -51,9 +51,10 @@ def _bind(keys: KeyProvider, label: str, issuer: Issuer) -> None:
 def certify_root(step: CertifyRoot, room: StepRoom) -> Facts:
     """Sign the root's own certificate."""
     keys = room.keys(step.token)
-    public_key = keys.signing_key(step.key).public_key()
+    key = keys.signing_key(step.key)
+    public_key = key.public_key()
     name = service_subject(room.home.settings, step.common_name).name
-    issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key)
+    issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key).signing_with(key.algorithm)
     _bind(keys, step.key, issuer)
     order = Order(
         holder=IssuerName.ROOT.value,
@@ -72,9 +73,10 @@ def _root(token: str, room: StepRoom) -> tuple[KeyProvider, Issuer, str]:
     """Return the root with its keys; VerificationFailed when the token has another root's."""
     issuer, label = room.register().issuer(IssuerName.ROOT)
     keys = room.keys(token)
-    if spki_of(keys.signing_key(label).public_key()) != spki_of(issuer.public_key):
+    key = keys.signing_key(label)
+    if spki_of(key.public_key()) != spki_of(issuer.public_key):
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"the token {token} holds another root's key")
-    return keys, issuer, label
+    return keys, issuer.signing_with(key.algorithm), label
 
 
 def certify_authority(step: CertifyAuthority, room: StepRoom) -> Facts:
@@ -165,6 +167,7 @@ def open_deployment(_step: OpenDeployment, room: StepRoom) -> Facts:
     serials: Facts = {}
     for service in SERVICES:
         issuer, issuer_label = register.issuer(service.issuer)
+        issuer = issuer.signing_with(keys.signing_key(issuer_label).algorithm)
         if service.purpose is KeyPurpose.OCSP:
             _bind(keys, service.name, issuer)
         order = Order(
