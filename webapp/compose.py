@@ -14,6 +14,9 @@ from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.issuing.recovery import Recovery
+from ca.inventory.desk import InventoryDesk
+from ca.inventory.export import ExportDesk
+from ca.inventory.statistics import StatisticsDesk
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
@@ -89,6 +92,9 @@ class Parts:
     clock_guard: ClockGuard
     gate: OfficerGate
     officers: OfficerDesk
+    inventory: InventoryDesk
+    exports: ExportDesk
+    statistics: StatisticsDesk
     linting: LintDesk
 
     @property
@@ -182,6 +188,9 @@ def assemble(
         room=room,
         clock_guard=guard,
         officers=OfficerDesk(database, gate, clock),
+        inventory=InventoryDesk(database, gate, clock),
+        exports=ExportDesk(database, gate, clock),
+        statistics=StatisticsDesk(database, clock),
         linting=linting_of(settings, database, clock, judge),
     )
 

@@ -75,7 +75,8 @@ class Operation:
     """One operation: its rule and what the document says of it.
 
     `{name}` in `path` is handed to the view as that keyword. `security` is stated by every operation; PUBLIC means
-    that anybody may ask. `body` is a JSON request body, `request_body` describes any other.
+    that anybody may ask. An `answer` of another `media_type` than JSON is one line of it. `body` is a JSON request
+    body, `request_body` describes any other.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Operation:
     problems: tuple[ErrorCode, ...]
     security: tuple[str, ...]
     status: int = 200
+    media_type: str = "application/json"
     body: type[BaseModel] | None = None
     request_body: Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = ()
@@ -179,7 +181,8 @@ SECURITY_SCHEMES: Final[dict[str, Any]] = {
 
 
 def _describe(operation: Operation) -> dict[str, Any]:
-    success = {"description": operation.summary, "content": _json_content(operation.answer)}
+    content = _json_content(operation.answer, operation.media_type)
+    success = {"description": operation.summary, "content": content}
     answers: dict[str, Any] = {str(operation.status): success}
     for status, text in operation.other_statuses.items():
         answers[str(status)] = {"description": text, "content": success["content"]}
@@ -205,8 +208,8 @@ def _describe(operation: Operation) -> dict[str, Any]:
     }
 
 
-def _json_content(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+def _json_content(model: type[BaseModel], media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": REF.format(model=model.__name__)}}}
 
 
 def _request_body(operation: Operation) -> Mapping[str, Any] | None:

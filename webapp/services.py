@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.inventory.desk import InventoryDesk
+from ca.inventory.export import ExportDesk
+from ca.inventory.statistics import StatisticsDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
@@ -71,6 +74,9 @@ class Services:
     gate: OfficerGate | None = None
     registrations: RegistrationDesk | None = None
     officers: OfficerDesk | None = None
+    inventory: InventoryDesk | None = None
+    exports: ExportDesk | None = None
+    statistics: StatisticsDesk | None = None
 
     @property
     def page_origins(self) -> frozenset[str]:

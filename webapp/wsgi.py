@@ -58,6 +58,9 @@ def services_of(parts: Parts) -> Services:
         gate=parts.gate,
         registrations=parts.authority,
         officers=parts.officers,
+        inventory=parts.inventory,
+        exports=parts.exports,
+        statistics=parts.statistics,
     )
 
 

@@ -41,7 +41,8 @@ class Desk:
 @pytest.fixture(scope="module")
 def client(services: Services) -> FlaskClient:
     desk: Any = Desk()
-    return create_app(replace(services, gate=Gate(), registrations=desk, officers=desk)).test_client()
+    inventory = dict.fromkeys(("inventory", "exports", "statistics"), desk)
+    return create_app(replace(services, gate=Gate(), registrations=desk, officers=desk, **inventory)).test_client()
 
 
 def officer_operations(client: FlaskClient) -> list[tuple[str, str]]:
