@@ -197,7 +197,8 @@ def assemble(
 
 def linting_of(settings: DeploymentSettings, database: Database, clock: Clock, judge: Judge | None) -> LintDesk:
     """Return the desk of verdicts; servers and the worker have no judge, because it takes a second and 100 MB."""
-    return LintDesk(database, judge, authority_settings(settings).profiles, clock)
+    gate = RegisterGate(database, clock)
+    return LintDesk(database, judge, authority_settings(settings).profiles, clock, gate)
 
 
 @contextlib.contextmanager

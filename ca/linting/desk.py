@@ -26,8 +26,11 @@ from ca.linting.verdicts import (
     LintVerdict,
     state_after,
 )
+from ca.officers.gate import OfficerGate
+from ca.officers.identity import Act, Officer
+from ca.officers.scopes import NOTHING
 from ca.profiles import ProfileSet
-from ca.registration import MAX_REASON, Officer
+from ca.registration import MAX_REASON
 from ca.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.clock import Clock
@@ -54,6 +57,7 @@ class LintDesk:
         judge: Judge | None,
         profiles: ProfileSet,
         clock: Clock,
+        gate: OfficerGate,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -61,6 +65,7 @@ class LintDesk:
         self._judge = judge
         self._profiles = profiles
         self._clock = clock
+        self._gate = gate
         self._random_bytes = random_bytes
         self._judged_again = 0  # the row up to which a newer linter has come
 
@@ -135,6 +140,7 @@ class LintDesk:
             alarm = repository.find_alarm(unit.connection, alarm_id, locked=True)
             if alarm.closed_at is not None:
                 raise IllegalTransition("the alarm is closed already")
+            self._gate.allow(officer, Act.ALARM_CLOSE, NOTHING, unit, subject=alarm_id)
             repository.add_note(unit.connection, alarm_id, AlarmNote(officer=officer.id, at=now, note=said))
             officers = len(alarm.notes) + 1
             closes = officers >= OFFICERS_NEEDED

@@ -6,11 +6,13 @@ import click
 
 from ca.linting.desk import LintDesk
 from ca.linting.verdicts import Alarm, LintVerdict
-from ca.registration import Officer
+from ca.officers.gate import RegisterGate
+from ca.officers.identity import Act
 from pki.instants import format_instant
-from webapp.commands.options import answer, home_option
-from webapp.compose import opened_linting
+from webapp.commands.options import answer, home_option, perhaps_officer_option
+from webapp.compose import RealClock, opened_database, opened_linting
 from webapp.deployment import Deployment
+from webapp.officers import Signatory
 
 AT_ONCE = 32
 
@@ -55,13 +57,27 @@ def _judge_what_waits(desk: LintDesk) -> None:
     answer({"judged": judged, "waiting": desk.backlog().waiting, "alarms": len(desk.alarms(limit=500))})
 
 
+def _close(
+    deployment: Deployment, desk: LintDesk, alarms: tuple[str, ...], officer: Signatory | None, note: str | None
+) -> None:
+    """Say of each alarm, in a statement of its own, that it may be closed."""
+    if officer is None or note is None:
+        return
+    with opened_database(deployment) as (database, _ledger):
+        clock = RealClock()
+        gate = RegisterGate(database, clock)
+        for alarm_id in alarms:
+            by = officer.say(gate, clock, Act.ALARM_CLOSE, subject=alarm_id)
+            answer(_alarm_members(desk.close_alarm(alarm_id, by, note)))
+
+
 @click.command()
 @home_option
 @click.argument("serial", required=False)
 @click.option("--pending", is_flag=True, help="Judge now whatever waits for a verdict.")
 @click.option("--alarms", is_flag=True, help="List open alarms, oldest first, a JSON object a line.")
 @click.option("--close", multiple=True, metavar="ALARM", help="Say that an alarm may be closed; a second officer must.")
-@click.option("--officer", metavar="ID", help="With --close: who says so.")
+@perhaps_officer_option
 @click.option("--note", metavar="TEXT", help="With --close: why.")
 def lint(
     deployment: Deployment,
@@ -69,7 +85,7 @@ def lint(
     pending: bool,  # noqa: FBT001 - click passes options by name
     alarms: bool,  # noqa: FBT001 - click passes options by name
     close: tuple[str, ...],
-    officer: str | None,
+    officer: Signatory | None,
     note: str | None,
 ) -> None:
     """Show what the independent linter said of a certificate; it is judged now when it was not yet.
@@ -78,7 +94,7 @@ def lint(
     """
     if (serial is not None) + pending + alarms + bool(close) != 1:
         raise click.UsageError("name a SERIAL, or one of --pending, --alarms and --close")
-    if bool(close) != (officer is not None and note is not None):
+    if bool(close) != (officer is not None and note is not None) or (officer is None) != (note is None):
         raise click.UsageError("--close, --officer and --note go together")
     with opened_linting(deployment) as desk:
         if serial is not None:
@@ -89,5 +105,4 @@ def lint(
             for alarm in desk.alarms(limit=500):
                 answer(_alarm_members(alarm))
         else:
-            for alarm_id in close:
-                answer(_alarm_members(desk.close_alarm(alarm_id, Officer(id=str(officer)), str(note))))
+            _close(deployment, desk, close, officer, note)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ca.lint.findings import Finding, Severity
 from ca.linting.desk import LintDesk
 from tests.ca.world import World
+from tests.support.officers import EveryOfficer
 
 
 def finding(severity: Severity, code: str = "pkilint.a_rule") -> Finding:
@@ -29,7 +30,7 @@ class SpokenJudge:
 
 
 def desk_of(world: World, judge: SpokenJudge | None) -> LintDesk:
-    return LintDesk(world.database, judge, world.settings.profiles, world.clock)
+    return LintDesk(world.database, judge, world.settings.profiles, world.clock, EveryOfficer())
 
 
 def settle(world: World) -> None:
