@@ -13,10 +13,10 @@ from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.hierarchy import CHECKPOINT_KEY
-from ca.issuing.recovery import Recovery
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
+from ca.issuing.recovery import Recovery
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
