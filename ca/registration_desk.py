@@ -1,6 +1,6 @@
 """Registration files through four eyes: drafted, submitted, held against the registries, approved by two or refused."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -20,6 +20,14 @@ from storage.unit_of_work import UnitOfWork
 
 _ID_OCTETS: Final = 10
 _SLICE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedFile:
+    """A file that is read and held against the registries, and not yet in the register."""
+
+    file: RegistrationFile
+    words: tuple[RegistryWord, ...]
 
 
 class RegistrationDesk(AuthorityContext):
@@ -42,18 +50,28 @@ class RegistrationDesk(AuthorityContext):
         of the same holder that this one comes after. InvalidInput as `parse_registration`, and `identity-differs`
         when the previous file is of another holder; IllegalTransition when it is not closed; NotFound.
         """
-        file = self._new_file(data, officer, FileState.SUBMITTED, previous)
-        words = self._ask(file.registration)
-        if words:
-            file = self._checked(file)
+        prepared = self.prepare_file(data, officer, previous=previous)
         digest = sha256(data).hexdigest() if act is Act.REGISTRATION_SUBMIT else ""
         with self._database.begin() as unit:
-            scope = file.registration.scope
-            self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=subject, digest=digest)
-            self._insert(unit, file, AuditAction.FILE_SUBMITTED)
-            if words:
-                self._keep_words(unit, file, words, officer)
-        return file
+            self.enter_file(unit, prepared, officer, act, subject=subject, digest=digest)
+        return prepared.file
+
+    def prepare_file(self, data: bytes, officer: Officer, *, previous: str | None = None) -> PreparedFile:
+        """Read a registration and ask the registries, before any transaction; errors as `parse_registration`."""
+        file = self._new_file(data, officer, FileState.SUBMITTED, previous)
+        words = self._ask(file.registration)
+        return PreparedFile(file=self._checked(file) if words else file, words=words)
+
+    def enter_file(
+        self, unit: UnitOfWork, prepared: PreparedFile, officer: Officer, act: Act, *, subject: str, digest: str
+    ) -> None:
+        """Put a prepared file before the approvers in a transaction of the caller's; writes nothing if it raises."""
+        file = prepared.file
+        scope = file.registration.scope
+        self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=subject, digest=digest)
+        self._insert(unit, file, AuditAction.FILE_SUBMITTED)
+        if prepared.words:
+            self._keep_words(unit, file, prepared.words, officer)
 
     def draft_file(self, data: bytes, officer: Officer, *, previous: str | None = None) -> RegistrationFile:
         """Read a registration and keep it for the officer to submit later; errors as `submit_file`."""
@@ -151,23 +169,32 @@ class RegistrationDesk(AuthorityContext):
         said no; Unavailable (`registry-silent`) for a silence without a reason; NotFound.
         """
         accepted = None if silence_reason is None else parse_reason(silence_reason, "whoever accepts silence")
-        now = self._now()
         with self._database.begin() as unit:
-            file = self._lock(unit, file_id)
-            next_state(file.state, FileAct.APPROVE)
-            check_eyes(file, officer)
-            self._allow(officer, Act.REGISTRATION_APPROVE, file, unit)
-            words = words_repository.words_of(unit.connection, file_id, file.rounds)
-            sources = self._registration.registries.questions(file.registration.identity, now)
-            silent = check_words(words, sources, now, silence_accepted=accepted is not None)
-            said = accepted if silent else None
-            state = files.add_approval(unit.connection, file, officer, now, said)
-            facts = {"state": state.value}
-            if said is not None:
-                facts["silent"] = ",".join(word.source for word in silent)
-                facts["silence_reason_sha256"] = _digest(said)
-            unit.audit.record(event(AuditAction.FILE_APPROVED, now, officer.id, file_id, **facts))
+            self.approve_within(unit, file_id, officer, accepted, kept=officer)
             return files.get_file(unit.connection, file_id)
+
+    def approve_within(
+        self, unit: UnitOfWork, file_id: str, officer: Officer, accepted: str | None, *, kept: Officer
+    ) -> FileState:
+        """Give one approval in a transaction of the caller's, which it leaves as it was if it raises.
+
+        What proves `kept` stays with the approval: the same officer, by a statement that may cover many files.
+        """
+        now, file = self._now(), self._lock(unit, file_id)
+        next_state(file.state, FileAct.APPROVE)
+        check_eyes(file, officer)
+        self._allow(officer, Act.REGISTRATION_APPROVE, file, unit)
+        words = words_repository.words_of(unit.connection, file_id, file.rounds)
+        sources = self._registration.registries.questions(file.registration.identity, now)
+        silent = check_words(words, sources, now, silence_accepted=accepted is not None)
+        said = accepted if silent else None
+        state = files.add_approval(unit.connection, file, kept, now, said)
+        facts = {"state": state.value}
+        if said is not None:
+            facts["silent"] = ",".join(word.source for word in silent)
+            facts["silence_reason_sha256"] = _digest(said)
+        unit.audit.record(event(AuditAction.FILE_APPROVED, now, officer.id, file_id, **facts))
+        return state
 
     def refuse(self, file_id: str, officer: Officer, reason: str) -> RegistrationFile:
         """Refuse a file for good, saying why; IllegalTransition when it is decided, NotFound."""
