@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     CLOCK_SUSPECT = "clock-suspect"
     STORAGE_LOW = "storage-low"
     OVERLOADED = "overloaded"
+    ENROLMENT_UNPROVEN = "enrolment-unproven"
     # Keys and devices
     HSM_UNAVAILABLE = "hsm-unavailable"
     HSM_KEY_NOT_FOUND = "hsm-key-not-found"

@@ -51,6 +51,9 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
         "فهرست ابطال تازه از فهرست پیشین عقب‌تر است و منتشر نشد.",
         "The new CRL falls behind the last one and was not published.",
     ),
+    ErrorCode.ENROLMENT_UNPROVEN: Message(
+        "آنچه ارائه شد حق دریافت گواهی را ثابت نمی‌کند.", "What was shown does not prove a right to a certificate."
+    ),
     ErrorCode.OFFICER_UNKNOWN: Message(
         "گواهی ارائه‌شده از آنِ مأمور ثبت‌شده‌ای نیست.", "The certificate shown belongs to no enrolled officer."
     ),

@@ -62,6 +62,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.VERIFICATION_FAILED: 422,
     ErrorCode.TIMESTAMP_INVALID: 502,
     ErrorCode.OFFICER_UNKNOWN: 401,
+    ErrorCode.ENROLMENT_UNPROVEN: 401,
     ErrorCode.OFFICER_SUSPENDED: 403,
     ErrorCode.SCOPE_EXCEEDED: 403,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
@@ -124,6 +125,7 @@ _CHALLENGES: Final = {
     ErrorCode.TOKEN_EXPIRED: 'Bearer error="invalid_token"',
     ErrorCode.TOKEN_BINDING: 'Bearer error="invalid_token"',  # RFC 8705 §3
     ErrorCode.SCOPE_REFUSED: 'Bearer error="insufficient_scope"',
+    ErrorCode.ENROLMENT_UNPROVEN: 'Basic realm="est", charset="UTF-8"',  # RFC 7030 §3.2.3, RFC 7617 §2.1
 }
 
 

@@ -1,0 +1,125 @@
+"""Enrolment secrets: tries are counted before they are compared, and a secret makes one certificate."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from ca.errors import IllegalTransition, ProfileMismatch
+from ca.est import secrets as module
+from ca.est.errors import EnrolmentUnproven
+from ca.est.secrets import MAX_TRIES, EnrolmentSecrets
+from ca.est.tables import est_secrets
+from pki.errors import ErrorCode, NotFound
+from tests.ca.world import CITIZEN, FIRST, SYSTEM, World
+
+
+@pytest.fixture
+def secrets(world: World) -> EnrolmentSecrets:
+    return EnrolmentSecrets(world.database, world.clock)
+
+
+def refused(secrets: EnrolmentSecrets, file_id: str, secret: str) -> str:
+    with pytest.raises(EnrolmentUnproven) as refusal:
+        secrets.check(file_id, secret)
+    assert refusal.value.code is ErrorCode.ENROLMENT_UNPROVEN
+    return refusal.value.reason
+
+
+def tries(world: World) -> int:
+    with world.database.read() as connection:
+        return int(connection.execute(select(est_secrets.c.tries)).scalar_one())
+
+
+def test_the_secret_of_a_file_proves_and_nothing_else_does(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+    assert secrets.check(file.id, made.secret).file_id == file.id
+    assert refused(secrets, file.id, made.secret.upper()) == "est.secret-wrong"
+    assert refused(secrets, file.id, "x" * 10_000) == "est.secret-wrong"
+    assert refused(secrets, world.approved(SYSTEM).id, made.secret) == "est.secret-wrong"
+    assert refused(secrets, "absent", made.secret) == "est.secret-wrong"
+    assert made.secret not in repr(made)
+
+
+def test_five_wrong_tries_lock_it_also_for_who_knows_it(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+    for number in range(MAX_TRIES):
+        secrets.check(file.id, made.secret) if number < MAX_TRIES - 1 else None
+        assert refused(secrets, file.id, f"wrong {number}") == "est.secret-wrong"
+    for word in ("wrong", made.secret, made.secret):
+        assert refused(secrets, file.id, word) == "est.secret-locked"
+    again = secrets.make(file.id, "operator")
+    secrets.check(file.id, again.secret)
+    assert refused(secrets, file.id, made.secret) == "est.secret-wrong"
+
+
+def test_a_try_is_on_disk_before_it_is_compared(
+    world: World, secrets: EnrolmentSecrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_arguments: object) -> bytes:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_hash", killed)
+        for _ in range(MAX_TRIES):
+            with pytest.raises(Killed):
+                secrets.check(file.id, "a guess")
+    assert tries(world) == MAX_TRIES
+    assert refused(secrets, file.id, made.secret) == "est.secret-locked"
+
+
+def test_a_right_try_is_given_back_however_often(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+    for _ in range(MAX_TRIES + 2):
+        secrets.check(file.id, made.secret)
+    assert tries(world) == 0
+
+
+def test_it_ends_and_only_who_knows_it_hears_so(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator", timedelta(days=1))
+    world.clock.move(days=1)
+    assert refused(secrets, file.id, made.secret) == "est.secret-expired"
+    assert refused(secrets, file.id, "wrong") == "est.secret-wrong"
+
+
+def test_it_is_taken_for_one_request(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+    proven = secrets.check(file.id, made.secret)
+    secrets.take(proven, b"one")
+    secrets.take(proven, b"one")
+    with pytest.raises(EnrolmentUnproven, match="used before"):
+        secrets.take(proven, b"another")
+    secrets.give_back(proven)
+    secrets.take(proven, b"another")
+
+
+def test_who_proved_an_older_secret_cannot_take_a_newer_one(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    older = secrets.check(file.id, secrets.make(file.id, "operator").secret)
+    secrets.make(file.id, "operator")
+    with pytest.raises(EnrolmentUnproven):
+        secrets.take(older, b"one")
+
+
+def test_persons_drafts_and_closed_files_have_none(world: World, secrets: EnrolmentSecrets) -> None:
+    with pytest.raises(ProfileMismatch):
+        secrets.make(world.approved(CITIZEN).id, "operator")
+    closed = world.submitted(SYSTEM)
+    world.authority.refuse(closed.id, FIRST, "no")
+    with pytest.raises(IllegalTransition):
+        secrets.make(closed.id, "operator")
+    with pytest.raises(NotFound):
+        secrets.make("absent", "operator")
