@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from ca import registration_desk
+from ca.officers import desk as desk_module
+from ca.officers import gate as gate_module
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import ROLES_FOR, Act, Officer, Role
 from ca.officers.scopes import EVERYTHING, NOTHING, Scope
@@ -105,6 +113,42 @@ def test_a_role_that_is_lost_half_way_decides_nothing(founded: Offices) -> None:
     with pytest.raises(NotAllowed) as error:
         founded.allow(officer, Act.REGISTRATION_APPROVE)
     assert reason_of(error) == ("not-allowed", "officer.no-role")
+
+
+@pytest.mark.parametrize("loss", ["role", "suspension", "certificate"])
+def test_whoever_takes_a_right_away_waits_for_what_was_decided_by_it(founded: Offices, loss: str) -> None:
+    """The gate's reading holds until its transaction ends: nothing is decided by a right that was gone before."""
+    officer, parsa, database = founded.of("akbari"), founded.of("parsa"), founded.world.database
+    serial = Certificate.parse(founded.certificates["akbari"]).serial_hex
+    allowed, go_on, order = threading.Event(), threading.Event(), []
+
+    def decide() -> None:
+        with database.begin() as unit:
+            founded.gate.allow(officer, Act.REGISTRATION_APPROVE, EVERYTHING, unit)
+            allowed.set()
+            go_on.wait(10)
+            order.append("decided")
+
+    def take_away() -> None:
+        if loss == "role":
+            founded.desk.remove_role("akbari", Role.APPROVER, "ministry", parsa)
+        elif loss == "suspension":
+            founded.desk.suspend("akbari", parsa, "on leave")
+        else:
+            founded.world.authority.hold(serial, "operator")
+        order.append("taken")
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(decide)]
+        assert allowed.wait(10)
+        both.append(pool.submit(take_away))
+        time.sleep(0.2)  # for whoever would not wait
+        go_on.set()
+        for one in both:
+            one.result()
+    assert order == ["decided", "taken"]
+    with pytest.raises(NotAllowed):
+        founded.allow(officer, Act.REGISTRATION_APPROVE)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -247,3 +291,24 @@ def test_a_gate_of_another_server_sees_a_used_statement(founded: Offices) -> Non
     with founded.world.database.begin() as unit, pytest.raises(NotAllowed) as error:
         other.allow(officer, Act.REGISTRATION_APPROVE, EVERYTHING, unit, subject=SUBJECT, digest=DIGEST)
     assert reason_of(error) == ("officer-unknown", "officer.statement-used")
+
+
+def test_the_table_in_the_docs_is_what_the_program_does() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "officers.md").read_text(encoding="utf-8")
+    rows = [
+        line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| (`[a-z]+\.[a-z]+`|act) \|", line)
+    ]
+    header, *cells = rows
+    assert header[1:] == [role.value for role in Role]
+    shown = {
+        row[0].strip("`"): {role for role, cell in zip(header[1:], row[1:], strict=True) if cell == "yes"}
+        for row in cells
+    }
+    assert shown == {act.value: {role.value for role in ROLES_FOR[act]} for act in Act}
+
+
+def test_every_reason_of_the_gate_and_the_desk_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "officers.md").read_text(encoding="utf-8")
+    for module in (gate_module, desk_module, registration_desk):
+        for reason in re.findall(r'"(officer\.[a-z-]+)"', Path(str(module.__file__)).read_text(encoding="utf-8")):
+            assert f"`{reason}`" in text, reason

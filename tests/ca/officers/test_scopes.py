@@ -15,8 +15,10 @@ from ca.officers.realms import reach
 from ca.officers.records import Grant
 from ca.officers.scopes import EVERYTHING, NOTHING, Scope, names_text, parse_names
 from pki.errors import InvalidInput, ServiceError
-from storage.engine import open_database
+from storage.engine import Database, open_database
+from tests.ca.conftest import WorldMaker
 from tests.ca.officers.conftest import Offices
+from tests.ca.world import World
 
 PROFESSIONS, PROVINCES = ("physician", "nurse", "midwife"), ("تهران", "البرز", "فارس")
 
@@ -56,6 +58,12 @@ def test_a_scope_of_strange_names_is_refused(names: set[str]) -> None:
 
 LIMIT = Scope(professions=frozenset({"physician", "nurse"}), provinces=frozenset({"تهران"}))
 PEOPLE = ("dean", "deputy", "matron", "nikan")
+
+
+@pytest.fixture
+def world(sqlite_database: Database, make_world: WorldMaker) -> World:
+    """A deployment in one file, which each example copies."""
+    return make_world(sqlite_database)
 
 
 @pytest.fixture
