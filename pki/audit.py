@@ -31,6 +31,7 @@ class AuditAction(StrEnum):
     REGISTRY_ASKED = "registration.registry-asked"
     BULK_STARTED = "bulk.started"
     BULK_FINISHED = "bulk.finished"
+    BULK_APPROVED = "bulk.approved"
     OFFICER_ENROLLED = "officer.enrolled"
     OFFICER_BOUND = "officer.certificate-bound"
     OFFICER_SUSPENDED = "officer.suspended"
