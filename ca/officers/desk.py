@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ca import certificate_queries
+from ca import file_repository as files
 from ca.context import event
 from ca.errors import FourEyesRequired, IllegalTransition
 from ca.officers import repository
@@ -17,6 +18,7 @@ from ca.officers.identity import MAX_OFFICER, Act, Officer, Role
 from ca.officers.realms import Level, Realm, check_below
 from ca.officers.records import Grant, OfficerRecord, OfficerState, RequestState, RoleRequest
 from ca.officers.scopes import NOTHING, names_text
+from ca.profiles import HolderKind
 from ca.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.certificates import Certificate
@@ -157,7 +159,7 @@ class OfficerDesk:
             reason = "officer.certificate-not-good" if not row.unapproved else "officer.certificate-unapproved"
             raise NotAllowed(ErrorCode.NOT_ALLOWED, f"the certificate is {row.state}", reason=reason)
         check_purpose(certificate)
-        if row.holder not in {officer.id, officer.national_code}:
+        if row.file_id is None or row.holder != _holder(officer, unit, row.file_id):
             raise InvalidInput(ErrorCode.IDENTITY_DIFFERS, "the certificate was issued to somebody else")
         now = self._clock.now()
         repository.bind(unit.connection, officer.id, certificate.sha256, row.serial_hex, by.id, now)
@@ -263,6 +265,16 @@ class OfficerDesk:
         """List the requests for roles that wait for a decision, oldest first."""
         with self._database.read() as connection:
             return repository.open_requests(connection)
+
+
+def _holder(officer: OfficerRecord, unit: UnitOfWork, file_id: str) -> str | None:
+    """Return the holder whom an officer's certificate names by its kind of file; a system may bear any name."""
+    match files.get_file(unit.connection, file_id).registration.kind:
+        case HolderKind.OFFICER:
+            return officer.id
+        case HolderKind.CLINICIAN | HolderKind.CITIZEN:
+            return officer.national_code
+    return None
 
 
 def _not_own(by: Officer, whose: str, reason: str, detail: str) -> None:

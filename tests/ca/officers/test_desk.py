@@ -12,7 +12,7 @@ from ca.officers.records import Grant, OfficerState, RequestState
 from ca.officers.scopes import Scope
 from pki.errors import Conflict, InvalidInput, NotAllowed, NotFound, ServiceError
 from tests.ca.officers.conftest import Offices
-from tests.ca.world import new_csr
+from tests.ca.world import SYSTEM, new_csr
 
 NURSES = Scope(professions=frozenset({"nurse"}), provinces=frozenset({"تهران"}))
 
@@ -161,6 +161,16 @@ def test_a_certificate_is_bound_to_whom_it_was_issued_to(founded: Offices) -> No
         desk.bind("nikan", good, akbari)
     with pytest.raises(FourEyesRequired):
         desk.bind("parsa", founded.certify("parsa"), parsa)
+
+
+def test_a_system_that_bears_an_officer_s_name_is_not_the_officer(founded: Offices) -> None:
+    world = founded.world
+    file = world.approved(SYSTEM | {"common_name": "nikan"})
+    founded.desk.enrol("nikan", "یک کارمند", None, "ministry", founded.of("parsa"))
+    login = world.authority.issue("infosys", file.id, new_csr(), "clerk").der
+    with pytest.raises(InvalidInput) as error:
+        founded.desk.bind("nikan", login, founded.of("akbari"))
+    assert error.value.code == "identity-differs"
 
 
 def test_a_certificate_for_signing_proves_no_officer(founded: Offices) -> None:
