@@ -1,6 +1,6 @@
 """What the authority refuses, by the name of what the caller can do about it."""
 
-from ca.lint.findings import Finding
+from ca.lint.findings import GATE, Finding
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound
 
 
@@ -8,7 +8,9 @@ class LintFailed(InvalidInput):
     """The prepared certificate breaks rules; no key was touched."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__(ErrorCode.LINT_FAILED, "; ".join(str(finding) for finding in findings))
+        stopping = next((f.code for f in findings if f.severity >= GATE), "")
+        said = "; ".join(str(finding) for finding in findings)
+        super().__init__(ErrorCode.LINT_FAILED, said, reason=f"lint.{stopping}" if stopping else "")
         self.findings = findings
 
 
@@ -23,14 +25,14 @@ class ProfileUnknown(NotFound):
     """No profile goes by this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(ErrorCode.PROFILE_UNKNOWN, name[:64])
+        super().__init__(ErrorCode.PROFILE_UNKNOWN, name[:64], reason="profile.unknown")
 
 
 class ProfileRetired(Conflict):
     """Nothing new is issued by this profile."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(ErrorCode.PROFILE_RETIRED, name)
+        super().__init__(ErrorCode.PROFILE_RETIRED, name, reason="profile.retired")
 
 
 class ProfileInvalid(InvalidInput):
@@ -45,15 +47,15 @@ class ProfileInvalid(InvalidInput):
 class ProfileMismatch(NotAllowed):
     """The profile is not for this kind of holder, or not for requests from outside."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(ErrorCode.NOT_ALLOWED, detail)
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(ErrorCode.NOT_ALLOWED, detail, reason=reason)
 
 
 class KeyRefused(InvalidInput):
     """The public key must not be certified."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(ErrorCode.KEY_REFUSED, detail)
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(ErrorCode.KEY_REFUSED, detail, reason=reason)
 
 
 class FourEyesRequired(NotAllowed):
@@ -66,8 +68,8 @@ class FourEyesRequired(NotAllowed):
 class NotApproved(NotAllowed):
     """The registration file does not carry two approvals."""
 
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(ErrorCode.NOT_APPROVED, detail)
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(ErrorCode.NOT_APPROVED, detail, reason=reason)
 
 
 class IllegalTransition(Conflict):

@@ -87,7 +87,7 @@ def get_file(connection: Connection, file_id: str) -> RegistrationFile:
     """Return one file; NotFound."""
     found = find_files(connection, {file_id}).get(file_id)
     if found is None:
-        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
+        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file", reason="file.absent")
     return found
 
 

@@ -60,6 +60,25 @@ def _has_close_primes(modulus: int) -> bool:
     return False
 
 
+def _size_reason(bits: int) -> str:
+    if bits < 3072:
+        return "key.rsa-too-short"
+    return "key.rsa-too-long" if bits > MAX_RSA_BITS else "key.rsa-odd-size"
+
+
+def _exponent_reason(exponent: int) -> str:
+    if exponent % 2 == 0:
+        return "key.exponent-even"
+    if exponent < MIN_EXPONENT:
+        return "key.exponent-small"
+    return "key.exponent-huge" if exponent.bit_length() > MAX_EXPONENT_BITS else ""
+
+
+def _curve_reason(name: str) -> str:
+    known = {"secp224r1": "p224", "secp521r1": "p521", "secp256k1": "secp256k1"}
+    return f"key.curve-{'brainpool' if name.startswith('brainpool') else known.get(name, 'other')}"
+
+
 def _rsa_kind(key: rsa.RSAPublicKey) -> KeyKind:
     numbers = key.public_numbers()
     bits = key.key_size
@@ -68,15 +87,16 @@ def _rsa_kind(key: rsa.RSAPublicKey) -> KeyKind:
     elif 3072 <= bits <= MAX_RSA_BITS and bits % 8 == 0:
         kind = KeyKind.RSA_3072
     else:
-        raise KeyRefused(f"RSA with {bits} bits")
-    if numbers.e < MIN_EXPONENT or numbers.e % 2 == 0 or numbers.e.bit_length() > MAX_EXPONENT_BITS:
-        raise KeyRefused("RSA exponent out of range")
+        raise KeyRefused(f"RSA with {bits} bits", _size_reason(bits))
+    wrong_exponent = _exponent_reason(numbers.e)
+    if wrong_exponent:
+        raise KeyRefused("RSA exponent out of range", wrong_exponent)
     if is_roca(numbers.n):
-        raise KeyRefused("RSA key of the ROCA generator")
+        raise KeyRefused("RSA key of the ROCA generator", "key.roca")
     if gcd(numbers.n, SMALL_PRIMES) != 1:
-        raise KeyRefused("RSA modulus with a small factor")
+        raise KeyRefused("RSA modulus with a small factor", "key.small-factor")
     if _has_close_primes(numbers.n):
-        raise KeyRefused("RSA primes too close to each other")
+        raise KeyRefused("RSA primes too close to each other", "key.close-primes")
     return kind
 
 
@@ -88,10 +108,10 @@ def kind_of(key: AnyPublicKey) -> KeyKind:
         case ec.EllipticCurvePublicKey(curve=ec.SECP384R1()):
             return KeyKind.P384
         case ec.EllipticCurvePublicKey():
-            raise KeyRefused(f"curve {key.curve.name}")
+            raise KeyRefused(f"curve {key.curve.name}", _curve_reason(key.curve.name))
         case rsa.RSAPublicKey():
             return _rsa_kind(key)
-    raise KeyRefused(f"{type(key).__name__} is not certified")
+    raise KeyRefused(f"{type(key).__name__} is not certified", "key.ed25519")
 
 
 def spki_digest(key: AnyPublicKey) -> bytes:
@@ -103,7 +123,7 @@ def check_key(key: AnyPublicKey, allowed: frozenset[KeyKind], *, known_bad: froz
     """Check `key` for a profile that allows `allowed`; `known_bad` holds digests as `spki_digest` makes them."""
     kind = kind_of(key)
     if kind not in allowed:
-        raise KeyRefused(f"{kind} is not allowed in this profile")
+        raise KeyRefused(f"{kind} is not allowed in this profile", "key.kind-not-in-profile")
     if spki_digest(key) in known_bad:
-        raise KeyRefused("this key is on the block list")
+        raise KeyRefused("this key is on the block list", "key.block-listed")
     return kind

@@ -184,10 +184,11 @@ class RegistrationFile:
 
 
 _WHAT: Final = "registration file"
+_MALFORMED: Final = "registration.malformed"
 
 
 def _refuse(what: str) -> InvalidInput:
-    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{_WHAT}: {what}")
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{_WHAT}: {what}", reason=_MALFORMED)
 
 
 def _person(members: StrictMembers) -> PersonIdentity:
@@ -206,7 +207,11 @@ def _clinician(members: StrictMembers) -> ClinicianIdentity:
     number = parse_council_number(members.text("council_number"), profession)
     if not number.isascii():
         # registrationNumber of Admission is a PrintableString (Common PKI part 1, table 29).
-        raise InvalidInput(ErrorCode.IDENTITY_INVALID, "a council number is written with a Latin letter")
+        raise InvalidInput(
+            ErrorCode.IDENTITY_INVALID,
+            "a council number is written with a Latin letter",
+            reason="identity.council-number-script",
+        )
     person = _person(members)
     return ClinicianIdentity(
         national_code=person.national_code,
@@ -272,7 +277,7 @@ def _officer(members: StrictMembers) -> OfficerIdentity:
 
 
 def _evidence(value: object) -> Evidence:
-    members = StrictMembers(_WHAT, value)
+    members = StrictMembers(_WHAT, reason=_MALFORMED, members=value)
     found = Evidence(what=parse_name(members.text("what")), sha256=members.text("sha256"))
     members.end()
     if not re.fullmatch(r"[0-9a-f]{64}", found.sha256):
@@ -299,8 +304,10 @@ def parse_registration(data: bytes) -> Registration:
     identifier or name); no message repeats an identifier.
     """
     if len(data) > MAX_FILE_OCTETS:
-        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "registration file larger than 16 KiB")
-    members = StrictMembers(_WHAT, json_object(data))
+        raise InvalidInput(
+            ErrorCode.INPUT_TOO_LARGE, "registration file larger than 16 KiB", reason="registration.too-large"
+        )
+    members = StrictMembers(_WHAT, reason=_MALFORMED, members=json_object(data))
     reader = _READERS.get(members.text("kind"))
     if reader is None:
         raise _refuse(f"kind is one of {', '.join(_READERS)}")

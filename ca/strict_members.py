@@ -11,16 +11,17 @@ from pki.instants import parse_instant
 class StrictMembers:
     """The members of one JSON object; every refusal is an `input-malformed` that names the member, not its value."""
 
-    def __init__(self, what: str, members: object) -> None:
-        """Take an object; `what` is how refusals call it."""
+    def __init__(self, what: str, members: object, *, reason: str = "") -> None:
+        """Take an object; `what` is how refusals call it, `reason` their name."""
         self._what = what
+        self._reason = reason
         if not isinstance(members, Mapping):
             raise self.refusal("an object was expected")
         self._left: dict[str, Any] = dict(members)
 
     def refusal(self, rule: str) -> InvalidInput:
         """Return the error that says which rule is broken."""
-        return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{self._what}: {rule}")
+        return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{self._what}: {rule}", reason=self._reason)
 
     def text(self, name: str, default: str | None = None) -> str:
         """Take a text."""

@@ -1,5 +1,7 @@
 """Certificate requests (RFC 2986): made with any signing key, read only with their proof checked."""
 
+import re
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,13 +10,25 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from pki import der
 from pki.builder_keys import builder_key, builder_padding
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import build_name
+from pki.key_shapes import load_certifiable_key
 from pki.keys import SigningKey, hash_of
-from pki.signatures import AnyPublicKey, load_public_key
+from pki.signatures import AnyPublicKey
 
 MAX_CSR_OCTETS: Final = 32 * 1024
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+_LABELS: Final = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
+_OTHER_LABELS: Final = {b"CERTIFICATE": "is-certificate", b"X509 CERTIFICATE": "is-certificate"}
+_CERTIFICATE_VERSION: Final = 0xA0
+_WEAK_SIGNATURES: Final = {
+    "1.2.840.113549.1.1.4": "md5",
+    "1.2.840.113549.1.1.5": "sha1",
+    "1.2.840.10045.4.1": "sha1",
+    "1.2.840.10040.4.3": "sha1",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +55,74 @@ def build_request(key: SigningKey, name: x509.Name) -> bytes:
 def parse_csr(data: bytes) -> Csr:
     """Read a DER or PEM request and check its proof of possession.
 
-    InvalidInput with `csr-malformed`, `csr-proof-invalid` or `key-refused`.
+    InvalidInput with `csr-malformed`, `csr-proof-invalid` or `key-refused`; its reason names the very rule.
     """
-    if len(data) > MAX_CSR_OCTETS:
-        raise InvalidInput(ErrorCode.CSR_MALFORMED, "larger than 32 KiB")
+    octets = _octets(data)
+    spki = _spki(octets)
+    key = load_certifiable_key(spki)
     try:
-        is_pem = data.lstrip().startswith(b"-----BEGIN")
-        request = x509.load_pem_x509_csr(data) if is_pem else x509.load_der_x509_csr(data)
+        request = x509.load_der_x509_csr(octets)
         proven = request.is_signature_valid
-        spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
-        raise InvalidInput(ErrorCode.CSR_MALFORMED, "not a certificate request") from error
+        raise _refuse("malformed") from error
     if not proven:
-        raise InvalidInput(ErrorCode.CSR_PROOF_INVALID)
-    return Csr(der=request.public_bytes(Encoding.DER), public_key=load_public_key(spki), spki_der=spki)
+        raise InvalidInput(ErrorCode.CSR_PROOF_INVALID, reason="csr.signature-wrong")
+    return Csr(der=octets, public_key=key, spki_der=spki)
+
+
+def _refuse(reason: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.CSR_MALFORMED, "not a certificate request", reason=f"csr.{reason}")
+
+
+def _octets(data: bytes) -> bytes:
+    """Take the armour off."""
+    if not data.strip():
+        raise _refuse("empty")
+    if len(data) > MAX_CSR_OCTETS:
+        raise InvalidInput(ErrorCode.CSR_MALFORMED, "larger than 32 KiB", reason="csr.too-large")
+    if not data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    armour = _PEM.fullmatch(data.strip())
+    if armour is None:
+        raise _refuse("malformed")
+    label, text = armour[1], b"".join(armour[2].split())
+    if label in _OTHER_LABELS or label.endswith(b"PRIVATE KEY"):
+        raise _refuse(_OTHER_LABELS.get(label, "is-private-key"))
+    if label not in _LABELS:
+        raise _refuse("malformed")
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise _refuse("malformed") from error
+
+
+def _spki(octets: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of what has the form of a request (RFC 2986 §4)."""
+    try:
+        whole = der.parse(octets)
+    except InvalidInput as error:
+        raise _refuse("trailing-octets" if _is_longer_than_its_value(octets) else "malformed") from error
+    try:
+        information, algorithm, _ = whole.sequence()
+        fields = information.sequence()
+        if fields[0].tag == _CERTIFICATE_VERSION:
+            raise _refuse("is-certificate")
+        if fields[0].integer():
+            raise _refuse("wrong-version")
+        weak = _WEAK_SIGNATURES.get(algorithm.sequence()[0].oid())
+        spki = fields[2].raw
+    except (ValueError, IndexError) as error:
+        raise _refuse("malformed") from error
+    except InvalidInput as error:
+        raise (error if error.reason else _refuse("malformed")) from error
+    if weak is not None:
+        raise InvalidInput(ErrorCode.CSR_PROOF_INVALID, f"signed over {weak}", reason=f"csr.signature-{weak}")
+    return spki
+
+
+def _is_longer_than_its_value(octets: bytes) -> bool:
+    try:
+        return der.parse_at(octets, 0, len(octets)).end_offset < len(octets)
+    except InvalidInput:
+        return False

@@ -98,8 +98,8 @@ _KINDS_FA: Final = {
 }
 
 
-def _refuse(what: str) -> InvalidInput:
-    return InvalidInput(ErrorCode.IDENTITY_INVALID, what)
+def _refuse(what: str, rule: str) -> InvalidInput:
+    return InvalidInput(ErrorCode.IDENTITY_INVALID, what, reason=f"identity.{rule}")
 
 
 def ascii_digits(text: str) -> str:
@@ -114,13 +114,13 @@ def parse_national_code(text: str) -> NationalCode:
     """
     digits = ascii_digits(text.strip())
     if not re.fullmatch(r"[0-9]{8,10}", digits):
-        raise _refuse("national code is not 10 digits")
+        raise _refuse("national code is not 10 digits", "national-code-form")
     digits = digits.zfill(10)
     if digits == digits[0] * 10 or digits[3:9] == "000000":
-        raise _refuse("national code is of a reserved pattern")
+        raise _refuse("national code is of a reserved pattern", "national-code-reserved")
     rest = sum(int(digit) * (10 - index) for index, digit in enumerate(digits[:9])) % 11
     if int(digits[9]) != (rest if rest < 2 else 11 - rest):
-        raise _refuse("national code has a wrong check digit")
+        raise _refuse("national code has a wrong check digit", "national-code-check-digit")
     return NationalCode(digits)
 
 
@@ -128,12 +128,12 @@ def parse_legal_id(text: str) -> LegalId:
     """Check a legal entity's national id (11 digits with check digit)."""
     digits = ascii_digits(text.strip())
     if not re.fullmatch(r"[0-9]{11}", digits) or digits[3:9] == "000000":
-        raise _refuse("legal id is not 11 digits")
+        raise _refuse("legal id is not 11 digits", "legal-id-form")
     offset = int(digits[9]) + 2
     weights = (29, 27, 23, 19, 17)
     total = sum((int(digit) + offset) * weights[index % 5] for index, digit in enumerate(digits[:10]))
     if int(digits[10]) != total % 11 % 10:
-        raise _refuse("legal id has a wrong check digit")
+        raise _refuse("legal id has a wrong check digit", "legal-id-check-digit")
     return LegalId(digits)
 
 
@@ -145,7 +145,7 @@ def parse_council_number(text: str, profession: Profession) -> CouncilNumber:
     number = ascii_digits(unicodedata.normalize("NFC", text.strip()).translate(_LETTERS))
     numeric = profession in (Profession.PHYSICIAN, Profession.DENTIST)
     if not re.fullmatch(r"[0-9]{4,6}" if numeric else r"[آ-یA-Za-z]?-?[0-9]{3,6}", number):
-        raise _refuse("council number has an unknown form")
+        raise _refuse("council number has an unknown form", "council-number-form")
     return CouncilNumber(number)
 
 
@@ -153,7 +153,7 @@ def parse_siam_id(text: str) -> SiamId:
     """Check a centre's SIAM id: a GUID or 4 to 36 letters, digits and hyphens (its rules are not public)."""
     value = ascii_digits(text.strip()).lower()
     if not re.fullmatch(r"[0-9a-z](?:[0-9a-z-]{2,34})[0-9a-z]", value):
-        raise _refuse("SIAM id has an unknown form")
+        raise _refuse("SIAM id has an unknown form", "siam-id-form")
     return SiamId(value)
 
 
@@ -165,12 +165,12 @@ def parse_name(text: str, *, limit: int = MAX_NAME) -> str:
     """
     name = ascii_digits(" ".join(unicodedata.normalize("NFC", text).translate(_LETTERS).split()))
     if not name or len(name) > limit:
-        raise _refuse(f"a name has 1 to {limit} characters")
+        raise _refuse(f"a name has 1 to {limit} characters", "name-length")
     for index, char in enumerate(name):
         if char == _ZWNJ and 0 < index < len(name) - 1 and name[index - 1].isalpha() and name[index + 1].isalpha():
             continue
         if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            raise _refuse(f"character U+{ord(char):04X} is not allowed in a name")
+            raise _refuse(f"character U+{ord(char):04X} is not allowed in a name", "name-character")
     return name
 
 

@@ -85,7 +85,7 @@ class EnrolmentSecrets:
         with self._database.begin() as unit:
             file = files.lock_file(unit.connection, file_id)
             if file.registration.kind not in MACHINES:
-                raise ProfileMismatch("only centres and systems enrol by themselves")
+                raise ProfileMismatch("only centres and systems enrol by themselves", "est.persons")
             if file.state in CLOSED or file.state is FileState.DRAFT:
                 raise IllegalTransition(f"the file is {file.state}", reason=f"file.{file.state}")
             unit.connection.execute(delete(est_secrets).where(_s.file_id == file_id))

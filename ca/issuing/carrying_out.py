@@ -85,17 +85,21 @@ def check_state(state: FileState | None, *, unapproved: bool) -> None:
     if state is FileState.APPROVED:
         return
     if state is None:
-        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
-    if state not in BEFORE_APPROVERS or not unapproved:
-        raise NotApproved(f"the file is {state}")
+        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file", reason="file.absent")
+    if state not in BEFORE_APPROVERS:
+        raise NotApproved(f"the file is {state}", "file.closed")
+    if not unapproved:
+        raise NotApproved(f"the file is {state}", "file.not-approved")
 
 
 def _check_holder(claim: KeyHolder, found: KeyHolder) -> None:
     """One key, one holder, one profile; a compromised key never again."""
     if found.compromised:
-        raise KeyRefused("this key was revoked as compromised")
+        raise KeyRefused("this key was revoked as compromised", "key.compromised")
+    if found.holder != claim.holder:
+        raise KeyRefused("this key is certified for another holder", "key.other-holder")
     if found != claim:
-        raise KeyRefused("this key is certified for another holder or purpose")
+        raise KeyRefused("this key is certified for another purpose", "key.other-purpose")
 
 
 def _refused_by(check: Callable[[Candidate], None], candidates: Candidates) -> Outcomes:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from ca import file_repository as files
 from ca.config import AuthoritySettings, PersonSerial
 from ca.context import WORKER, Authorities, Authority, AuthorityContext, nothing
-from ca.errors import ProfileMismatch
+from ca.errors import KeyRefused, ProfileMismatch
 from ca.issuance import PreparedCertificate, TwinJudge, prepare
 from ca.issuing import idempotency
 from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome, check_state
@@ -153,10 +153,12 @@ class IssuingLine(AuthorityContext):
         profile = self._settings.profiles.to_issue(order.profile)
         file = known.files.get(order.file_id)
         if file is None:
-            raise NotFound(ErrorCode.NOT_FOUND, "no such registration file")
+            raise NotFound(ErrorCode.NOT_FOUND, "no such registration file", reason="file.absent")
         check_state(file.state, unapproved=order.unapproved)
         _check_profile(profile, file)
         csr = parse_csr(order.csr)
+        if any(authority.certificate.spki_der == csr.spki_der for authority in known.authorities.values()):
+            raise KeyRefused("this key is an authority's own", "key.of-an-authority")
         registration = file.registration
         subject = subject_of(
             profile, registration, self._settings, file_id=file.id, pseudonyms=self._pseudonyms(profile, file)
@@ -225,13 +227,15 @@ class IssuingLine(AuthorityContext):
 
 
 def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:
-    if not profile.needs_file or file.registration.kind is not profile.holder:
-        raise ProfileMismatch(f"{profile.name} is not for a {file.registration.kind}")
+    if not profile.needs_file:
+        raise ProfileMismatch(f"{profile.name} is the deployment's own", "profile.service-only")
+    if file.registration.kind is not profile.holder:
+        raise ProfileMismatch(f"{profile.name} is not for a {file.registration.kind}", "profile.wrong-holder")
 
 
 def authority_of(profile: CertificateProfile, authorities: Authorities) -> Authority:
     """Return the authority that issues a profile; NotFound where the deployment has none."""
     found = None if profile.issuer is None else authorities.get(profile.issuer)
     if found is None:
-        raise NotFound(ErrorCode.NOT_FOUND, f"no authority issues {profile.name} here")
+        raise NotFound(ErrorCode.NOT_FOUND, f"no authority issues {profile.name} here", reason="profile.no-authority")
     return found

@@ -1,0 +1,194 @@
+"""Every rule by which a request is refused before any key is used, by name: what a caller's program can rely on.
+
+An error's `reason` is one of these names; many share a code. `python -m ca.refusals` writes `docs/refusals.md`.
+Rules of the linters have names too: `lint.` and the rule's own code, such as `lint.house.subject_is_exact`.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from types import MappingProxyType
+from typing import Final
+
+from ca.lint.gate import RULES
+from pki.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One rule: the code that its error carries, and one sentence for whoever asked."""
+
+    code: ErrorCode
+    sentence: str
+
+
+_TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
+    ErrorCode.CSR_MALFORMED: {
+        "csr.empty": "No certificate request was sent.",
+        "csr.too-large": "The certificate request is larger than 32 KiB.",
+        "csr.malformed": "These octets are not a certificate request (RFC 2986).",
+        "csr.trailing-octets": "More octets follow the end of the certificate request.",
+        "csr.wrong-version": "The certificate request is not of version 1 (RFC 2986 §4.1).",
+        "csr.is-certificate": "A certificate was sent where a certificate request belongs.",
+        "csr.is-private-key": "A private key was sent where a certificate request belongs; make a new key.",
+    },
+    ErrorCode.CSR_PROOF_INVALID: {
+        "csr.signature-wrong": "The request's signature is not by the key that it asks a certificate for.",
+        "csr.signature-sha1": "The request is signed over SHA-1.",
+        "csr.signature-md5": "The request is signed over MD5.",
+    },
+    ErrorCode.KEY_REFUSED: {
+        "key.rsa-too-short": "An RSA key has 2048 bits (on cards), 3072 or 4096.",
+        "key.rsa-too-long": "An RSA key has at most 4096 bits.",
+        "key.rsa-odd-size": "The number of bits of an RSA key is a multiple of 8.",
+        "key.exponent-small": "An RSA exponent is at least 65537 (FIPS 186-5 §5.1).",
+        "key.exponent-even": "An RSA exponent is odd.",
+        "key.exponent-huge": "An RSA exponent has at most 256 bits.",
+        "key.roca": "The RSA key was made by the broken generator of CVE-2017-15361 (ROCA).",
+        "key.small-factor": "The RSA modulus has a factor below 752.",
+        "key.close-primes": "The primes of the RSA key lie too close to each other (CVE-2022-26320).",
+        "key.curve-p224": "Keys on P-224 are not certified.",
+        "key.curve-p521": "Keys on P-521 are not certified.",
+        "key.curve-secp256k1": "Keys on secp256k1 are not certified.",
+        "key.curve-brainpool": "Keys on brainpool curves are not certified.",
+        "key.curve-other": "Keys on this curve are not certified.",
+        "key.explicit-parameters": "An elliptic curve is named, never described by parameters (RFC 5480 §2.1.1).",
+        "key.point-off-curve": "The public point does not lie on its curve.",
+        "key.point-infinity": "The public point is the point at infinity.",
+        "key.unreadable": "The public key cannot be read.",
+        "key.dsa": "DSA keys are not certified.",
+        "key.ed25519": "Ed25519 keys are not certified.",
+        "key.ed448": "Ed448 keys are not certified.",
+        "key.x25519": "Keys for key agreement alone are not certified.",
+        "key.mldsa": "ML-DSA keys are not certified by this profile.",
+        "key.kind-not-in-profile": "The profile does not allow this kind of key.",
+        "key.block-listed": "The key is on the deployment's list of refused keys.",
+        "key.other-holder": "The key is certified for another holder.",
+        "key.other-purpose": "The key is certified for another purpose of the same holder.",
+        "key.compromised": "The key was revoked as compromised.",
+        "key.of-an-authority": "The key is an authority's own.",
+    },
+    ErrorCode.PROFILE_UNKNOWN: {"profile.unknown": "No profile goes by this name."},
+    ErrorCode.PROFILE_RETIRED: {"profile.retired": "Nothing new is issued by this profile."},
+    ErrorCode.NOT_ALLOWED: {
+        "profile.wrong-holder": "The profile is for another kind of holder than the file's.",
+        "profile.service-only": "The profile is for the deployment's own services.",
+        "officer.no-role": "No role of the officer allows this act.",
+        "est.persons": "Only centres and systems enrol by themselves.",
+        "file.of-another-officer": "The file is another officer's.",
+        "officer.certificate-not-good": "The officer's certificate is not good.",
+        "officer.certificate-unapproved": "The officer's certificate was issued without approvals.",
+    },
+    ErrorCode.NOT_FOUND: {
+        "profile.no-authority": "This deployment has no authority that issues the profile.",
+        "file.absent": "There is no such registration file.",
+    },
+    ErrorCode.NOT_APPROVED: {
+        "file.not-approved": "The registration file lacks an approval.",
+        "file.closed": "The registration file was refused, withdrawn or has ended.",
+    },
+    ErrorCode.STATE_ILLEGAL: {
+        "bulk.running": "The rows of a bulk file are still being entered.",
+        "file.draft": "The registration file is a draft.",
+        "file.submitted": "The registration file is submitted, which forbids this act.",
+        "file.checked": "The registration file is checked, which forbids this act.",
+        "file.approved": "The registration file is approved already.",
+        "file.refused": "The registration file was refused.",
+        "file.withdrawn": "The registration file was withdrawn.",
+        "file.expired": "The registration file's time is over.",
+        "file.unchecked": "A registry was not asked about the file yet.",
+        "file.word-ended": "What a registry confirmed of the file has ended; ask again.",
+        "file.previous-open": "The previous file of the same holder is still open.",
+    },
+    ErrorCode.REGISTRY_REFUSED: {"file.registry-says-no": "A registry says no to what the file claims."},
+    ErrorCode.REGISTRY_SILENT: {"file.registry-silent": "A registry does not answer, and nobody said why that may be."},
+    ErrorCode.FOUR_EYES: {
+        "officer.submitted-it": "Whoever submitted something does not approve it.",
+        "officer.own-file": "Nobody approves a file about themself.",
+        "officer.own-role": "Nobody asks for a role of their own, or grants it.",
+        "officer.own-certificate": "Nobody binds a certificate to themself.",
+        "officer.twice": "One officer approves once.",
+    },
+    ErrorCode.OFFICER_UNKNOWN: {
+        "officer.unknown": "No officer is known by this proof.",
+        "officer.no-certificate": "The officer's certificate is missing, or is not the register's.",
+        "officer.certificate-expired": "The officer's certificate is out of its time.",
+        "officer.certificate-held": "The officer's certificate is suspended.",
+        "officer.certificate-revoked": "The officer's certificate is revoked.",
+        "officer.certificate-purpose": "The officer's certificate is not for logging in.",
+        "officer.signature-wrong": "The statement's signature is not the officer's.",
+        "officer.statement-differs": "The officer's statement is about something else.",
+        "officer.statement-stale": "The officer's statement is of another time.",
+        "officer.statement-used": "The officer's statement was used before.",
+    },
+    ErrorCode.OFFICER_SUSPENDED: {"officer.suspended": "The officer is suspended."},
+    ErrorCode.ENROLMENT_UNPROVEN: {
+        "est.secret-wrong": "The enrolment secret is not the file's.",
+        "est.secret-locked": "The enrolment secret was tried wrongly too often.",
+        "est.secret-expired": "The enrolment secret's time is over.",
+        "est.secret-used": "The enrolment secret was used before.",
+    },
+    ErrorCode.SCOPE_EXCEEDED: {
+        "officer.out-of-realm": "The officer's role is held in another realm.",
+        "officer.out-of-profession": "The officer's role does not cover this profession.",
+        "officer.out-of-province": "The officer's role does not cover this province.",
+        "realm.scope": "A realm's scope lies within its parent's.",
+    },
+    ErrorCode.INPUT_MALFORMED: {
+        "registration.malformed": "A member of the registration file is missing, unknown or of a wrong form.",
+        "officer.statement-malformed": "The officer's statement is malformed.",
+        "request.not-base64": "The body of the request is not base64.",
+        "request.member": "A member of the request's body is missing or of a wrong form.",
+        "request.unknown-member": "The request's body has a member that is not known.",
+        "realm.level": "A realm stands lower than its parent.",
+    },
+    ErrorCode.INPUT_TOO_LARGE: {
+        "registration.too-large": "A registration file has at most 16 KiB.",
+        "request.too-large": "The body of the request is too large.",
+    },
+    ErrorCode.MEDIA_TYPE_REFUSED: {"request.not-json": "The body of the request is not of the type application/json."},
+    ErrorCode.IDENTITY_INVALID: {
+        "identity.national-code-form": "A national code has 10 digits.",
+        "identity.national-code-reserved": "The national code is of a pattern that is given to nobody.",
+        "identity.national-code-check-digit": "The national code's check digit is wrong.",
+        "identity.legal-id-form": "A legal entity's national id has 11 digits.",
+        "identity.legal-id-check-digit": "The legal id's check digit is wrong.",
+        "identity.council-number-form": "The council number has another form than the profession's.",
+        "identity.council-number-script": "A council number's letter is a Latin one.",
+        "identity.siam-id-form": "A SIAM id is a GUID, or 4 to 36 letters, digits and hyphens.",
+        "identity.name-length": "A name has 1 to 64 characters.",
+        "identity.name-character": "A name holds no control, invisible or direction characters.",
+    },
+    ErrorCode.LINT_HOLD: {
+        "lint.pending": "The independent linter has not judged the certificate yet.",
+        "lint.failed": "The independent linter's verdict holds the certificate until two officers have looked.",
+    },
+    ErrorCode.LINT_FAILED: {f"lint.{rule.code}": f"{rule.clause}: {rule.code.split('.')[1]}." for rule in RULES},
+}
+
+REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
+    {name: Refusal(code, sentence) for code, names in _TABLE.items() for name, sentence in names.items()}
+)
+
+_HEAD: Final = """# What is refused, and by which name
+
+A refused request is answered with a stable `code` and, where one code has many rules, with the `reason` that names the
+very rule. Nothing here reaches a key: every one of these is refused before a custodian is asked for a signature.
+A rule of pkilint, heard before the signature on request, has the reason `lint.pkilint.` and pkilint's own code.
+
+This page is written by `python -m ca.refusals > docs/refusals.md`.
+"""
+
+
+def as_markdown() -> str:
+    """Write the table as a page, by the first word of the names."""
+    parts = [_HEAD]
+    for group, names in groupby(sorted(REFUSALS), key=lambda name: name.split(".")[0]):
+        parts.append(f"\n## {group}\n\n| reason | code | rule |\n| --- | --- | --- |\n")
+        parts += (f"| `{name}` | `{REFUSALS[name].code}` | {REFUSALS[name].sentence} |\n" for name in names)
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_markdown())
