@@ -45,7 +45,6 @@ def roca_modulus() -> int:
         (rsa_key(2048), KeyKind.RSA_2048),
         (rsa_key(3072), KeyKind.RSA_3072),
     ],
-    ids=str,
 )
 def test_good_keys_are_known_by_their_kind(key: AnyPublicKey, kind: KeyKind) -> None:
     assert kind_of(key) is kind
@@ -64,7 +63,6 @@ def test_good_keys_are_known_by_their_kind(key: AnyPublicKey, kind: KeyKind) -> 
         (rsa_key(1024), "RSA with 1024 bits"),
         (rsa_key(2048, exponent=3), "exponent out of range"),
     ],
-    ids=str,
 )
 def test_other_kinds_are_refused(key: AnyPublicKey, words: str) -> None:
     with pytest.raises(KeyRefused, match=words):

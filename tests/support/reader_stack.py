@@ -1,13 +1,14 @@
 """Real pcscd for tests, and one fixed name for its socket.
 
 libpcsclite reads PCSCLITE_CSOCK_NAME once in a process. Every test in this process shares one name, a symbolic
-link, and points it at the stack it uses.
+link, and points it at the stack it uses. A name that was inherited is another process's: tests run in several.
 """
 
 import atexit
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,15 @@ def require_reader_programs() -> None:
 
 def claim_socket_name() -> None:
     """Fix the name for this process; before any test, because the first PC/SC call reads it for good."""
-    if _VARIABLE not in os.environ:
-        folder = tempfile.mkdtemp(prefix="mohr-pcsc-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        os.environ[_VARIABLE] = str(Path(folder) / "pcscd.comm")
+    folder = _socket_folder(os.getpid())
+    os.environ[_VARIABLE] = str(folder / "pcscd.comm")
+
+
+@cache
+def _socket_folder(_process: int) -> Path:
+    folder = tempfile.mkdtemp(prefix="mohr-pcsc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def attach(stack: PrivateReaderStack) -> None:
