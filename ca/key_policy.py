@@ -8,11 +8,11 @@ from enum import StrEnum, unique
 from math import gcd, isqrt, prod
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca.errors import KeyRefused
-from pki.signatures import AnyPublicKey
+from pki.signatures import SubjectKey
 
 
 @unique
@@ -23,6 +23,7 @@ class KeyKind(StrEnum):
     P384 = "P-384"
     RSA_2048 = "RSA-2048"
     RSA_3072 = "RSA-3072"
+    ML_DSA_65 = "ML-DSA-65"
 
 
 MIN_EXPONENT: Final = 65537  # ETSI TS 119 312 §6.2.2.1, FIPS 186-5 §5.1
@@ -100,7 +101,7 @@ def _rsa_kind(key: rsa.RSAPublicKey) -> KeyKind:
     return kind
 
 
-def kind_of(key: AnyPublicKey) -> KeyKind:
+def kind_of(key: SubjectKey) -> KeyKind:
     """Return the kind of `key`; KeyRefused for a wrong curve or size and for a weakness seen from outside."""
     match key:
         case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
@@ -111,15 +112,17 @@ def kind_of(key: AnyPublicKey) -> KeyKind:
             raise KeyRefused(f"curve {key.curve.name}", _curve_reason(key.curve.name))
         case rsa.RSAPublicKey():
             return _rsa_kind(key)
+        case mldsa.MLDSA65PublicKey():
+            return KeyKind.ML_DSA_65
     raise KeyRefused(f"{type(key).__name__} is not certified", "key.ed25519")
 
 
-def spki_digest(key: AnyPublicKey) -> bytes:
+def spki_digest(key: SubjectKey) -> bytes:
     """SHA-256 of the SubjectPublicKeyInfo: how rows and block lists name a key."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-def check_key(key: AnyPublicKey, allowed: frozenset[KeyKind], *, known_bad: frozenset[bytes] = frozenset()) -> KeyKind:
+def check_key(key: SubjectKey, allowed: frozenset[KeyKind], *, known_bad: frozenset[bytes] = frozenset()) -> KeyKind:
     """Check `key` for a profile that allows `allowed`; `known_bad` holds digests as `spki_digest` makes them."""
     kind = kind_of(key)
     if kind not in allowed:

@@ -175,6 +175,10 @@ def _subjects_are_what_their_files_hold(profiles: Profiles, _usages: Usages) -> 
             yield f"{path}.alternative_name", "is true: a system goes by its hosts"
         if KeyKind.RSA_2048 in profile.keys and holder in _WITHOUT_CARDS:
             yield f"{path}.keys", "RSA-2048 is for the cards of persons"
+        if KeyKind.ML_DSA_65 in profile.keys and profile.status is not ProfileStatus.EXPERIMENTAL:
+            yield f"{path}.keys", "ML-DSA-65 is for experimental profiles"
+        if KeyKind.ML_DSA_65 in profile.keys and not profile.needs_file:
+            yield f"{path}.keys", "ML-DSA-65 is for the holders of files: no authority or service of ours signs with it"
         if not profile.status_pointers and name not in (ProfileName.ROOT, ProfileName.OCSP):
             yield f"{path}.status_pointers", "only the root and responders tell of no status"
 

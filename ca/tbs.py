@@ -23,7 +23,7 @@ from pki.builder_keys import builder_padding
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SignatureAlgorithm, algorithm_for, check_fits, hash_of
-from pki.signatures import AnyPublicKey
+from pki.signatures import AnyPublicKey, SubjectKey
 
 SERIAL_OCTETS: Final = 20
 
@@ -89,7 +89,7 @@ class CertificateContent:
     profile: CertificateProfile
     subject: Subject
     issuer: Issuer
-    public_key: AnyPublicKey
+    public_key: SubjectKey
     spki_der: bytes
     serial: int
     not_before: datetime

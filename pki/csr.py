@@ -16,7 +16,7 @@ from pki.errors import ErrorCode, InvalidInput
 from pki.identity import build_name
 from pki.key_shapes import load_certifiable_key
 from pki.keys import SigningKey, hash_of
-from pki.signatures import AnyPublicKey
+from pki.signatures import SubjectKey
 
 MAX_CSR_OCTETS: Final = 32 * 1024
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
@@ -36,7 +36,7 @@ class Csr:
     """A request whose proof of possession held. Its subject is a wish; the registration file decides."""
 
     der: bytes
-    public_key: AnyPublicKey
+    public_key: SubjectKey
     spki_der: bytes
 
 

@@ -7,7 +7,7 @@ validation policy's question, not this module's.
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pki import der, oids
@@ -32,15 +32,26 @@ _SIGNATURE_HASHES = {
 }
 
 AnyPublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+SubjectKey = AnyPublicKey | mldsa.MLDSA65PublicKey  # what may be certified; nothing that ML-DSA signed is checked here
 
 
 def load_public_key(spki_der: bytes) -> AnyPublicKey:
     """Load a SubjectPublicKeyInfo; InvalidInput (`key-refused`) for a type no signature is checked with."""
+    key = load_subject_key(spki_der)
+    if isinstance(key, mldsa.MLDSA65PublicKey):
+        raise InvalidInput(ErrorCode.KEY_REFUSED, "unsupported key type ML-DSA-65")
+    return key
+
+
+def load_subject_key(spki_der: bytes) -> SubjectKey:
+    """Load a SubjectPublicKeyInfo that is to be certified; InvalidInput (`key-refused`) for an unsupported type."""
     try:
         key = load_der_public_key(spki_der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InvalidInput(ErrorCode.KEY_REFUSED, "public key cannot be read") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+    if not isinstance(
+        key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey
+    ):
         raise InvalidInput(ErrorCode.KEY_REFUSED, f"unsupported key type {type(key).__name__}")
     return key
 

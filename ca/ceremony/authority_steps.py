@@ -29,6 +29,7 @@ from pki.certificates import Certificate, pem
 from pki.csr import parse_csr
 from pki.errors import Conflict, ErrorCode, NotFound, VerificationFailed
 from pki.keys import SignatureAlgorithm
+from pki.signatures import load_public_key
 
 Facts = dict[str, Any]
 
@@ -105,7 +106,7 @@ def certify_request(step: CertifyRequest, room: StepRoom) -> Facts:
         holder=step.common_name,
         profile=ProfileName.ISSUING_CA,
         common_name=step.common_name,
-        public_key=request.public_key,
+        public_key=load_public_key(request.spki_der),
         authority=step.authority,
     )
     certificate = room.register().certify(order, root, root_keys, root_label, room.notes)

@@ -30,7 +30,7 @@ from pki.clock import Clock
 from pki.csr import parse_csr
 from pki.errors import ErrorCode, NotFound, ServiceError
 from pki.identity import PersonIdentity
-from pki.signatures import AnyPublicKey
+from pki.signatures import SubjectKey
 from storage.engine import Database
 from storage.gathering import Gathering
 
@@ -193,7 +193,7 @@ class IssuingLine(AuthorityContext):
         profile: CertificateProfile,
         subject: Subject,
         authority: Authority,
-        public_key: AnyPublicKey,
+        public_key: SubjectKey,
         spki_der: bytes,
         *,
         hardware: bool,

@@ -34,6 +34,7 @@ from pki.csr import parse_csr
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, Unavailable
 from pki.identity import parse_siam_id
 from pki.jwks import thumbprint
+from pki.signatures import load_public_key
 from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
@@ -175,7 +176,7 @@ class TokenService:
         next_state(token.state, TokenAct.ACTIVATE)
         self._allow(officer, Act.TOKEN_ACTIVATE, token_id)
         _require_fresh_yes(self._watch.refresh(token_id))
-        key_id = thumbprint(parse_csr(csr).public_key)
+        key_id = thumbprint(load_public_key(parse_csr(csr).spki_der))
         with self._database.read() as connection:
             if repository.find_by_key(connection, key_id) is not None:
                 raise _key_taken()

@@ -290,6 +290,12 @@ WRONG: dict[str, tuple[bytes, str, str]] = {
         "persons",
     ),
     "a server with RSA-2048": (kiosk(keys=["RSA-2048"]), "profiles.kiosk.keys", "cards"),
+    "ML-DSA beyond trials": (kiosk(keys=["ML-DSA-65"], status="pilot"), "profiles.kiosk.keys", "experimental"),
+    "ML-DSA of a service": (
+        with_change("seal", keys=["ML-DSA-65"], status="experimental"),
+        "profiles.seal.keys",
+        "holders of files",
+    ),
     "a leaf without status": (kiosk(status_pointers=False), "profiles.kiosk.status_pointers", "no status"),
     "Admission of a system without a role": (kiosk(admission=True), "profiles.kiosk.technical_role", "system's"),
     "a role without Admission": (
