@@ -415,9 +415,8 @@ def test_the_page_shows_a_set_that_is_taken() -> None:
 
 
 def test_the_page_names_every_member() -> None:
-    table = PAGE.read_text(encoding="utf-8").split("## Members\n")[1].split("\n## ")[0]
-    named = {
-        word for row in table.splitlines()[3:] for word in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
-    }
+    section = PAGE.read_text(encoding="utf-8").split("## Members\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+    named = {word for first in rows[2:] for word in re.findall(r"`(\w+)`", first)}
     members = {member for profile in PILOT for member in profile_members(profile)} | {"hc_role", "qc_statements"}
     assert named == members
