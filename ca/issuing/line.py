@@ -61,6 +61,7 @@ class IssuingLine(AuthorityContext):
     ) -> None:
         super().__init__(database, keys, settings, clock, random_bytes=random_bytes)
         self._carry_out = CarryingOut(database, keys, settings, clock, before_intent)
+        self._secrets: dict[str, bytes] = {}
         self._preparing = Gathering(self._prepare_all, limit=MAX_ROUND)
         self._carrying = Gathering(self._carry_out, limit=MAX_ROUND)
 
@@ -185,7 +186,7 @@ class IssuingLine(AuthorityContext):
             file_id=file.id,
             marks=registration.marks,
             key_digest=order.key_digest,
-            body_digest=order.body_digest,
+            body_digest=b"" if order.key_digest is None else order.body_digest,
         )
 
     def _prepare(
@@ -220,10 +221,15 @@ class IssuingLine(AuthorityContext):
         wanted = profile.pseudonym or self._settings.person_serial is PersonSerial.OPAQUE
         if not wanted or not isinstance(identity, PersonIdentity):
             return None
-        yearly, lasting = (
-            secret_of(self._database, period, self._random_bytes(32)) for period in (period_of(self._now()), LASTING)
-        )
+        yearly, lasting = self._secret(period_of(self._now())), self._secret(LASTING)
         return pseudonyms_for(identity.national_code, self._settings, yearly=yearly, lasting=lasting)
+
+    def _secret(self, period: str) -> bytes:
+        """Return the secret of a period, which never changes: it is read once."""
+        found = self._secrets.get(period)
+        if found is None:
+            found = self._secrets[period] = secret_of(self._database, period, self._random_bytes(32))
+        return found
 
 
 def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:
