@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from ca.bulk.desk import BulkDesk
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.context import WORKER
 from ca.crl import PublishedCrl
@@ -92,6 +93,7 @@ class Parts:
     clock_guard: ClockGuard
     gate: OfficerGate
     officers: OfficerDesk
+    bulk: BulkDesk
     inventory: InventoryDesk
     exports: ExportDesk
     statistics: StatisticsDesk
@@ -188,6 +190,7 @@ def assemble(
         room=room,
         clock_guard=guard,
         officers=OfficerDesk(database, gate, clock),
+        bulk=BulkDesk(database, authority, gate, clock),
         inventory=InventoryDesk(database, gate, clock),
         exports=ExportDesk(database, gate, clock),
         statistics=StatisticsDesk(database, clock),

@@ -35,6 +35,7 @@ from webapp.logs import start_logging
 HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.worker")
+BULK_SLICES: Final = 5
 CRL_LEAD: Final = timedelta(hours=24)
 
 
@@ -123,6 +124,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
         Sweep(name="reminders", seconds=3600, act=remind),
         Sweep(name="statistics", seconds=600, act=count),
+        Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),

@@ -15,7 +15,7 @@ from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
-from webapp.commands import inventory
+from webapp.commands import bulk, inventory
 from webapp.commands.files import file_group
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
@@ -36,7 +36,7 @@ def ca() -> None:
 ca.add_command(file_group)
 ca.add_command(profiles)
 ca.add_command(lint)
-for _command in inventory.COMMANDS:
+for _command in (*bulk.COMMANDS, *inventory.COMMANDS):
     ca.add_command(_command)
 ca.add_command(officer_group)
 ca.add_command(realm_group)

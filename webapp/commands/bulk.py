@@ -1,0 +1,107 @@
+"""`mohr ca bulk`, `bulk-approve`, `bulk-status`: many registrations in one file."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ca.bulk.format import MAX_OCTETS
+from ca.bulk.records import BulkApproval, Progress, RowResult
+from ca.officers.identity import Act
+from pki.instants import format_instant
+from signer.files import read_file
+from webapp.commands.options import answer, file_argument, home_option, officer_option, say
+from webapp.compose import Parts, opened_parts
+from webapp.deployment import Deployment
+from webapp.officers import Signatory
+
+job_argument = click.argument("job_id", metavar="ID")
+
+
+def _approval_members(approval: BulkApproval) -> dict[str, Any]:
+    members = {"officer": approval.by.id, "at": format_instant(approval.at), "done": approval.line}
+    return members | ({} if approval.silence_reason is None else {"silence_reason": approval.silence_reason})
+
+
+def _members(progress: Progress) -> dict[str, Any]:
+    job = progress.job
+    return {
+        "id": job.id,
+        "state": "finished" if progress.is_over else "running",
+        "sha256": job.sha256,
+        "rows": job.rows,
+        "done": job.line,
+        "refused": progress.refused,
+        "approved": progress.approved,
+        "officer": job.by.id,
+        "started_at": format_instant(job.started_at),
+        "finished_at": None if job.finished_at is None else format_instant(job.finished_at),
+        "approvals": [_approval_members(approval) for approval in progress.approvals],
+    }
+
+
+def _row_members(row: RowResult) -> dict[str, Any]:
+    state = None if row.state is None else str(row.state)
+    return {"line": row.line, "file": row.file_id, "state": state, "code": row.code, "reason": row.reason}
+
+
+def _tell(progress: Progress) -> None:
+    said = f"{progress.job.line} of {progress.job.rows} rows, {progress.refused} refused"
+    written = ", ".join(f"{approval.by.id}'s yes on {approval.line}" for approval in progress.approvals)
+    say(f"{said}; {written}" if written else said)
+
+
+def _finish(parts: Parts, job_id: str) -> None:
+    answer(_members(parts.bulk.run(job_id, _tell)))
+
+
+@click.command()
+@home_option
+@officer_option
+@file_argument
+def bulk(deployment: Deployment, officer: Signatory, file: Path) -> None:
+    """Submit every registration of FILE, one JSON object a line; the same file again goes on where it stopped.
+
+    Example: mohr ca bulk doctors.jsonl --officer clerk-parsa
+    """
+    data = read_file(file, limit=MAX_OCTETS)
+    with opened_parts(deployment) as parts:
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
+        _finish(parts, parts.bulk.start(data, by).id)
+
+
+@click.command("bulk-approve")
+@home_option
+@officer_option
+@click.option("--accept-silence", metavar="WHY", help="Why it is taken that a registry did not answer; kept.")
+@job_argument
+def bulk_approve(deployment: Deployment, officer: Signatory, accept_silence: str | None, job_id: str) -> None:
+    """Give one of the two approvals to every file of a job. Example: mohr ca bulk-approve ID --officer officer-akbari.
+
+    What refuses a single file is told by `mohr ca bulk-status ID --rows`.
+    """
+    with opened_parts(deployment) as parts:
+        job = parts.bulk.progress(job_id).job
+        by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_APPROVE, subject=job.id, digest=job.sha256)
+        parts.bulk.approve(job_id, by, silence_reason=accept_silence)
+        _finish(parts, job_id)
+
+
+@click.command("bulk-status")
+@home_option
+@click.option("--rows", "with_rows", is_flag=True, help="Then what became of each row, a JSON object a line.")
+@job_argument
+def bulk_status(
+    deployment: Deployment,
+    with_rows: bool,  # noqa: FBT001 - click passes options by name
+    job_id: str,
+) -> None:
+    """Say how far a job is. Example: mohr ca bulk-status ID --rows."""
+    with opened_parts(deployment) as parts:
+        answer(_members(parts.bulk.progress(job_id)))
+        for row in parts.bulk.results(job_id) if with_rows else ():
+            answer(_row_members(row))
+
+
+COMMANDS: Final = (bulk, bulk_approve, bulk_status)
