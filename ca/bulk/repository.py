@@ -62,7 +62,9 @@ def _job(row: Row[Any] | None) -> BulkJob | None:
 
 
 def find_job(connection: Connection, job_id: str, *, locked: bool = False) -> BulkJob | None:
-    """Return a job; `locked` keeps it from everybody else until the end of the transaction."""
+    """Return a job; `locked` keeps it from everybody else until the end of the transaction. What is no id has none."""
+    if not (job_id.isascii() and job_id.isalnum()):
+        return None
     statement = select(bulk_jobs).where(_j.id == job_id)
     return _job(connection.execute(statement.with_for_update() if locked else statement).one_or_none())
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.ca.registries.world import civil, council, write
+from tests.ca.world import CITIZEN, file_json, national_code
 from tests.support.deployment import PHYSICIAN, LiveDeployment
 
 pytestmark = pytest.mark.real
@@ -78,3 +79,36 @@ def test_a_draft_is_presented_withdrawn_and_comes_again(live: LiveDeployment, fo
     assert live.answer("ca", "file", "withdraw", draft["id"], "--officer", CLERK)["state"] == "withdrawn"
     again = submitted(live, tmp_path, "--previous", draft["id"])
     assert live.answer("ca", "file", "show", again["id"])["previous"] == draft["id"]
+
+
+def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
+    live: LiveDeployment, folder: Path, tmp_path: Path
+) -> None:
+    codes = [national_code(number) for number in range(700_000_000, 700_000_003)]
+    people = [{**CITIZEN, "national_code": code} for code in codes]
+    write(folder / "civil.json", civil(*({**person, "state": "ok"} for person in map(_without_kind, people))))
+    source = tmp_path / "people.jsonl"
+    source.write_bytes(b"\n".join([*map(file_json, people), b'{"kind": "citizen"}']))
+    job = live.answer("ca", "bulk", source, "--officer", CLERK)
+    assert (job["rows"], job["done"], job["refused"], job["state"]) == (4, 4, 1, "finished")
+    assert live.answer("ca", "bulk", source, "--officer", CLERK)["id"] == job["id"]
+    assert live.mohr("ca", "bulk-approve", job["id"], "--officer", CLERK).code == "four-eyes"
+    for officer in (FIRST, SECOND):
+        done = live.answer("ca", "bulk-approve", job["id"], "--officer", officer)
+    assert done["approved"] == 3
+    ended = live.mohr("ca", "bulk-status", job["id"], "--rows")
+    status, *rows = map(json.loads, ended.output.splitlines())
+    assert status == done
+    assert [(row["line"], row["state"], row["code"]) for row in rows] == [
+        (1, "approved", None),
+        (2, "approved", None),
+        (3, "approved", None),
+        (4, None, "input-malformed"),
+    ]
+    assert not any(code in ended.output for code in codes)
+    shown = live.answer("ca", "file", "show", rows[0]["file"])
+    assert [given["officer"] for given in shown["approvals"]] == [FIRST, SECOND]
+
+
+def _without_kind(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name != "kind"}
