@@ -14,7 +14,7 @@ from ca.inventory import queries
 from ca.inventory.search import Page, Search, parse_serial
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
-from ca.officers.scopes import NOTHING, Scope
+from ca.officers.scopes import EVERYTHING, NOTHING, Scope
 from ca.profiles import IssuerName
 from ca.records import CertificateRecord
 from pki.audit import AuditAction
@@ -59,14 +59,27 @@ class InventoryDesk:
         with self._database.read() as connection:
             page = queries.search(connection, wanted, after=place, limit=limit)
         scope = scope_of((entry.issuer, entry.profession, entry.province) for entry in page.entries)
-        persons = any(entry.issuer == IssuerName.PERSONS for entry in page.entries)
+        self._let(officer, wanted, scope, [(entry.serial, entry.issuer) for entry in page.entries])
+        return page
+
+    def records(
+        self, wanted: Search, officer: Officer, *, before: str | None = None, limit: int = 100
+    ) -> tuple[CertificateRecord, ...]:
+        """Return one page of whole records, for those who may see all there is; `before` goes on behind a serial."""
+        with self._database.read() as connection:
+            page = certificate_queries.page(connection, wanted, before=before, limit=limit)
+        self._let(officer, wanted, EVERYTHING, [(record.serial_hex, record.issuer) for record in page])
+        return page
+
+    def _let(self, officer: Officer, wanted: Search, scope: Scope, found: list[tuple[str, str]]) -> None:
+        """Ask the gate, and note what is about persons."""
+        persons = any(issuer == IssuerName.PERSONS for _, issuer in found)
+        serials = [serial for serial, _ in found]
         with self._database.begin() as unit:
             self._gate.allow(officer, Act.INVENTORY_READ, scope, unit, subject=SUBJECT)
             if persons or not _OF_PERSONS.isdisjoint(wanted.asked):
-                serials = [entry.serial for entry in page.entries]
                 subject = serials[0] if len(serials) == 1 else SUBJECT
                 self._note(unit, officer, subject, ",".join(wanted.asked), serials)
-        return page
 
     def show(self, serial: str, officer: Officer) -> CertificateRecord:
         """Return one certificate; NotFound. One of a person leaves an `inventory.read` first."""

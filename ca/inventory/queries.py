@@ -1,6 +1,6 @@
 """Searching the table of certificates by one index, the one of the word that fits the fewest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +9,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, lit
 
 from ca.inventory.index_choice import beside, sorted_by
 from ca.inventory.search import InventoryEntry, Page, Search
+from ca.inventory.tables import statistics
 from ca.records import UNMARKED, HolderMarks
 from ca.revocation import CertificateState, RevocationReason
 from ca.tables import certificates
@@ -37,6 +38,7 @@ _SHOWN: Final = (
 )
 _FEW: Final = ("serial", "serial_prefix", "holder", "file_id", "licence", "siam_id")
 _EQUAL: Final = ("serial", "holder", "file_id", "licence", "siam_id", "profession", "province", "profile")
+_OF_MANY: Final = ("profession", "province", "profile", "state")
 _MOST: Final = (CertificateState.GOOD, CertificateState.EXPIRED)
 
 
@@ -53,8 +55,11 @@ class Place:
         return literal(self.not_after, _c.not_after.type)
 
 
-def leading_word(wanted: Search) -> str:
-    """Name the condition whose index is read; `id` where nothing is asked."""
+def leading_word(wanted: Search, sizes: Mapping[str, int]) -> str:
+    """Name the condition whose index is read; `id` where nothing is asked.
+
+    `sizes` says how many certificates fit a word of many, as far as the last count knows.
+    """
     asked = wanted.asked
     found = next((name for name in _FEW if name in asked), None)
     if found is not None:
@@ -62,7 +67,19 @@ def leading_word(wanted: Search) -> str:
     if wanted.by_end:
         return "not_after"
     rare = ("state",) if wanted.state not in _MOST else ()
-    return next((name for name in ("profession", "province", *rare, "profile", "state") if name in asked), "id")
+    of_many = [name for name in dict.fromkeys(("profession", "province", *rare, "profile", "state")) if name in asked]
+    # min takes the first of equals: without a count the order above stands.
+    return min(of_many, key=lambda name: sizes.get(name, 0), default="id")
+
+
+def _sizes(connection: Connection, wanted: Search) -> dict[str, int]:
+    """Look up how many certificates fit each word of many."""
+    asked = [(name, str(getattr(wanted, name))) for name in _OF_MANY if name in wanted.asked]
+    if len(asked) < 2:
+        return {}
+    s = statistics.c
+    counted = select(s.name, s.value).where(or_(*(and_(s.name == name, s.dimension == word) for name, word in asked)))
+    return {row.name: row.value for row in connection.execute(counted)}
 
 
 def _conditions(wanted: Search, leading: str) -> list[ColumnElement[bool]]:
@@ -124,9 +141,8 @@ def _newest(place: Place | None) -> Select[Any]:
     return statement if place is None else statement.where(_c.id < place.id)
 
 
-def search_statement(wanted: Search, place: Place | None, limit: int) -> Select[Any]:
+def search_statement(wanted: Search, leading: str, place: Place | None, limit: int) -> Select[Any]:
     """Return the statement of one page."""
-    leading = leading_word(wanted)
     if leading in _FEW:
         statement = _by_few(wanted, leading, place)
     elif leading == "not_after":
@@ -143,7 +159,8 @@ def page_rows(
 ) -> Sequence[Row[Any]]:
     """Return the rows of one page; InvalidInput for a place to go on from (`after`, a serial number) that is none."""
     place = None if after is None else _place(connection, after)
-    return connection.execute(search_statement(wanted, place, limit).with_only_columns(*columns)).all()
+    leading = leading_word(wanted, _sizes(connection, wanted))
+    return connection.execute(search_statement(wanted, leading, place, limit).with_only_columns(*columns)).all()
 
 
 def _entry(row: Any) -> InventoryEntry:

@@ -209,11 +209,11 @@ def _postgres_floor(url: str) -> float:
 
 
 def _figure(engine: str, database: Database, count: int, floor: float, seeded: float) -> Figure:
-    found = measure_searches(database)
-    slowest = max(found, key=lambda kind: found[kind])
     began = time.perf_counter()
     StatisticsDesk(database, _Clock()).sweep()
     sweep = round(time.perf_counter() - began, 2)
+    found = measure_searches(database)
+    slowest = max(found, key=lambda kind: found[kind])
     rest = ", ".join(f"{kind} {value}" for kind, value in sorted(found.items(), key=lambda item: -item[1]))
     return Figure(
         name=f"inventory.{engine}",
@@ -264,5 +264,5 @@ def _on_sqlite(path: Path, count: int) -> Figure:
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-turn"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

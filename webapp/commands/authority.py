@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from ca.inventory.search import Search
+from ca.officers.identity import Officer
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
 from ca.revocation import CertificateState
@@ -175,13 +177,14 @@ def list_certificates(deployment: Deployment, state: str | None, profile: str | 
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with opened_parts(deployment) as parts:
-        page = parts.authority.certificates(state=wanted, profile=kind)
+        search, reader = Search(state=wanted, profile=kind), Officer.of_deployment("mohr ca list")
+        page = parts.inventory.records(search, reader)
         if not page and kind is not None and kind not in parts.authority.profiles.profiles:
             raise click.UsageError(f"no profile {kind}, and no certificate of one")
         while page:
             for record in page:
                 answer(_certificate_members(record))
-            page = parts.authority.certificates(state=wanted, profile=kind, before=page[-1].serial_hex)
+            page = parts.inventory.records(search, reader, before=page[-1].serial_hex)
 
 
 @ca.command()
@@ -190,5 +193,5 @@ def list_certificates(deployment: Deployment, state: str | None, profile: str | 
 def show(deployment: Deployment, serial: str) -> None:
     """Show one certificate. Example: mohr ca show 5f3a…."""
     with opened_parts(deployment) as parts:
-        record = parts.authority.get(serial)
+        record = parts.inventory.show(serial, Officer.of_deployment("mohr ca show"))
     answer({**_certificate_members(record), "pem": None if record.der is None else pem(record.der)})

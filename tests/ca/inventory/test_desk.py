@@ -71,6 +71,15 @@ def test_centres_and_systems_are_looked_at_without_an_event(world: World, desk: 
     assert events_of(world.database, AuditAction.INVENTORY_READ) == []
 
 
+def test_a_list_of_whole_records_leaves_an_event_a_page(world: World, desk: InventoryDesk) -> None:
+    serials = [world.issue("cit-sign").serial_hex for _ in range(3)]
+    first = desk.records(Search(profile="cit-sign"), FIRST, limit=2)
+    rest = desk.records(Search(profile="cit-sign"), FIRST, before=first[-1].serial_hex)
+    assert [record.serial_hex for record in (*first, *rest)] == serials[::-1]
+    assert all(record.der is not None for record in first)
+    assert len(events_of(world.database, AuditAction.INVENTORY_READ)) == 2
+
+
 def test_showing_a_persons_certificate_leaves_an_event(world: World, desk: InventoryDesk) -> None:
     issued = world.issue("clin-sign")
     assert desk.show(issued.serial_hex.upper(), FIRST).der == issued.der

@@ -74,8 +74,9 @@ def reads_all(plan: str) -> bool:
 @pytest.mark.parametrize("name", _SEARCHES)
 def test_a_search_goes_by_an_index(name: str, large_stock: Stock) -> None:
     found = plans(large_stock, lambda connection: queries.search(connection, _SEARCHES[name], after=None, limit=100))
-    assert len(found) == 1
-    assert not reads_all(found[0]), found[0]
+    assert found
+    for plan in found:
+        assert not reads_all(plan), plan
 
 
 @pytest.mark.parametrize("name", _SEARCHES)

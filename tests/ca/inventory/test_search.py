@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ca.inventory import queries
 from ca.inventory.search import MIN_PREFIX, InventoryEntry, Search, entry_members, parse_search
+from ca.revocation import CertificateState
 from pki.errors import ErrorCode, InvalidInput
 from tests.ca.inventory.conftest import Stock
 from tests.ca.inventory.rows import FILES, HOLDERS, PROFESSIONS, PROVINCES, STATES
@@ -152,3 +153,12 @@ def test_a_place_that_is_none_is_refused(stock: Stock) -> None:
 
 def test_a_search_shows_no_identifier_when_it_is_printed() -> None:
     assert "0000012343" not in repr(Search(holder="0000012343", licence="12345"))
+
+
+def test_the_rarest_word_leads_by_what_was_counted() -> None:
+    wanted = Search(profession="nurse", province="یزد", state=CertificateState.GOOD)
+    assert queries.leading_word(wanted, {}) == "profession"
+    assert queries.leading_word(wanted, {"profession": 9, "province": 2, "state": 5}) == "province"
+    assert queries.leading_word(Search(profile="a", state=CertificateState.REVOKED), {}) == "state"
+    assert queries.leading_word(Search(serial="ab", state=CertificateState.REVOKED), {"state": 0}) == "serial"
+    assert queries.leading_word(Search(), {}) == "id"
