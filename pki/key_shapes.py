@@ -3,13 +3,13 @@
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509 import ObjectIdentifier
 
 from pki import der, oids
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from pki.signatures import AnyPublicKey
+from pki.signatures import SubjectKey
 
 _EC_PUBLIC_KEY: Final = "1.2.840.10045.2.1"
 _INFINITY: Final = b"\x00"  # SEC 1 §2.3.3
@@ -19,12 +19,11 @@ _KINDS: Final = {
     "1.3.101.111": "key.x25519",
     "1.3.101.113": "key.ed448",
     "2.16.840.1.101.3.4.3.17": "key.mldsa",
-    "2.16.840.1.101.3.4.3.18": "key.mldsa",
     "2.16.840.1.101.3.4.3.19": "key.mldsa",
 }
 
 
-def load_certifiable_key(spki_der: bytes) -> AnyPublicKey:
+def load_certifiable_key(spki_der: bytes) -> SubjectKey:
     """Load a public key; InvalidInput (`key-refused`) whose reason names what is wrong with it."""
     reason = _fault(spki_der)
     if not reason:
@@ -33,7 +32,9 @@ def load_certifiable_key(spki_der: bytes) -> AnyPublicKey:
         except (ValueError, UnsupportedAlgorithm):
             reason = "key.unreadable"
         else:
-            if isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+            if isinstance(
+                key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey
+            ):
                 return key
             reason = "key.unreadable"
     raise InvalidInput(ErrorCode.KEY_REFUSED, "public key cannot be certified", reason=reason)

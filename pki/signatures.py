@@ -37,21 +37,11 @@ SubjectKey = AnyPublicKey | mldsa.MLDSA65PublicKey  # what may be certified; not
 
 def load_public_key(spki_der: bytes) -> AnyPublicKey:
     """Load a SubjectPublicKeyInfo; InvalidInput (`key-refused`) for a type no signature is checked with."""
-    key = load_subject_key(spki_der)
-    if isinstance(key, mldsa.MLDSA65PublicKey):
-        raise InvalidInput(ErrorCode.KEY_REFUSED, "unsupported key type ML-DSA-65")
-    return key
-
-
-def load_subject_key(spki_der: bytes) -> SubjectKey:
-    """Load a SubjectPublicKeyInfo that is to be certified; InvalidInput (`key-refused`) for an unsupported type."""
     try:
         key = load_der_public_key(spki_der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InvalidInput(ErrorCode.KEY_REFUSED, "public key cannot be read") from error
-    if not isinstance(
-        key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey
-    ):
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
         raise InvalidInput(ErrorCode.KEY_REFUSED, f"unsupported key type {type(key).__name__}")
     return key
 
