@@ -61,7 +61,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "key.ed25519": "Ed25519 keys are not certified.",
         "key.ed448": "Ed448 keys are not certified.",
         "key.x25519": "Keys for key agreement alone are not certified.",
-        "key.mldsa": "ML-DSA keys are not certified by this profile.",
+        "key.mldsa": "ML-DSA keys of this size are not certified.",
         "key.kind-not-in-profile": "The profile does not allow this kind of key.",
         "key.block-listed": "The key is on the deployment's list of refused keys.",
         "key.other-holder": "The key is certified for another holder.",

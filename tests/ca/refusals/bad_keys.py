@@ -183,8 +183,8 @@ def other_kind(name: str) -> bytes:
             key = ed448.Ed448PrivateKey.generate()
             return request(spki_of(key.public_key()), lambda m: (der.sequence(der.oid("1.3.101.113")), key.sign(m)))
         case "mldsa":
-            key = mldsa.MLDSA65PrivateKey.generate()
-            algorithm = der.sequence(der.oid("2.16.840.1.101.3.4.3.18"))
+            key = mldsa.MLDSA44PrivateKey.generate()
+            algorithm = der.sequence(der.oid("2.16.840.1.101.3.4.3.17"))
             return request(spki_of(key.public_key()), lambda m: (algorithm, key.sign(m)))
         case "dsa":
             key = dsa.generate_private_key(1024)  # noqa: S505 - what is refused

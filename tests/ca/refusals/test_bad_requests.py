@@ -244,7 +244,7 @@ KINDS: dict[str, tuple[str, Bad]] = {
     "Ed448": ("key.ed448", with_csr(lambda: bad_keys.other_kind("ed448"))),
     "X25519": ("key.x25519", with_csr(lambda: bad_keys.other_kind("x25519"))),
     "X448": ("key.x25519", with_csr(lambda: bad_keys.other_kind("x448"))),
-    "ML-DSA-65": ("key.mldsa", with_csr(lambda: bad_keys.other_kind("mldsa"))),
+    "ML-DSA-44": ("key.mldsa", with_csr(lambda: bad_keys.other_kind("mldsa"))),
     "RSA-2048 outside a card": ("key.kind-not-in-profile", rsa_2048_for_a_centre),
     "a key on the block list": ("key.block-listed", block_listed),
     "another person's key": ("key.other-holder", lambda scene: used_before(scene, "cit-sign", CITIZEN)),
