@@ -59,7 +59,7 @@ class RealClock:
         return datetime.now(UTC)
 
 
-def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
+def authority_settings(settings: DeploymentSettings, refused_keys: tuple[str, ...] = ()) -> AuthoritySettings:
     """Return what the authority is told of a deployment's settings."""
     raw = RawAuthoritySettings(
         public_url=settings.public_url,
@@ -67,6 +67,7 @@ def authority_settings(settings: DeploymentSettings) -> AuthoritySettings:
         organization=settings.organization,
         oid_arc=settings.oid_arc,
         profiles=settings.profiles,
+        refused_keys=refused_keys,
     )
     return validate_settings(raw)
 
@@ -169,7 +170,7 @@ def assemble(
     authority = CertificateAuthority(
         database,
         keys,
-        authority_settings(settings),
+        authority_settings(settings, deployment.refused_keys(settings)),
         clock,
         gate=gate,
         before_intent=before_intent(room, guard),

@@ -21,6 +21,7 @@ from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
 from webapp.database_password import read_password, with_password
+from webapp.refused_keys import read_refused_keys
 
 MIN_FREE_MB: Final = 200
 
@@ -32,6 +33,7 @@ class DeploymentSettings:
     `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
     `profiles` is the deployer's own profile set (`profiles.toml`, beside `mohr.toml`), None for the pilot's.
     Holders are reminded `reminder_days` before a certificate ends.
+    `refused_keys_file` lists keys that are never certified, by a path from HOME.
     Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
     """
 
@@ -45,6 +47,7 @@ class DeploymentSettings:
     profiles: bytes | None = field(default=None, repr=False)
     reminder_days: tuple[int, ...] = REMINDER_DAYS
     min_free_mb: int = MIN_FREE_MB
+    refused_keys_file: str | None = None
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -97,6 +100,7 @@ def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentS
         production=table.get("production") is True,
         reminder_days=_reminder_days(table),
         profiles=profiles,
+        refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
     )
 
@@ -292,6 +296,10 @@ class Deployment:
         except OSError as error:
             raise Unavailable(ErrorCode.FILE_UNREADABLE, self.profiles_file.name) from error
 
+    def refused_keys(self, settings: DeploymentSettings) -> tuple[str, ...]:
+        """Read the deployer's list of keys never to be certified; none where no list is named."""
+        return () if settings.refused_keys_file is None else read_refused_keys(self.home / settings.refused_keys_file)
+
     @property
     def database_file(self) -> Path:
         """The database, unless the deployer named another."""
@@ -322,6 +330,7 @@ class Deployment:
             "oid_arc": settings.oid_arc,
             **({"database_url": settings.database_url} if settings.database_url else {}),
             **({"status_url": settings.status_url} if settings.status_url else {}),
+            **({"refused_keys_file": settings.refused_keys_file} if settings.refused_keys_file else {}),
         }
         # JSON's text literals are TOML basic strings.
         lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]

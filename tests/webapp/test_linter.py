@@ -122,7 +122,7 @@ def test_two_officers_close_an_alarm_from_the_shell(live: LiveDeployment, tmp_pa
     opened = [json.loads(line) for line in live.mohr("ca", "lint", "--alarms").output.splitlines()]
     assert [(alarm["alarm"], alarm["serial"]) for alarm in opened] == [("a1", serial)]
     words = ("ca", "lint", "--close", "a1", "--note", "looked at", "--officer")
-    assert live.answer(*words, "akbari")["closed_at"] is None
-    assert live.mohr(*words, "akbari").code == "four-eyes"
-    assert live.answer(*words, "bahrami")["officers"] == ["akbari", "bahrami"]
+    assert live.answer(*words, "officer-akbari")["closed_at"] is None
+    assert live.mohr(*words, "officer-akbari").code == "four-eyes"
+    assert live.answer(*words, "officer-bahrami")["officers"] == ["officer-akbari", "officer-bahrami"]
     assert live.mohr("ca", "lint", "--alarms").output == ""
