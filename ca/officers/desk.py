@@ -110,6 +110,13 @@ class OfficerDesk:
                 unit.audit.record(event(AuditAction.ROLE_GRANTED, now, by.id, officer_id, **facts))
             return repository.get_officer(connection, officer_id)
 
+    def check_founding(self) -> None:
+        """Return while the first officers are not all enrolled; Conflict from then on."""
+        with self._database.read() as connection:
+            founded = len(repository.page_of_officers(connection, limit=FOUNDERS))
+        if founded >= FOUNDERS:
+            raise Conflict(ErrorCode.CONFLICT, "the first officers are enrolled; four eyes enrol every other")
+
     def enrol(self, officer_id: str, name: str, national_code: str | None, realm: str, by: Officer) -> OfficerRecord:
         """Enrol an officer, who may do nothing before a certificate is bound and a role granted."""
         code = None if national_code is None else str(parse_national_code(national_code))

@@ -95,7 +95,7 @@ NEED_A_DEPLOYMENT = (
     "mohr ca lint ab",
     "mohr ca officer list",
     "mohr ca officer enrol {rx} --officer a",
-    "mohr ca officer found a --name b --cert {cert} --role approver",
+    "mohr ca officer found a --given-name b --surname c --csr {csr} --role approver",
     "mohr ca officer bind a --cert {cert} --officer b",
     "mohr ca officer suspend a --reason b --officer c",
     "mohr ca officer restore a --officer b",
@@ -149,8 +149,7 @@ NEED_A_DEPLOYMENT = (
 WRONG_WORDS = (
     ("mohr nonsense", "usage"),
     ("mohr ca issue", "usage"),
-    ("mohr ca officer found a --name b --cert {cert} --role approver --home {home}", "conflict"),
-    ("mohr ca officer found a --name b --cert {rx} --role approver --home {home}", "certificate-malformed"),
+    ("mohr ca officer found a --given-name b --surname c --csr {csr} --role approver --home {home}", "conflict"),
     ("mohr ca officer bind absent --cert {cert} --officer clerk-parsa --home {home}", "not-found"),
     ("mohr ca officer bind clerk-parsa --cert {cert} --officer clerk-parsa --home {home}", "four-eyes"),
     ("mohr ca officer suspend absent --reason a --officer clerk-parsa --home {home}", "not-found"),

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -22,6 +23,7 @@ from ca.ceremony.tokens import TokenPlace
 from ca.ceremony.workshop import CustodianWorkshop
 from ca.registration import Officer
 from ca.revocation import CertificateState
+from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import find_module
 from pki.certificates import pem
@@ -143,6 +145,37 @@ def sealed_prescription(site: Site, folder: Path) -> Path:
     )
     assert ended.status == 0, ended.messages
     return folder / "rx.jades.json"
+
+
+def test_a_deployment_of_a_ceremony_gets_its_first_officers_who_then_need_four_eyes(
+    founded: Site, tmp_path: Path
+) -> None:
+    wanted = (("parsa", "registrar"), ("akbari", "approver"), ("bahrami", "approver"))
+    for officer_id, role in (*wanted, ("fourth", "administrator")):
+        key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
+        write_private(tmp_path / f"{officer_id}.key", key.private_pem())
+        (tmp_path / f"{officer_id}.csr").write_bytes(build_csr(key, "a wish"))
+        ended = founded.mohr(
+            *("ca", "officer", "found", officer_id, "--given-name", "الف", "--surname", "آزمایشی", "--role", role),
+            *("--csr", tmp_path / f"{officer_id}.csr", "-o", tmp_path / f"{officer_id}.pem"),
+        )
+        assert ended.code == ("" if officer_id != "fourth" else "conflict"), ended.messages
+    assert not (tmp_path / "fourth.pem").exists()
+    (tmp_path / "centre.json").write_bytes(file_json(CENTRE))
+
+    def act(officer_id: str, *words: str | Path) -> Any:
+        mine = ("--officer-key", tmp_path / f"{officer_id}.key", "--officer-cert", tmp_path / f"{officer_id}.pem")
+        ended = founded.mohr("ca", "file", *words, *mine)
+        assert ended.status == 0, ended.messages
+        return json.loads(ended.output.splitlines()[-1])
+
+    file = act("parsa", "submit", tmp_path / "centre.json")
+    assert act("akbari", "approve", file["id"])["state"] == "submitted"
+    assert act("bahrami", "approve", file["id"])["state"] == "approved"
+    with opened_database(founded.deployment) as (database, _ledger), database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT officer, statement, signature FROM approvals ORDER BY at").all()
+    assert [row.officer for row in rows] == ["akbari", "bahrami"]
+    assert all(file["id"].encode() in row.statement and row.signature for row in rows)
 
 
 def verdict(site: Site, signed: Path) -> tuple[str, str | None]:

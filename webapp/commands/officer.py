@@ -14,13 +14,14 @@ from ca.officers.identity import Act, Officer, Role
 from ca.officers.realms import Level, Realm
 from ca.officers.records import Grant
 from ca.officers.scopes import Scope
-from pki.certificates import load_certificates
+from pki.certificates import load_certificates, pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import json_object
-from signer.files import read_file
-from webapp.commands.options import answer, file_argument, home_option, officer_option
-from webapp.compose import RealClock, opened_database
+from signer.files import read_file, write_file
+from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
+from webapp.compose import RealClock, opened_database, opened_parts
 from webapp.deployment import Deployment
+from webapp.founders import Founder, found_officer
 from webapp.officer_documents import officer_members, realm_members, request_members
 from webapp.officers import Signatory
 
@@ -114,19 +115,33 @@ def enrol(deployment: Deployment, officer: Signatory, file: Path) -> None:
 
 @officer_group.command("found")
 @home_option
+@output_option
 @_ID
-@click.option("--name", required=True)
-@_CERTIFICATE
+@click.option("--given-name", required=True)
+@click.option("--surname", required=True)
+@click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The officer's request.")
 @click.option("--role", "roles", type=click.Choice([role.value for role in Role]), multiple=True, required=True)
-def found(deployment: Deployment, officer_id: str, name: str, certificate: Path, roles: tuple[str, ...]) -> None:
-    """Enrol one of the first three officers of a deployment that has none; the fourth needs four eyes.
+def found(
+    deployment: Deployment,
+    output: Path | None,
+    officer_id: str,
+    given_name: str,
+    surname: str,
+    csr_file: Path,
+    roles: tuple[str, ...],
+) -> None:
+    """Enrol one of the first three officers, with a certificate for their own key; the fourth needs four eyes.
 
-    Example: mohr ca officer found akbari --name "M. Akbari" --cert akbari.pem --role approver --role administrator
+    Example: mohr ca officer found akbari --given-name M --surname Akbari --csr a.csr --role approver -o a.pem
     """
-    der = _certificate(certificate)
-    with _opened(deployment) as office:
-        by = Officer.of_deployment(OPERATOR)
-        answer(officer_members(office.desk.found(officer_id, name, der, tuple(map(Role, roles)), by)))
+    csr = read_file(csr_file, limit=MAX_OCTETS)
+    kinds = tuple(map(Role, roles))
+    founder = Founder(officer_id=officer_id, given_name=given_name, surname=surname, roles=kinds)
+    with opened_parts(deployment) as parts:
+        certificate = found_officer(parts, founder, csr, OPERATOR)
+        if output is not None:
+            write_file(output, pem(certificate).encode())
+        answer({**officer_members(parts.officers.officer(officer_id)), "pem": pem(certificate)})
 
 
 def _certificate(path: Path) -> bytes:
