@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.databases import (  # noqa: F401 - fixtures
+    make_database,
+    postgres_folder,
+    postgres_maker,
+    postgres_pool,
+    sqlite_maker,
+    sqlite_template,
+)
 from tests.support.reader_stack import claim_socket_name
 
 # A shared machine may stall any single example; time is measured by `make bench`, not by tests.

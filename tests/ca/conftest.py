@@ -1,4 +1,4 @@
-"""Deployments for the authority's tests: one ceremony a session, a fresh database a test."""
+"""Deployments for the authority's tests: one ceremony a session, a fresh database a test, on both engines."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hsm.soft import UnsafeSoftKeys
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from tests.ca.world import SETTINGS, FakeClock, World
+from tests.storage import postgres
+from tests.support.databases import ENGINES
 from tests.support.officers import EveryOfficer
 
 
@@ -59,7 +61,7 @@ def make_world(ceremony: Ceremony) -> WorldMaker:
 
 
 @pytest.fixture
-def database(ceremony: Ceremony, tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(ceremony: Ceremony, tmp_path: Path) -> Iterator[Database]:
     """A fresh SQLite database with the session's hierarchy."""
     path = tmp_path / "mohr.db"
     shutil.copyfile(ceremony.template, path)
@@ -68,7 +70,34 @@ def database(ceremony: Ceremony, tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def adopted_pool(postgres_folder: Path, ceremony: Ceremony) -> postgres.Pool:
+    """PostgreSQL databases that hold the session's hierarchy."""
+    postgres.execute(postgres_folder, "CREATE DATABASE adopted TEMPLATE template")
+    database = open_database(postgres.url_of(postgres_folder, "adopted"))
+    adopt(database, ceremony.hierarchy, SETTINGS, FakeClock(), "init")
+    database.close()
+    return postgres.Pool(postgres_folder, template="adopted")
+
+
+@pytest.fixture
+def postgresql(adopted_pool: postgres.Pool) -> Iterator[Database]:
+    """A PostgreSQL database with the session's hierarchy and nothing else."""
+    name = adopted_pool.take()
+    database = open_database(adopted_pool.url_of(name))
+    yield database
+    database.close()
+    adopted_pool.give_back(name)
+
+
+@pytest.fixture(params=ENGINES)
+def database(request: pytest.FixtureRequest) -> Database:
+    """A fresh database with the session's hierarchy, on one engine and then on the other."""
+    found: Database = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgresql")
+    return found
+
+
 @pytest.fixture
 def world(database: Database, make_world: WorldMaker) -> World:
-    """A fresh deployment on SQLite."""
+    """A fresh deployment, on one engine and then on the other."""
     return make_world(database)

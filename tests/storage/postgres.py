@@ -114,7 +114,7 @@ def url_of(socket_folder: Path, name: str) -> str:
 
 
 class Pool:
-    """Copies of a template database, emptied between uses."""
+    """Copies of a template database; between uses they get its rows again."""
 
     def __init__(self, socket_folder: Path, *, template: str) -> None:
         self._folder, self._template = socket_folder, template
@@ -122,34 +122,41 @@ class Pool:
         self._made = 0
         with _connection(socket_folder, template) as connection:
             self._tables = self._tables_of(connection)
-            self._version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            self._rows = {table: self._rows_of(connection, table) for table in self._tables}
 
     @staticmethod
     def _tables_of(connection: psycopg.Connection[Any]) -> set[str]:
         rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         return {row[0] for row in rows}
 
+    @staticmethod
+    def _rows_of(connection: psycopg.Connection[Any], table: str) -> bytes:
+        with connection.cursor().copy(f"COPY {table} TO STDOUT".encode()) as rows:
+            return b"".join(bytes(part) for part in rows)
+
     def url_of(self, name: str) -> str:
         """Return the URL of a database of the pool."""
         return url_of(self._folder, name)
 
     def take(self) -> str:
-        """Return the name of an empty copy."""
+        """Return the name of a copy."""
         if self._free:
             return self._free.pop()
         self._made += 1
-        name = f"copy{self._made}"
+        name = f"{self._template}_copy{self._made}"
         execute(self._folder, f"CREATE DATABASE {name} TEMPLATE {self._template}")
         return name
 
     def give_back(self, name: str) -> None:
-        """Empty a copy for its next user: rows go whatever guards them, added tables go too."""
+        """Ready a copy for its next user: rows go whatever guards them, added tables go too."""
         with _connection(self._folder, name) as connection:
-            connection.execute("SET session_replication_role = replica")
-            for table in self._tables_of(connection):
-                if table not in self._tables:
-                    connection.execute(f"DROP TABLE {table} CASCADE".encode())
-                elif table != "alembic_version":
-                    connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608  names of our own tables
-            connection.execute("UPDATE alembic_version SET version_num = %s", self._version)
+            added = self._tables_of(connection) - self._tables
+            drops = [f"DROP TABLE {table} CASCADE" for table in added]
+            deletes = [f"DELETE FROM {table}" for table in self._tables]  # noqa: S608  names of our own tables
+            replica = "SET session_replication_role = replica"  # no trigger guards anything
+            connection.execute("; ".join([replica, *drops, *deletes]).encode())
+            for table, rows in self._rows.items():
+                if rows:
+                    with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                        copy.write(rows)
         self._free.append(name)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from pki.errors import ErrorCode, InvalidInput, Unavailable
 from storage.engine import Database, open_database
-from tests.storage.conftest import DatabaseMaker
+from tests.support.databases import DatabaseMaker
 
 SHORT = timedelta(milliseconds=150)
 

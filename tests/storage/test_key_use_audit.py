@@ -24,10 +24,10 @@ from storage.ledger_rows import raw
 from storage.ledger_tables import audit_events
 from storage.ledger_verification import verify_rows
 from tests.storage.attacker import Attacker
-from tests.storage.conftest import DatabaseMaker
 from tests.storage.key_use_story import FIRST, SECOND, break_chain, build_uses, take
 from tests.storage.story import LOG, NOW, ORIGIN, PUBLIC
 from tests.storage.test_ledger_random_attacks import GARBAGE, Draw, changed, loose, pick_row
+from tests.support.databases import DatabaseMaker
 from tests.support.journals import MemoryJournal
 
 TABLES = (key_uses, key_use_segments, key_journal_gaps, key_use_totals)

@@ -22,8 +22,8 @@ from storage.ledger import Ledger
 from storage.ledger_proof import verify_proof
 from storage.ledger_tables import audit_events, checkpoints, ledger_leaves
 from tests.storage.attacker import Attacker
-from tests.storage.conftest import DatabaseMaker
 from tests.storage.story import KEY, LOG, NOW, ORIGIN, PUBLIC, SealKey, build_history, record
+from tests.support.databases import DatabaseMaker
 
 
 def places_in(database: Database) -> list[str]:

@@ -18,8 +18,8 @@ from storage.ledger_audit import LedgerReport
 from storage.ledger_export import CHECKPOINT, ENTRIES, EVENTS, LEAVES, verify_export
 from storage.ledger_tables import audit_events, ledger_leaves
 from tests.storage.attacker import Attacker
-from tests.storage.conftest import DatabaseMaker
 from tests.storage.story import KEY, NOW, ORIGIN, PUBLIC, SealKey, build_history, record
+from tests.support.databases import DatabaseMaker
 
 FILES = (EVENTS, ENTRIES, LEAVES)
 EDITED, REMOVED = ErrorCode.LEDGER_EDITED, ErrorCode.LEDGER_REMOVED

@@ -20,8 +20,8 @@ from storage.ledger_rows import raw
 from storage.ledger_tables import audit_events, checkpoints, ledger_leaves, ledger_nodes
 from storage.ledger_verification import verify_rows
 from tests.storage.attacker import Attacker
-from tests.storage.conftest import DatabaseMaker
 from tests.storage.story import BEYOND, COVERED, LOG, ORIGIN, PUBLIC, build_victim
+from tests.support.databases import DatabaseMaker
 
 PROVEN = {
     audit_events: tuple(audit_events.c),

@@ -19,7 +19,6 @@ from storage.ledger_audit import MAX_FINDINGS, LedgerReport
 from storage.ledger_tables import audit_events, checkpoints, ledger_leaves, ledger_nodes
 from storage.ledger_verification import verify_rows
 from tests.storage.attacker import Attacker
-from tests.storage.conftest import DatabaseMaker
 from tests.storage.story import (
     BEYOND,
     COVERED,
@@ -34,6 +33,7 @@ from tests.storage.story import (
     build_victim,
     record,
 )
+from tests.support.databases import DatabaseMaker
 
 EDITED, REMOVED = ErrorCode.LEDGER_EDITED, ErrorCode.LEDGER_REMOVED
 TRUNCATED, FORKED = ErrorCode.LEDGER_TRUNCATED, ErrorCode.LEDGER_FORKED

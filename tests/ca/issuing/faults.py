@@ -70,6 +70,7 @@ class Server:
 
     def __init__(self, world: World) -> None:
         self.database = FaultyDatabase(world.database.engine)
+        world.database.before_close(self.database.close)
         self.keys = FaultyKeys(world)
         self.line = IssuingLine(self.database, self.keys, SETTINGS, world.clock)
 

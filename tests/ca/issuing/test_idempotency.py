@@ -21,7 +21,7 @@ from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.issuing.faults import Killed, Server
 from tests.ca.test_registration_desk import actions
 from tests.ca.world import FIRST, SETTINGS, FakeClock, World, new_csr
-from tests.storage.conftest import DatabaseMaker
+from tests.support.databases import DatabaseMaker
 
 CSRS = tuple(new_csr() for _ in range(3))
 

@@ -16,7 +16,7 @@ from ca.revocation import RevocationReason
 from storage.engine import Database, open_database
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.world import CLINICIAN, SETTINGS, FakeClock, World, national_code, new_csr
-from tests.storage.conftest import DatabaseMaker
+from tests.support.databases import DatabaseMaker
 
 DIGESTS = tuple(bytes((n,)) * 32 for n in range(20))
 

@@ -18,7 +18,7 @@ from storage.engine import Database
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.issuing.faults import Killed, Server
 from tests.ca.world import SETTINGS, FakeClock, World, new_csr
-from tests.storage.conftest import DatabaseMaker
+from tests.support.databases import DatabaseMaker
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from ca.lint.findings import Severity
 from storage.engine import Database
 from tests.ca.conftest import WorldMaker
 from tests.ca.linting.judges import SpokenJudge, desk_of, finding, settle
-from tests.ca.test_postgresql import postgresql  # noqa: F401 - a fixture
 from tests.ca.world import FIRST, SECOND, World
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def world(postgresql: Database, make_world: WorldMaker) -> World:  # noqa: F811 - that fixture
+def world(postgresql: Database, make_world: WorldMaker) -> World:
     made = make_world(postgresql)
     settle(made)
     return made

@@ -23,6 +23,12 @@ from tests.ca.world import World
 PROFESSIONS, PROVINCES = ("physician", "nurse", "midwife"), ("تهران", "البرز", "فارس")
 
 
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """A file: each example has a copy of it."""
+    return sqlite_database
+
+
 def names(of: tuple[str, ...]) -> st.SearchStrategy[frozenset[str] | None]:
     return st.none() | st.frozensets(st.sampled_from(of))
 

@@ -17,14 +17,6 @@ from ca.registries.ports import Registries
 from hsm.soft import UnsafeSoftKeys
 from storage.engine import Database
 from tests.ca.world import CLERK, CLINICIAN, SETTINGS, FakeClock, file_json
-from tests.storage.conftest import (  # noqa: F401 - fixtures
-    make_database,
-    postgres_folder,
-    postgres_maker,
-    postgres_pool,
-    sqlite_maker,
-    sqlite_template,
-)
 from tests.support.officers import EveryOfficer
 
 DAY = timedelta(days=1)
@@ -84,6 +76,6 @@ class Office:
 
 
 @pytest.fixture
-def office(make_database: Callable[[], Database]) -> Office:  # noqa: F811 - the fixture above
+def office(make_database: Callable[[], Database]) -> Office:
     """An office without a file."""
     return Office(make_database())
