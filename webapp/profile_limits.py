@@ -1,5 +1,7 @@
 """The custodians' policy follows the profile set: what a new profile asks for is signed, and nothing beyond."""
 
+import os
+import stat
 from pathlib import Path
 
 from ca.config import AuthoritySettings
@@ -20,5 +22,8 @@ def follow_profile_limits(policy_file: Path, settings: AuthoritySettings) -> boo
     followed = follow_profiles(policy, settings)
     if followed == policy:
         return False
+    before = policy_file.stat()
     write_policy(followed, policy_file)
+    os.chown(policy_file, before.st_uid, before.st_gid)  # a custodian of its own user reads it through its group
+    policy_file.chmod(stat.S_IMODE(before.st_mode))
     return True

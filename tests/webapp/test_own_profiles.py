@@ -125,12 +125,14 @@ def test_a_policy_file_is_written_anew_only_when_the_profiles_changed(deployment
     file, now = tmp_path / "policy.json", authority_settings(SETTINGS)
     written = service_policy(now, token_settings(SETTINGS), dict.fromkeys((SERVER, WORKER, OPERATOR), os.getuid()))
     write_policy(written, file)
+    file.chmod(0o640)
     deployment.profiles_file.write_bytes(with_change("clin-sign", hc_role=True, version=2))
     wider = authority_settings(deployment.settings())
     assert not follow_profile_limits(file, now)
     assert follow_profile_limits(file, wider)
     assert load_policy(file) == follow_profiles(written, wider)
     assert load_policy(file) != written
+    assert file.stat().st_mode & 0o777 == 0o640
     assert not follow_profile_limits(file, wider)
     file.write_text("{")
     assert not follow_profile_limits(file, wider)
