@@ -31,7 +31,7 @@ PAGES: Final = {
     "status": "/status",
 }
 ENGLISH_PREFIX: Final = "/en"
-COOKIELESS: Final = ("/api/", "/oauth2/")
+COOKIELESS: Final = ("/api/", "/oauth2/", "/.well-known/est/")
 _MACHINE: Final = (*COOKIELESS, "/.well-known/", "/healthz", "/openapi.json", "/static/")
 
 

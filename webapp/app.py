@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from pki.errors import ErrorCode, ServiceError
-from webapp import api, assets, languages, logs, oauth, security, typography, uploads
+from webapp import api, assets, est, languages, logs, oauth, security, typography, uploads
 from webapp.addresses import is_machine_path
 from webapp.pages import frame, site, verify
 from webapp.problems import Problem, problem_of
@@ -46,6 +46,7 @@ def create_app(services: Services) -> Flask:
     verify.install(app, services)
     api.install(app, services)
     oauth.install(app, services)
+    est.install(app, services)
     _answer_errors(app)
     for name in app.jinja_env.list_templates():
         app.jinja_env.get_template(name)

@@ -5,7 +5,7 @@ from typing import Final
 from flask import request
 
 from pki.errors import ErrorCode, InvalidInput, NotAllowed
-from webapp.services import PEER_CERTIFICATE
+from webapp.services import OVER_TLS, PEER_CERTIFICATE
 
 
 def bearer_token() -> str:
@@ -20,6 +20,11 @@ def peer_certificate() -> bytes | None:
     """Return the DER of the connection's client certificate, as the mTLS listener saw it; headers do not count."""
     found = request.environ.get(PEER_CERTIFICATE)
     return found if isinstance(found, bytes) else None
+
+
+def came_over_tls() -> bool:
+    """Tell whether the mTLS listener's own socket spoke TLS; no header counts, and no proxy's word."""
+    return request.environ.get(OVER_TLS) is True
 
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

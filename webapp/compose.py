@@ -13,6 +13,7 @@ from ca.context import WORKER
 from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
+from ca.est.enrolment import EnrolmentDesk
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
@@ -99,6 +100,7 @@ class Parts:
     exports: ExportDesk
     statistics: StatisticsDesk
     linting: LintDesk
+    est: EnrolmentDesk
 
     @property
     def oids(self) -> OidArc:
@@ -196,6 +198,7 @@ def assemble(
         exports=ExportDesk(database, gate, clock),
         statistics=StatisticsDesk(database, clock),
         linting=linting_of(settings, database, clock, judge),
+        est=EnrolmentDesk(database, authority, authority.line, clock),
     )
 
 

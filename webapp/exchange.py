@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ssl import SSLSocket
 from typing import TYPE_CHECKING
 
-from webapp.services import PEER_CERTIFICATE
+from webapp.services import OVER_TLS, PEER_CERTIFICATE
 from webapp.wsgi import build_application
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def create_application() -> "WSGIApplication":
         connection = environ.get("gunicorn.socket")
         der = connection.getpeercert(binary_form=True) if isinstance(connection, SSLSocket) else None
         environ[PEER_CERTIFICATE] = der
+        environ[OVER_TLS] = isinstance(connection, SSLSocket)
         return application(environ, start_response)
 
     return with_peer

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.est.enrolment import EnrolmentDesk
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
@@ -26,6 +27,9 @@ from webapp.health import HealthReport
 PEER_CERTIFICATE: Final = "mohr.peer_certificate"
 """The `environ` key under which the mTLS listener puts the client certificate's DER (never a header)."""
 
+
+OVER_TLS: Final = "mohr.over_tls"
+"""The `environ` key that is True for a connection of the mTLS listener."""
 
 _Part = TypeVar("_Part")
 OAuthEndpoint = Callable[[Mapping[str, Sequence[str]], bytes | None], OAuthResponse]
@@ -74,6 +78,7 @@ class Services:
     gate: OfficerGate | None = None
     registrations: RegistrationDesk | None = None
     officers: OfficerDesk | None = None
+    est: EnrolmentDesk | None = None
     inventory: InventoryDesk | None = None
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None

@@ -14,7 +14,7 @@ from webapp.deployment import Deployment
 from webapp.fonts import cut_font
 from webapp.health import CachedHealth
 from webapp.logs import start_logging
-from webapp.services import PEER_CERTIFICATE, Services
+from webapp.services import OVER_TLS, PEER_CERTIFICATE, Services
 from webapp.status import status_wsgi
 from webapp.timestamping import TimestampDesk
 from webapp.verification import DeploymentVerifier
@@ -58,6 +58,7 @@ def services_of(parts: Parts) -> Services:
         gate=parts.gate,
         registrations=parts.authority,
         officers=parts.officers,
+        est=parts.est,
         inventory=parts.inventory,
         exports=parts.exports,
         statistics=parts.statistics,
@@ -78,6 +79,7 @@ def create_application() -> "WSGIApplication":
     def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         # granian's environ starts as a copy of the process environment: nobody may plant a certificate there.
         environ.pop(PEER_CERTIFICATE, None)
+        environ.pop(OVER_TLS, None)
         return application(environ, start_response)
 
     return guarded

@@ -128,9 +128,8 @@ class EnrolmentSecrets:
             facts: dict[str, str | int] = {"way": "secret", "reason": "est.secret-wrong", "tries": tries}
             unit.audit.record(event(AuditAction.EST_REFUSED, now, "est", file_id, **facts))
 
-    def take(self, proven: ProvenSecret, csr: bytes) -> None:
-        """Use the secret up for a request, before anything is made; EnrolmentUnproven when it is for another one."""
-        digest = hashlib.sha256(csr).digest()
+    def take(self, proven: ProvenSecret, digest: bytes) -> None:
+        """Use the secret up for one request (its SHA-256), before anything is made; EnrolmentUnproven for another."""
         free = _that(proven).where(or_(_s.used_for.is_(None), _s.used_for == digest))
         with self._database.begin() as unit:
             if unit.connection.execute(free.values(used_for=digest)).rowcount != 1:

@@ -15,6 +15,8 @@ from ca.est.tables import est_secrets
 from pki.errors import ErrorCode, NotFound
 from tests.ca.world import CITIZEN, FIRST, SYSTEM, World
 
+ONE, ANOTHER = bytes(32), bytes([1] * 32)
+
 
 @pytest.fixture
 def secrets(world: World) -> EnrolmentSecrets:
@@ -98,12 +100,12 @@ def test_it_is_taken_for_one_request(world: World, secrets: EnrolmentSecrets) ->
     file = world.approved(SYSTEM)
     made = secrets.make(file.id, "operator")
     proven = secrets.check(file.id, made.secret)
-    secrets.take(proven, b"one")
-    secrets.take(proven, b"one")
+    secrets.take(proven, ONE)
+    secrets.take(proven, ONE)
     with pytest.raises(EnrolmentUnproven, match="used before"):
-        secrets.take(proven, b"another")
+        secrets.take(proven, ANOTHER)
     secrets.give_back(proven)
-    secrets.take(proven, b"another")
+    secrets.take(proven, ANOTHER)
 
 
 def test_who_proved_an_older_secret_cannot_take_a_newer_one(world: World, secrets: EnrolmentSecrets) -> None:
@@ -111,7 +113,7 @@ def test_who_proved_an_older_secret_cannot_take_a_newer_one(world: World, secret
     older = secrets.check(file.id, secrets.make(file.id, "operator").secret)
     secrets.make(file.id, "operator")
     with pytest.raises(EnrolmentUnproven):
-        secrets.take(older, b"one")
+        secrets.take(older, ONE)
 
 
 def test_persons_drafts_and_closed_files_have_none(world: World, secrets: EnrolmentSecrets) -> None:
