@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from ca.inventory.statistics import StatisticsDesk
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from tests.ca.inventory.rows import insert_rows, make_rows
+from tests.ca.world import FakeClock
 from tests.storage import postgres
 
 BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.real))
@@ -78,9 +80,10 @@ def fresh(request: pytest.FixtureRequest, open_new: Opener) -> Database:
 
 @pytest.fixture(scope="package", params=BOTH)
 def stock(request: pytest.FixtureRequest, open_new: Opener) -> Stock:
-    """A few hundred certificates of every kind; tests only read."""
+    """A few hundred certificates of every kind, counted, so that searches are led by counts; tests only read."""
     database, rows = open_new(request.param), make_rows(7, 400)
     insert_rows(database, rows)
+    StatisticsDesk(database, FakeClock()).sweep()
     return Stock(database=database, rows=rows)
 
 
