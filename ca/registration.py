@@ -18,7 +18,6 @@ from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Any, Final
 
-from ca.officers.identity import Officer as Officer  # noqa: PLC0414 - files are acted on by officers
 from ca.officers.scopes import Scope
 from ca.profiles import HolderKind
 from ca.records import UNMARKED, HolderMarks

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ca.officers.identity import Officer
 from ca.profiles import HolderKind
-from ca.registration import KeyStorage, Officer, SystemIdentity, parse_registration, registration_json
+from ca.registration import KeyStorage, SystemIdentity, parse_registration, registration_json
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.identity import CentreIdentity, ClinicianIdentity, Profession
 from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, SYSTEM, file_json

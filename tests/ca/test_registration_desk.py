@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from ca.errors import FourEyesRequired, IllegalTransition
-from ca.registration import FileState, Officer, RegistrationFile
+from ca.officers.identity import Officer
+from ca.registration import FileState, RegistrationFile
 from ca.tables import approvals
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError

@@ -16,7 +16,8 @@ from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.hierarchy import Hierarchy
 from ca.issuing.orders import Issued
 from ca.issuing.recovery import Recovery
-from ca.registration import Officer, RegistrationFile
+from ca.officers.identity import Officer
+from ca.registration import RegistrationFile
 from ca.service import CertificateAuthority
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
 from pki.csr import build_csr

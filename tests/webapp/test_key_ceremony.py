@@ -21,7 +21,7 @@ from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import Script, parse_script
 from ca.ceremony.tokens import TokenPlace
 from ca.ceremony.workshop import CustodianWorkshop
-from ca.registration import Officer
+from ca.officers.identity import Officer
 from ca.revocation import CertificateState
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey

@@ -196,7 +196,7 @@ def test_a_yes_to_a_job_may_accept_silence_with_its_reason(bulk: Bulk) -> None:
 
 
 def test_an_officer_approves_no_file_of_their_own_in_a_bulk(bulk: Bulk) -> None:
-    from ca.registration import Officer
+    from ca.officers.identity import Officer
 
     job = bulk.desk.start(bulk_file(2), CLERK)
     bulk.desk.run(job.id)

@@ -20,7 +20,7 @@ from ca.errors import FourEyesRequired, IllegalTransition
 from ca.lint.findings import GATE, Severity
 from ca.linting.desk import check_activation
 from ca.linting.verdicts import LintState
-from ca.registration import Officer
+from ca.officers.identity import Officer
 from ca.revocation import CertificateState
 from ca.tables import certificates
 from pki.errors import Conflict

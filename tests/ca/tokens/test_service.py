@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from ca.registration import KeyStorage, Officer
+from ca.officers.identity import Officer
+from ca.registration import KeyStorage
 from ca.revocation import CertificateState
 from ca.tokens import repository
 from ca.tokens.life_cycle import TokenState
