@@ -17,8 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.door import Door, opened_door
 from tests.e2e.world import make_world
-from tests.support.deployment import live  # noqa: F401 - a fixture
+from tests.support.deployment import (
+    LiveDeployment,
+    live,  # noqa: F401 - a fixture
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -158,3 +162,10 @@ def shoot(page: Page, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(scope="module")
+def door(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:  # noqa: F811 - a fixture
+    """The exchange listener of the session's deployment."""
+    with opened_door(live, tmp_path_factory.mktemp("door"), free_port()) as found:
+        yield found

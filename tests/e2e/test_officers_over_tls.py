@@ -3,93 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hsm.soft import UnsafeSoftKey
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
-from tests.e2e.conftest import free_port
+from tests.e2e.door import Door
 from tests.support.deployment import PHYSICIAN, LiveDeployment
-from webapp.commands.serve import programs
-from webapp.deployment import Deployment
-from webapp.separation import Separation
-from webapp.system_users import Account, Accounts
 
 pytestmark = pytest.mark.real
 PARSA, AKBARI, BAHRAMI = "clerk-parsa", "officer-akbari", "officer-bahrami"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Door:
-    """The exchange listener of a deployment and whoever knocks."""
-
-    url: str
-    deployment: Deployment
-    folder: Path
-
-    def curl(self, path: str, *words: str, officer: str | None = None, body: object = None) -> tuple[int, Any]:
-        """Ask with curl; return status and JSON."""
-        command = ["curl", "--silent", "--max-time", "20", "--cacert", str(self.deployment.anchor)]
-        if officer is not None:
-            place = self.deployment.officers / officer
-            command += ["--cert", str(place / "certificate.pem"), "--key", str(place / "key.pem")]
-        if body is not None:
-            command += ["--header", "Content-Type: application/json", "--data-binary", json.dumps(body)]
-        ended = subprocess.run(
-            [*command, *words, "--write-out", "\n%{http_code}", self.url + path],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        answer, _, status = ended.stdout.rpartition("\n")
-        return int(status), json.loads(answer)
-
-
-def _one_user() -> Separation:
-    us = Account(os.getuid(), os.getgid())
-    return Separation(
-        Accounts(**{name: us for name in Accounts.__dataclass_fields__ if name != "data"}, data=us.gid), "one"
-    )
-
-
-@pytest.fixture(scope="module")
-def door(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    if shutil.which("curl") is None or shutil.which("openssl") is None:
-        pytest.skip("curl and OpenSSL are needed")
-    port, folder = free_port(), tmp_path_factory.mktemp("door")
-    settings = replace(live.deployment.settings(), exchange_url=f"https://127.0.0.1:{port}")
-    served = programs(live.deployment, settings, "127.0.0.1:18440", _one_user())
-    exchange = next(program for program in served if program.name == "exchange")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            exchange.arguments,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path.cwd()), **exchange.environment},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            found = Door(url=settings.exchange_url, deployment=live.deployment, folder=folder)
-            for _ in range(200):
-                if (
-                    subprocess.run(["curl", "-sk", "-o", "/dev/null", found.url + "/healthz"], check=False).returncode
-                    == 0
-                ):
-                    break
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield found
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
 
 
 def test_three_officers_take_a_registration_through_four_eyes(door: Door, live: LiveDeployment) -> None:
