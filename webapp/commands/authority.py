@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from ca.inventory.search import Search
+from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Officer
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
@@ -51,6 +52,7 @@ ca.add_command(realm_group)
 @click.option("--file", "file_id", required=True, metavar="ID", help="An approved registration file.")
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The request, DER or PEM.")
 @click.option("--unapproved-pilot", is_flag=True, help="Skip the approvals; ledgered and marked in the certificate.")
+@click.option("--idempotency-key", metavar="KEY", help="The same order given again makes no second certificate.")
 @click.option("--lint-first", is_flag=True, help="Have pkilint judge it before it is signed, not soon after.")
 def issue(
     deployment: Deployment,
@@ -60,6 +62,7 @@ def issue(
     csr_file: Path,
     unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
     lint_first: bool,  # noqa: FBT001 - click passes options by name
+    idempotency_key: str | None,
 ) -> None:
     """Issue a certificate for the key of a request to the holder of an approved file.
 
@@ -68,11 +71,20 @@ def issue(
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
         judge = parts.linting.judge_before if lint_first else None
-        issued = parts.authority.issue(profile, file_id, csr, OPERATOR, unapproved=unapproved_pilot, lint_first=judge)
+        order = IssueOrder(
+            profile=profile,
+            file_id=file_id,
+            csr=csr,
+            actor=OPERATOR,
+            idempotency_key=idempotency_key,
+            unapproved=unapproved_pilot,
+            lint_first=judge,
+        )
+        issued = parts.authority.line.issue(order)
     text = pem(issued.der)
     if output is not None:
         write_file(output, text.encode())
-    answer({"serial": issued.serial_hex, "issuer": issued.issuer, "pem": text})
+    answer({"serial": issued.serial_hex, "issuer": issued.issuer, "repeated": issued.repeated, "pem": text})
 
 
 def _certificate_members(record: CertificateRecord) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import select, text
 
 from ca.errors import KeyRefused
 from ca.hierarchy import adopt
 from ca.issuing.key_holders import KeyHolder, claim_keys, mark_compromised
+from ca.issuing.tables import key_holders
 from ca.revocation import RevocationReason
 from storage.engine import Database, open_database
 from tests.ca.conftest import Ceremony, WorldMaker
@@ -143,3 +147,20 @@ def test_keys_of_the_hierarchy_have_their_holders(world: World, ceremony: Ceremo
     with world.database.read() as connection:
         held = set(connection.execute(text("SELECT holder FROM key_holders")).scalars())
     assert {made.name for made in ceremony.hierarchy.certificates} == held
+
+
+def test_keys_that_were_certified_before_there_were_holders_get_theirs(world: World) -> None:
+    csr, file = new_csr(), world.approved()
+    first = world.authority.issue("clin-sign", file.id, csr, "clerk")
+    world.authority.revoke(first.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    world.issue("hix-seal")
+    with world.database.read() as connection:
+        before = connection.execute(select(key_holders).order_by(key_holders.c.spki_sha256)).all()
+    migration = importlib.import_module("storage.migrations.versions.0008_issuing")
+    with world.database.begin() as unit:
+        unit.connection.execute(text("DROP TABLE key_holders"))
+        with Operations.context(MigrationContext.configure(unit.connection)):
+            migration._create_key_holders()
+        assert unit.connection.execute(select(key_holders).order_by(key_holders.c.spki_sha256)).all() == before
+    with pytest.raises(KeyRefused, match="compromised"):
+        world.authority.issue("clin-sign", file.id, csr, "clerk")
