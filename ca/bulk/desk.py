@@ -33,7 +33,6 @@ from storage.unit_of_work import UnitOfWork
 
 SLICE: Final = 200
 _ASKED_AT_ONCE: Final = 8
-_MAX_REASON: Final = 500
 _ID_OCTETS: Final = 10
 
 Tell = Callable[[Progress], object]
@@ -151,14 +150,14 @@ class BulkDesk:
 
     def _enter(self, unit: UnitOfWork, outcome: "_Prepared | ServiceError", by: Officer) -> dict[str, Any]:
         if isinstance(outcome, ServiceError):
-            return {"body": None, **_refusal(outcome)}
+            return {"body": None, **repository.refusal(outcome)}
         try:
             act = Act.REGISTRATION_SUBMIT
             self._registrations.enter_file(unit, outcome.file, by, act, subject="", digest="")
         except Unavailable:
             raise
         except ServiceError as error:
-            return {"body": None, **_refusal(error)}
+            return {"body": None, **repository.refusal(error)}
         row = outcome.row
         return {"body": None, "file_id": outcome.file.file.id, "profile": row.profile, "csr": row.csr}
 
@@ -227,7 +226,7 @@ class BulkDesk:
         except ServiceError as error:
             if error.code is ErrorCode.DATABASE_UNAVAILABLE:
                 raise
-            return _refusal(error)
+            return repository.refusal(error)
         return {"code": None, "reason": None}
 
     # -- looking ----------------------------------------------------------------------------------
@@ -239,6 +238,7 @@ class BulkDesk:
                 job=_found(repository.find_job(connection, job_id)),
                 refused=repository.count_refused(connection, job_id),
                 approved=repository.count_approved(connection, job_id),
+                issued=repository.count_issued(connection, job_id),
                 approvals=repository.approvals_of(connection, job_id),
             )
 
@@ -268,10 +268,6 @@ def _found(job: BulkJob | None) -> BulkJob:
     if job is None:
         raise NotFound(ErrorCode.NOT_FOUND, "no such bulk job")
     return job
-
-
-def _refusal(error: ServiceError) -> dict[str, str]:
-    return {"code": error.code.value, "reason": (error.detail or error.reason)[:_MAX_REASON]}
 
 
 def _first_rows(rows: tuple[bytes, ...]) -> Iterator[dict[str, Any]]:

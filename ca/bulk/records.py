@@ -85,15 +85,21 @@ class RowResult:
     state: FileState | None = None
     code: str | None = None
     reason: str | None = None
+    profile: str | None = None
+    serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a job is: rows entered so far, how many of them were refused, how many files are approved."""
+    """How far a job is: rows entered so far, how many of them were refused, how many files are approved.
+
+    `issued` counts the certificates that rows asked for and got.
+    """
 
     job: BulkJob
     refused: int
     approved: int
+    issued: int
     approvals: tuple[BulkApproval, ...]
 
     @property

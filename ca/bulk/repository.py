@@ -10,8 +10,10 @@ from ca.bulk.records import ActingOfficer, BulkApproval, BulkJob, RowResult
 from ca.bulk.tables import bulk_approvals, bulk_jobs, bulk_rows
 from ca.registration_states import FileState
 from ca.tables import registration_files
+from pki.errors import ServiceError
 
 MAX_PAGE: Final = 500
+MAX_REASON: Final = 500
 
 _j = bulk_jobs.c
 _r = bulk_rows.c
@@ -98,6 +100,11 @@ def write_row(connection: Connection, job_id: str, line: int, **columns: Any) ->
     connection.execute(update(bulk_rows).where(_r.job_id == job_id, _r.line == line).values(**columns))
 
 
+def refusal(error: ServiceError) -> dict[str, str]:
+    """Return what is written of a row that is refused."""
+    return {"code": error.code.value, "reason": (error.detail or error.reason)[:MAX_REASON]}
+
+
 def move_job(connection: Connection, job_id: str, line: int, finished_at: datetime | None) -> None:
     """Write how far a job is."""
     connection.execute(update(bulk_jobs).where(_j.id == job_id).values(line=line, finished_at=finished_at))
@@ -138,11 +145,17 @@ def count_approved(connection: Connection, job_id: str) -> int:
     return connection.execute(select(func.count()).select_from(joined).where(*mine)).scalar_one()
 
 
+def count_issued(connection: Connection, job_id: str) -> int:
+    """Count the certificates of a job."""
+    mine = (_r.job_id == job_id, _r.serial.is_not(None))
+    return connection.execute(select(func.count()).select_from(bulk_rows).where(*mine)).scalar_one()
+
+
 def results_after(connection: Connection, job_id: str, line: int) -> tuple[RowResult, ...]:
     """Return what became of the rows behind a line, at most 500."""
     joined = bulk_rows.outerjoin(registration_files, _r.file_id == _f.id)
     wanted = (
-        select(_r.line, _r.file_id, _f.state, _r.code, _r.reason)
+        select(_r.line, _r.file_id, _f.state, _r.code, _r.reason, _r.profile, _r.serial)
         .select_from(joined)
         .where(_r.job_id == job_id, _r.line > line)
         .order_by(_r.line)
@@ -155,6 +168,8 @@ def results_after(connection: Connection, job_id: str, line: int) -> tuple[RowRe
             state=None if row.state is None else FileState(row.state),
             code=row.code,
             reason=row.reason,
+            profile=row.profile,
+            serial=row.serial,
         )
         for row in connection.execute(wanted)
     )

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from hsm.soft import UnsafeSoftKey
+from pki.certificates import pem
+from pki.csr import build_csr
+from pki.keys import SignatureAlgorithm
 from tests.ca.registries.world import civil, council, write
 from tests.ca.world import CITIZEN, file_json, national_code
 from tests.support.deployment import PHYSICIAN, LiveDeployment
@@ -88,6 +92,9 @@ def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
     people = [{**CITIZEN, "national_code": code} for code in codes]
     write(folder / "civil.json", civil(*({**person, "state": "ok"} for person in map(_without_kind, people))))
     source = tmp_path / "people.jsonl"
+    csr = pem(build_csr(UnsafeSoftKey.generate(SignatureAlgorithm.ES256), "a wish"))
+    wish = {"profile": "cit-sign", "csr": csr.replace("CERTIFICATE", "CERTIFICATE REQUEST")}
+    people[0] |= wish
     source.write_bytes(b"\n".join([*map(file_json, people), b'{"kind": "citizen"}']))
     job = live.answer("ca", "bulk", source, "--officer", CLERK)
     assert (job["rows"], job["done"], job["refused"], job["state"]) == (4, 4, 1, "finished")
@@ -96,6 +103,8 @@ def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
     for officer in (FIRST, SECOND):
         done = live.answer("ca", "bulk-approve", job["id"], "--officer", officer)
     assert done["approved"] == 3
+    done = live.answer("ca", "bulk-issue", job["id"], "--officer", CLERK)
+    assert done["issued"] == 1
     ended = live.mohr("ca", "bulk-status", job["id"], "--rows")
     status, *rows = map(json.loads, ended.output.splitlines())
     assert status == done
@@ -105,6 +114,7 @@ def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
         (3, "approved", None),
         (4, None, "input-malformed"),
     ]
+    assert live.answer("ca", "show", rows[0]["serial"])["profile"] == "cit-sign"
     assert not any(code in ended.output for code in codes)
     shown = live.answer("ca", "file", "show", rows[0]["file"])
     assert [given["officer"] for given in shown["approvals"]] == [FIRST, SECOND]

@@ -1,4 +1,4 @@
-"""`mohr ca bulk`, `bulk-approve`, `bulk-status`: many registrations in one file."""
+"""`mohr ca bulk`, `bulk-approve`, `bulk-issue`, `bulk-status`: many registrations in one file."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from ca.bulk.format import MAX_OCTETS
+from ca.bulk.issuing import BulkIssuing
 from ca.bulk.records import BulkApproval, Progress, RowResult
 from ca.officers.identity import Act
 from pki.instants import format_instant
@@ -34,6 +35,7 @@ def _members(progress: Progress) -> dict[str, Any]:
         "done": job.line,
         "refused": progress.refused,
         "approved": progress.approved,
+        "issued": progress.issued,
         "officer": job.by.id,
         "started_at": format_instant(job.started_at),
         "finished_at": None if job.finished_at is None else format_instant(job.finished_at),
@@ -43,7 +45,15 @@ def _members(progress: Progress) -> dict[str, Any]:
 
 def _row_members(row: RowResult) -> dict[str, Any]:
     state = None if row.state is None else str(row.state)
-    return {"line": row.line, "file": row.file_id, "state": state, "code": row.code, "reason": row.reason}
+    return {
+        "line": row.line,
+        "file": row.file_id,
+        "state": state,
+        "profile": row.profile,
+        "serial": row.serial,
+        "code": row.code,
+        "reason": row.reason,
+    }
 
 
 def _tell(progress: Progress) -> None:
@@ -88,6 +98,22 @@ def bulk_approve(deployment: Deployment, officer: Signatory, accept_silence: str
         _finish(parts, job_id)
 
 
+@click.command("bulk-issue")
+@home_option
+@officer_option
+@job_argument
+def bulk_issue(deployment: Deployment, officer: Signatory, job_id: str) -> None:
+    """Issue what the rows of a job ask for, for files that are approved.
+
+    Example: mohr ca bulk-issue ID --officer clerk-parsa
+    """
+    with opened_parts(deployment) as parts:
+        job = parts.bulk.progress(job_id).job
+        by = officer.say(parts.gate, parts.clock, Act.CERTIFICATE_ISSUE, subject=job.id, digest=job.sha256)
+        BulkIssuing(parts.database, parts.authority.line, parts.gate).issue(job_id, by)
+        answer(_members(parts.bulk.progress(job_id)))
+
+
 @click.command("bulk-status")
 @home_option
 @click.option("--rows", "with_rows", is_flag=True, help="Then what became of each row, a JSON object a line.")
@@ -104,4 +130,4 @@ def bulk_status(
             answer(_row_members(row))
 
 
-COMMANDS: Final = (bulk, bulk_approve, bulk_status)
+COMMANDS: Final = (bulk, bulk_approve, bulk_issue, bulk_status)
