@@ -19,6 +19,7 @@ from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
 from webapp.commands import bulk, inventory
+from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
@@ -43,6 +44,7 @@ for _command in (*bulk.COMMANDS, *inventory.COMMANDS):
     ca.add_command(_command)
 ca.add_command(officer_group)
 ca.add_command(realm_group)
+ca.add_command(est_secret)
 
 
 @ca.command()
