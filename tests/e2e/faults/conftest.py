@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
 from tests.storage import postgres
 from tests.support.deployment import PHYSICIAN
-from tests.support.separated import Served, free_ports, open_folder
+from tests.support.separated import Served, descendants, free_ports, open_folder
 from webapp.deployment import Deployment
 
 
@@ -51,7 +54,16 @@ class OnPostgres(Served):
         return file_id
 
 
-@pytest.fixture(scope="module")
+def kill(served: OnPostgres, part: str) -> set[int]:
+    """Kill every process of `mohr serve` with a word in its command line; return which."""
+    killed = {pid for pid, line in descendants(served.pid).items() if part in line}
+    for pid in killed:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return killed
+
+
+@pytest.fixture(scope="session")
 def on_postgres() -> Iterator[OnPostgres]:
     """Make the deployment by its commands alone, and serve it."""
     programs = postgres.find_programs()
