@@ -44,8 +44,9 @@ from storage.engine import Database, open_database
 from storage.headroom import Headroom
 from storage.ledger import Ledger
 from storage.migrate import bring_up
+from webapp.atomic_files import write_atomically
 from webapp.custody import sockets_for
-from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+from webapp.deployment import Deployment, DeploymentSettings
 from webapp.guards import before_intent, clock_guard, headroom
 from webapp.profile_limits import follow_profile_limits
 

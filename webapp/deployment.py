@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ca.notices import REMINDER_DAYS, check_reminder_days
 from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
+from webapp.atomic_files import create_file, make_folder, write_atomically
 from webapp.database_password import read_password, with_password
 from webapp.refused_keys import read_refused_keys
 
@@ -407,73 +407,13 @@ class Deployment:
 @contextlib.contextmanager
 def _opened_lock(path: Path) -> Iterator[int]:
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         with contextlib.suppress(FileExistsError):
-            os.close(_create(path, 0o600))
+            os.close(create_file(path, 0o600))
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
     try:
         yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` by `data` so that a crash leaves the old file or the new one, on disk.
-
-    Folders that are missing are made. What root makes in another user's folder is that user's. Unavailable
-    (`file-unwritable`) when the disk is full or refuses.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        _make_folder(path.parent)
-        part.unlink(missing_ok=True)
-        with os.fdopen(_create(part, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # it may never have been there; the first error is the one to tell
-            part.unlink()
-        raise Unavailable(ErrorCode.FILE_UNWRITABLE, path.name) from error
-
-
-def _create(path: Path, mode: int) -> int:
-    """Make a file that is not there yet, and open it for writing."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    owner = _service_of(path.parent)
-    if owner is not None:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        os.fchmod(descriptor, mode)
-    return descriptor
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it; one that root makes in a service's folder is like that folder."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    owner = _service_of(folder.parent)
-    if owner is not None:
-        os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
-        folder.chmod(stat.S_IMODE(owner.st_mode))
-
-
-def _service_of(folder: Path) -> os.stat_result | None:
-    """Say, to root alone, whose folder this is if it is not root's: a service that must be able to write there."""
-    if os.geteuid() != 0:
-        return None
-    status = folder.stat()
-    return None if status.st_uid == 0 else status
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -13,7 +13,7 @@ from pki.errors import ErrorCode, InvalidInput, Unavailable, VerificationFailed
 from pki.instants import format_instant, parse_instant
 from pki.jose import json_object
 from pki.jwks import KeySet
-from webapp.deployment import write_atomically
+from webapp.atomic_files import write_atomically
 from webapp.http_client import ask
 
 FILE: Final = "issuer.json"

@@ -20,8 +20,9 @@ from pki.clock import Clock
 from pki.errors import ServiceError
 from pki.instants import format_instant
 from pki.jose import compact_json
+from webapp.atomic_files import write_atomically
 from webapp.compose import RealClock, opened_linting
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 from webapp.logs import start_logging
 
 NICENESS: Final = 10

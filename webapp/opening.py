@@ -19,8 +19,8 @@ from pki.errors import Conflict, ErrorCode
 from pki.jose import compact_json
 from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
+from webapp.atomic_files import write_atomically
 from webapp.compose import Parts
-from webapp.deployment import write_atomically
 
 
 def open_for_service(parts: Parts, actor: str) -> None:

@@ -11,7 +11,7 @@ from ca.notices import Notice
 from pki.errors import ErrorCode, Unavailable
 from pki.instants import format_instant
 from pki.jose import compact_json
-from webapp.deployment import write_atomically
+from webapp.atomic_files import write_atomically
 
 TOLD: Final = "told"
 

@@ -13,7 +13,8 @@ from hsm.private_files import sync_folder
 from hsm.sharing.pin_shares import check_pin
 from hsm.sharing.share_set import ShareSet
 from pki.errors import Conflict, ErrorCode, ServiceError
-from webapp.deployment import Deployment, write_atomically
+from webapp.atomic_files import write_atomically
+from webapp.deployment import Deployment
 
 
 def keeps_pin(deployment: Deployment) -> bool:

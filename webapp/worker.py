@@ -25,8 +25,9 @@ from pki.instants import format_instant
 from pki.jose import compact_json
 from storage.key_uses import KeyUses
 from storage.migrate import bring_up
+from webapp.atomic_files import write_atomically
 from webapp.compose import Parts, authority_settings, open_parts
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 from webapp.guards import ClockWatch
 from webapp.inventory_sweeps import count, remind
 from webapp.key_journal import JournalSource, JournalTaker

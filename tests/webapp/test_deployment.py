@@ -12,7 +12,8 @@ from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
 from webapp.commands.init import exchange_url_beside
-from webapp.deployment import Deployment, DeploymentSettings, write_atomically
+from webapp.atomic_files import write_atomically
+from webapp.deployment import Deployment, DeploymentSettings
 
 SETTINGS = DeploymentSettings(
     public_url="http://127.0.0.1:8440",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from webapp.atomic_files import write_atomically
 from webapp.bench.custody import custody_figures
 from webapp.bench.inventory import inventory_figures
 from webapp.bench.issuing import issuing_figures, scratch_deployment
@@ -15,7 +16,7 @@ from webapp.bench.signing import sign_figures
 from webapp.bench.starting import start_figure
 from webapp.bench.verifying import verify_figures
 from webapp.commands.options import answer, home_option, say
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 GROUPS = ("sign", "verify", "custodian", "issue", "inventory", "start")
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from pki.errors import ErrorCode, ServiceError
+from webapp.atomic_files import write_atomically
 from webapp.commands.init import initialise
 from webapp.commands.options import home_option, say
 from webapp.commands.serve import DEFAULT_BIND, serve_deployment, split_bind
 from webapp.demo.stage import play
 from webapp.demo.story import FIRST_OFFICER, SECOND_OFFICER, Story
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 from webapp.supervisor import Supervisor
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pki.errors import Conflict, ErrorCode, Unavailable
+from webapp.atomic_files import write_atomically
 from webapp.commands.serve import is_served
 from webapp.demo.programs import Programs
 from webapp.demo.story import AUTH_PIN, SIGN_PIN, Story
-from webapp.deployment import Deployment, write_atomically
+from webapp.deployment import Deployment
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
