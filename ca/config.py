@@ -15,6 +15,7 @@ from pki.oids import PILOT_ARC, OidArc
 
 MAX_URL: Final = 200
 MAX_SHARDS: Final = 4096
+MAX_BACKDATE: Final = 3600
 MAX_NOTICE: Final = 200  # explicitText, RFC 5280 §4.2.1.4
 
 PILOT_NOTICE: Final = (
@@ -48,6 +49,7 @@ class RawAuthoritySettings:
     person_serial: str = PersonSerial.NATIONAL_CODE.value
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
+    backdate_seconds: int = 300
     refused_keys: tuple[str, ...] = ()
     profiles: bytes | None = field(default=None, repr=False)
 
@@ -135,6 +137,10 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         raise _refuse(f"crl_shards is 1 to {MAX_SHARDS}")
     if not 1 <= len(raw.policy_notice) <= MAX_NOTICE:
         raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
+    if not 0 <= raw.backdate_seconds <= MAX_BACKDATE:
+        raise _refuse(f"backdate_seconds is 0 to {MAX_BACKDATE}")
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", raw.policy_notice):
+        raise _refuse("policy_notice is one line")
     if not all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in raw.refused_keys):
         raise _refuse("refused_keys are SHA-256 digests of public keys, in lower-case hexadecimal")
     try:
@@ -152,4 +158,5 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         policy_notice=raw.policy_notice,
         profiles=pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles, raw.oid_arc),
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
+        backdate=timedelta(seconds=raw.backdate_seconds),
     )

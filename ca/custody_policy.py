@@ -138,6 +138,7 @@ def _following(limited: LimitedKeys, derived: KeyLimits | None) -> LimitedKeys:
         return limited
     limits = replace(
         limited.limits,
+        backdate_seconds=derived.backdate_seconds,
         certificate_seconds=derived.certificate_seconds,
         allowed_extensions=derived.allowed_extensions,
         allowed_key_purposes=derived.allowed_key_purposes,

@@ -70,6 +70,7 @@ def authority_settings(settings: DeploymentSettings, refused_keys: tuple[str, ..
         oid_arc=settings.oid_arc,
         profiles=settings.profiles,
         refused_keys=refused_keys,
+        **settings.certificates.given,
     )
     return validate_settings(raw)
 

@@ -20,6 +20,7 @@ from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.oids import PILOT_ARC
 from webapp.atomic_files import create_file, make_folder, write_atomically
+from webapp.certificate_settings import CertificateSettings, read_certificate_settings
 from webapp.database_password import read_password, with_password
 from webapp.refused_keys import read_refused_keys
 
@@ -48,6 +49,7 @@ class DeploymentSettings:
     reminder_days: tuple[int, ...] = REMINDER_DAYS
     min_free_mb: int = MIN_FREE_MB
     refused_keys_file: str | None = None
+    certificates: CertificateSettings = field(default_factory=CertificateSettings)
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -101,6 +103,7 @@ def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentS
         reminder_days=_reminder_days(table),
         profiles=profiles,
         refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
+        certificates=read_certificate_settings(table.get("certificates", {})),
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
     )
 
@@ -339,6 +342,12 @@ class Deployment:
         if settings.reminder_days != REMINDER_DAYS:
             lines.append(f"reminder_days = {list(settings.reminder_days)}")
         lines.append(f"production = {'true' if settings.production else 'false'}")
+        if settings.certificates.given:  # a table ends what is outside of it
+            lines.append("[certificates]")
+            lines += [
+                f"{name} = {json.dumps(value, ensure_ascii=False)}"
+                for name, value in settings.certificates.given.items()
+            ]
         write_atomically(self.settings_file, ("\n".join(lines) + "\n").encode())
 
     def create_folders(self) -> None:

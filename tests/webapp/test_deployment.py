@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
+from webapp.certificate_settings import CertificateSettings
 from webapp.commands.init import exchange_url_beside
 from webapp.atomic_files import write_atomically
+from webapp.compose import authority_settings
 from webapp.deployment import Deployment, DeploymentSettings
 
 SETTINGS = DeploymentSettings(
@@ -138,3 +140,35 @@ def test_a_link_in_the_place_of_a_lock_or_a_part_is_not_followed(tmp_path: Path)
     write_atomically(tmp_path / "list", b"new")
     assert victim.read_bytes() == b"precious"
     assert (tmp_path / "list").read_bytes() == b"new"
+
+
+def test_what_certificates_say_is_read_back_and_reaches_the_authority(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    wish = CertificateSettings(
+        person_serial="opaque", admission_authority="سازمان نظام پزشکی", policy_notice="داخلی", backdate_seconds=60
+    )
+    deployment.write_settings(dataclasses.replace(SETTINGS, certificates=wish))
+    assert deployment.settings().certificates == wish
+    found = authority_settings(deployment.settings())
+    assert (found.person_serial, found.admission_authority) == ("opaque", "سازمان نظام پزشکی")
+    assert (found.policy_notice, found.backdate.total_seconds()) == ("داخلی", 60)
+    assert authority_settings(SETTINGS).backdate.total_seconds() == 300
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "certificates = 1",
+        "certificates.notice = 'x'",
+        "certificates.policy_notice = 1",
+        "certificates.backdate_seconds = '60'",
+        "certificates.backdate_seconds = true",
+    ],
+)
+def test_a_wrong_table_about_certificates_is_refused_by_member(tmp_path: Path, line: str) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.write_settings(SETTINGS)
+    deployment.settings_file.write_text(deployment.settings_file.read_text(encoding="utf-8") + line, encoding="utf-8")
+    with pytest.raises(InvalidInput, match="certificates") as caught:
+        deployment.settings()
+    assert caught.value.code is ErrorCode.INPUT_MALFORMED
