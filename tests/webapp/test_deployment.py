@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
+from webapp.atomic_files import write_atomically
 from webapp.certificate_settings import CertificateSettings
 from webapp.commands.init import exchange_url_beside
-from webapp.atomic_files import write_atomically
 from webapp.compose import authority_settings
 from webapp.deployment import Deployment, DeploymentSettings
 
