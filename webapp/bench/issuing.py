@@ -21,6 +21,7 @@ from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
 from webapp.bench.measure import Figure, median_ms, per_second
 from webapp.bench.openssl_peer import OpensslCa
+from webapp.bench.peers_bao import openbao_figure
 from webapp.commands.init import initialise
 from webapp.compose import Parts, opened_parts
 from webapp.demo.people import DemoPhysician
@@ -51,7 +52,8 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
             leaf = _any_leaf(parts)
             parts.authority.presign()
             rows = _rows_rate(parts, leaf)
-        figures = [batch]
+        beside = openbao_figure(batch.floor, batch.floor_value)
+        figures = [batch] if beside is None else [batch, beside]
         if shutil.which("ab") is not None:
             figures.append(_ocsp(deployment, leaf, peer, rows))
         return tuple(figures)
