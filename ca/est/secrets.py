@@ -83,7 +83,7 @@ class EnrolmentSecrets:
         salt = self._random_bytes(_SALT_OCTETS)
         hashed, now = _hash(secret, salt), self._clock.now()
         with self._database.begin() as unit:
-            file = files.lock_file(unit.connection, file_id)
+            file = files.lock_file(unit.connection, files.get_file(unit.connection, file_id).id)
             if file.registration.kind not in MACHINES:
                 raise ProfileMismatch("only centres and systems enrol by themselves", "est.persons")
             if file.state in CLOSED or file.state is FileState.DRAFT:
@@ -99,8 +99,9 @@ class EnrolmentSecrets:
 
         Only who knows it hears that it is expired, and, from `take`, that it is used.
         """
-        row = self._count_try(file_id)
-        if row is None or len(secret) > MAX_SECRET:
+        is_text = file_id.isascii() and file_id.isalnum() and secret.isascii() and len(secret) <= MAX_SECRET
+        row = self._count_try(file_id) if is_text else None
+        if row is None:
             raise EnrolmentUnproven("est.secret-wrong")
         if row.tries > MAX_TRIES:
             raise EnrolmentUnproven("est.secret-locked", "tried wrongly too often; ask for a new one")

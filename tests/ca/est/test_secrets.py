@@ -43,6 +43,8 @@ def test_the_secret_of_a_file_proves_and_nothing_else_does(world: World, secrets
     assert refused(secrets, file.id, "x" * 10_000) == "est.secret-wrong"
     assert refused(secrets, world.approved(SYSTEM).id, made.secret) == "est.secret-wrong"
     assert refused(secrets, "absent", made.secret) == "est.secret-wrong"
+    for file_id, secret in (("\0", "a"), ("\udcff", "a"), ("", "a"), (file.id, "\0\udcff"), ("a" * 5000, "a")):
+        assert refused(secrets, file_id, secret) == "est.secret-wrong"
     assert made.secret not in repr(made)
 
 
