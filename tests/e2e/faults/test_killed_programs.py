@@ -14,7 +14,7 @@ EVERY = ""
 @pytest.mark.parametrize("part", ["granian", "gunicorn", "webapp.worker", "hsm.custodian", EVERY])
 def test_what_is_killed_comes_back(part: str, on_postgres: OnPostgres) -> None:
     until(on_postgres._is_well, "every part is well before")
-    on_postgres.deployment.worker_state.unlink()
+    on_postgres.deployment.worker_state.unlink(missing_ok=True)
     killed = kill(on_postgres, part)
     assert killed
     until(lambda: not killed & descendants(on_postgres.pid).keys(), "the killed are gone")
