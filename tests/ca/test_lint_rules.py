@@ -83,7 +83,7 @@ def outliving(m: Mutant) -> None:
 
 
 def other_key(m: Mutant) -> None:
-    m.meant(spki_der=m.content.spki_der[:-1] + b"\0")
+    m.meant(spki_der=m.content.spki_der[:-1] + bytes((m.content.spki_der[-1] ^ 1,)))
 
 
 KU, EKU, BC, CP, AKI, SKI = (
