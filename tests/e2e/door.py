@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ class Door:
     url: str
     deployment: Deployment
     folder: Path
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End the listener and all its workers as a power cut does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=20)
 
     def curl(self, path: str, *words: str, officer: str | None = None, body: object = None) -> tuple[int, Any]:
         """Ask with curl; return status and JSON."""
@@ -69,9 +76,10 @@ def opened_door(live: LiveDeployment, folder: Path, port: int) -> Iterator[Door]
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path.cwd()), **exchange.environment},
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
         try:
-            found = Door(url=settings.exchange_url, deployment=live.deployment, folder=folder)
+            found = Door(url=settings.exchange_url, deployment=live.deployment, folder=folder, process=process)
             for _ in range(200):
                 if (
                     subprocess.run(["curl", "-sk", "-o", "/dev/null", found.url + "/healthz"], check=False).returncode

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
+import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import REPOSITORY
-from tests.e2e.door import Door
+from tests.e2e.conftest import REPOSITORY, free_port
+from tests.e2e.door import Door, opened_door
 from tests.support.deployment import LiveDeployment
 from tests.support.openssl import openssl
 
@@ -270,3 +273,32 @@ def test_a_centre_renews_its_connection_certificate_and_seals_by_its_secret_alon
     assert openssl("req", "-in", wish, "-outform", "DER", "-out", der).returncode == 0
     assert openssl("base64", "-in", der, "-out", body).returncode == 0
     assert machine.curl("/hix-tls/simplereenroll", *shown, body=body)[0] == 200
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15])
+def test_a_listener_that_is_killed_makes_no_second_certificate_of_a_secret(
+    live: LiveDeployment, tmp_path: Path, seconds: float
+) -> None:
+    """Killed at some instant of an enrolment, it answers the same request afterwards, by one certificate."""
+    with opened_door(live, tmp_path, free_port()) as door:
+        machine = Machine(door=door, live=live, folder=tmp_path)
+        file_id = machine.file()
+        user, wish = ("--user", f"{file_id}:{machine.secret(file_id)}"), machine.request("wish")
+        words = ("--silent", "--cacert", str(live.deployment.anchor), *user, *PKCS10, "--data-binary", f"@{wish}")
+        asking = subprocess.Popen(["curl", *words, "--output", "/dev/null", f"{machine.est}/infosys/simpleenroll"])
+        time.sleep(seconds)
+        door.kill()
+        asking.wait(timeout=30)
+    with opened_door(live, tmp_path, free_port()) as door:
+        machine = Machine(door=door, live=live, folder=tmp_path)
+        for _ in range(40):  # what the dead server began is given up within seconds
+            status, answer, _ = machine.curl("/infosys/simpleenroll", *user, body=wish)
+            if status != 409:
+                break
+            time.sleep(0.5)
+        assert status == 200, answer
+        other = machine.refused("/infosys/simpleenroll", *user, body=machine.request("other"))
+        assert other == (401, "est.secret-used")
+    with closing(sqlite3.connect(live.deployment.database_file)) as database:
+        made = database.execute("SELECT count(*) FROM certificates WHERE file_id = ? AND state = 'good'", (file_id,))
+        assert made.fetchone() == (1,)
