@@ -65,6 +65,7 @@ class AuditAction(StrEnum):
     EST_ENROLLED = "est.enrolled"
     EST_REFUSED = "est.refused"
     CLOCK_SUSPECTED = "clock.suspected"
+    CLOCK_ACCEPTED = "clock.accepted"
     CRL_PUBLISHED = "crl.published"
     TIMESTAMP_ISSUED = "timestamp.issued"
     DOCUMENT_SIGNED = "document.signed"

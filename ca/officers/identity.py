@@ -47,6 +47,7 @@ class Act(StrEnum):
     TOKEN_RESTORE = "token.restore"
     TOKEN_TERMINATE = "token.terminate"
     GAP_ACKNOWLEDGE = "gap.acknowledge"
+    CLOCK_ACCEPT = "clock.accept"
     PROFILE_ADOPT = "profile.adopt"
     REALM_ADD = "realm.add"
     OFFICER_ENROL = "officer.enrol"
@@ -84,6 +85,7 @@ ROLES_FOR: Final = MappingProxyType(
         Act.TOKEN_RESTORE: frozenset({Role.REVOKER}),
         Act.TOKEN_TERMINATE: frozenset({Role.REVOKER}),
         Act.GAP_ACKNOWLEDGE: frozenset({Role.AUDITOR}),
+        Act.CLOCK_ACCEPT: frozenset({Role.AUDITOR}),
         Act.PROFILE_ADOPT: _ADMINISTRATORS,
         Act.REALM_ADD: _ADMINISTRATORS,
         Act.OFFICER_ENROL: _ADMINISTRATORS,

@@ -144,6 +144,7 @@ NEED_A_DEPLOYMENT = (
     "mohr audit export {out}",
     "mohr audit proof a",
     "mohr audit acknowledge-gap a --officer b --reason c",
+    "mohr audit accept-clock --officer b --reason c",
     "mohr sign {rx} --format cades --key pkcs11:object=a -o {out}",
 )
 
@@ -287,6 +288,7 @@ WRONG_WORDS = (
     ("mohr audit acknowledge-gap absent --officer officer-akbari --reason b --home {home}", "not-found"),
     ("mohr audit acknowledge-gap \udcff --officer officer-akbari --reason b --home {home}", "not-found"),
     ("mohr audit acknowledge-gap absent --officer \udcff --reason b --home {home}", "identity-invalid"),
+    ("mohr audit accept-clock --officer officer-akbari --reason \udcff --home {home}", "input-malformed"),
     ("mohr audit acknowledge-gap absent --officer officer-akbari --reason \udcff --home {home}", "input-malformed"),
     ("mohr audit export {rx} --home {home}", "conflict"),
     ("mohr audit checkpoint -o {out}/x/y --home {home}", "file-unwritable"),

@@ -71,6 +71,18 @@ def test_nothing_is_issued_while_the_clock_is_suspect_and_health_says_why(
 
 
 @pytest.mark.usefixtures("clock_was_set")
+def test_an_officer_accepts_the_clock_and_it_is_recorded_who_did(
+    live: LiveDeployment,  # noqa: F811 - the fixture of that name
+    parts: Parts,
+) -> None:
+    live.answerless("audit", "accept-clock", "--officer", "officer-akbari", "--reason", "the time server was wrong")
+    assert state_of(parts, "clock") is PartState.OK
+    with parts.database.read() as connection:
+        wanted = select(audit_events.c.actor).where(audit_events.c.action == AuditAction.CLOCK_ACCEPTED)
+        assert connection.execute(wanted).scalars().all() == ["officer-akbari"]
+
+
+@pytest.mark.usefixtures("clock_was_set")
 def test_the_worker_sweeps_nothing_by_a_suspect_clock_and_records_the_suspicion_once(parts: Parts) -> None:
     swept, before = list[int](), suspicions(parts)
     worker = Worker(parts, sweeps=(Sweep(name="ledger", seconds=0, act=lambda _parts: swept.append(1)),))

@@ -7,6 +7,8 @@ import click
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import Act
 from ca.officers.scopes import NOTHING
+from ca.registration_rules import parse_reason
+from pki.audit import AuditAction, AuditEvent
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from pki.notes import VerifierKey, parse_verifier_key
 from signer.files import read_file, write_file
@@ -17,6 +19,7 @@ from storage.unit_of_work import UnitOfWork
 from webapp.commands.options import answer, home_option, json_option, officer_option, output_option, say
 from webapp.compose import RealClock, opened_database, opened_parts
 from webapp.deployment import Deployment
+from webapp.guards import clock_guard
 from webapp.officers import Signatory
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
@@ -129,6 +132,31 @@ def acknowledge_gap(deployment: Deployment, officer: Signatory, gap: str, reason
             gate.allow(by, Act.GAP_ACKNOWLEDGE, NOTHING, unit, subject=gap)
 
         KeyUses(database).acknowledge(gap, by.id, reason, clock.now(), leave)
+
+
+@audit.command("accept-clock")
+@home_option
+@officer_option
+@click.option("--reason", required=True, metavar="TEXT", help="Why the clock is right now; it goes into the ledger.")
+def accept_clock(deployment: Deployment, officer: Signatory, reason: str) -> None:
+    """Say that this machine's clock is right as it is now, though it was set or is behind the last record.
+
+    Example: mohr audit accept-clock --officer officer-akbari --reason "the time server was wrong"
+    """
+    why = parse_reason(reason, "who accepts the clock")
+    with opened_database(deployment) as (database, _ledger):
+        clock = RealClock()
+        gate = RegisterGate(database, clock)
+        by = officer.say(gate, clock, Act.CLOCK_ACCEPT, subject="clock")
+        with database.begin() as unit:
+            gate.allow(by, Act.CLOCK_ACCEPT, NOTHING, unit, subject="clock")
+            verdict = clock_guard(deployment, database, clock).accept()
+            seconds = round((verdict.now - verdict.expected).total_seconds())
+            facts: dict[str, str | int | bool | None] = {"seconds": seconds, "reason": why}
+            unit.audit.record(
+                AuditEvent(action=AuditAction.CLOCK_ACCEPTED, at=verdict.now, actor=by.id, subject="clock", facts=facts)
+            )
+    say(verdict.suspicion or "nothing was said against the clock")
 
 
 @audit.command()
