@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +25,16 @@ class CustodianProcess:
     Start it from a thread that lives as long as the custodian should (see `hsm.hardening`).
     """
 
-    def __init__(self, config_path: Path, index: int = 0, *, log_path: Path | None = None) -> None:
-        """Take the settings file and which of its custodians this is; its log goes to `log_path`, or to our own."""
+    def __init__(
+        self, config_path: Path, index: int = 0, *, log_path: Path | None = None, launcher: Sequence[str] = ()
+    ) -> None:
+        """Take the settings file and which of its custodians this is; its log goes to `log_path`, or to our own.
+
+        `launcher` are the words before its command by which root gives it its user and its view of the file system;
+        without them it gets the user to whom its settings belong.
+        """
         self._config_path, self._index, self._log_path = config_path.resolve(), index, log_path
+        self._launcher = tuple(launcher)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = load_settings(config_path)
 
@@ -66,12 +74,12 @@ class CustodianProcess:
         log = None if self._log_path is None else self._log_path.open("ab")
         try:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
+                [*self._launcher, *command],
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                **_as_owner(self._config_path),
+                **({"cwd": "/"} if self._launcher else _as_owner(self._config_path)),
             )
         except OSError as error:  # such as an interpreter that the custodian's user cannot reach
             raise ConfigurationInvalid(f"the custodian cannot be started: {error.strerror}") from error

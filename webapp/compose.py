@@ -33,7 +33,6 @@ from ca.tokens.registry_file import FileRegistry
 from ca.tokens.service import TokenService
 from hsm.client import CustodianClient
 from hsm.errors import HsmUnavailable
-from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
@@ -49,6 +48,7 @@ from webapp.custody import sockets_for
 from webapp.deployment import Deployment, DeploymentSettings
 from webapp.guards import before_intent, clock_guard, headroom
 from webapp.profile_limits import follow_profile_limits
+from webapp.separation import custodian_for_us
 
 CRL_TRIES: Final = 3
 
@@ -271,7 +271,7 @@ def running_custodian(deployment: Deployment) -> Iterator[CustodianClient]:
             client.keys()
         except HsmUnavailable:
             follow_profile_limits(deployment.policy_file, authority_settings(settings))
-            stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
+            stack.enter_context(custodian_for_us(deployment))
         yield client
 
 

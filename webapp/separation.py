@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hsm.custodian.policy import load_policy, write_policy
+from hsm.process import CustodianProcess
 from pki.errors import ServiceError
 from webapp.deployment import Deployment
 from webapp.ownership import places, settle
@@ -118,6 +119,17 @@ def separate(deployment: Deployment) -> Separation:
     with contextlib.suppress(OSError):
         _settle(deployment, separation)
     return replace(separation, named_anew=True)
+
+
+@contextlib.contextmanager
+def custodian_for_us(deployment: Deployment) -> Iterator[CustodianProcess]:
+    """Run a custodian of a deployment that is not served now, as whom `mohr serve` would run it."""
+    with contextlib.closing(separate(deployment)) as separation:
+        user = separation.custodian()
+        launcher = () if user is None else user.launcher()
+        log = deployment.custodian_log
+        with CustodianProcess(deployment.custodian_config, log_path=log, launcher=launcher) as process:
+            yield process
 
 
 def _settle(deployment: Deployment, separation: Separation) -> None:

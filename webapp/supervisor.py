@@ -33,12 +33,12 @@ class RunAs:
     umask: int = 0o022
     entrance: tuple[str, ...] = ()
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Return what setpriv(1) is told."""
+    def launcher(self, *options: str) -> tuple[str, ...]:
+        """Return the words before a command by which it runs so; `options` are for setpriv(1)."""
         groups = "--init-groups" if self.all_groups else "--clear-groups"
         kept = ("--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service") if self.low_ports else ()
-        return ("--reuid", str(self.uid), "--regid", str(self.gid), groups, *kept, "--no-new-privs")
+        user = ("--reuid", str(self.uid), "--regid", str(self.gid), groups, *kept, "--no-new-privs")
+        return (*self.entrance, "setpriv", *options, *user, "--")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ class _Child:
         user = self.program.run_as
         environment = {**os.environ, **({} if user is None else {"HOME": "/nonexistent"}), **self.program.environment}
         # A supervisor that is killed must not leave servers behind: the kernel tells them.
-        options = ("--pdeathsig", "TERM", *(() if user is None else user.options))
-        entrance = () if user is None else user.entrance
-        command = [*entrance, "setpriv", *options, "--", *self.program.arguments]
+        end_with_us = ("--pdeathsig", "TERM")
+        launcher = ("setpriv", *end_with_us, "--") if user is None else user.launcher(*end_with_us)
+        command = [*launcher, *self.program.arguments]
         self.process = subprocess.Popen(  # noqa: S603 - our own programs
             command,
             env=environment,

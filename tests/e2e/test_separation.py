@@ -8,6 +8,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,11 +272,13 @@ def test_no_pin_is_in_a_log_or_in_a_file_but_its_own(separated: Separated) -> No
     assert holders == {deployment.pin_file}
 
 
-def test_a_start_changes_nothing_that_is_as_it_should_be() -> None:
-    """A deployment that root made is served, stopped, used by root alone and served again."""
-    with open_folder() as folder:
+def test_a_start_changes_nothing_that_is_as_it_should_be(place: tuple[Path, Path, Path | None]) -> None:
+    """A deployment that root made is used by root alone, also behind a closed folder, and then served."""
+    folder, python, _ = place
+    with tempfile.TemporaryDirectory(dir=folder, prefix="root-") as name:
+        Path(name).chmod(0o755)
         port = free_ports()
-        served = Served(python=reachable_python(folder), deployment=Deployment(folder / "home"), port=port)
+        served = Served(python=python, deployment=Deployment(Path(name) / "home"), port=port)
         ended = served.mohr("init", "--public-url", f"http://127.0.0.1:{port}")
         assert ended.status == 0, ended.messages
         deployment = served.deployment
