@@ -17,7 +17,8 @@ from cardreader.pcsc.readers import ReaderState
 from cardreader.pin import Pin
 from desk.cli import agent
 from pki.certificates import Certificate
-from pki.keys import PublicKey, SignatureAlgorithm
+from pki.keys import SignatureAlgorithm
+from pki.signatures import SubjectKey
 from tests.support.emulated_card import AUTH_PIN, SIGN_PIN, CardInProcess, key_of, new_state, open_emulated
 from tests.support.pki import Holder, TrustPath, make_path
 from tests.support.programs import Ended, handed_over, run_here
@@ -37,13 +38,13 @@ def authority() -> TrustPath:
 class _PublicHalf:
     """A key whose private half is on a card."""
 
-    key: PublicKey
+    key: SubjectKey
 
-    def public_key(self) -> PublicKey:
+    def public_key(self) -> SubjectKey:
         return self.key
 
 
-def certify(public_key: PublicKey) -> Holder:
+def certify(public_key: SubjectKey) -> Holder:
     """Issue a clinician's signing certificate, valid now, for a card's key."""
     now = datetime.now(UTC)
     return authority().intermediate.issue(
