@@ -37,7 +37,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup-test
-	$(BIN)/pytest -m "not stress"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not stress"
 
 bench: setup-test
 	@$(BIN)/mohr bench --home $(HOME_DIR)

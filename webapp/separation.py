@@ -123,13 +123,14 @@ def separate(deployment: Deployment) -> Separation:
 
 @contextlib.contextmanager
 def custodian_for_us(deployment: Deployment) -> Iterator[CustodianProcess]:
-    """Run a custodian of a deployment that is not served now, as whom `mohr serve` would run it."""
-    with contextlib.closing(separate(deployment)) as separation:
-        user = separation.custodian()
-        launcher = () if user is None else user.launcher()
+    """Run a custodian of a deployment that is not served now, as the user to whom its files belong."""
+    with contextlib.ExitStack() as stack:
+        launcher: tuple[str, ...] = ()
+        if os.geteuid() == 0 and deployment.custodian_config.stat().st_uid != 0:
+            user = stack.enter_context(contextlib.closing(_decide(deployment))).custodian()
+            launcher = () if user is None else user.launcher()
         log = deployment.custodian_log
-        with CustodianProcess(deployment.custodian_config, log_path=log, launcher=launcher) as process:
-            yield process
+        yield stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=log, launcher=launcher))
 
 
 def _settle(deployment: Deployment, separation: Separation) -> None:

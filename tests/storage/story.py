@@ -65,7 +65,8 @@ def build_history(database: Database, *sizes: int, pending: int = 0) -> list[str
     ledger, notes, size = Ledger(database), [], 0
     for wanted in sizes:
         record(database, size, wanted - size)
-        size += ledger.sequence()
+        while grown := ledger.sequence():
+            size += grown
         notes.append(ledger.checkpoint(KEY, ORIGIN, NOW))
     if pending:
         record(database, size, pending)

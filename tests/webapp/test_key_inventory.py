@@ -24,12 +24,18 @@ from pki.instants import parse_instant
 from pki.keys import SignatureAlgorithm, SigningKey
 from storage.engine import Database
 from storage.key_use_events import KeyTotal
-from tests.ca.conftest import Ceremony, ceremony, database  # noqa: F401 - fixtures
+from tests.ca.conftest import Ceremony, ceremony, sqlite_database  # noqa: F401 - fixtures
 from tests.ca.world import START
 from webapp.key_inventory import KeyProof, KeyState, check_keys, list_keys, uri_of
 
 TOKEN = Pkcs11Settings(module_path=Path("/usr/lib/module.so"), token="mohr service")
 NOW = START + timedelta(days=40, hours=3)
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:  # noqa: F811 - a fixture
+    """What keys serve is read alike from either engine: one will do."""
+    return sqlite_database
 
 
 @dataclass(frozen=True)
@@ -71,33 +77,33 @@ def keeper(ceremony: Ceremony) -> Keeper:  # noqa: F811 - the fixture of that na
     return Keeper(ceremony)
 
 
-def checked(keeper: Keeper, database: Database) -> dict[str, dict[str, Any]]:  # noqa: F811
+def checked(keeper: Keeper, database: Database) -> dict[str, dict[str, Any]]:
     with database.read() as connection:
         certificates = named(connection).values()
     return {check.label: check.as_json() for check in check_keys(keeper, certificates)}
 
 
-def listed(keeper: Keeper, database: Database, uses: Mapping[str, KeyTotal]) -> dict[str, dict[str, Any]]:  # noqa: F811
+def listed(keeper: Keeper, database: Database, uses: Mapping[str, KeyTotal]) -> dict[str, dict[str, Any]]:
     with database.read() as connection:
         entries = list_keys(keeper, connection, uses, TOKEN, NOW)
     return {entry.info.label: entry.as_json() for entry in entries}
 
 
-def test_every_key_of_a_sound_deployment_holds(keeper: Keeper, database: Database) -> None:  # noqa: F811
+def test_every_key_of_a_sound_deployment_holds(keeper: Keeper, database: Database) -> None:
     found = checked(keeper, database)
     assert found.keys() == {info.label for info in keeper.keys()}
     assert {check["state"] for check in found.values()} == {KeyState.HOLDS}
     assert [len(found[label]["certificates"]) for label in ("ca-persons", "seal")] == [1, 0]
 
 
-def test_a_device_that_shows_another_key_is_no_match(keeper: Keeper, database: Database) -> None:  # noqa: F811
+def test_a_device_that_shows_another_key_is_no_match(keeper: Keeper, database: Database) -> None:
     keeper.swapped = {"tsa": spki_of(UnsafeSoftKey.generate(SignatureAlgorithm.ES256).public_key())}
     found = checked(keeper, database)
     assert [label for label, check in found.items() if check["state"] != KeyState.HOLDS] == ["tsa"]
     assert "another public key" in found["tsa"]["reason"]
 
 
-def test_a_certificate_for_another_key_is_found(keeper: Keeper, database: Database) -> None:  # noqa: F811
+def test_a_certificate_for_another_key_is_found(keeper: Keeper, database: Database) -> None:
     with database.begin() as unit:
         unit.connection.execute(
             update(named_certificates).where(named_certificates.c.name == "tsa").values(key_label="token")
@@ -110,7 +116,7 @@ def test_a_certificate_for_another_key_is_found(keeper: Keeper, database: Databa
 
 def test_a_key_that_a_certificate_needs_and_nobody_has_is_found(
     keeper: Keeper,
-    database: Database,  # noqa: F811
+    database: Database,
 ) -> None:
     keeper.lost = frozenset({"ca-systems"})
     assert checked(keeper, database)["ca-systems"]["reason"] == "hsm-key-not-found"
@@ -127,7 +133,7 @@ def test_a_key_that_a_certificate_needs_and_nobody_has_is_found(
 )
 def test_a_key_that_cannot_be_asked_is_neither_yes_nor_no(
     keeper: Keeper,
-    database: Database,  # noqa: F811
+    database: Database,
     error: ServiceError,
     state: KeyState,
 ) -> None:
@@ -137,13 +143,13 @@ def test_a_key_that_cannot_be_asked_is_neither_yes_nor_no(
 
 def test_a_device_that_shows_none_of_its_keys_is_as_good_as_away(
     keeper: Keeper,
-    database: Database,  # noqa: F811
+    database: Database,
 ) -> None:
     keeper.failing = {info.label: KeyAbsent("not there") for info in keeper.keys()}
     assert {check["state"] for check in checked(keeper, database).values()} == {KeyState.SILENT}
 
 
-def test_who_may_not_ask_learns_nothing_of_the_keys(keeper: Keeper, database: Database) -> None:  # noqa: F811
+def test_who_may_not_ask_learns_nothing_of_the_keys(keeper: Keeper, database: Database) -> None:
     keeper.failing = {"tsa": RoleRefused("not yours")}
     with pytest.raises(RoleRefused):
         checked(keeper, database)
@@ -151,7 +157,7 @@ def test_who_may_not_ask_learns_nothing_of_the_keys(keeper: Keeper, database: Da
 
 def test_a_key_is_listed_with_its_use_its_age_and_the_certificate_it_serves(
     keeper: Keeper,
-    database: Database,  # noqa: F811
+    database: Database,
 ) -> None:
     found = listed(keeper, database, {"ca-persons": KeyTotal(count=7, last_use=START)})
     key = found["ca-persons"]
@@ -171,7 +177,7 @@ def test_a_transit_key_is_named_by_its_version(keeper: Keeper) -> None:
     assert uri_of(device, info) == "transit:mohr-tsa;version=3"
 
 
-def test_what_the_device_does_not_say_is_null(keeper: Keeper, database: Database) -> None:  # noqa: F811
+def test_what_the_device_does_not_say_is_null(keeper: Keeper, database: Database) -> None:
     keeper.failing = {"tsa": HsmUnavailable("away")}
     found = listed(keeper, database, {})
     assert found["tsa"]["attributes"] is None
