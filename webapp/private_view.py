@@ -27,19 +27,26 @@ class ViewRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PrivateView:
-    """A view that is kept while `descriptor`, its namespace, is open; `covered` are the folders that it empties."""
+    """A view that is kept while `namespace` is open; `covered` are the folders that it empties.
 
-    descriptor: int
+    `root` is our root folder in it: whoever enters a namespace starts at the machine's, from which ours may differ.
+    """
+
+    namespace: int
+    root: int
     covered: tuple[Path, ...]
 
     @property
     def entrance(self) -> tuple[str, ...]:
         """Return the words before a command by which root runs it in this view (nsenter(1)), while we live."""
-        return ("nsenter", f"--mount=/proc/{os.getpid()}/fd/{self.descriptor}", "--")
+        ours = f"/proc/{os.getpid()}/fd"
+        root = f"{ours}/{self.root}"
+        return ("nsenter", f"--mount={ours}/{self.namespace}", f"--root={root}", f"--wd={root}", "--")
 
     def close(self) -> None:
         """Let go of it; whoever is in it stays in it."""
-        os.close(self.descriptor)
+        os.close(self.namespace)
+        os.close(self.root)
 
 
 def make_view(home: Path, code: Iterable[Path], needed: Collection[Path], named: Iterable[Path]) -> PrivateView:
@@ -56,7 +63,8 @@ def make_view(home: Path, code: Iterable[Path], needed: Collection[Path], named:
         hidden = (spelling for spelling in spellings(path) if _is_below(spelling, covered))
         if any(not _is_below(spelling, shown) for spelling in hidden):
             raise ViewRefused(f"the settings name {path}")
-    view = PrivateView(_made(covered, shown), covered)
+    namespace, root = _made(covered, shown)
+    view = PrivateView(namespace, root, covered)
     try:
         _try(view, needed)
     except ViewRefused:
@@ -69,15 +77,15 @@ def _is_below(path: Path, folders: Iterable[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _made(covered: Iterable[Path], shown: dict[Path, bool]) -> int:
-    """Return the namespace that the maker has made and handed over."""
+def _made(covered: Iterable[Path], shown: dict[Path, bool]) -> tuple[int, int]:
+    """Return the namespace that the maker has made and handed over, and our root in it."""
     order = {"covered": list(map(str, covered)), "shown": {str(path): writable for path, writable in shown.items()}}
     ours, theirs = socket.socketpair()
     with ours, theirs:
         inherited = theirs.fileno()
         _run(module_command("webapp.private_view_maker", str(inherited), json.dumps(order)), inherited)
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
-    return descriptors[0]
+        _, (namespace, root), _, _ = socket.recv_fds(ours, 1, 2, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+    return namespace, root
 
 
 def _try(view: PrivateView, needed: Iterable[Path]) -> None:

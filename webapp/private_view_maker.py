@@ -64,12 +64,13 @@ def _refusal(what: str) -> OSError:
 
 
 def main() -> None:
-    """Make what the command line orders, and send the namespace."""
+    """Make what the command line orders, and send the namespace and our root in it."""
     order = json.loads(sys.argv[2])
     try:
         make(list(map(Path, order["covered"])), {Path(path): writable for path, writable in order["shown"].items()})
-        with Path("/proc/self/ns/mnt").open("rb") as namespace, socket.socket(fileno=int(sys.argv[1])) as channel:
-            socket.send_fds(channel, [b"\0"], [namespace.fileno()])
+        namespace, root = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        with socket.socket(fileno=int(sys.argv[1])) as channel:
+            socket.send_fds(channel, [b"\0"], [namespace, root])
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}")
 

@@ -126,11 +126,19 @@ def custodian_for_us(deployment: Deployment) -> Iterator[CustodianProcess]:
     """Run a custodian of a deployment that is not served now, as the user to whom its files belong."""
     with contextlib.ExitStack() as stack:
         launcher: tuple[str, ...] = ()
-        if os.geteuid() == 0 and deployment.custodian_config.stat().st_uid != 0:
+        if os.geteuid() == 0 and _owner(deployment.custodian_config) != 0:
             user = stack.enter_context(contextlib.closing(_decide(deployment))).custodian()
             launcher = () if user is None else user.launcher()
         log = deployment.custodian_log
         yield stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=log, launcher=launcher))
+
+
+def _owner(path: Path) -> int:
+    """Return whose a file is; root's where there is none, and whoever reads it next says so."""
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return 0
 
 
 def _settle(deployment: Deployment, separation: Separation) -> None:

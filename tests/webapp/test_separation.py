@@ -107,9 +107,7 @@ def behind_a_door(as_root: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_behind_a_closed_folder_the_services_get_a_view_of_their_own(
     tmp_path: Path, behind_a_door: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading, writing = os.pipe()
-    os.close(writing)
-    view = PrivateView(reading, (Path("/closed"),))
+    view = PrivateView(*os.pipe(), (Path("/closed"),))
     monkeypatch.setattr(module, "make_view", lambda *_: view)
     separation = separate(_deployment(tmp_path))
     assert separation == Separation(ACCOUNTS, view=view)
@@ -120,8 +118,9 @@ def test_behind_a_closed_folder_the_services_get_a_view_of_their_own(
         assert run_as is not None
         assert run_as.entrance == view.entrance
     separation.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(reading)
+    for end in (view.namespace, view.root):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
 
 
 @pytest.mark.parametrize("lacking", ["users", "files", "a folder in place of a link"])
@@ -139,13 +138,13 @@ def test_a_view_that_serves_for_nothing_is_closed(
     else:
         deployment.cache.rmdir()
         deployment.cache.symlink_to(tmp_path, target_is_directory=True)
-    reading, writing = os.pipe()
-    os.close(writing)
-    monkeypatch.setattr(module, "make_view", lambda *_: PrivateView(reading, (Path("/closed"),)))
+    ends = os.pipe()
+    monkeypatch.setattr(module, "make_view", lambda *_: PrivateView(*ends, (Path("/closed"),)))
     separation = separate(deployment)
     assert (separation.view, separation.custodian()) == (None, None)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(reading)
+    for end in ends:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
 
 
 def test_where_no_view_can_be_made_everything_runs_as_one_user_and_the_line_says_why(
