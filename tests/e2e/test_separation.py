@@ -61,7 +61,7 @@ class Separated(Served):
 
     def fails_as(self, user: str, code: str, path: Path | str) -> str:
         """Run one line of Python as `user`, seeing what the services see; return how it failed, or nothing."""
-        enter = ("nsenter", "--mount", "--target", str(self.processes("hsm.custodian")[0]), "--")
+        enter = ("nsenter", "--mount", "--root", "--wd", "--target", str(self.processes("hsm.custodian")[0]), "--")
         become = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--")
         command = [*enter, *become, str(self.python), "-I", "-c"]
         ended = subprocess.run(
