@@ -104,7 +104,8 @@ def _spki(octets: bytes) -> bytes:
     except InvalidInput as error:
         raise _refuse("trailing-octets" if _is_longer_than_its_value(octets) else "malformed") from error
     try:
-        information, algorithm, _ = whole.sequence()
+        information, algorithm, signature = whole.sequence()
+        signature.bits()  # a library looks past unused bits, so that one request would have several spellings
         fields = information.sequence()
         if fields[0].tag == _CERTIFICATE_VERSION:
             raise _refuse("is-certificate")

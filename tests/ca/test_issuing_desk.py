@@ -25,7 +25,7 @@ from ca.tables import certificates, ocsp_responses
 from hsm.errors import HsmUnavailable
 from hsm.provider import spki_of
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
-from pki import oids
+from pki import der, oids
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.csr import build_csr
@@ -171,6 +171,16 @@ def with_another_key() -> bytes:
     return build_csr(mine, "x").replace(spki_of(mine.public_key()), spki_of(theirs.public_key()))
 
 
+def with_unused_bits() -> bytes:
+    """A request whose proof holds for a reader that looks past the unused bits of its signature."""
+    while (csr := bytearray(new_csr()))[-1] & 1:
+        continue
+    whole = der.parse(bytes(csr))
+    _information, _algorithm, signature = whole.sequence()
+    csr[len(csr) - len(signature.content)] = 1
+    return bytes(csr)
+
+
 BAD_REQUESTS: dict[str, tuple[Callable[[], bytes], ErrorCode]] = {
     "empty": (lambda: b"", ErrorCode.CSR_MALFORMED),
     "random": (lambda: os.urandom(300), ErrorCode.CSR_MALFORMED),
@@ -179,6 +189,7 @@ BAD_REQUESTS: dict[str, tuple[Callable[[], bytes], ErrorCode]] = {
     "too large": (lambda: b"\x30" * 40_000, ErrorCode.CSR_MALFORMED),
     "a certificate": (lambda: b"-----BEGIN CERTIFICATE-----\n", ErrorCode.CSR_MALFORMED),
     "version 5": (lambda: new_csr().replace(b"\x02\x01\x00", b"\x02\x01\x05", 1), ErrorCode.CSR_MALFORMED),
+    "unused bits": (with_unused_bits, ErrorCode.CSR_MALFORMED),
     "broken proof": (with_broken_proof, ErrorCode.CSR_PROOF_INVALID),
     "another key": (with_another_key, ErrorCode.CSR_PROOF_INVALID),
     "P-521": (lambda: signed_by(ec.generate_private_key(ec.SECP521R1()), hashes.SHA256()), ErrorCode.KEY_REFUSED),

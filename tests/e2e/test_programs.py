@@ -155,10 +155,18 @@ def test_without_a_deployment_nothing_is_done_and_nothing_is_made(
 
 @pytest.mark.parametrize(("line", "code"), WRONG_WORDS)
 def test_a_wrong_word_is_told_by_its_code(line: str, code: str, files: dict[str, Path]) -> None:
+    before = _owners(files["home"])
     ended = _run(line, files)
     assert (ended.code, ended.output) == (code, ""), ended.messages
     assert ended.status in ((3,) if code == "usage" else (1, 2, 3))
     assert not files["out"].exists()
+    assert _owners(files["home"]) == before
+
+
+def _owners(home: Path) -> dict[str, tuple[int, int, int]]:
+    """Return owner, group and mode of what lies at the top of a deployment and among its custodian's files."""
+    places = (*home.iterdir(), *(home / "custodian").iterdir())
+    return {str(place): (place.stat().st_uid, place.stat().st_gid, place.stat().st_mode) for place in places}
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {

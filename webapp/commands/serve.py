@@ -135,8 +135,10 @@ def _bring_schema_up(deployment: Deployment) -> None:
 def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supervisor], None]) -> None:
     """Run everything until stopped; `on_ready` is called once the first page is served.
 
-    Conflict where the deployment is served already, or its database is of a newer program.
+    Conflict where the deployment is served already, or its database is of a newer program. UsageError for an address
+    that is none, before anything is touched.
     """
+    split_bind(bind)
     settings = deployment.settings()
     with deployment.serving(), contextlib.ExitStack() as stack:
         if follow_profile_limits(deployment.policy_file, authority_settings(settings)):
