@@ -122,7 +122,9 @@ def test_a_card_pulled_while_the_pin_is_awaited_signs_nothing(desk: RealDesk, rx
 
 def test_an_empty_reader_and_a_dead_service_have_their_own_names(desk: RealDesk, rx: Path) -> None:
     desk.stack.remove()
-    empty = desk.agent("sign", rx, "--format", "jades", "--yes", pins=(SIGN,))
+    end = time.monotonic() + SECONDS
+    while (empty := desk.agent("sign", rx, "--format", "jades", "--yes", pins=(SIGN,))).code == "card-removed":
+        assert time.monotonic() < end, "pcscd did not notice that the card is gone"
     assert (empty.status, empty.code) == (1, "card-absent")
     desk.stack.stop_service()
     for words in (("sign", str(rx), "--format", "jades", "--yes"), ("cards", "--json"), ("pin", "status")):
