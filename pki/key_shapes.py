@@ -30,7 +30,7 @@ def load_certifiable_key(spki_der: bytes) -> SubjectKey:
         try:
             key = load_der_public_key(spki_der)
         except (ValueError, UnsupportedAlgorithm):
-            reason = "key.unreadable"
+            reason = _point_fault(spki_der) or "key.unreadable"
         else:
             if isinstance(
                 key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey
@@ -51,7 +51,8 @@ def _fault(spki_der: bytes) -> str:
             return _KINDS.get(kind, "")
         if len(parts) != 2 or parts[1].tag != der.OID:  # RFC 5480 §2.1.1: a named curve and nothing else
             return "key.explicit-parameters"
-        return _point_fault(parts[1].oid(), bits.bits())
+        bits.bits()
+        return ""
     except (ServiceError, ValueError, IndexError):
         return "key.unreadable"
 
@@ -63,11 +64,17 @@ def _exponent_fault(exponent: int) -> str:
     return "key.exponent-small" if exponent < 3 else ""
 
 
-def _point_fault(curve_oid: str, point: bytes) -> str:
+def _point_fault(spki_der: bytes) -> str:
+    """Name what is wrong with the curve or the point of an EC key that the library does not load."""
+    algorithm, bits = der.parse(spki_der).sequence()
+    kind, *parameters = algorithm.sequence()
+    if kind.oid() != _EC_PUBLIC_KEY:
+        return ""
+    point = bits.bits()
     if point == _INFINITY:
         return "key.point-infinity"
     try:
-        curve = ec.get_curve_for_oid(ObjectIdentifier(curve_oid))()
+        curve = ec.get_curve_for_oid(ObjectIdentifier(parameters[0].oid()))()
         ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
     except (LookupError, UnsupportedAlgorithm):
         return "key.curve-other"
