@@ -52,9 +52,9 @@ def _fault(spki_der: bytes) -> str:
         if len(parts) != 2 or parts[1].tag != der.OID:  # RFC 5480 §2.1.1: a named curve and nothing else
             return "key.explicit-parameters"
         bits.bits()
-        return ""
     except (ServiceError, ValueError, IndexError):
         return "key.unreadable"
+    return ""
 
 
 def _exponent_fault(exponent: int) -> str:
