@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pki import oids
 from pki.certificates import Certificate
 from pki.errors import VerificationFailed
+from pki.names import same_name
 from pki.signatures import AnyPublicKey, signature_hash, verify_value
 from signer.parsers.model import UNREADABLE, Octets, ParsedSignature, SignedObject
-from signer.validation.names import same_name
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Covered, Crypto, Finding, SubIndication, failed, indeterminate
 

@@ -10,10 +10,10 @@ from pki import der, oids
 from pki.certificates import Certificate, read_extensions
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput
+from pki.names import same_name
 from pki.signatures import signature_hash, verify_value
 from signer.parsers.model import UNREADABLE
 from signer.validation.answers import CLOCK_SKEW, REASONS, Good, Revoked, Silent, StatusAnswer
-from signer.validation.names import same_name
 from signer.validation.path import is_signed_by
 
 MAX_RESPONSE_OCTETS: Final = 128 * 1024

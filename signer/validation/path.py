@@ -15,8 +15,8 @@ from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
+from pki.names import NameConstraints, NameKey, name_key
 from signer.parsers.model import UNREADABLE
-from signer.validation.names import NameConstraints, NameKey, name_key
 from signer.validation.policy_graph import ANY_POLICY, PolicyGraph
 
 MAX_DEPTH: Final = 10

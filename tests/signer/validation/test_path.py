@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.certificates import Certificate
 from pki.errors import ServiceError
+from pki.names import same_name
 from signer.validation import path as path_module
-from signer.validation.names import same_name
 from signer.validation.path import CertificatePool, Path, PathInputs, find_paths
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import PASSED, expect, only
