@@ -5,33 +5,16 @@ and every two neighbours that changed places show, and show where. Case does not
 Persian and Arabic digits are digits; groups are parted by spaces or hyphens, or not at all.
 """
 
-import re
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 
 from hsm.errors import ShareMalformed
+from pki.crockford import ALPHABET, SEPARATORS, UNKNOWN, check_symbol, symbol_values
 
 GROUP_SYMBOLS: Final = 6
 MAX_TEXT_CHARACTERS: Final = 1024
 
 _DATA_SYMBOLS: Final = GROUP_SYMBOLS - 1
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUES: Final = {symbol: value for value, symbol in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
-_UNKNOWN: Final = 0xFF
-_SEPARATORS: Final = re.compile(r"[\s\u200c\u200f\u200e-]+")  # also the marks a bidirectional editor leaves
-
-
-def _double(value: int) -> int:
-    value <<= 1
-    return value ^ 0x25 if value > 31 else value  # x^5 + x^2 + 1
-
-
-def _check_symbol(values: bytes | bytearray, place: int) -> int:
-    total = 0
-    for value in values:  # each symbol gets another power of x, the check symbol itself the power 0
-        total = _double(total ^ value)
-    return total ^ (place & 31)
 
 
 def group_count(octets: int) -> int:
@@ -48,7 +31,7 @@ def write_groups(octets: bytes | bytearray) -> list[str]:
     for place in range(1, groups + 1):
         group = bits >> (groups - place) * 5 * _DATA_SYMBOLS
         values = bytes(group >> 5 * (_DATA_SYMBOLS - 1 - k) & 31 for k in range(_DATA_SYMBOLS))
-        written.append("".join(_ALPHABET[value] for value in (*values, _check_symbol(values, place))))
+        written.append("".join(ALPHABET[value] for value in (*values, check_symbol(values, place))))
     return written
 
 
@@ -78,7 +61,7 @@ def read_groups(text: str, expected_octets: Callable[[int], int]) -> bytearray:
 
 def typed_groups(text: str) -> list[str]:
     """Return the groups as they were typed, to have single ones typed again; none when they cannot be told apart."""
-    pieces = [piece for piece in _SEPARATORS.split(text) if piece]
+    pieces = [piece for piece in SEPARATORS.split(text) if piece]
     if len(pieces) != 1:
         return pieces
     whole = pieces[0]
@@ -98,8 +81,8 @@ def _values(text: str) -> bytearray:
     if len(text) > MAX_TEXT_CHARACTERS:
         raise ShareMalformed("more text than a share has")
     values = bytearray()
-    for piece in filter(None, _SEPARATORS.split(text)):
-        values += bytes(_VALUES.get(_plain(character), _UNKNOWN) for character in piece)
+    for piece in filter(None, SEPARATORS.split(text)):
+        values += symbol_values(piece)
         if len(values) % GROUP_SYMBOLS:
             raise _off_beat(values)
     return values
@@ -122,15 +105,10 @@ def _wipe(*secrets: bytearray) -> None:
         secret[:] = bytes(len(secret))
 
 
-def _plain(character: str) -> str:
-    digit = unicodedata.decimal(character, None)
-    return character.upper() if digit is None else str(digit)
-
-
 def _fits(group: bytearray, place: int) -> bool:
-    if len(group) != GROUP_SYMBOLS or _UNKNOWN in group:
+    if len(group) != GROUP_SYMBOLS or UNKNOWN in group:
         return False
-    return _check_symbol(group[:_DATA_SYMBOLS], place) == group[_DATA_SYMBOLS]
+    return check_symbol(group[:_DATA_SYMBOLS], place) == group[_DATA_SYMBOLS]
 
 
 def _octets(groups: list[bytearray], size: int) -> bytearray:
