@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -13,7 +14,7 @@ from ca.errors import IllegalTransition
 from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
 from ca.records import UNMARKED, CertificateRecord, HolderMarks
-from ca.revocation import CertificateState, Status
+from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, issue_waiting
 from ca.tables import ENDED, INTENDED, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode
@@ -25,7 +26,19 @@ _INSERT: Final = insert(certificates)
 _COMPLETE: Final = (
     update(certificates)
     .where(_c.serial == bindparam("of"), _c.state == CertificateState.INTENDED.value)
-    .values(state=bindparam("to"), der=bindparam("signed"), issued_at=bindparam("when"))
+    .values(state=CertificateState.GOOD.value, der=bindparam("signed"), issued_at=bindparam("when"))
+)
+_COMPLETE_WAITING: Final = (
+    update(certificates)
+    .where(_c.serial == bindparam("of"), _c.state == CertificateState.INTENDED.value)
+    .values(
+        state=bindparam("to"),
+        der=bindparam("signed"),
+        issued_at=bindparam("when"),
+        revoked_at=bindparam("since"),
+        reason=bindparam("why"),
+        crl_entry=bindparam("entry"),
+    )
 )
 
 
@@ -76,13 +89,38 @@ def insert_intents(connection: Connection, rows: Sequence[Mapping[str, Any]]) ->
         raise Conflict(ErrorCode.CONFLICT, "a serial number was drawn twice") from error
 
 
-def complete(connection: Connection, signed: Mapping[str, bytes], at: datetime) -> None:
-    """Put signed certificates (by serial) into their intents; IllegalTransition when one is no intent any more."""
-    values = [
-        {"of": serial, "to": CertificateState.GOOD.value, "signed": der, "when": at} for serial, der in signed.items()
-    ]
-    if connection.execute(_COMPLETE, values).rowcount != len(values):
+def complete(
+    connection: Connection,
+    signed: Mapping[str, bytes],
+    at: datetime,
+    *,
+    waiting: Mapping[str, datetime] = MappingProxyType({}),
+) -> None:
+    """Put signed certificates (by serial) into their intents; IllegalTransition when one is no intent any more.
+
+    `waiting`: the notBefore of those that their holders activate before they are good.
+    """
+    good, on_hold = [], []
+    for serial, der in signed.items():
+        row: dict[str, Any] = {"of": serial, "signed": der, "when": at}
+        if serial in waiting:
+            on_hold.append(row | _waiting_columns(serial, waiting[serial]))
+        else:
+            good.append(row)
+    done = connection.execute(_COMPLETE, good).rowcount if good else 0
+    done += connection.execute(_COMPLETE_WAITING, on_hold).rowcount if on_hold else 0
+    if done != len(signed):
         raise IllegalTransition("an intent was abandoned before its signature came")
+
+
+def _waiting_columns(serial: str, not_before: datetime) -> dict[str, Any]:
+    status = issue_waiting(not_before)
+    return {
+        "to": status.state.value,
+        "since": status.revoked_at,
+        "why": RevocationReason.CERTIFICATE_HOLD.value,
+        "entry": encode_crl_entry(int(serial, 16), status),
+    }
 
 
 def insert_foreign(

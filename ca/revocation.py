@@ -1,9 +1,10 @@
 """The states of a certificate and the acts that change them: one table, everything else is refused.
 
-    intended → good | abandoned;  good ⇄ on_hold;  good | on_hold → revoked | expired
+    intended → good | issued | abandoned;  issued → good;  good ⇄ on_hold;  issued | good | on_hold → revoked | expired
 
 A revoked certificate never comes back. A certificate that was on hold when it is revoked or expires keeps
-the date of the hold, so that no signature made while it was suspended becomes good afterwards.
+the date of the hold, so that no signature made while it was suspended becomes good afterwards. One that waits for
+its holder (`issued`) is told as suspended since its own beginning: nobody can have relied on it before.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ class CertificateState(StrEnum):
 
     INTENDED = "intended"
     ABANDONED = "abandoned"
+    ISSUED = "issued"
     GOOD = "good"
     ON_HOLD = "on_hold"
     REVOKED = "revoked"
@@ -33,7 +35,9 @@ class Act(StrEnum):
     """What can be done to a certificate."""
 
     ISSUE = "issue"
+    ISSUE_WAITING = "issue-waiting"
     ABANDON = "abandon"
+    ACTIVATE = "activate"
     HOLD = "hold"
     RELEASE = "release"
     REVOKE = "revoke"
@@ -73,7 +77,11 @@ _REASON_CODES: Final = {
 _S = CertificateState
 TRANSITIONS: Final[dict[tuple[CertificateState, Act], CertificateState]] = {
     (_S.INTENDED, Act.ISSUE): _S.GOOD,
+    (_S.INTENDED, Act.ISSUE_WAITING): _S.ISSUED,
     (_S.INTENDED, Act.ABANDON): _S.ABANDONED,
+    (_S.ISSUED, Act.ACTIVATE): _S.GOOD,
+    (_S.ISSUED, Act.REVOKE): _S.REVOKED,
+    (_S.ISSUED, Act.EXPIRE): _S.EXPIRED,
     (_S.GOOD, Act.HOLD): _S.ON_HOLD,
     (_S.ON_HOLD, Act.RELEASE): _S.GOOD,
     (_S.GOOD, Act.REVOKE): _S.REVOKED,
@@ -104,6 +112,17 @@ def next_state(state: CertificateState, act: Act) -> CertificateState:
     if found is None:
         raise IllegalTransition(f"{act} of a certificate that is {state}")
     return found
+
+
+def issue_waiting(not_before: datetime) -> Status:
+    """Issue a certificate that its holder activates first: suspended since its own beginning."""
+    state = next_state(CertificateState.INTENDED, Act.ISSUE_WAITING)
+    return Status(state=state, revoked_at=not_before, reason=RevocationReason.CERTIFICATE_HOLD)
+
+
+def activate(status: Status) -> Status:
+    """Make good what waited for its holder."""
+    return Status(state=next_state(status.state, Act.ACTIVATE))
 
 
 def hold(status: Status, at: datetime) -> Status:

@@ -23,7 +23,10 @@ _o = ocsp_responses.c
 ISSUED: Final = tuple(
     state.value for state in CertificateState if state not in (CertificateState.INTENDED, CertificateState.ABANDONED)
 )
-_LIVING: Final = (CertificateState.GOOD.value, CertificateState.ON_HOLD.value, CertificateState.REVOKED.value)
+_LIVING: Final = tuple(
+    state.value
+    for state in (CertificateState.ISSUED, CertificateState.GOOD, CertificateState.ON_HOLD, CertificateState.REVOKED)
+)
 
 
 def crl_entries(connection: Connection, issuer: str, shard: int, *, ended_from: datetime) -> list[bytes]:
