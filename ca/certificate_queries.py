@@ -11,7 +11,7 @@ from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
-from ca.tables import certificates, named_certificates
+from ca.tables import ENDED, certificates, named_certificates
 
 MAX_PAGE: Final = 1000
 
@@ -37,6 +37,7 @@ _COLUMNS: Final = (
     _c.reason,
     _c.invalidity_date,
     _c.released_at,
+    _c.predecessor,
     _c.der,
 )
 
@@ -70,6 +71,7 @@ def _record(row: Any) -> CertificateRecord:
         intended_at=row.intended_at,
         issued_at=row.issued_at,
         released_at=row.released_at,
+        predecessor=row.predecessor,
         der=row.der,
     )
 
@@ -92,6 +94,27 @@ def find(connection: Connection, serial: str) -> CertificateRecord | None:
     """Return the certificate of a serial number, or None."""
     row = connection.execute(select(*_COLUMNS).where(_c.serial == serial)).one_or_none()
     return None if row is None else _record(row)
+
+
+def lock(connection: Connection, serial: str) -> CertificateRecord | None:
+    """Return the certificate of a serial number, which nobody else changes until the end of the transaction."""
+    connection.execute(select(_c.serial).where(_c.serial == serial).with_for_update())
+    return find(connection, serial)
+
+
+def living_successor(connection: Connection, serial: str) -> CertificateRecord | None:
+    """Return what renews or replaces a certificate and has not ended; it may be an intent still."""
+    row = connection.execute(select(*_COLUMNS).where(_c.predecessor == serial, _c.state.not_in(ENDED))).one_or_none()
+    return None if row is None else _record(row)
+
+
+def living_with_key_of(connection: Connection, serial: str) -> tuple[CertificateRecord, ...]:
+    """Return every certificate for the key of this one, itself too, that is issued and has not ended, locked."""
+    key = select(_c.spki_sha256).where(_c.serial == serial).scalar_subquery()
+    living = _c.state.not_in(ENDED), _c.state != CertificateState.INTENDED.value
+    serials = select(_c.serial).where(_c.spki_sha256 == key, *living).order_by(_c.id).with_for_update()
+    found = (find(connection, each) for each in connection.execute(serials).scalars().all())
+    return tuple(record for record in found if record is not None)
 
 
 def page(

@@ -25,7 +25,8 @@ UNMARKED: Final = HolderMarks()
 class CertificateRecord:
     """One certificate of the register. `der` is None while it is an intent and once that is abandoned.
 
-    `profile_version` is None for those of others and for those from before versions were recorded.
+    `profile_version` is None for those of others and for those from before versions were recorded. `predecessor` is
+    the serial number of what it renews or replaces.
 
     `holder` is the register's identifier of the holder (national code, SIAM id, name): not for logs.
     """
@@ -47,6 +48,7 @@ class CertificateRecord:
     intended_at: datetime
     issued_at: datetime | None
     released_at: datetime | None
+    predecessor: str | None = None
     der: bytes | None = field(repr=False)
 
     @property

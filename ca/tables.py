@@ -109,6 +109,7 @@ certificates: Final = Table(
     Column("server", String(36)),
     Column("sign_group", String(36)),
     Column("sign_position", Integer),
+    Column("predecessor", String(40)),
     Index("ix_certificates_spki_sha256", "spki_sha256"),
     Index("ix_certificates_holder", "holder"),
     Index("ix_certificates_file_id", "file_id"),
@@ -131,7 +132,7 @@ Index(
     "ix_certificates_not_after",
     *(certificates.c[column] for column in ("not_after", "id", "state", "profile", "profession", "province")),
 )
-for _name in ("licence", "siam_id", "issued_at"):
+for _name in ("licence", "siam_id", "issued_at", "predecessor"):
     Index(
         f"ix_certificates_{_name}",
         certificates.c[_name],
@@ -150,6 +151,17 @@ Index(
     certificates.c.not_after,
     sqlite_where=certificates.c.state.not_in(ENDED),
     postgresql_where=certificates.c.state.not_in(ENDED),
+)
+
+# Of two who renew the same certificate at once, one gets no intent; what ended leaves room for another successor.
+LIVING_SUCCESSOR: Final = "ix_certificates_living_successor"
+_SUCCEEDS: Final = certificates.c.predecessor.is_not(None) & certificates.c.state.not_in(ENDED)
+Index(
+    LIVING_SUCCESSOR,
+    certificates.c.predecessor,
+    unique=True,
+    sqlite_where=_SUCCEEDS,
+    postgresql_where=_SUCCEEDS,
 )
 
 # What reconciliation and CRLs ask for must not grow with the number of good certificates.
