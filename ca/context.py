@@ -59,7 +59,7 @@ def responder_common_name(issuer: IssuerName) -> str:
 
 
 def nothing() -> None:
-    """Stand in no way."""
+    """Stand in no way; forgive nothing."""
 
 
 class AuthorityContext:
@@ -74,13 +74,16 @@ class AuthorityContext:
         *,
         gate: OfficerGate | None = None,
         before_intent: Callable[[], object] = nothing,
+        forgiven: Callable[[], datetime | None] = nothing,
         registration: RegistrationTerms | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Take officers by `gate`, the register's own by default.
 
         `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
+        `forgiven` tells up to when lists may be dated that a wrong clock made, as an officer knows.
         """
+        self._forgiven = forgiven
         self._before_intent = before_intent
         self._registration = RegistrationTerms() if registration is None else registration
         self._gate = RegisterGate(database, clock) if gate is None else gate

@@ -184,16 +184,18 @@ def check_plan(tbs: bytes, plan: CrlPlan) -> CrlSummary:
     return built
 
 
-def lost_entries(previous: CrlSummary, candidate: CrlSummary) -> tuple[CrlEntry, ...]:
+def lost_entries(previous: CrlSummary, candidate: CrlSummary, forgiven: datetime | None = None) -> tuple[CrlEntry, ...]:
     """Return the entries of `previous` whose certificate `candidate` no longer lists.
 
     CrlRegression when `candidate` is of another issuer or place, has no higher number or an older time.
+    An older time may follow one up to `forgiven`: an officer knows that the clock was wrong then.
     """
     if (candidate.issuer_der, candidate.url) != (previous.issuer_der, previous.url):
         raise CrlRegression("another issuer or distribution point than before")
     if candidate.number <= previous.number:
         raise CrlRegression(f"number {candidate.number} does not follow {previous.number}")
-    if candidate.this_update < previous.this_update:
+    known_wrong = forgiven is not None and previous.this_update <= forgiven
+    if candidate.this_update < previous.this_update and not known_wrong:
         raise CrlRegression("thisUpdate is older than before")
     gone = [read_entry(entry) for entry in previous.entries - candidate.entries]
     changed = {read_entry(entry).serial for entry in candidate.entries - previous.entries}

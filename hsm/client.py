@@ -25,6 +25,7 @@ from hsm.errors import HsmUnavailable, ProtocolViolation
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
 from hsm.sealed_memory import seal_in_memory
 from pki.errors import InvalidInput
+from pki.instants import format_instant
 from pki.jose import compact_json, json_object
 from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, SigningKey, algorithm_for
 from pki.signatures import load_public_key
@@ -268,6 +269,23 @@ class CustodianClient:
     def release_journal(self, index: int, through: int) -> None:
         """Let one custodian, by its index, forget its entries up to `through`: they are safe elsewhere."""
         self._ask(Operation.JOURNAL_RELEASE, body=compact_json({"through": through}), only=index)
+
+    # --- the clock ---
+
+    def accept_clock(self, now: datetime) -> tuple[int, ...]:
+        """Have every custodian believe its clock, which says `now`, whatever its journal says.
+
+        Return the indexes of those that do not answer and so believe what they did; HsmUnavailable when none does.
+        """
+        silent: list[int] = []
+        for index in range(self.custodians):
+            try:
+                self._ask(Operation.ACCEPT_CLOCK, body=compact_json({"now": format_instant(now)}), only=index)
+            except HsmUnavailable as error:
+                silent.append(index)
+                if len(silent) == self.custodians:
+                    raise error from None
+        return tuple(silent)
 
     # --- asking ---
 

@@ -20,7 +20,8 @@ from pki.jose import json_object
 
 START: Final = bytes(32)
 DONE: Final = "done"
-ADMINISTRATION: Final = frozenset(("adopt", "bind", "generate"))  # acts that sign nothing for anyone
+CLOCK: Final = "clock"  # an operator accepted the clock as it was then, though entries before are of a later time
+ADMINISTRATION: Final = frozenset(("adopt", "bind", CLOCK, "generate"))  # acts that sign nothing for anyone
 MAX_LINE_OCTETS: Final = 1024
 MAX_KEY_OCTETS: Final = 64
 MAX_NUMBER: Final = 2**53 - 1  # what every JSON reader keeps exactly

@@ -20,6 +20,7 @@ from storage.ledger_tables import audit_events
 
 LARGEST_JUMP: Final = timedelta(minutes=5)
 TOLERANCE: Final = timedelta(seconds=2)  # between the clocks of several servers of one database
+FRESH_SECONDS: Final = 1.0
 
 _LAST_RECORD: Final = select(audit_events.c.at).order_by(audit_events.c.id.desc()).limit(1)
 
@@ -63,12 +64,11 @@ class ClockGuard:
             seconds = round(jump.total_seconds())
             return ClockVerdict(now=now, expected=now - jump, suspicion=f"the clock was set by {seconds} seconds")
         last = self._last_record()
-        if last is not None and last > now + TOLERANCE and not _is_forgiven(last, self._reference.read()):
+        if last is not None and last > now + TOLERANCE and not self._is_forgiven(last):
             behind = round((last - now).total_seconds())
             return ClockVerdict(now=now, expected=last, suspicion=f"the last record is {behind} seconds later")
         if reference is None:
-            forgiven = getattr(self._reference.read(), "forgiven", None)
-            self._own = ClockReference(boot=self._boot, started=started, forgiven=forgiven)
+            self._own = ClockReference(boot=self._boot, started=started, forgiven=self.forgiven())
             with suppress(Unavailable):  # then no other program hears of it
                 self._reference.write(self._own)
         return ClockVerdict(now=now, expected=now)
@@ -84,6 +84,15 @@ class ClockGuard:
         self._reference.write(ClockReference(boot=self._boot, started=started, forgiven=forgiven))
         return verdict
 
+    def forgiven(self) -> datetime | None:
+        """Return up to when records may be of a later time than the clock's, as an officer said; None: none may."""
+        found = self._reference.read()
+        return None if found is None else found.forgiven
+
+    def _is_forgiven(self, last: datetime) -> bool:
+        forgiven = self.forgiven()
+        return forgiven is not None and last <= forgiven
+
     def _known(self) -> ClockReference | None:
         """Return the reference of this start of the machine."""
         found = self._reference.read()
@@ -95,5 +104,24 @@ class ClockGuard:
             return found
 
 
-def _is_forgiven(last: datetime, reference: ClockReference | None) -> bool:
-    return reference is not None and reference.forgiven is not None and last <= reference.forgiven
+class BelievedClock:
+    """A guard's clock for what is dated many times a second: the records are asked once a second.
+
+    A clock that was set is noticed at the next reading all the same. Threads may share it.
+    """
+
+    def __init__(self, guard: ClockGuard, clock: Clock, monotonic: Callable[[], float]) -> None:
+        """Read `clock`, the one that `guard` judges."""
+        self._guard, self._clock, self._monotonic = guard, clock, monotonic
+        self._believed: tuple[float, datetime] | None = None
+
+    def now(self) -> datetime:
+        """Return the current instant, aware, in UTC; Unavailable (`clock-suspect`) while the clock is not believed."""
+        ticks, now, believed = self._monotonic(), self._clock.now(), self._believed
+        if believed is not None:
+            passed = ticks - believed[0]
+            if passed < FRESH_SECONDS and abs(now - believed[1] - timedelta(seconds=passed)) <= TOLERANCE:
+                return now
+        now = self._guard.now()
+        self._believed = ticks, now
+        return now

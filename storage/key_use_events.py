@@ -66,7 +66,7 @@ class SegmentTally:
     def facts(self, end: JournalPlace) -> Facts:
         """Tell of the entries that lead to `end`: where they lie, what was signed with which key, what else was done.
 
-        `administered` keys were made, adopted or bound; `refused` messages were not signed.
+        `administered` keys were made, adopted or bound, or the clock was accepted; `refused` messages were not signed.
         """
         listed = sorted(self._totals)[:MAX_LISTED_KEYS]
         return {

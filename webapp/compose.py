@@ -1,6 +1,7 @@
 """The place that picks implementations: a deployment's parts, opened and put together."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import parse_verifier_key
 from pki.oids import OidArc
-from storage.clock_guard import ClockGuard
+from storage.clock_guard import BelievedClock, ClockGuard
 from storage.engine import Database, open_database
 from storage.headroom import Headroom
 from storage.ledger import Ledger
@@ -121,13 +122,17 @@ class Parts:
             self.deployment.publish_crl(newest.issuer, newest.shard, newest.der)
 
     def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
-        """Sign and publish one shard's list; tried again when another program makes the same list."""
+        """Sign and publish one shard's list; tried again when another program makes the same list.
+
+        Unavailable (`clock-suspect`) while the clock is not believed.
+        """
         for _ in range(CRL_TRIES - 1):
             with contextlib.suppress(CrlRegression):
                 return self._publish_new_crl(issuer, shard)
         return self._publish_new_crl(issuer, shard)
 
     def _publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
+        self.clock_guard.now()
         crl = self.authority.publish_crl(issuer, shard)
         self.publish(crl)
         return crl
@@ -141,8 +146,9 @@ class Parts:
         """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""
         while self.ledger.sequence():
             continue
+        now = self.clock_guard.now()
         log = parse_verifier_key(_published(self.deployment.ledger_key).decode("ascii", "replace").strip())
-        note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, self.clock.now())
+        note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, now)
         if _published(self.deployment.checkpoint) != note.encode():
             with self.deployment.publishing():  # another program may have signed a larger one meanwhile
                 write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
@@ -178,9 +184,11 @@ def assemble(
         clock,
         gate=gate,
         before_intent=before_intent(room, guard),
+        forgiven=guard.forgiven,
         registration=terms,
     )
     registry = FileRegistry(deployment.registry)
+    believed = BelievedClock(guard, clock, time.monotonic)
     return Parts(
         deployment=deployment,
         settings=settings,
@@ -190,7 +198,7 @@ def assemble(
         keys=keys,
         authority=authority,
         recovery=Recovery(database, clock),
-        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate, believed),
         gate=gate,
         room=room,
         clock_guard=guard,

@@ -34,7 +34,7 @@ def services_of(parts: Parts) -> Services:
     """Name the parts of a deployment as the web application asks for them."""
     deployment, settings = parts.deployment, parts.settings
     oauth = parts.tokens.oauth
-    timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock)
+    timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock_guard)
     return Services(
         public_url=settings.public_url,
         clock=parts.clock,

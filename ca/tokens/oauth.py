@@ -50,9 +50,12 @@ class OAuthServer:
         settings: TokenSettings,
         clock: Clock,
         *,
+        believed: Clock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        """Date tokens and what clients do by `believed`, the clock that raises Unavailable while it is suspect."""
         self._database, self._settings, self._clock = database, settings, clock
+        self._believed = believed or clock
         self._key = TokenKey(keys, settings.key_label)
         self._authenticator = ClientAuthenticator(database, settings)
         self._transactions = SharedTransactions(database)
@@ -71,8 +74,8 @@ class OAuthServer:
         return self._answer(partial(self._revoke, form, peer_certificate_der))
 
     def _answer(self, handle: Callable[[datetime], OAuthResponse]) -> OAuthResponse:
-        now = self._clock.now()
         try:
+            now = self._believed.now()
             try:
                 return handle(now)
             except RequestRefused as refusal:

@@ -98,15 +98,18 @@ class TokenService:
         settings: TokenSettings,
         clock: Clock,
         gate: OfficerGate,
+        believed: Clock | None = None,
     ) -> None:
+        """Issue access tokens by `believed`, a clock that raises Unavailable while it is not to be trusted."""
         self._database, self._authority, self._keys, self._gate = database, authority, keys, gate
+        self._believed = believed or clock
         self._registry, self._settings, self._clock = registry, settings, clock
         self._watch = Watch(database, registry, settings, clock)
 
     @cached_property
     def oauth(self) -> OAuthServer:
         """The OAuth endpoints over the same tokens."""
-        return OAuthServer(self._database, self._keys, self._settings, self._clock)
+        return OAuthServer(self._database, self._keys, self._settings, self._clock, believed=self._believed)
 
     # -- asking and approving ---------------------------------------------------------------------
 

@@ -20,7 +20,9 @@ from hsm.device.link import DeviceLink
 from hsm.errors import KeyExists, MechanismRefused, ProtocolViolation, RoleRefused
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, check_label
 from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.instants import parse_instant
 from pki.jose import compact_json, json_object
+from pki.journal import CLOCK
 from pki.keys import DEFAULT_RSA_BITS, SignatureAlgorithm
 
 MAX_JOURNAL_LINES: Final = 2000
@@ -60,10 +62,12 @@ class Errands:
         *,
         key: Callable[[str], HeldKey],
         now: Callable[[], datetime],
+        accept_clock: Callable[[datetime], datetime],
         monotonic: Callable[[], float],
     ) -> None:
         self._link, self._records, self._policy, self._journal = link, records, policy, journal
         self._key, self._now, self._monotonic = key, now, monotonic
+        self._believe = accept_clock
         self._making: set[str] = set()
         self._rules: dict[Operation, _Rule] = {
             Operation.HEALTH: _Rule(self._health, "health"),
@@ -76,6 +80,7 @@ class Errands:
             Operation.ATTRIBUTES: _Rule(self._attributes, "attributes", "administer"),
             Operation.USES: _Rule(self._uses, "uses", "administer"),
             Operation.JOURNAL: _Rule(self._read_journal, "journal", "journal"),
+            Operation.ACCEPT_CLOCK: _Rule(self._accept_clock, CLOCK, "administer", journalled=True),
             Operation.JOURNAL_RELEASE: _Rule(self._release_journal, "journal-release", "journal"),
         }
 
@@ -153,6 +158,12 @@ class Errands:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the journal has no such entry yet")
         self._journal.release(through)
         return b""
+
+    def _accept_clock(self, request: Request) -> bytes:
+        read = json_object(request.body).get("now")
+        if not isinstance(read, str):
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the instant that the operator read is expected")
+        return compact_json({"accepted": self._believe(parse_instant(read)).isoformat()})
 
     # --- proving ---
 

@@ -15,7 +15,7 @@ from hsm.errors import HsmUnavailable
 from hsm.private_files import write_private
 from pki.errors import InvalidInput, VerificationFailed
 from pki.jose import canonical_json, json_object
-from pki.journal import DONE, MAX_LINE_OCTETS, KeyUse, instant_text, line_hash, next_entry, parse_line
+from pki.journal import CLOCK, DONE, MAX_LINE_OCTETS, KeyUse, instant_text, line_hash, next_entry, parse_line
 
 SUFFIX: Final = ".journal"
 _DIGITS: Final = 16
@@ -46,9 +46,10 @@ class Standing:
         """Go on to the entry of this sequence and hash, over `entries`."""
         self.sequence, self.hash = sequence, last_hash
         for use in entries:
-            if self.last_at is None or use.at > self.last_at:
+            accepted = use.act == CLOCK and use.outcome == DONE  # what was later is known to be wrong
+            if self.last_at is None or use.at > self.last_at or accepted:
                 self.last_at = use.at
-            if use.outcome == DONE:
+            if use.outcome == DONE and use.key:
                 before = self.uses.get(use.key)
                 self.uses[use.key] = KeyUseCount(use.count + (before.count if before else 0), use.at)
 

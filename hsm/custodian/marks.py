@@ -2,7 +2,9 @@
 
 A mark for each key and scope of its CRLs: the number, the time and the digest of the list signed last. It is
 advanced before a list is signed, so a crash can cost a number and never repeat one; the same bytes may be asked
-for again, since a client that lost its answer does. Marks are small files in a folder that is locked meanwhile.
+for again, since a client that lost its answer does. A list that lies in our own future was signed by a wrong clock:
+an earlier time follows it, and a higher number all the same. Marks are small files in a folder that is locked
+meanwhile.
 """
 
 import fcntl
@@ -26,6 +28,7 @@ from pki.jose import canonical_json, json_object
 
 MAX_MARK_OCTETS: Final = 1024
 MAX_MARKS: Final = 65_536
+FUTURE: Final = timedelta(minutes=15)  # more than any list may be ahead of the clock when it is signed
 LOCK_TRIES: Final = 200
 LOCK_WAIT_SECONDS: Final = 0.002
 _SUFFIX: Final = ".mark"
@@ -50,7 +53,7 @@ class Marks:
         except OSError as error:
             raise _unusable(error) from error
 
-    def advance(self, label: str, read: MessageRead, limits: KeyLimits, digest: bytes) -> None:
+    def advance(self, label: str, read: MessageRead, limits: KeyLimits, digest: bytes, now: datetime) -> None:
         """Take note of what is about to be signed; PurposeRefused when it runs backwards, HsmUnavailable.
 
         `digest` is the message's SHA-256. A genTime may lie before the last that this custodian signed since its
@@ -59,14 +62,20 @@ class Marks:
         if read.instant is None:
             return
         if read.crl_scope is not None:
-            self.check_and_advance(label, read.crl_scope, read.crl_number, read.instant, digest)
+            self.check_and_advance(label, read.crl_scope, read.crl_number, read.instant, digest, now)
             return
         last, tolerance = self._stamps.get(label, read.instant), limits.timestamp_tolerance_ms
         if tolerance is not None and read.instant < last - timedelta(milliseconds=tolerance):
             raise PurposeRefused("genTime is earlier than the last time-stamp's")
         self._stamps[label] = max(read.instant, last)
 
-    def check_and_advance(self, label: str, scope: bytes, number: int, this_update: datetime, digest: bytes) -> None:
+    def clock_was_accepted(self) -> None:
+        """Forget the time-stamps of before: an operator knows that the clock was wrong then."""
+        self._stamps.clear()
+
+    def check_and_advance(
+        self, label: str, scope: bytes, number: int, this_update: datetime, digest: bytes, now: datetime
+    ) -> None:
         """Let the list of a scope follow the one before: a higher number, no earlier time; or the same list again.
 
         PurposeRefused, and HsmUnavailable when the mark cannot be read or made durable.
@@ -81,7 +90,7 @@ class Marks:
                 return
             elif number <= last.number:
                 raise PurposeRefused(f"CRL number {number} does not follow {last.number}")
-            elif this_update < last.this_update:
+            elif this_update < last.this_update <= now + FUTURE:
                 raise PurposeRefused("thisUpdate is earlier than the last list's")
             write_private(
                 path,

@@ -60,6 +60,7 @@ class Operation(IntEnum):
     JOURNAL = 13
     JOURNAL_RELEASE = 14
     USES = 15
+    ACCEPT_CLOCK = 16
 
 
 @unique

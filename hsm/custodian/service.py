@@ -33,11 +33,11 @@ from hsm.custodian.protocol import (
 from hsm.custodian.purposes import MessageRead, check_digest, check_message
 from hsm.custodian.rates import Rates
 from hsm.custodian.signing import HeldKey, SigningJob, SigningQueue
+from hsm.custodian.steady_clock import SteadyClock
 from hsm.device.contract import device_input
 from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
 from hsm.sealed_memory import opened_sealed, read_sealed
-from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.journal import DONE
 
@@ -60,7 +60,7 @@ class CustodianService:
         rates: Rates,
         marks: Marks,
         journal: Journal,
-        clock: Clock,
+        clock: SteadyClock,
         monotonic: Callable[[], float],
     ) -> None:
         self._link, self._records, self._policy = link, records, policy
@@ -71,7 +71,16 @@ class CustodianService:
         self._looked = False  # at the records in this turn
         self._gate = ReleaseGate(journal, self._now)
         self._queue = SigningQueue(link, partial(self._gate.enter, outcome=DONE), self._signed)
-        self._errands = Errands(link, records, policy, journal, key=self._key, now=self._now, monotonic=monotonic)
+        self._errands = Errands(
+            link,
+            records,
+            policy,
+            journal,
+            key=self._key,
+            now=self._now,
+            accept_clock=self._accept_clock,
+            monotonic=monotonic,
+        )
         self._handlers: dict[Operation, tuple[str, Callable[[Call, Request], Work | None]]] = {
             Operation.SIGN: ("sign", self._sign),
             Operation.SIGN_BATCH: ("sign", self._sign_batch),
@@ -109,6 +118,11 @@ class CustodianService:
     def _now(self) -> datetime:
         if self._at is None:
             self._at = self._clock.now()
+        return self._at
+
+    def _accept_clock(self, read: datetime) -> datetime:
+        self._at = self._clock.accept(read)
+        self._marks.clock_was_accepted()
         return self._at
 
     # --- requests ---
@@ -255,7 +269,7 @@ class CustodianService:
         call.digest = digest
         read = self._read(call, held, message, content)
         self._permit(call, held, 1)
-        self._marks.advance(held.label, read, held.limits, digest)
+        self._marks.advance(held.label, read, held.limits, digest, self._now())
         return digest if held.hash_name == "sha256" else device_input(held.algorithm, message)
 
     def _sign_large(self, call: Call, held: HeldKey) -> Work:
@@ -275,7 +289,7 @@ class CustodianService:
             read = self._read(call, held, message)  # type: ignore[arg-type]  # a map is read as octets are
             signed_input = message[:] if held.hash_name is None else taken.digest()
         self._permit(call, held, 1)
-        self._marks.advance(held.label, read, held.limits, call.digest)
+        self._marks.advance(held.label, read, held.limits, call.digest, self._now())
         self._submit(call, held, [signed_input])
 
     def _sign_batch(self, call: Call, request: Request) -> Work:
@@ -297,7 +311,7 @@ class CustodianService:
         call.digest = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()
         self._permit(call, held, len(messages))
         for read, digest in zip(reads, digests, strict=True):
-            self._marks.advance(held.label, read, held.limits, digest)
+            self._marks.advance(held.label, read, held.limits, digest, self._now())
         self._submit(call, held, inputs, many=True)
 
     def _sign_digests(self, call: Call, request: Request) -> Work | None:

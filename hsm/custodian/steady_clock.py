@@ -1,4 +1,4 @@
-"""The custodian's own clock: what it dates and judges by never runs backwards unseen."""
+"""The custodian's own clock: what it dates and judges by never runs backwards but on an operator's word."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -6,8 +6,10 @@ from typing import Final
 
 from hsm.errors import HsmUnavailable
 from pki.clock import Clock
+from pki.errors import ErrorCode, InvalidInput
 
 TOLERANCE: Final = timedelta(seconds=2)
+PATIENCE: Final = timedelta(seconds=30)  # from when a clock was read until it is accepted
 
 
 class SteadyClock:
@@ -31,4 +33,16 @@ class SteadyClock:
             self._written = None
         if now > expected:
             self._latest, self._at = now, at
+        return now
+
+    def accept(self, read: datetime) -> datetime:
+        """Believe the clock as it is now, whatever was written before; return that instant.
+
+        `read` is what the operator who accepts it saw; InvalidInput when the clock says something else, so that a
+        request of another time moves nothing.
+        """
+        now = self._clock.now()
+        if abs(now - read) > PATIENCE:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "this machine's clock says something else")
+        self._latest, self._at, self._written = now, self._monotonic(), None
         return now

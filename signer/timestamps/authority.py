@@ -8,6 +8,7 @@ more than the accuracy stops the service (time-not-available) until it has caugh
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from pki import der, oids
 from pki.certificates import Certificate
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.errors import ErrorCode, InvalidInput, ServiceError, Unavailable
 from pki.keys import SigningKey
 from signer.formats.cms import digest_method, sign_digest
 from signer.formats.signing import signer_of
@@ -77,7 +78,10 @@ class TimestampAuthority:
         self._digest = digest_method(key.algorithm).new
         self._policy_der, self._accuracy_der = der.oid(policy_oid), _encode_accuracy(accuracy)
         self._name_der = der.context(0, der.context(4, leaf.subject_der))
-        self._lock, self._last = threading.Lock(), clock.now()
+        self._lock = threading.Lock()
+        self._last: datetime | None = None
+        with suppress(Unavailable):  # then nothing was stated by it
+            self._last = clock.now()
 
     def respond(self, request_der: bytes) -> bytes:
         """Answer one DER TimeStampReq with a DER TimeStampResp; a refusal is an answer too."""
@@ -111,13 +115,23 @@ class TimestampAuthority:
         return TimestampAnswer(response=build_granted(token), status=Status.GRANTED, serial=serial, generated_at=moment)
 
     def _moment(self) -> datetime | None:
-        """Return the time to state, whole milliseconds, never before the last; None when the clock fell behind."""
+        """Return the time to state, whole milliseconds, never before the last; None when the clock fell behind.
+
+        None as well while the clock is not believed (Unavailable `clock-suspect` from it).
+        """
         with self._lock:
-            now = self._clock.now()
-            if now < self._last - self._accuracy:
+            try:
+                now = self._clock.now()
+            except Unavailable as error:
+                if error.code is not ErrorCode.CLOCK_SUSPECT:
+                    raise
                 return None
-            self._last = max(now, self._last)
-            return self._last.replace(microsecond=self._last.microsecond // 1000 * 1000)
+            if self._last is not None:
+                if now < self._last - self._accuracy:
+                    return None
+                now = max(now, self._last)
+            self._last = now
+            return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _encode_info(self, request: TimestampRequest, serial: int, moment: datetime) -> bytes:
         return der.sequence(

@@ -147,6 +147,20 @@ def test_a_clock_that_went_back_publishes_nothing(world: World) -> None:
         world.authority.publish_crl("persons", 0)
 
 
+def test_a_list_of_a_clock_that_was_wrong_is_followed_by_an_earlier_one(world: World) -> None:
+    wrong = world.authority.publish_crl("persons", 0)
+    world.clock.move(hours=-1)
+    told = CertificateAuthority(world.database, world.keys, SETTINGS, world.clock, forgiven=lambda: wrong.this_update)
+    right = told.publish_crl("persons", 0)
+    assert (right.number, right.this_update < wrong.this_update) == (wrong.number + 1, True)
+    world.clock.move(hours=-1)
+    early = CertificateAuthority(
+        world.database, world.keys, SETTINGS, world.clock, forgiven=lambda: right.this_update - timedelta(seconds=1)
+    )
+    with pytest.raises(CrlRegression, match="older"):
+        early.publish_crl("persons", 0)
+
+
 def test_an_expired_certificate_stays_until_a_list_after_its_end_has_named_it(world: World) -> None:
     issued = world.issue("hix-tls")  # software keys: 90 days
     shard = shard_of(world, issued)

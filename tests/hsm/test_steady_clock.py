@@ -4,6 +4,7 @@ import pytest
 
 from hsm.custodian.steady_clock import SteadyClock
 from hsm.errors import HsmUnavailable
+from pki.errors import InvalidInput
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -80,3 +81,19 @@ def test_a_clock_behind_what_was_written_signs_nothing() -> None:
 
 def test_a_clock_that_agrees_with_what_was_written_is_believed() -> None:
     assert steady(Times(), NOW + timedelta(seconds=1)).now() == NOW
+
+
+def test_an_accepted_clock_goes_on_from_where_it_is() -> None:
+    times = Times()
+    clock = steady(times, NOW + timedelta(days=1))
+    with pytest.raises(InvalidInput):  # somebody read another clock, or long ago
+        clock.accept(NOW - timedelta(minutes=1))
+    with pytest.raises(HsmUnavailable):
+        clock.now()
+    assert clock.accept(NOW - timedelta(seconds=3)) == clock.now() == NOW
+    times.pass_seconds(5)
+    assert clock.now() == times.wall
+    times.pass_seconds(5, wall=-5)
+    with pytest.raises(HsmUnavailable, match="ran backwards"):
+        clock.now()
+    assert clock.accept(times.wall) == clock.now() == times.wall

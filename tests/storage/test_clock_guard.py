@@ -9,7 +9,7 @@ import pytest
 
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import ErrorCode, Unavailable
-from storage.clock_guard import LARGEST_JUMP, TOLERANCE, ClockGuard
+from storage.clock_guard import LARGEST_JUMP, TOLERANCE, BelievedClock, ClockGuard
 from storage.clock_reference import ClockReference, ReferenceFile
 from storage.engine import Database
 
@@ -176,3 +176,21 @@ def test_a_reference_is_read_back_as_written_and_anew_when_replaced(tmp_path: Pa
 def test_the_guard_serves_where_a_clock_does(machine: Machine, guard: ClockGuard) -> None:
     tell: Callable[[], datetime] = guard.now
     assert tell() == machine.wall
+
+
+def test_a_clock_that_is_read_often_asks_the_records_once_a_second_and_notices_a_jump_at_once(
+    machine: Machine, database: Database, guard: ClockGuard
+) -> None:
+    clock = BelievedClock(guard, machine, lambda: machine.up)
+    assert clock.now() == machine.wall
+    record(database, machine.wall + HOUR)
+    machine.pass_time(SECOND / 2)
+    assert clock.now() == machine.wall, "it was asked half a second ago"
+    machine.pass_time(SECOND / 2)
+    with pytest.raises(Unavailable):
+        clock.now()
+    guard.accept()
+    assert clock.now() == machine.wall
+    machine.set_clock(DAY)
+    with pytest.raises(Unavailable):
+        clock.now()

@@ -17,9 +17,10 @@ from storage.ledger_audit import LedgerReport
 from storage.ledger_export import verify_export
 from storage.unit_of_work import UnitOfWork
 from webapp.commands.options import answer, home_option, json_option, officer_option, output_option, say
-from webapp.compose import RealClock, opened_database, opened_parts
+from webapp.compose import RealClock, opened_database, opened_parts, running_custodian
 from webapp.deployment import Deployment
 from webapp.guards import clock_guard
+from webapp.key_journal import custodian_name
 from webapp.officers import Signatory
 
 MAX_CHECKPOINT_OCTETS = 64 * 1024
@@ -141,6 +142,8 @@ def acknowledge_gap(deployment: Deployment, officer: Signatory, gap: str, reason
 def accept_clock(deployment: Deployment, officer: Signatory, reason: str) -> None:
     """Say that this machine's clock is right as it is now, though it was set or is behind the last record.
 
+    The custodians are told as well. One that does not run then refuses what it is asked later: say it again then.
+
     Example: mohr audit accept-clock --officer officer-akbari --reason "the time server was wrong"
     """
     why = parse_reason(reason, "who accepts the clock")
@@ -157,6 +160,10 @@ def accept_clock(deployment: Deployment, officer: Signatory, reason: str) -> Non
                 AuditEvent(action=AuditAction.CLOCK_ACCEPTED, at=verdict.now, actor=by.id, subject="clock", facts=facts)
             )
     say(verdict.suspicion or "nothing was said against the clock")
+    with running_custodian(deployment) as custodians:
+        silent = custodians.accept_clock(clock.now())
+    if silent:
+        say(f"{', '.join(map(custodian_name, silent))} did not answer; accept the clock again when it runs")
 
 
 @audit.command()

@@ -170,6 +170,7 @@ def crl(
     if shard is None and (output is not None or issuer is not None):
         raise click.UsageError("name the --shard of the one list that is meant")
     with opened_parts(deployment) as parts:
+        parts.clock_guard.now()
         authority = parts.authority
         lists = authority.publish_all_crls() if shard is None else (parts.publish_new_crl(issuer or "persons", shard),)
         for published in lists:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from joserfc import jwt as joserfc_jwt
 from ca.revocation import RevocationReason
 from ca.tokens.client_authentication import MAX_FORM_CHARACTERS
 from ca.tokens.gate import HIX_POLICY
+from ca.tokens.oauth import OAuthServer
 from ca.tokens.oauth_answers import OAuthResponse
 from hsm.errors import HsmUnavailable
 from hsm.soft import UnsafeSoftKey
 from pki.compact_jws import TokenReason, sign_compact, signing_input
 from pki.csr import build_csr
+from pki.errors import ErrorCode, Unavailable
 from pki.gateway import Decision
 from pki.jose import b64url
 from pki.keys import SignatureAlgorithm, SigningKey
@@ -694,3 +696,25 @@ def test_the_metadata_names_the_issuer_the_endpoints_and_the_binding(exchange: E
     assert found["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
     assert found["mtls_endpoint_aliases"]["token_endpoint"] == "https://exchange.example:8443/oauth2/token"
     assert json.loads(json.dumps(found)) == found
+
+
+# -- the clock ---------------------------------------------------------------------------------------
+
+
+class SuspectClock:
+    """A clock that is not believed."""
+
+    def now(self) -> datetime:
+        raise Unavailable(ErrorCode.CLOCK_SUSPECT)
+
+
+def test_a_clock_that_is_not_believed_dates_no_token_and_uses_up_no_assertion(
+    exchange: Exchange, clinic: Centre
+) -> None:
+    form, before = clinic.form(clinic.assertion()), len(exchange.events())
+    suspect = OAuthServer(exchange.database, exchange.keys, exchange.settings, exchange.clock, believed=SuspectClock())
+    for endpoint in (suspect.token_endpoint, suspect.introspection_endpoint, suspect.revocation_endpoint):
+        assert refused(endpoint(form, None), 503, "temporarily_unavailable") == {"error": "temporarily_unavailable"}
+    assert json.loads(suspect.jwks()) == json.loads(exchange.service.oauth.jwks())
+    assert len(exchange.events()) == before
+    assert exchange.service.oauth.token_endpoint(form, None).status == 200

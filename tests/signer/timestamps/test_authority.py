@@ -1,7 +1,7 @@
 import hashlib
 import re
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -201,6 +201,26 @@ def test_a_clock_that_falls_behind_stops_the_service(authority: TimestampAuthori
     clock.advance(seconds=-2)
     assert authority.answer(REQUEST).failure is Failure.TIME_NOT_AVAILABLE
     clock.advance(seconds=2)
+    assert authority.answer(REQUEST).status is Status.GRANTED
+
+
+class SuspectClock(FakeClock):
+    """A clock that is believed when `believed` says so."""
+
+    believed = False
+
+    def now(self) -> datetime:
+        if not self.believed:
+            raise Unavailable(ErrorCode.CLOCK_SUSPECT)
+        return super().now()
+
+
+def test_a_clock_that_is_not_believed_gives_no_time_from_the_start(path: TrustPath) -> None:
+    clock = SuspectClock()
+    authority = TimestampAuthority(path.tsa.key, path.tsa.chain, POLICY, timedelta(seconds=1), clock)
+    answer = authority.answer(REQUEST)
+    assert (answer.failure, answer.error) == (Failure.TIME_NOT_AVAILABLE, None)
+    clock.believed = True
     assert authority.answer(REQUEST).status is Status.GRANTED
 
 
