@@ -19,6 +19,7 @@ class IssuingDesk(AuthorityContext):
             self._keys,
             self._settings,
             self._clock,
+            gate=self._gate,
             before_intent=self._before_intent,
             random_bytes=self._random_bytes,
         )

@@ -21,9 +21,11 @@ from ca.issuance import PreparedCertificate, sign_prepared_apart
 from ca.issuing import idempotency
 from ca.issuing.idempotency import Earlier, Reservation
 from ca.issuing.key_holders import KeyHolder, claim_keys
+from ca.issuing.leave import Leave, LeaveWanted
 from ca.issuing.orders import Channel, Issued
 from ca.issuing.recovery import abandon, enrol
 from ca.linting.repository import keep_own_findings
+from ca.officers.gate import OfficerGate
 from ca.profiles import CertificateProfile, IssuerName
 from ca.records import UNMARKED, HolderMarks
 from ca.registration_states import BEFORE_APPROVERS, FileState
@@ -45,7 +47,8 @@ Outcome = Issued | ServiceError
 class Candidate:
     """A certificate that passed the gate, with what its row says beyond it.
 
-    `key_digest` and `body_digest` are the order's, where it came with an idempotency key.
+    `key_digest` and `body_digest` are the order's, where it came with an idempotency key. `leave` is what the gate is
+    asked, where an officer ordered.
     """
 
     prepared: PreparedCertificate
@@ -59,6 +62,7 @@ class Candidate:
     marks: HolderMarks = UNMARKED
     key_digest: bytes | None = None
     body_digest: bytes = b""
+    leave: LeaveWanted | None = field(default=None, repr=False)
 
     @property
     def serial(self) -> str:
@@ -107,6 +111,8 @@ def _refused_by(check: Callable[[Candidate], None], candidates: Candidates) -> O
     for index, candidate in candidates.items():
         try:
             check(candidate)
+        except Unavailable:
+            raise
         except ServiceError as error:
             refused[index] = error
     return refused
@@ -150,7 +156,9 @@ class CarryingOut:
         settings: AuthoritySettings,
         clock: Clock,
         before_intent: Callable[[], object],
+        gate: OfficerGate,
     ) -> None:
+        self._gate = gate
         self._database = database
         self._keys = keys
         self._settings = settings
@@ -196,6 +204,7 @@ class CarryingOut:
         with self._database.begin() as unit:
             outcomes |= self._reserve(unit, candidates, now)
             reserved = {c.key_digest: c.serial for c in _without(candidates, outcomes).values() if c.key_digest}
+            outcomes |= self._check_leave(unit, _without(candidates, outcomes))
             outcomes |= self._check_files(unit, _without(candidates, outcomes))
             outcomes |= self._check_keys(unit, _without(candidates, outcomes))
             left = _without(candidates, outcomes)
@@ -238,6 +247,15 @@ class CarryingOut:
     def _is_orphan(self, earlier: Earlier) -> bool:
         """Whether an order is an intent of a server that is dead."""
         return earlier.open and earlier.server is not None and not is_alive(self._database, earlier.server)
+
+    def _check_leave(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
+        leave = Leave(self._gate, unit)
+
+        def check(candidate: Candidate) -> None:
+            if candidate.leave is not None:
+                leave.ask(candidate.leave)
+
+        return _refused_by(check, candidates)
 
     def _check_files(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
         states = files.file_states(unit.connection, {c.file_id for c in candidates.values() if c.file_id})

@@ -19,7 +19,9 @@ from ca.issuance import PreparedCertificate, TwinJudge, prepare
 from ca.issuing import idempotency
 from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome, check_state
 from ca.issuing.idempotency import Earlier
+from ca.issuing.leave import LeaveWanted
 from ca.issuing.orders import Channel, Issued, IssueOrder
+from ca.officers.gate import OfficerGate
 from ca.profiles import CertificateProfile
 from ca.pseudonyms import LASTING, period_of, pseudonyms_for, secret_of
 from ca.registration import FileState, KeyStorage, RegistrationFile
@@ -56,11 +58,12 @@ class IssuingLine(AuthorityContext):
         settings: AuthoritySettings,
         clock: Clock,
         *,
+        gate: OfficerGate | None = None,
         before_intent: Callable[[], object] = nothing,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        super().__init__(database, keys, settings, clock, random_bytes=random_bytes)
-        self._carry_out = CarryingOut(database, keys, settings, clock, before_intent)
+        super().__init__(database, keys, settings, clock, gate=gate, random_bytes=random_bytes)
+        self._carry_out = CarryingOut(database, keys, settings, clock, before_intent, self._gate)
         self._secrets: dict[str, bytes] = {}
         self._preparing = Gathering(self._prepare_all, limit=MAX_ROUND)
         self._carrying = Gathering(self._carry_out, limit=MAX_ROUND)
@@ -68,9 +71,9 @@ class IssuingLine(AuthorityContext):
     def issue(self, order: IssueOrder) -> Issued:
         """Carry out one order, perhaps with those of other threads; return once its certificate is recorded.
 
-        ProfileUnknown, ProfileMismatch, NotFound, NotApproved, KeyRefused, LintFailed, InvalidInput (CSR) before
-        any key is used; Conflict for an idempotency key (`idempotency-conflict`, `request-in-progress`);
-        Unavailable when database or device do not answer.
+        ProfileUnknown, ProfileMismatch, NotFound, NotApproved, NotAllowed (the officer), KeyRefused, LintFailed,
+        InvalidInput (CSR) before any key is used; Conflict for an idempotency key (`idempotency-conflict`,
+        `request-in-progress`); Unavailable when database or device do not answer.
         """
         # A linter that is heard first takes its time: nobody else waits for it.
         alone = order.lint_first is not None
@@ -187,6 +190,7 @@ class IssuingLine(AuthorityContext):
             marks=registration.marks,
             key_digest=order.key_digest,
             body_digest=b"" if order.key_digest is None else order.body_digest,
+            leave=_leave(order, file),
         )
 
     def _prepare(
@@ -230,6 +234,18 @@ class IssuingLine(AuthorityContext):
         if found is None:
             found = self._secrets[period] = secret_of(self._database, period, self._random_bytes(32))
         return found
+
+
+def _leave(order: IssueOrder, file: RegistrationFile) -> LeaveWanted | None:
+    if order.officer is None:
+        return None
+    return LeaveWanted(
+        officer=order.officer,
+        file_id=file.id,
+        scope=file.registration.scope,
+        realm=file.realm,
+        digest=order.body_digest,
+    )
 
 
 def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from ca.issuance import TwinJudge
+from ca.officers.identity import Officer
 from ca.revocation import CertificateState
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import canonical_json
@@ -29,21 +30,26 @@ class Channel(StrEnum):
 class IssueOrder:
     """One certificate asked for: which profile, for whom (a registration file), for which key (DER or PEM CSR).
 
-    `actor` is who asks, authenticated. Orders of one actor with one `idempotency_key` (1 to 128 printable ASCII
-    characters) make one certificate. `unapproved` is the pilot switch: it skips the approvals and is marked in the
-    certificate's policy. `lint_first` is an independent linter that is heard before the signature, not soon after.
+    `actor` is who asks, authenticated. Where that is an officer, `officer` is asked for leave in the transaction that
+    writes the intent; a signed statement names the file and `body_digest`. Orders of one actor with one
+    `idempotency_key` (1 to 128 printable ASCII characters) make one certificate. `unapproved` is the pilot switch: it
+    skips the approvals and is marked in the certificate's policy. `lint_first` is an independent linter that is heard
+    before the signature, not soon after.
     """
 
     profile: str
     file_id: str
     csr: bytes = field(repr=False)
     actor: str
+    officer: Officer | None = field(default=None, repr=False)
     channel: Channel = Channel.CLI
     idempotency_key: str | None = field(default=None, repr=False)
     unapproved: bool = False
     lint_first: TwinJudge | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.officer is not None and self.officer.id != self.actor:
+            raise ValueError("an officer orders in their own name")
         key = self.idempotency_key
         if key is not None and not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"an idempotency key has 1 to {MAX_KEY} ASCII characters")
