@@ -90,9 +90,10 @@ def servers_of_intents(connection: Connection) -> set[str]:
     return set(connection.execute(statement.distinct()).scalars())
 
 
-def find(connection: Connection, serial: str) -> CertificateRecord | None:
-    """Return the certificate of a serial number, or None."""
-    row = connection.execute(select(*_COLUMNS).where(_c.serial == serial)).one_or_none()
+def find(connection: Connection, serial: str, *, locked: bool = False) -> CertificateRecord | None:
+    """Return the certificate of a serial number, or None; `locked` until the end of the transaction."""
+    query = select(*_COLUMNS).where(_c.serial == serial)
+    row = connection.execute(query.with_for_update() if locked else query).one_or_none()
     return None if row is None else _record(row)
 
 

@@ -1,13 +1,23 @@
-"""Changing and reading the status of certificates; each change is one row update with its audit event."""
+"""Changing and reading the status of certificates; each change is one row update with its audit event.
+
+A revoker changes it, whose role must cover the holder's registration file; what has no such file, a service's own
+certificate, takes a role over everything in the topmost realm.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from ca import certificate_queries, repository
+from ca import file_repository as files
 from ca.context import AuthorityContext, event
+from ca.errors import FourEyesRequired
 from ca.inventory.search import MAX_WORD, Search, parse_serial
 from ca.issuing.key_holders import mark_compromised
+from ca.officers.identity import Act, Officer
+from ca.officers.scopes import EVERYTHING, NOTHING
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
@@ -15,6 +25,12 @@ from ca.revocation import CertificateState, RevocationReason, Status, encode_crl
 from ca.status_repository import store_responses
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
+from pki.instants import format_instant
+from pki.jose import canonical_json
+from storage.unit_of_work import UnitOfWork
+
+Leave = Callable[[UnitOfWork, CertificateRecord | None], None]
+"""Returns where a change of status may be made in this transaction; NotAllowed. None is a certificate that is not."""
 
 
 def parse_reason(text: str) -> RevocationReason:
@@ -23,6 +39,42 @@ def parse_reason(text: str) -> RevocationReason:
         return RevocationReason(text)
     except ValueError as error:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"reason is one of {', '.join(RevocationReason)}") from error
+
+
+def revocation_digest(reason: RevocationReason, invalidity_date: datetime | None) -> str:
+    """Return the SHA-256, in hexadecimal, by which a signed statement says how a certificate is revoked."""
+    since = _whole_second(invalidity_date)
+    members = {"reason": reason.value, "invalidity_date": None if since is None else format_instant(since)}
+    return sha256(canonical_json(members)).hexdigest()
+
+
+def _whole_second(instant: datetime | None) -> datetime | None:
+    """Return an invalidity date as a list holds it; InvalidInput without a time zone."""
+    if instant is None:
+        return None
+    if instant.tzinfo is None:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the invalidity date has no time zone")
+    return instant.astimezone(UTC).replace(microsecond=0)
+
+
+def _revocation(reason: RevocationReason, since: datetime | None) -> Callable[[CertificateRecord, datetime], Status]:
+    def change(record: CertificateRecord, at: datetime) -> Status:
+        return revoke(record.status, at, reason, not_before=record.not_before, invalidity_date=since)
+
+    return change
+
+
+def _freely(_unit: UnitOfWork, _record: CertificateRecord | None) -> None:
+    """Ask nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """Which certificate is changed, and what the ledger says of it."""
+
+    serial: str
+    action: AuditAction
+    actor: str
 
 
 class RevocationDesk(AuthorityContext):
@@ -55,26 +107,66 @@ class RevocationDesk(AuthorityContext):
         with self._database.read() as connection:
             return certificate_queries.page(connection, wanted, before=place, limit=limit)
 
-    def hold(self, serial: str, actor: str) -> CertificateRecord:
-        """Suspend a certificate from now on; IllegalTransition, NotFound."""
-        return self._change(serial, actor, AuditAction.CERTIFICATE_HELD, lambda record, at: hold(record.status, at))
+    def hold(self, serial: str, officer: Officer) -> CertificateRecord:
+        """Suspend a certificate from now on; NotAllowed as the gate's, IllegalTransition, NotFound."""
+        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_HELD, actor=officer.id)
+        leave = self._leave(officer, Act.CERTIFICATE_HOLD, wanted.serial)
+        return self._change(wanted, leave, lambda record, at: hold(record.status, at))
 
-    def unhold(self, serial: str, actor: str) -> CertificateRecord:
-        """Lift a suspension; IllegalTransition for anything else than a suspended certificate, NotFound."""
-        return self._change(serial, actor, AuditAction.CERTIFICATE_RELEASED, lambda record, _at: release(record.status))
+    def unhold(self, serial: str, officer: Officer) -> CertificateRecord:
+        """Lift a suspension; NotAllowed as the gate's, and (`four-eyes`) of the officer's own certificate.
+
+        IllegalTransition for anything else than a suspended certificate, NotFound.
+        """
+        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_RELEASED, actor=officer.id)
+        allowed = self._leave(officer, Act.CERTIFICATE_RELEASE, wanted.serial)
+
+        def leave(unit: UnitOfWork, record: CertificateRecord | None) -> None:
+            allowed(unit, record)
+            if record is not None and record.holder in (officer.id, officer.national_code):
+                raise FourEyesRequired("nobody lifts a hold of their own", "officer.own-certificate")
+
+        return self._change(wanted, leave, lambda record, _at: release(record.status))
 
     def revoke(
-        self, serial: str, reason: RevocationReason, actor: str, *, invalidity_date: datetime | None = None
+        self,
+        serial: str,
+        reason: RevocationReason,
+        officer: Officer,
+        *,
+        invalidity_date: datetime | None = None,
+        act: Act = Act.CERTIFICATE_REVOKE,
+        subject: str | None = None,
     ) -> CertificateRecord:
-        """Revoke for good; IllegalTransition, NotFound, InvalidInput for an invalidity date outside its life."""
-        if invalidity_date is not None and invalidity_date.tzinfo is None:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the invalidity date has no time zone")
-        since = None if invalidity_date is None else invalidity_date.astimezone(UTC).replace(microsecond=0)
+        """Revoke for good; `act` and `subject` are what the officer does, where the revocation is but a part of it.
 
-        def change(record: CertificateRecord, at: datetime) -> Status:
-            return revoke(record.status, at, reason, not_before=record.not_before, invalidity_date=since)
+        NotAllowed as the gate's; IllegalTransition, NotFound, InvalidInput for an invalidity date outside its life.
+        """
+        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_REVOKED, actor=officer.id)
+        since = _whole_second(invalidity_date)
+        digest = revocation_digest(reason, since) if act is Act.CERTIFICATE_REVOKE else ""
+        leave = self._leave(officer, act, wanted.serial if subject is None else subject, digest)
+        return self._change(wanted, leave, _revocation(reason, since))
 
-        return self._change(serial, actor, AuditAction.CERTIFICATE_REVOKED, change)
+    def take_back(self, serial: str, actor: str) -> CertificateRecord:
+        """Revoke what was issued in vain (cessationOfOperation): whoever had it issued was allowed to, nobody got it.
+
+        IllegalTransition, NotFound.
+        """
+        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_REVOKED, actor=actor)
+        return self._change(wanted, _freely, _revocation(RevocationReason.CESSATION_OF_OPERATION, None))
+
+    def _leave(self, officer: Officer, act: Act, subject: str, digest: str = "") -> Leave:
+        """Ask the gate about a certificate by its registration file; about one that is not, as about nothing."""
+
+        def allow(unit: UnitOfWork, record: CertificateRecord | None) -> None:
+            scope, realm = (NOTHING if record is None else EVERYTHING), None
+            if record is not None and record.file_id is not None:
+                file = files.get_file(unit.connection, record.file_id)
+                scope, realm = file.registration.scope, file.realm
+            self._gate.allow(officer, act, scope, unit, realm=realm, subject=subject, digest=digest)
+
+        return allow
 
     def _check_reach(self, record: CertificateRecord) -> None:
         """Refuse what no list of ours could say: NotAllowed."""
@@ -84,33 +176,20 @@ class RevocationDesk(AuthorityContext):
             )
 
     def _change(
-        self,
-        serial: str,
-        actor: str,
-        action: AuditAction,
-        change: Callable[[CertificateRecord, datetime], Status],
+        self, wanted: _Change, leave: Leave, change: Callable[[CertificateRecord, datetime], Status]
     ) -> CertificateRecord:
-        wanted = parse_serial(serial)
         now = self._now().replace(microsecond=0)
         with self._database.begin() as unit:
-            record = certificate_queries.find(unit.connection, wanted)
+            record = certificate_queries.find(unit.connection, wanted.serial, locked=True)
+            leave(unit, record)
             if record is None:
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)
-            status = change(record, now)
-            entry = encode_crl_entry(record.serial, status) if status.listed else None
-            released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at
-            changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
-            if status.reason is RevocationReason.KEY_COMPROMISE:
-                mark_compromised(unit.connection, wanted)
-            facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value}
-            if status.invalidity_date is not None:
-                facts["invalidity_date"] = status.invalidity_date.isoformat()
-            unit.audit.record(event(action, now, actor, wanted, **facts))
-        self._presign_now(changed, now)
+            changed = _write(unit, record, change(record, now), wanted.action, now, wanted.actor)
+        self._presign_now(changed)
         return changed
 
-    def _presign_now(self, record: CertificateRecord, now: datetime) -> None:
+    def _presign_now(self, record: CertificateRecord) -> None:
         """Store the response that tells the new status; the old one stopped counting with the commit.
 
         The change is durable whatever becomes of this: without a response, the status is signed when asked for.
@@ -120,6 +199,22 @@ class RevocationDesk(AuthorityContext):
             return
         item = ToPresign(serial_hex=record.serial_hex, status=record.status, status_version=record.status_version)
         with suppress(ServiceError):
-            rows = presigned_rows(self._keys, authority, [item], now, self._settings)
+            rows = presigned_rows(self._keys, authority, [item], self._now().replace(microsecond=0), self._settings)
             with self._database.begin() as unit:
                 store_responses(unit.connection, rows)
+
+
+def _write(
+    unit: UnitOfWork, record: CertificateRecord, status: Status, action: AuditAction, now: datetime, actor: str
+) -> CertificateRecord:
+    """Write a new status with its audit event; lists may drop the entry of one that was lifted."""
+    entry = encode_crl_entry(record.serial, status) if status.listed else None
+    released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at
+    changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
+    if status.reason is RevocationReason.KEY_COMPROMISE:
+        mark_compromised(unit.connection, record.serial_hex)
+    facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value}
+    if status.invalidity_date is not None:
+        facts["invalidity_date"] = status.invalidity_date.isoformat()
+    unit.audit.record(event(action, now, actor, record.serial_hex, **facts))
+    return changed

@@ -5,7 +5,7 @@ In short:
     authority = CertificateAuthority(database, keys, settings, clock)
     file = authority.submit_file(json, officer)  # then authority.approve(file.id, …) by two others
     issued = authority.issue("clin-sign", file.id, csr, actor)
-    authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, actor)
+    authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, officer)
     authority.publish_all_crls()
 """
 

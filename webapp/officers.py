@@ -6,18 +6,21 @@ brings key and certificate along.
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
-from ca.officers.identity import Act, Officer
+from ca.officers.identity import ROLES_FOR, Act, Officer
+from ca.officers.records import OfficerState
 from ca.officers.statements import NONCE_OCTETS, sign_statement
 from hsm.private_files import read_private
 from hsm.soft import MAX_PEM_OCTETS, UnsafeSoftKey
 from pki.certificates import load_certificates
 from pki.clock import Clock
-from pki.errors import ErrorCode, InvalidInput, NotAllowed
+from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound
 from signer.files import read_file
 from webapp.deployment import Deployment
 
@@ -81,3 +84,20 @@ class Signatory:
                 ErrorCode.OFFICER_UNKNOWN, "the certificate is another officer's", reason="officer.unknown"
             )
         return officer
+
+
+def kept_signatory(deployment: Deployment, register: OfficerDesk, act: Act) -> Signatory:
+    """Return the first officer, by id, whose key the deployment keeps and whose role allows `act` now.
+
+    NotAllowed (`officer-unknown`) where there is none.
+    """
+    for officer_id in sorted(path.parent.name for path in deployment.officers.glob(f"*/{KEY_FILE}")):
+        with suppress(NotFound):
+            record = register.officer(officer_id)
+            if record.state is OfficerState.ACTIVE and any(one.role in ROLES_FOR[act] for one in record.grants):
+                return Signatory.of(deployment, officer_id, None, None)
+    raise NotAllowed(
+        ErrorCode.OFFICER_UNKNOWN,
+        f"name an officer: this deployment keeps no key of one who may do {act}",
+        reason="officer.no-certificate",
+    )

@@ -18,6 +18,7 @@ from ca.ceremony.key_steps import ensure_key
 from ca.ceremony.register import Order
 from ca.ceremony.room import StepRoom, actor_of
 from ca.hierarchy import BARE_KEYS, SERVICES, authority_key, bind_issuer
+from ca.officers.identity import Officer
 from ca.profiles import IssuerName, ProfileName
 from ca.revocation import CertificateState
 from ca.subjects import service_subject
@@ -126,7 +127,8 @@ def revoke_authority(step: RevokeAuthority, room: StepRoom) -> Facts:
         room.notes.note(revoking=serial)
     record = desk.get(serial)
     if record.state is not CertificateState.REVOKED:
-        record = desk.revoke(serial, step.reason, actor_of(room.script), invalidity_date=step.invalidity_date)
+        officer = Officer.of_deployment(actor_of(room.script))
+        record = desk.revoke(serial, step.reason, officer, invalidity_date=step.invalidity_date)
     return {"serial": serial, "reason": step.reason.value, "certificate": record.name}
 
 

@@ -39,6 +39,7 @@ from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
 MAX_REASON: Final = 256
+_REVOCABLE: Final = frozenset({CertificateState.GOOD, CertificateState.ON_HOLD})
 
 
 class HasDer(Protocol):
@@ -73,8 +74,14 @@ class IssuesCertificates(Protocol):
         """Return a certificate of the register."""
         ...
 
-    def revoke(self, serial: str, reason: RevocationReason, actor: str) -> CertificateRecord:
-        """Revoke a certificate for good."""
+    def revoke(
+        self, serial: str, reason: RevocationReason, officer: Officer, *, act: Act, subject: str
+    ) -> CertificateRecord:
+        """Revoke a certificate for good, as a part of what the officer does."""
+        ...
+
+    def take_back(self, serial: str, actor: str) -> CertificateRecord:
+        """Revoke a certificate that was issued in vain."""
         ...
 
 
@@ -194,7 +201,7 @@ class TokenService:
         try:
             token = self._bind(token_id, bound, by)
         except Conflict:
-            self._authority.revoke(bound.serial, RevocationReason.CESSATION_OF_OPERATION, by)
+            self._authority.take_back(bound.serial, by)
             raise
         return Activation(token=token, certificate_der=certificate.der)
 
@@ -245,11 +252,12 @@ class TokenService:
         """End a token for good and revoke its certificate."""
         token, by = self.get(token_id), officer.id
         next_state(token.state, TokenAct.TERMINATE)
-        self._allow(officer, Act.TOKEN_TERMINATE, token_id)
-        if token.certificate is not None:
-            serial = token.certificate.serial
-            if self._authority.get(serial).state in (CertificateState.GOOD, CertificateState.ON_HOLD):
-                self._authority.revoke(serial, RevocationReason.CESSATION_OF_OPERATION, by)
+        bound = token.certificate
+        if bound is not None and self._authority.get(bound.serial).state in _REVOCABLE:
+            reason, act = RevocationReason.CESSATION_OF_OPERATION, Act.TOKEN_TERMINATE
+            self._authority.revoke(bound.serial, reason, officer, act=act, subject=token_id)
+        else:
+            self._allow(officer, Act.TOKEN_TERMINATE, token_id)
         with self._database.begin() as unit:
             ended = replace(repository.lock_token(unit.connection, token_id), hold=None)
             return self._step(unit, ended, TokenAct.TERMINATE, AuditAction.TOKEN_TERMINATED, by)

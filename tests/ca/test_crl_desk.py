@@ -19,7 +19,7 @@ from ca.tables import certificates, crls, ocsp_responses
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from tests.ca.test_issuing_desk import DyingKeys
-from tests.ca.world import FILE_PROFILES, SETTINGS, START, World, new_csr
+from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, START, World, new_csr
 
 
 def serials(crl: PublishedCrl | None) -> set[int]:
@@ -59,14 +59,14 @@ def test_the_roots_first_list_is_there_from_the_ceremony(world: World) -> None:
 
 def test_a_revoked_certificate_is_in_its_own_shard_alone(world: World) -> None:
     issued = world.issue()
-    record = world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    record = world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     found = {crl.shard: serials(crl) for crl in world.authority.publish_all_crls() if crl.issuer == "persons"}
     assert found == {shard: {record.serial} if shard == record.shard else set() for shard in range(4)}
 
 
 def test_a_list_that_fails_holds_no_other_back(world: World) -> None:
     issued = world.issue()
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     world.authority.publish_all_crls()
     with world.database.begin() as unit:
         unit.connection.execute(update(certificates).values(crl_entry=None))
@@ -92,7 +92,7 @@ def test_an_unknown_list_is_not_found(world: World, issuer: str, shard: int) -> 
 def test_a_list_that_would_lose_an_entry_is_not_published(world: World) -> None:
     issued = world.issue()
     shard = shard_of(world, issued)
-    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     before = world.authority.publish_crl("persons", shard)
     with world.database.begin() as unit:  # what a restored backup or a wrong hand does
         unit.connection.execute(
@@ -107,7 +107,7 @@ def test_a_list_that_would_lose_an_entry_is_not_published(world: World) -> None:
 def test_a_hold_whose_row_was_reset_by_hand_is_not_excused(world: World) -> None:
     issued = world.issue()
     shard = shard_of(world, issued)
-    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.hold(issued.serial_hex, CLERK)
     world.authority.publish_crl("persons", shard)
     with world.database.begin() as unit:
         unit.connection.execute(
@@ -122,7 +122,7 @@ def test_a_hold_whose_row_was_reset_by_hand_is_not_excused(world: World) -> None
 def test_a_certificate_missing_from_the_register_is_not_excused(world: World) -> None:
     issued = world.issue()
     shard = shard_of(world, issued)
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     world.authority.publish_crl("persons", shard)
     with world.database.begin() as unit:
         unit.connection.execute(delete(ocsp_responses).where(ocsp_responses.c.serial == issued.serial_hex))
@@ -134,9 +134,9 @@ def test_a_certificate_missing_from_the_register_is_not_excused(world: World) ->
 def test_a_lifted_hold_leaves_the_list_for_good(world: World) -> None:
     issued = world.issue()
     shard = shard_of(world, issued)
-    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.hold(issued.serial_hex, CLERK)
     assert serials(world.authority.publish_crl("persons", shard)) == {int(issued.serial_hex, 16)}
-    world.authority.unhold(issued.serial_hex, "clerk")
+    world.authority.unhold(issued.serial_hex, CLERK)
     assert serials(world.authority.publish_crl("persons", shard)) == set()
 
 
@@ -164,7 +164,7 @@ def test_a_list_of_a_clock_that_was_wrong_is_followed_by_an_earlier_one(world: W
 def test_an_expired_certificate_stays_until_a_list_after_its_end_has_named_it(world: World) -> None:
     issued = world.issue("hix-tls")  # software keys: 90 days
     shard = shard_of(world, issued)
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     world.clock.move(days=91)
     assert serials(world.authority.publish_crl("institutions", shard)) == {int(issued.serial_hex, 16)}
     world.clock.move(days=7)
@@ -174,7 +174,7 @@ def test_an_expired_certificate_stays_until_a_list_after_its_end_has_named_it(wo
 def test_an_entry_is_not_dropped_when_no_list_was_issued_after_its_certificates_end(world: World) -> None:
     issued = world.issue("hix-tls")
     shard = shard_of(world, issued)
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     world.authority.publish_crl("institutions", shard)
     world.clock.move(days=120)  # nobody published for a month
     assert serials(world.authority.publish_crl("institutions", shard)) == {int(issued.serial_hex, 16)}
@@ -251,9 +251,9 @@ class Histories(RuleBasedStateMachine):
         chosen = self.issued[pick % len(self.issued)]
         try:
             if act == "revoke":
-                self.world.authority.revoke(chosen.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+                self.world.authority.revoke(chosen.serial_hex, RevocationReason.SUPERSEDED, CLERK)
             else:
-                getattr(self.world.authority, act)(chosen.serial_hex, "clerk")
+                getattr(self.world.authority, act)(chosen.serial_hex, CLERK)
         except ServiceError:
             return
         self.truth[int(chosen.serial_hex, 16)] = act != "unhold"

@@ -19,7 +19,7 @@ from pki.certificates import Certificate
 from pki.errors import Unavailable
 from storage.engine import open_database
 from storage.migrate import upgrade
-from tests.ca.world import FILE_PROFILES, SETTINGS, FakeClock, World, new_csr
+from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, FakeClock, World, new_csr
 from tests.support.officers import EveryOfficer
 from tests.support.softhsm import CustodianHome, custodian_factory  # noqa: F401 - a fixture
 
@@ -70,7 +70,7 @@ def test_a_batch_is_signed_in_one_round_trip(real_world: World) -> None:
 
 def test_revocations_reach_a_signed_crl(real_world: World) -> None:
     issued = real_world.issue("hix-seal")
-    record = real_world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    record = real_world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     crl = x509.load_der_x509_crl(real_world.authority.publish_crl("institutions", record.shard).der)
     assert crl.get_revoked_certificate_by_serial_number(record.serial) is not None
     assert crl.is_signature_valid(real_world.issuer("institutions").public_key())  # type: ignore[arg-type]  # an EC key

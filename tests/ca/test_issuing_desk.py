@@ -33,7 +33,18 @@ from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.keys import SignatureAlgorithm
 from tests.ca.conftest import Ceremony
 from tests.ca.test_registration_desk import actions
-from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, FILE_PROFILES, FIRST, SETTINGS, World, national_code, new_csr
+from tests.ca.world import (
+    CENTRE,
+    CITIZEN,
+    CLERK,
+    CLINICIAN,
+    FILE_PROFILES,
+    FIRST,
+    SETTINGS,
+    World,
+    national_code,
+    new_csr,
+)
 
 
 def rows(world: World) -> int:
@@ -141,7 +152,7 @@ def test_a_holder_may_renew_with_the_same_key_until_it_is_compromised(world: Wor
     first = world.authority.issue("clin-sign", file.id, csr, "clerk")
     second = world.authority.issue("clin-sign", file.id, csr, "clerk")
     assert first.serial_hex != second.serial_hex
-    world.authority.revoke(first.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    world.authority.revoke(first.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     with pytest.raises(KeyRefused, match="compromised"):
         world.authority.issue("clin-sign", file.id, csr, "clerk")
 

@@ -22,7 +22,8 @@ from pki.errors import ErrorCode, Unavailable
 from pki.keys import SignatureAlgorithm
 from tests.ca.test_issuing_desk import DyingKeys
 from tests.ca.test_ocsp import request
-from tests.ca.world import SETTINGS, START, World, new_csr
+from tests.ca.world import CLERK, SETTINGS, START, World, new_csr
+from tests.support.officers import EveryOfficer
 
 
 def check_signature(world: World, response: ocsp.OCSPResponse, issuer: str = "persons") -> None:
@@ -138,7 +139,7 @@ def test_what_cannot_be_read_is_malformed(world: World, data: bytes) -> None:
 
 def test_several_certificates_of_one_authority_are_answered_in_one_response(world: World) -> None:
     good, bad = world.issue(), world.issue()
-    world.authority.revoke(bad.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(bad.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     prefix = issuer_prefix(Certificate.parse(world.hierarchy.certificate("persons")))
     ids = [usual_cert_id(prefix, int(issued.serial_hex, 16)) for issued in (good, bad)]
     found = list(ocsp.load_der_ocsp_response(world.authority.ocsp(request(*ids))).responses)
@@ -154,7 +155,7 @@ def test_certificates_of_two_authorities_have_no_common_signer(world: World) -> 
 @pytest.mark.parametrize("reason", [r for r in RevocationReason if r is not RevocationReason.CERTIFICATE_HOLD])
 def test_every_reason_is_told(world: World, reason: RevocationReason) -> None:
     issued = world.issue()
-    world.authority.revoke(issued.serial_hex, reason, "clerk")
+    world.authority.revoke(issued.serial_hex, reason, CLERK)
     told = world.ask(issued).revocation_reason
     assert (told.value if told else "unspecified") == reason.value
 
@@ -177,7 +178,8 @@ def test_an_abandoned_intent_is_unknown(world: World) -> None:
 
 def without_device(world: World) -> CertificateAuthority:
     keys = DyingKeys(HsmUnavailable("gone"))
-    return CertificateAuthority(world.database, keys, SETTINGS, world.clock)  # type: ignore[arg-type]  # has what is used
+    gate = EveryOfficer()
+    return CertificateAuthority(world.database, keys, SETTINGS, world.clock, gate=gate)  # type: ignore[arg-type]  # has what is used
 
 
 def test_stored_answers_need_no_device_and_others_say_try_later(world: World) -> None:
@@ -193,7 +195,7 @@ def test_stored_answers_need_no_device_and_others_say_try_later(world: World) ->
 
 def test_a_revocation_without_a_device_is_never_answered_good(world: World) -> None:
     issued = world.issue()
-    without_device(world).revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    without_device(world).revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     with pytest.raises(Unavailable):
         without_device(world).ocsp(world.request_for(issued))
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.REVOKED

@@ -12,7 +12,7 @@ from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.revocation import RevocationReason
 from pki.certificates import pem
-from tests.ca.world import FILE_PROFILES, START, World, new_csr
+from tests.ca.world import CLERK, FILE_PROFILES, START, World, new_csr
 
 pytestmark = [
     pytest.mark.real,
@@ -94,14 +94,14 @@ def test_a_revoked_certificate_is_refused_by_its_crl(folder: Folder) -> None:
     issued = folder.world.issue()
     path = folder.write(issued)
     folder.verify(path, issued.issuer)
-    folder.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk", invalidity_date=START)
+    folder.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK, invalidity_date=START)
     folder.publish()
     assert "certificate revoked" in folder.verify(path, issued.issuer, good=False)
 
 
 def test_a_crl_prints_and_verifies(folder: Folder) -> None:
     issued = folder.world.issue()
-    folder.world.authority.hold(issued.serial_hex, "clerk")
+    folder.world.authority.hold(issued.serial_hex, CLERK)
     folder.publish()
     crl = folder.path / f"persons-{folder.world.authority.get(issued.serial_hex).shard}.crl"
     said = openssl(
@@ -131,7 +131,7 @@ def test_the_ocsp_client_believes_our_answers(folder: Folder, options: tuple[str
     said = ask(folder, issued, *options)
     assert "Response verify OK" in said
     assert "Cert Status: good" in said
-    folder.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    folder.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     said = ask(folder, issued, *options)
     assert "Response verify OK" in said
     assert "Cert Status: revoked" in said

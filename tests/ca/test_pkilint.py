@@ -13,7 +13,7 @@ from pki import der
 from tests.ca import linters
 from tests.ca.conftest import Ceremony
 from tests.ca.mutants import Mutant, content_of
-from tests.ca.world import FILE_PROFILES, SETTINGS, START, World
+from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, START, World
 
 PERSONS = [p.name for p in SETTINGS.profiles if p.holder in (HolderKind.CLINICIAN, HolderKind.CITIZEN)]
 CENTRES = [p.name for p in SETTINGS.profiles if p.holder is HolderKind.CENTRE]
@@ -50,9 +50,9 @@ def test_crls_are_clean_empty_and_full(world: World, ceremony: Ceremony) -> None
     for reason in RevocationReason:
         issued = world.issue()
         if reason is RevocationReason.CERTIFICATE_HOLD:
-            world.authority.hold(issued.serial_hex, "clerk")
+            world.authority.hold(issued.serial_hex, CLERK)
         else:
-            world.authority.revoke(issued.serial_hex, reason, "clerk", invalidity_date=START)
+            world.authority.revoke(issued.serial_hex, reason, CLERK, invalidity_date=START)
     published = world.authority.publish_all_crls()
     assert sum(crl.entries for crl in published) == len(RevocationReason)
     for crl_der in (*(crl.der for crl in published), ceremony.hierarchy.root_crl.der):
@@ -63,7 +63,7 @@ def test_ocsp_responses_are_clean(world: World) -> None:
     issued = world.issue()
     assert linters.lint_ocsp(world.authority.ocsp(world.request_for(issued))) == []
     assert linters.lint_ocsp(world.authority.ocsp(world.request_for(issued, nonce=b"n" * 32))) == []
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     assert linters.lint_ocsp(world.authority.ocsp(world.request_for(issued))) == []
 
 

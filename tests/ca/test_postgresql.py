@@ -22,7 +22,7 @@ from storage.migrate import upgrade
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.test_issuing_desk import DyingKeys
 from tests.ca.test_registration_desk import given_to, outcomes
-from tests.ca.world import FILE_PROFILES, FIRST, SECOND, SETTINGS, THIRD, FakeClock, World, new_csr
+from tests.ca.world import CLERK, FILE_PROFILES, FIRST, SECOND, SETTINGS, THIRD, FakeClock, World, new_csr
 from tests.storage import postgres
 
 pytestmark = pytest.mark.real
@@ -105,11 +105,11 @@ def test_a_fault_of_the_device_leaves_an_abandoned_intent(world: World) -> None:
 
 def test_status_is_felt(world: World) -> None:
     issued = world.issue("hix-tls")
-    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.hold(issued.serial_hex, CLERK)
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.REVOKED
-    world.authority.unhold(issued.serial_hex, "clerk")
+    world.authority.unhold(issued.serial_hex, CLERK)
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
-    record = world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    record = world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     assert world.authority.publish_crl("institutions", record.shard).entries >= 1
     assert world.authority.expire() == 0
 

@@ -19,7 +19,7 @@ from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, NotAllowed, NotFound, ServiceError
 from tests.ca.test_registration_desk import actions
-from tests.ca.world import CENTRE, START, World
+from tests.ca.world import CENTRE, CLERK, FIRST, SECOND, START, World
 
 
 def listed(world: World, issued: Issued) -> x509.RevokedCertificate | None:
@@ -36,7 +36,7 @@ def test_a_revocation_is_felt_in_crl_and_ocsp(world: World) -> None:
     assert listed(world, issued) is None
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
     world.clock.move(hours=1)
-    record = world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    record = world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     assert record.state is CertificateState.REVOKED
     answer = world.ask(issued)
     assert (answer.certificate_status, answer.revocation_reason) == (
@@ -50,11 +50,11 @@ def test_a_revocation_is_felt_in_crl_and_ocsp(world: World) -> None:
 
 def test_a_hold_and_its_lifting_are_felt_in_crl_and_ocsp(world: World) -> None:
     issued = world.issue("hix-tls")
-    world.authority.hold(issued.serial_hex, "clerk")
+    world.authority.hold(issued.serial_hex, CLERK)
     assert world.ask(issued).revocation_reason is x509.ReasonFlags.certificate_hold
     assert listed(world, issued) is not None
     world.clock.move(minutes=5)
-    record = world.authority.unhold(issued.serial_hex, "clerk")
+    record = world.authority.unhold(issued.serial_hex, CLERK)
     assert (record.state, record.status.listed) == (CertificateState.GOOD, False)
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
     assert listed(world, issued) is None
@@ -68,9 +68,9 @@ def test_what_the_root_issued_is_not_touched_without_the_root(world: World) -> N
     assert der is not None
     serial = Certificate.parse(der).serial_hex
     with pytest.raises(NotAllowed):
-        world.authority.hold(serial, "clerk")
+        world.authority.hold(serial, CLERK)
     with pytest.raises(NotAllowed):
-        world.authority.revoke(serial, RevocationReason.CA_COMPROMISE, "clerk")
+        world.authority.revoke(serial, RevocationReason.CA_COMPROMISE, CLERK)
     assert world.authority.get(serial).state is CertificateState.GOOD
 
 
@@ -78,7 +78,7 @@ def test_the_invalidity_date_is_in_the_crl(world: World) -> None:
     issued = world.issue()
     world.clock.move(days=2)
     since = START + timedelta(days=1)
-    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk", invalidity_date=since)
+    world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK, invalidity_date=since)
     entry = listed(world, issued)
     assert entry is not None
     date = entry.extensions.get_extension_for_class(x509.InvalidityDate).value
@@ -89,9 +89,9 @@ def test_an_invalidity_date_is_read_in_its_zone_and_never_without_one(world: Wor
     issued = world.issue()
     reason = RevocationReason.KEY_COMPROMISE
     with pytest.raises(InvalidInput, match="time zone"):
-        world.authority.revoke(issued.serial_hex, reason, "clerk", invalidity_date=START.replace(tzinfo=None))
+        world.authority.revoke(issued.serial_hex, reason, CLERK, invalidity_date=START.replace(tzinfo=None))
     tehran = timezone(timedelta(hours=3, minutes=30))
-    record = world.authority.revoke(issued.serial_hex, reason, "clerk", invalidity_date=START.astimezone(tehran))
+    record = world.authority.revoke(issued.serial_hex, reason, CLERK, invalidity_date=START.astimezone(tehran))
     assert record.status.invalidity_date == START
 
 
@@ -104,12 +104,12 @@ def test_a_record_that_is_printed_names_nobody(world: World) -> None:
 
 def test_a_revoked_certificate_stays_revoked(world: World) -> None:
     issued = world.issue()
-    world.authority.hold(issued.serial_hex, "clerk")
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.hold(issued.serial_hex, CLERK)
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     acts: list[Callable[[], object]] = [
-        lambda: world.authority.unhold(issued.serial_hex, "clerk"),
-        lambda: world.authority.hold(issued.serial_hex, "clerk"),
-        lambda: world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk"),
+        lambda: world.authority.unhold(issued.serial_hex, CLERK),
+        lambda: world.authority.hold(issued.serial_hex, CLERK),
+        lambda: world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK),
     ]
     for act in acts:
         with pytest.raises(IllegalTransition):
@@ -123,8 +123,8 @@ def test_two_who_act_at_once_leave_one_outcome(world: World) -> None:
     def act(number: int) -> CertificateRecord | ServiceError:
         try:
             if number % 2:
-                return world.authority.hold(issued.serial_hex, "one")
-            return world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "other")
+                return world.authority.hold(issued.serial_hex, FIRST)
+            return world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, SECOND)
         except ServiceError as error:
             return error
 
@@ -137,8 +137,8 @@ def test_two_who_act_at_once_leave_one_outcome(world: World) -> None:
 def test_an_unknown_serial_is_not_found(world: World) -> None:
     acts: list[Callable[[], object]] = [
         lambda: world.authority.get("00ff"),
-        lambda: world.authority.hold("00ff", "clerk"),
-        lambda: world.authority.revoke("00ff", RevocationReason.SUPERSEDED, "clerk"),
+        lambda: world.authority.hold("00ff", CLERK),
+        lambda: world.authority.revoke("00ff", RevocationReason.SUPERSEDED, CLERK),
     ]
     for act in acts:
         with pytest.raises(NotFound):
@@ -174,7 +174,7 @@ def test_certificates_are_listed_newest_first_and_page_by_page(world: World) -> 
 
 def test_certificates_are_found_by_state_profile_holder_and_file(world: World) -> None:
     centre, doctor = world.issue("hix-tls"), world.issue()
-    world.authority.hold(doctor.serial_hex, "clerk")
+    world.authority.hold(doctor.serial_hex, CLERK)
     find = world.authority.certificates
     assert [r.serial_hex for r in find(state=CertificateState.ON_HOLD)] == [doctor.serial_hex]
     assert [r.serial_hex for r in find(profile=ProfileName.HIX_TLS)] == [centre.serial_hex]

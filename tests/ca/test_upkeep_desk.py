@@ -8,7 +8,7 @@ from ca.profiles import ISSUING_AUTHORITIES
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
 from pki.certificates import Certificate
-from tests.ca.world import SETTINGS, START, World
+from tests.ca.world import CLERK, SETTINGS, START, World
 
 
 def test_delegates_are_renewed_before_they_end_and_only_then(world: World) -> None:
@@ -47,8 +47,8 @@ def test_another_server_learns_of_a_renewal_within_a_minute(world: World) -> Non
 
 def test_certificates_end_with_their_validity(world: World) -> None:
     held, revoked, good = world.issue("hix-tls"), world.issue("hix-tls"), world.issue("hix-tls")
-    world.authority.hold(held.serial_hex, "clerk")
-    world.authority.revoke(revoked.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.hold(held.serial_hex, CLERK)
+    world.authority.revoke(revoked.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     assert world.authority.expire() == 0
     world.clock.move(days=91)
     world.authority.renew_responders()

@@ -9,6 +9,7 @@ import pytest
 
 from ca.crl import PublishedCrl
 from ca.custody_policy import WORKER
+from ca.officers.identity import Officer
 from ca.service import CertificateAuthority
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
@@ -86,7 +87,7 @@ def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
 
     refresh_crls(parts)
     for change, expected in ((parts.authority.hold, True), (parts.authority.unhold, False)):
-        change(serial, "operator")  # and the program ends here
+        change(serial, Officer.of_deployment("operator"))  # and the program ends here
         assert listed() is not expected
         refresh_crls(parts)
         assert listed() is expected

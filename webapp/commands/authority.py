@@ -1,9 +1,7 @@
 """`mohr ca`: registration files, certificates, revocation and lists, for operators."""
 
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -11,21 +9,19 @@ from ca.inventory.search import Search
 from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Officer
 from ca.profiles import ProfileName
-from ca.records import CertificateRecord
 from ca.revocation import CertificateState
-from ca.revocation_desk import parse_reason
 from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
-from pki.instants import format_instant, parse_instant
 from signer.files import read_file, write_file
-from webapp.commands import bulk, inventory
+from webapp.certificate_documents import certificate_members
+from webapp.commands import bulk, inventory, status_changes
 from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
 from webapp.commands.options import answer, home_option, output_option
 from webapp.commands.profiles import profiles
-from webapp.compose import Parts, opened_parts
+from webapp.compose import opened_parts
 from webapp.deployment import Deployment
 
 OPERATOR: Final = "operator"
@@ -40,7 +36,7 @@ def ca() -> None:
 ca.add_command(file_group)
 ca.add_command(profiles)
 ca.add_command(lint)
-for _command in (*bulk.COMMANDS, *inventory.COMMANDS):
+for _command in (*bulk.COMMANDS, *inventory.COMMANDS, *status_changes.COMMANDS):
     ca.add_command(_command)
 ca.add_command(officer_group)
 ca.add_command(realm_group)
@@ -87,68 +83,6 @@ def issue(
     if output is not None:
         write_file(output, text.encode())
     answer({"serial": issued.serial_hex, "issuer": issued.issuer, "repeated": issued.repeated, "pem": text})
-
-
-def _certificate_members(record: CertificateRecord) -> dict[str, Any]:
-    """Write what an operator sees of a certificate: no national code."""
-    status = record.status
-    return {
-        "serial": record.serial_hex,
-        "state": str(record.state),
-        "profile": str(record.profile),
-        "profile_version": record.profile_version,
-        "issuer": str(record.issuer),
-        "name": record.name,
-        "not_after": format_instant(record.not_after),
-        "unapproved": record.unapproved,
-        "reason": None if status.reason is None else str(status.reason),
-        "revoked_at": None if status.revoked_at is None else format_instant(status.revoked_at),
-    }
-
-
-def _change(deployment: Deployment, serial: str, act: Callable[[Parts], CertificateRecord]) -> None:
-    """Change a status and make it felt: the list of its shard is published before the command answers."""
-    with opened_parts(deployment) as parts:
-        record = act(parts)
-        crl = parts.publish_status_of(serial)
-    answer({**_certificate_members(record), "crl_number": crl.number})
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else parse_instant(text)
-
-
-def _hyphenless(reason: str) -> str:
-    """Turn `key-compromise` into RFC 5280's `keyCompromise`; leave other spellings alone."""
-    first, *rest = reason.split("-")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-@ca.command()
-@home_option
-@click.argument("serial")
-@click.option("--reason", required=True, help="RFC 5280 §5.3.1, such as keyCompromise or key-compromise.")
-@click.option("--invalidity-date", metavar="RFC3339", help="Since when the key is doubted (RFC 5280 §5.3.2).")
-def revoke(deployment: Deployment, serial: str, reason: str, invalidity_date: str | None) -> None:
-    """Revoke a certificate for good. Example: mohr ca revoke 5f3a… --reason key-compromise."""
-    why, since = parse_reason(_hyphenless(reason)), _instant(invalidity_date)
-    _change(deployment, serial, lambda parts: parts.authority.revoke(serial, why, OPERATOR, invalidity_date=since))
-
-
-@ca.command()
-@home_option
-@click.argument("serial")
-def hold(deployment: Deployment, serial: str) -> None:
-    """Suspend a certificate. Example: mohr ca hold 5f3a…."""
-    _change(deployment, serial, lambda parts: parts.authority.hold(serial, OPERATOR))
-
-
-@ca.command()
-@home_option
-@click.argument("serial")
-def unhold(deployment: Deployment, serial: str) -> None:
-    """Lift a suspension. Example: mohr ca unhold 5f3a…."""
-    _change(deployment, serial, lambda parts: parts.authority.unhold(serial, OPERATOR))
 
 
 @ca.command()
@@ -198,7 +132,7 @@ def list_certificates(deployment: Deployment, state: str | None, profile: str | 
             raise click.UsageError(f"no profile {kind}, and no certificate of one")
         while page:
             for record in page:
-                answer(_certificate_members(record))
+                answer(certificate_members(record))
             page = parts.inventory.records(search, reader, before=page[-1].serial_hex)
 
 
@@ -209,4 +143,4 @@ def show(deployment: Deployment, serial: str) -> None:
     """Show one certificate. Example: mohr ca show 5f3a…."""
     with opened_parts(deployment) as parts:
         record = parts.inventory.show(serial, Officer.of_deployment("mohr ca show"))
-    answer({**_certificate_members(record), "pem": None if record.der is None else pem(record.der)})
+    answer({**certificate_members(record), "pem": None if record.der is None else pem(record.der)})

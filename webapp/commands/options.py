@@ -38,7 +38,7 @@ output_option = click.option(
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 
-def _officer_options(*, required: bool) -> Callable[[_Command], _Command]:
+def _officer_options(*, required: Callable[[Deployment], bool]) -> Callable[[_Command], _Command]:
     def decorate(command: _Command) -> _Command:
         @wraps(command)
         def with_signatory(
@@ -52,7 +52,7 @@ def _officer_options(*, required: bool) -> Callable[[_Command], _Command]:
             if (officer_key is None) != (officer_cert is None):
                 raise click.UsageError("--officer-key and --officer-cert belong together")
             if officer is None and officer_key is None:
-                if required:
+                if required(deployment):
                     raise click.UsageError("name the --officer, or give --officer-key and --officer-cert")
                 return command(*arguments, deployment=deployment, officer=None, **options)
             deployment.settings()  # NotFound where there is no deployment
@@ -79,8 +79,10 @@ _OFFICER_OPTIONS: Final = (
         help="Who does this: signed with the key that HOME/officers/ID holds of a pilot's officer.",
     ),
 )
-officer_option = _officer_options(required=True)
-perhaps_officer_option = _officer_options(required=False)
+officer_option = _officer_options(required=lambda _deployment: True)
+perhaps_officer_option = _officer_options(required=lambda _deployment: False)
+acting_officer_option = _officer_options(required=lambda deployment: deployment.settings().production)
+"""As `officer_option`; in a pilot, an officer whose key it keeps acts where none is named (`acting.acting_officer`)."""
 
 
 def answer(value: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from ca.tables import certificates
 from pki.certificates import Certificate
 from pki.errors import NotAllowed, ServiceError, VerificationFailed
 from tests.ca.ceremony.rehearsal import EXAMPLES, Rehearsal
-from tests.ca.world import SETTINGS, START
+from tests.ca.world import CLERK, SETTINGS, START
 from tests.support.officers import EveryOfficer
 
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Parent Root")])
@@ -265,7 +265,7 @@ def test_an_authority_takes_its_parents_certificate_into_use(pilot: Rehearsal) -
     crl = x509.load_der_x509_crl(authority.publish_crl(IssuerName.PERSONS, 0).der)
     assert crl.is_signature_valid(x509.load_der_x509_certificate(now.der).public_key())  # type: ignore[arg-type]  # EC
     with pytest.raises(NotAllowed, match="where the parent's key is"):
-        authority.revoke(now.serial_hex, RevocationReason.SUPERSEDED, "officer")
+        authority.revoke(now.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     with pilot.home.database.read() as connection:
         rows = connection.execute(select(certificates.c.issuer).where(certificates.c.serial == now.serial_hex))
         assert rows.scalar_one() == "parent"

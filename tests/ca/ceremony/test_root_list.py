@@ -11,6 +11,7 @@ from cryptography import x509
 from ca.ceremony.script import Script, parse_script
 from ca.crl import read_crl
 from ca.errors import CrlRegression, IllegalTransition
+from ca.officers.identity import Officer
 from ca.profiles import IssuerName
 from ca.revocation import CertificateState
 from ca.root_desk import RootDesk
@@ -139,5 +140,6 @@ def test_a_service_has_no_such_desk(pilot: Rehearsal) -> None:
     assert not hasattr(RootDesk.__mro__[1], "publish_root_crl")
     with pytest.raises(NotFound, match="where its key is"):
         RootDesk.publish_crl(desk(pilot), IssuerName.ROOT, 0)
+    persons = Certificate.parse(pilot.home.published["persons.cer"])
     with pytest.raises(IllegalTransition):
-        desk(pilot).unhold(Certificate.parse(pilot.home.published["persons.cer"]).serial_hex, "x")
+        desk(pilot).unhold(persons.serial_hex, Officer.of_deployment("x"))

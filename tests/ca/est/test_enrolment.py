@@ -23,7 +23,7 @@ from pki import der, oids
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from storage.ledger_tables import audit_events
-from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, FIRST, SECOND, SYSTEM, World, new_csr
+from tests.ca.world import CENTRE, CITIZEN, CLERK, CLINICIAN, FIRST, SECOND, SYSTEM, World, new_csr
 
 
 @dataclass(kw_only=True)
@@ -232,9 +232,9 @@ def test_only_a_good_certificate_of_this_register_for_a_machine_s_login_proves(e
     assert est.refused(None, wish, person, *(() if renew else (None,)), renew=renew) == "est.certificate-holder"
     forged = good[:-1] + bytes([good[-1] ^ 1])
     assert est.refused(None, wish, forged, *(() if renew else (None,)), renew=renew) == "est.certificate-unknown"
-    authority.hold(serial, "operator")
+    authority.hold(serial, CLERK)
     assert est.refused(None, wish, good, *(() if renew else (None,)), renew=renew) == "est.certificate-not-good"
-    authority.unhold(serial, "operator")
+    authority.unhold(serial, CLERK)
     est.world.clock.move(days=91)
     assert est.refused(None, wish, good, *(() if renew else (None,)), renew=renew) == "est.certificate-not-good"
     assert [event for event in est.events() if event[0] == "est.refused"] == []

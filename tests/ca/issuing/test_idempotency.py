@@ -20,7 +20,7 @@ from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, ServiceErr
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.issuing.faults import Killed, Server
 from tests.ca.test_registration_desk import actions
-from tests.ca.world import FIRST, SETTINGS, FakeClock, World, new_csr
+from tests.ca.world import CLERK, FIRST, SETTINGS, FakeClock, World, new_csr
 from tests.support.databases import DatabaseMaker
 
 CSRS = tuple(new_csr() for _ in range(3))
@@ -73,7 +73,7 @@ def test_the_same_order_again_is_answered_by_the_same_certificate(both: World) -
 def test_the_answer_tells_the_present_state(world: World) -> None:
     server, wanted = Server(world), order(world)
     serial = server.line.issue(wanted).serial_hex
-    world.authority.revoke(serial, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(serial, RevocationReason.SUPERSEDED, CLERK)
     assert server.line.issue(wanted).state is CertificateState.REVOKED
 
 

@@ -19,7 +19,7 @@ from ca.issuing.tables import key_holders
 from ca.revocation import RevocationReason
 from storage.engine import Database, open_database
 from tests.ca.conftest import Ceremony, WorldMaker
-from tests.ca.world import CLINICIAN, SETTINGS, FakeClock, World, national_code, new_csr
+from tests.ca.world import CLERK, CLINICIAN, SETTINGS, FakeClock, World, national_code, new_csr
 from tests.support.databases import DatabaseMaker
 
 DIGESTS = tuple(bytes((n,)) * 32 for n in range(20))
@@ -136,9 +136,9 @@ def test_two_servers_never_certify_one_key_for_two_persons(
 def test_a_key_that_was_revoked_as_compromised_is_nobodys_again(world: World) -> None:
     csr, file = new_csr(), world.approved()
     issued = world.authority.issue("clin-sign", file.id, csr, "clerk")
-    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, "clerk")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     again = world.authority.issue("clin-sign", file.id, csr, "clerk")
-    world.authority.revoke(again.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    world.authority.revoke(again.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     with pytest.raises(KeyRefused, match="compromised"):
         world.authority.issue("clin-sign", file.id, csr, "clerk")
 
@@ -152,7 +152,7 @@ def test_keys_of_the_hierarchy_have_their_holders(world: World, ceremony: Ceremo
 def test_keys_that_were_certified_before_there_were_holders_get_theirs(world: World) -> None:
     csr, file = new_csr(), world.approved()
     first = world.authority.issue("clin-sign", file.id, csr, "clerk")
-    world.authority.revoke(first.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    world.authority.revoke(first.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     world.issue("hix-seal")
     with world.database.read() as connection:
         before = connection.execute(select(key_holders).order_by(key_holders.c.spki_sha256)).all()

@@ -18,7 +18,7 @@ from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound
 from storage.ledger_tables import audit_events
 from tests.ca.linting.judges import SpokenJudge, desk_of, finding, settle
-from tests.ca.world import FIRST, SECOND, World, new_csr
+from tests.ca.world import CLERK, FIRST, SECOND, World, new_csr
 
 FATAL, ERROR, WARNING, NOTICE = (finding(s) for s in sorted(Severity, reverse=True))
 
@@ -163,7 +163,7 @@ def test_an_error_about_an_active_certificate_raises_an_alarm_and_nothing_else(s
 
 def test_a_revoked_certificate_raises_no_alarm(settled: World) -> None:
     serial = settled.issue().serial_hex
-    settled.authority.revoke(serial, RevocationReason.SUPERSEDED, "clerk")
+    settled.authority.revoke(serial, RevocationReason.SUPERSEDED, CLERK)
     desk = desk_of(settled, SpokenJudge(words=(ERROR,)))
     assert desk.verdict_of(serial).state is LintState.FAILED
     assert desk.alarms() == ()

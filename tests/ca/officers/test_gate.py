@@ -78,7 +78,7 @@ def test_another_officer_s_certificate_does_not_lend_a_name(founded: Offices) ->
 def test_a_revoked_certificate_is_nobody_even_when_it_was_asked_before(founded: Offices, late: bool) -> None:
     officer = founded.of("akbari")
     serial = Certificate.parse(founded.certificates["akbari"]).serial_hex
-    founded.world.authority.revoke(serial, RevocationReason.KEY_COMPROMISE, "operator")
+    founded.world.authority.revoke(serial, RevocationReason.KEY_COMPROMISE, CEREMONY)
     with pytest.raises(NotAllowed) as error:
         founded.allow(officer, Act.REGISTRATION_APPROVE) if late else founded.of("akbari")
     assert reason_of(error) == ("officer-unknown", "officer.certificate-revoked")
@@ -86,7 +86,7 @@ def test_a_revoked_certificate_is_nobody_even_when_it_was_asked_before(founded: 
 
 def test_a_certificate_on_hold_and_one_out_of_time_are_nobody(founded: Offices) -> None:
     serial = Certificate.parse(founded.certificates["akbari"]).serial_hex
-    founded.world.authority.hold(serial, "operator")
+    founded.world.authority.hold(serial, CEREMONY)
     with pytest.raises(NotAllowed) as error:
         founded.of("akbari")
     assert reason_of(error) == ("officer-unknown", "officer.certificate-held")
@@ -135,7 +135,7 @@ def test_whoever_takes_a_right_away_waits_for_what_was_decided_by_it(founded: Of
         elif loss == "suspension":
             founded.desk.suspend("akbari", parsa, "on leave")
         else:
-            founded.world.authority.hold(serial, "operator")
+            founded.world.authority.hold(serial, CEREMONY)
         order.append("taken")
 
     with ThreadPoolExecutor(2) as pool:

@@ -111,7 +111,7 @@ def used_before(scene: Scene, profile: str, members: dict[str, Any]) -> None:
 def compromised(scene: Scene) -> None:
     csr, file = new_csr(), scene.world.approved()
     issued = scene.world.authority.issue("clin-sign", file.id, csr, "clerk")
-    scene.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, "clerk")
+    scene.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
     scene.watch()
     scene.world.authority.issue("clin-sign", file.id, csr, "clerk")
 

@@ -28,6 +28,7 @@ from pki.errors import ErrorCode, Unavailable
 from pki.gateway import Decision
 from pki.jose import b64url
 from pki.keys import SignatureAlgorithm, SigningKey
+from tests.ca.world import CLERK
 from tests.support.exchange import (
     CLINIC,
     CLINIC_SYSTEM,
@@ -178,11 +179,11 @@ def test_a_connection_with_another_certificate_proves_nothing(exchange: Exchange
 
 
 def _hold(exchange: Exchange, centre: Centre) -> None:
-    exchange.authority.hold(centre.certificate.serial_hex, "officer")
+    exchange.authority.hold(centre.certificate.serial_hex, CLERK)
 
 
 def _revoke(exchange: Exchange, centre: Centre) -> None:
-    exchange.authority.revoke(centre.certificate.serial_hex, RevocationReason.KEY_COMPROMISE, "officer")
+    exchange.authority.revoke(centre.certificate.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
 
 
 def _outlive(exchange: Exchange, centre: Centre) -> None:
@@ -218,7 +219,7 @@ def test_a_certificate_that_is_not_in_force_authenticates_nobody_and_its_holder_
 def test_a_hold_of_the_certificate_that_is_lifted_lets_the_centre_in_again(exchange: Exchange, clinic: Centre) -> None:
     _hold(exchange, clinic)
     assert clinic.ask().status == 401
-    exchange.authority.unhold(clinic.certificate.serial_hex, "officer")
+    exchange.authority.unhold(clinic.certificate.serial_hex, CLERK)
     assert clinic.ask().status == 200
 
 
