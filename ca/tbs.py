@@ -4,7 +4,8 @@ The twin is a complete certificate made by `cryptography`'s builder and signed w
 issuer's algorithm. Its to-be-signed bytes are what the lint gate reads and, unchanged, what the device signs.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -16,6 +17,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ca.config import AuthoritySettings
 from ca.extensions import qualified_statements
+from ca.issuer_limits import IssuerLimits
 from ca.profiles import CertificateProfile, IssuerName, KeyUsage
 from ca.subjects import Subject
 from pki import oids
@@ -44,10 +46,14 @@ class Issuer:
     algorithm: SignatureAlgorithm
     not_before: datetime | None
     not_after: datetime | None
+    limits: IssuerLimits = field(default_factory=IssuerLimits)
 
     @staticmethod
-    def of(label: IssuerName, certificate: Certificate) -> "Issuer":
-        """Take an authority from its own certificate; InvalidInput when that is no CA's."""
+    def of(label: IssuerName, certificate: Certificate, above: Sequence[Certificate] = ()) -> "Issuer":
+        """Take an authority from its own certificate and those above it, the anchor last.
+
+        InvalidInput when its own is no CA's.
+        """
         key_identifier = certificate.subject_key_identifier
         if not certificate.is_ca or key_identifier is None:
             raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, f"{label}: not a CA certificate")
@@ -60,6 +66,7 @@ class Issuer:
             algorithm=algorithm_for(certificate.public_key),
             not_before=certificate.not_before,
             not_after=certificate.not_after,
+            limits=IssuerLimits.of((certificate, *above)),
         )
 
     @staticmethod

@@ -82,6 +82,12 @@ def _issuer_outlives_it(c: LintedCertificate) -> str | None:
     return None if end is None or c.certificate.not_after <= end else "outlives its issuer"
 
 
+@rule("house: validity")
+def _issuer_is_older(c: LintedCertificate) -> str | None:
+    start = c.content.issuer.not_before
+    return None if start is None or c.certificate.not_before >= start else "begins before its issuer"
+
+
 @rule("house: key")
 def _key_is_the_requested_one(c: LintedCertificate) -> str | None:
     return None if c.certificate.spki_der == c.content.spki_der else "another public key than the request's"

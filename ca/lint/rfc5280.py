@@ -148,6 +148,26 @@ def _any_extended_key_usage_is_absent(c: LintedCertificate) -> str | None:
     return "no purpose, or anyExtendedKeyUsage" if not usages or oids.EKU_ANY in usages else None
 
 
+@rule("RFC 5280 §4.2.1.12")
+def _purposes_are_within_the_issuers(c: LintedCertificate) -> str | None:
+    missing = c.content.issuer.limits.missing_purposes(c.shared.extended_key_usage or ())
+    return f"the issuer's certificate does not allow the purpose {missing[0]}" if missing else None
+
+
+@rule("RFC 5280 §6.1.5")
+def _policies_are_within_the_issuers(c: LintedCertificate) -> str | None:
+    if c.content.self_signed:
+        return None
+    missing = c.content.issuer.limits.missing_policies([p for p in c.shared.policies if p != oids.ANY_POLICY])
+    return f"the issuer's certificate does not allow the policy {missing[0]}" if missing else None
+
+
+@rule("RFC 5280 §4.2.1.10")
+def _names_are_within_the_issuers(c: LintedCertificate) -> str | None:
+    admitted = c.content.issuer.limits.names.admit(c.certificate)
+    return None if admitted else "a name that the certificates above the issuer exclude"
+
+
 @rule("RFC 5280 §4.2.1.13", Severity.ERROR)
 def _distribution_points_are_http(c: LintedCertificate) -> str | None:
     critical = c.is_critical(oids.CRL_DISTRIBUTION_POINTS)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from ca.errors import LintFailed
 from ca.extensions import healthcare_role
 from ca.hierarchy import Hierarchy
+from ca.issuer_limits import IssuerLimits
 from ca.lint.findings import Severity
 from ca.lint.gate import RULES, check_twin
 from ca.tbs import build_twin
 from pki import der, oids
 from pki.keys import SignatureAlgorithm, algorithm_identifier
+from pki.names import GeneralName, NameConstraints
 from tests.ca.conftest import Ceremony
 from tests.ca.mutants import Mutant, attribute, content_of, name
 from tests.ca.world import SETTINGS, START
@@ -100,6 +103,14 @@ BACKWARDS = der.sequence(
     der.context(0, b"20270101000000Z", constructed=False), der.context(1, b"20260101000000Z", constructed=False)
 )
 
+NO_EXAMPLES = NameConstraints(excluded=(GeneralName(tag=0x82, value=b"example"),))
+
+
+def above(**limits: Any) -> Callable[[Mutant], None]:
+    """Have the certificates above the issuer allow less."""
+    return lambda m: m.meant(issuer=replace(m.content.issuer, limits=IssuerLimits(**limits)))
+
+
 BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "rfc5280.version_is_3": ("clin-sign", lambda m: m.fields.__setitem__(0, der.context(0, der.integer(1)))),
     "rfc5280.serial_is_positive_and_bounded": ("clin-sign", lambda m: m.serial(-5)),
@@ -131,6 +142,10 @@ BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "rfc5280.alternative_names_are_not_empty": ("hix-tls", ext(SAN, der.sequence())),
     "rfc5280.private_key_usage_period_runs_forward": ("tsa", ext(PKUP, BACKWARDS)),
     "rfc5280.no_check_belongs_to_responders": ("clin-sign", ext(oids.OCSP_NO_CHECK, der.null())),
+    "rfc5280.purposes_are_within_the_issuers": ("clin-auth", above(purposes=frozenset({oids.EKU_OCSP_SIGNING}))),
+    "rfc5280.policies_are_within_the_issuers": ("clin-sign", above(policies=frozenset({"1.2.3"}))),
+    "rfc5280.names_are_within_the_issuers": ("tls-server", above(names=NO_EXAMPLES)),
+    "house.issuer_is_older": ("clin-sign", lambda m: m.times(der.time(START - timedelta(days=1)), der.time(START))),
     "en319412.person_has_country_and_names": ("clin-sign", subject(IR, attribute(CN, "x"))),
     "en319412.person_has_one_country_and_common_name": (
         "clin-sign",

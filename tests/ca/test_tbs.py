@@ -56,6 +56,13 @@ def test_a_certificate_never_outlives_its_issuer(hierarchy: Hierarchy) -> None:
     assert validity(SETTINGS.profiles.get("clin-sign"), issuer, late, SETTINGS)[1] == issuer.not_after
 
 
+def test_a_certificate_never_begins_before_its_issuer(hierarchy: Hierarchy) -> None:
+    issuer = replace(content_of("clin-sign", hierarchy).issuer, not_before=START - timedelta(seconds=10))
+    not_before, not_after = validity(SETTINGS.profiles.get("clin-sign"), issuer, START, SETTINGS)
+    assert not_before == issuer.not_before
+    assert not_after - not_before + timedelta(seconds=1) == timedelta(days=3 * 365)
+
+
 @pytest.mark.parametrize("name", list(SETTINGS.profiles.profiles))
 def test_a_twin_is_a_whole_certificate_with_a_signature_that_is_not_the_issuers(
     name: str, hierarchy: Hierarchy
