@@ -85,6 +85,9 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     ErrorCode.NOT_FOUND: {
         "profile.no-authority": "This deployment has no authority that issues the profile.",
         "file.absent": "There is no such registration file.",
+        "evidence.not-named": "The registration file names no such evidence.",
+        "evidence.absent": "The evidence was not brought yet.",
+        "evidence.deleted": "The evidence was deleted some time after the decision on its file.",
     },
     ErrorCode.NOT_APPROVED: {
         "file.not-approved": "The registration file lacks an approval.",
@@ -101,6 +104,8 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "file.expired": "The registration file's time is over.",
         "file.unchecked": "A registry was not asked about the file yet.",
         "file.word-ended": "What a registry confirmed of the file has ended; ask again.",
+        "file.evidence-missing": "Evidence that the registration file needs is not here.",
+        "evidence.file-decided": "The registration file is decided or over, and takes no evidence any more.",
         "file.previous-open": "The previous file of the same holder is still open.",
     },
     ErrorCode.REGISTRY_REFUSED: {"file.registry-says-no": "A registry says no to what the file claims."},
@@ -146,9 +151,12 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "officer.out-of-realm": "The officer's role is held in another realm.",
         "officer.out-of-profession": "The officer's role does not cover this profession.",
         "officer.out-of-province": "The officer's role does not cover this province.",
+        "officer.province-unsaid": "The file says no province, and the officer's role is limited to some.",
         "realm.scope": "A realm's scope lies within its parent's.",
     },
     ErrorCode.INPUT_MALFORMED: {
+        "file.province-unsaid": "This deployment takes no file of this kind without a province.",
+        "evidence.digest-differs": "The octets are not those that the registration file names.",
         "registration.malformed": "A member of the registration file is missing, unknown or of a wrong form.",
         "officer.statement-malformed": "The officer's statement is malformed.",
         "request.not-base64": "The body of the request is not base64.",
@@ -156,8 +164,13 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "request.unknown-member": "The request's body has a member that is not known.",
         "realm.level": "A realm stands lower than its parent.",
     },
+    ErrorCode.INPUT_FORMAT_UNKNOWN: {
+        "evidence.type-unknown": "Evidence is PDF, JPEG or PNG, told by its first octets."
+    },
     ErrorCode.INPUT_TOO_LARGE: {
         "registration.too-large": "A registration file has at most 16 KiB.",
+        "evidence.too-large": "A scan has at most 5 MiB.",
+        "evidence.quota": "The scans of one file have at most 20 MiB together.",
         "request.too-large": "The body of the request is too large.",
     },
     ErrorCode.MEDIA_TYPE_REFUSED: {"request.not-json": "The body of the request is not of the type application/json."},

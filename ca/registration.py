@@ -175,6 +175,10 @@ class RegistrationFile:
     checked_at: datetime | None = None
     expires_at: datetime | None = None
     ended_at: datetime | None = None
+    def is_over(self, now: datetime) -> bool:
+        """Whether the file's time to be decided has passed."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
     @property
     def digest(self) -> str:

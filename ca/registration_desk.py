@@ -1,13 +1,13 @@
 """Registration files through four eyes: drafted, submitted, held against the registries, approved by two or refused."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
 from ca import file_repository as files
 from ca.context import WORKER, AuthorityContext, event
 from ca.errors import IllegalTransition
+from ca.evidence import repository as evidence
 from ca.officers.identity import Act, Officer
 from ca.registration import Registration, RegistrationFile, parse_registration
 from ca.registration_rules import check_eyes, check_words, parse_reason
@@ -99,6 +99,9 @@ class RegistrationDesk(AuthorityContext):
 
     def _new_file(self, data: bytes, officer: Officer, state: FileState, previous: str | None) -> RegistrationFile:
         registration, now = parse_registration(data), self._now()
+        if registration.kind in self._registration.province_kinds and registration.province is None:
+            detail = f"a {registration.kind}'s file says its province here"
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="file.province-unsaid")
         return RegistrationFile(
             id=self._random_bytes(_ID_OCTETS).hex(),
             registration=registration,
@@ -165,8 +168,8 @@ class RegistrationDesk(AuthorityContext):
         """Give one of the two approvals; `silence_reason` says why it is taken that a registry did not answer.
 
         FourEyesRequired for the submitter, the file's subject, and a second yes by one officer; IllegalTransition
-        when the file is decided, over, or not held against its registries; NotAllowed (`registry-refused`) when one
-        said no; Unavailable (`registry-silent`) for a silence without a reason; NotFound.
+        when the file is decided, over, not held against its registries, or lacks evidence that it needs; NotAllowed
+        (`registry-refused`) when one said no; Unavailable (`registry-silent`) for a silence without a reason; NotFound.
         """
         accepted = None if silence_reason is None else parse_reason(silence_reason, "whoever accepts silence")
         with self._database.begin() as unit:
@@ -184,6 +187,7 @@ class RegistrationDesk(AuthorityContext):
         next_state(file.state, FileAct.APPROVE)
         check_eyes(file, officer)
         self._allow(officer, Act.REGISTRATION_APPROVE, file, unit)
+        self._check_evidence(unit, file)
         words = words_repository.words_of(unit.connection, file_id, file.rounds)
         sources = self._registration.registries.questions(file.registration.identity, now)
         silent = check_words(words, sources, now, silence_accepted=accepted is not None)
@@ -195,6 +199,14 @@ class RegistrationDesk(AuthorityContext):
             facts["silence_reason_sha256"] = _digest(said)
         unit.audit.record(event(AuditAction.FILE_APPROVED, now, officer.id, file_id, **facts))
         return state
+
+    def _check_evidence(self, unit: UnitOfWork, file: RegistrationFile) -> None:
+        if file.registration.kind not in self._registration.evidence_kinds:
+            return
+        missing = evidence.missing(unit.connection, file)
+        if missing or not file.registration.evidence:
+            detail = f"{len(missing)} scans are missing" if missing else "the file names no evidence"
+            raise IllegalTransition(detail, reason="file.evidence-missing")
 
     def refuse(self, file_id: str, officer: Officer, reason: str) -> RegistrationFile:
         """Refuse a file for good, saying why; IllegalTransition when it is decided, NotFound."""
@@ -238,7 +250,7 @@ class RegistrationDesk(AuthorityContext):
     def _lock(self, unit: UnitOfWork, file_id: str) -> RegistrationFile:
         """Return a file to act on; one whose time is over waits for nothing but the sweep."""
         file = files.lock_file(unit.connection, file_id)
-        if file.state in UNDECIDED and _is_over(file, self._now()):
+        if file.state in UNDECIDED and file.is_over(self._now()):
             raise IllegalTransition("the file's time is over", reason="file.expired")
         return file
 
@@ -273,10 +285,6 @@ def _facts(file: RegistrationFile) -> dict[str, str]:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
-
-
-def _is_over(file: RegistrationFile, now: datetime) -> bool:
-    return file.expires_at is not None and file.expires_at <= now
 
 
 def _check_own(file: RegistrationFile, officer: Officer) -> None:

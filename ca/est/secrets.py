@@ -1,7 +1,10 @@
 """One-time secrets of registration files: made once, shown once, kept as a scrypt hash (RFC 7914).
 
 A try is counted, durably, before it is compared: who ends the process between the two has used up a try. A right one
-is given back. A secret is taken for one request before the certificate is made, and no crash gives it back: the same
+is given back. What is handed out begins with a handle, which is compared in the clear: a try that does not know it is a
+stranger's and is not counted, so that a file's id, which many people see, does not suffice to lock a secret.
+
+A secret is taken for one request before the certificate is made, and no crash gives it back: the same
 request, sent again because its answer was lost, is answered by the same certificate, every other one is refused.
 """
 
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, Update, delete, insert, or_, select, update
+from sqlalchemy import Row, Update, delete, func, insert, or_, select, update
 
 from ca import file_repository as files
 from ca.context import event
@@ -22,10 +25,12 @@ from ca.errors import IllegalTransition, ProfileMismatch
 from ca.est.errors import EnrolmentUnproven
 from ca.est.tables import est_secrets
 from ca.profiles import HolderKind
+from ca.registration import RegistrationFile
 from ca.registration_states import CLOSED, FileState
 from pki.audit import AuditAction
 from pki.clock import Clock
 from storage.engine import Database
+from storage.unit_of_work import UnitOfWork
 
 MAX_TRIES: Final = 5
 LIFE: Final = timedelta(days=7)
@@ -34,11 +39,19 @@ MACHINES: Final = frozenset({HolderKind.CENTRE, HolderKind.SYSTEM})
 """Whose keys live in machines, which ask by themselves; persons' keys are made on cards, before an officer."""
 
 _SECRET_OCTETS: Final = 20
+_HANDLE_OCTETS: Final = 5
 _SALT_OCTETS: Final = 16
 _COST: Final = 1 << 14
 _BLOCK: Final = 8
 
 _s = est_secrets.c
+
+
+Allow = Callable[[UnitOfWork, RegistrationFile], object]
+
+
+def anybody(_unit: UnitOfWork, _file: RegistrationFile) -> None:
+    """Let whoever asks: a command of the deployment's operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,10 @@ def _that(proven: ProvenSecret) -> Update:
     return update(est_secrets).where(_s.file_id == proven.file_id, _s.salt == proven.salt)
 
 
+def _word(octets: bytes) -> str:
+    return base64.b32encode(octets).decode().lower()
+
+
 def _hash(secret: str, salt: bytes) -> bytes:
     return hashlib.scrypt(secret.encode(), salt=salt, n=_COST, r=_BLOCK, p=1, dklen=32)
 
@@ -74,33 +91,35 @@ class EnrolmentSecrets:
     ) -> None:
         self._database, self._clock, self._random_bytes = database, clock, random_bytes
 
-    def make(self, file_id: str, actor: str, life: timedelta = LIFE) -> EnrolmentSecret:
-        """Make the secret of a file, in place of the one before.
+    def make(self, file_id: str, actor: str, life: timedelta = LIFE, *, allow: Allow = anybody) -> EnrolmentSecret:
+        """Make the secret of a file, in place of the one before; `allow` raises where the actor may not.
 
         NotFound; ProfileMismatch for a person's file; IllegalTransition for a draft or a closed file.
         """
-        secret = base64.b32encode(self._random_bytes(_SECRET_OCTETS)).decode().lower()
+        handle, secret = _word(self._random_bytes(_HANDLE_OCTETS)), _word(self._random_bytes(_SECRET_OCTETS))
         salt = self._random_bytes(_SALT_OCTETS)
         hashed, now = _hash(secret, salt), self._clock.now()
         with self._database.begin() as unit:
             file = files.lock_file(unit.connection, files.get_file(unit.connection, file_id).id)
+            allow(unit, file)
             if file.registration.kind not in MACHINES:
                 raise ProfileMismatch("only centres and systems enrol by themselves", "est.persons")
             if file.state in CLOSED or file.state is FileState.DRAFT:
                 raise IllegalTransition(f"the file is {file.state}", reason=f"file.{file.state}")
             unit.connection.execute(delete(est_secrets).where(_s.file_id == file_id))
-            row = {"file_id": file_id, "salt": salt, "hash": hashed, "tries": 0, "made_by": actor, "made_at": now}
-            unit.connection.execute(insert(est_secrets).values(**row, expires_at=now + life))
+            row = {"file_id": file_id, "handle": handle, "salt": salt, "hash": hashed, "tries": 0, "made_by": actor}
+            unit.connection.execute(insert(est_secrets).values(**row, made_at=now, expires_at=now + life))
             unit.audit.record(event(AuditAction.EST_SECRET_MADE, now, actor, file_id, days=life.days))
-        return EnrolmentSecret(file_id=file_id, secret=secret, expires_at=now + life)
+        return EnrolmentSecret(file_id=file_id, secret=f"{handle}-{secret}", expires_at=now + life)
 
     def check(self, file_id: str, secret: str) -> ProvenSecret:
         """Compare a secret with the file's; EnrolmentUnproven: wrong, locked or expired.
 
         Only who knows it hears that it is expired, and, from `take`, that it is used.
         """
-        is_text = file_id.isascii() and file_id.isalnum() and secret.isascii() and len(secret) <= MAX_SECRET
-        row = self._count_try(file_id) if is_text else None
+        is_text = file_id.isascii() and file_id.isalnum() and secret.isascii() and secret.isprintable()
+        handle, _, secret = secret.rpartition("-")
+        row = self._count_try(file_id, handle) if is_text and len(secret) <= MAX_SECRET else None
         if row is None:
             raise EnrolmentUnproven("est.secret-wrong")
         if row.tries > MAX_TRIES:
@@ -115,13 +134,12 @@ class EnrolmentSecrets:
             raise EnrolmentUnproven("est.secret-expired", "ask for a new one")
         return proven
 
-    def _count_try(self, file_id: str) -> Row[Any] | None:
-        """Count a try and return the row as it is then; a locked one is counted no further."""
+    def _count_try(self, file_id: str, handle: str) -> Row[Any] | None:
+        """Count a try and return the row as it is then; a locked one is counted no further, a stranger's not at all."""
+        its = (_s.file_id == file_id, func.coalesce(_s.handle, "") == handle)
         with self._database.begin() as unit:
-            unit.connection.execute(
-                update(est_secrets).where(_s.file_id == file_id, _s.tries <= MAX_TRIES).values(tries=_s.tries + 1)
-            )
-            return unit.connection.execute(select(est_secrets).where(_s.file_id == file_id)).one_or_none()
+            unit.connection.execute(update(est_secrets).where(*its, _s.tries <= MAX_TRIES).values(tries=_s.tries + 1))
+            return unit.connection.execute(select(est_secrets).where(*its)).one_or_none()
 
     def _record_wrong(self, file_id: str, tries: int) -> None:
         now = self._clock.now()

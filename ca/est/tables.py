@@ -17,4 +17,5 @@ est_secrets: Final = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("used_for", LargeBinary(32)),
+    Column("handle", String(16)),
 )

@@ -33,10 +33,13 @@ class Act(StrEnum):
     REGISTRATION_REFUSE = "registration.refuse"
     REGISTRATION_WITHDRAW = "registration.withdraw"
     REGISTRATION_READ = "registration.read"
+    EVIDENCE_ATTACH = "evidence.attach"
+    EVIDENCE_READ = "evidence.read"
     CERTIFICATE_ISSUE = "certificate.issue"
     CERTIFICATE_HOLD = "certificate.hold"
     CERTIFICATE_RELEASE = "certificate.release"
     CERTIFICATE_REVOKE = "certificate.revoke"
+    SECRET_MAKE = "secret.make"
     ACTIVATION_MAKE = "activation.make"
     ALARM_CLOSE = "alarm.close"
     INVENTORY_READ = "inventory.read"
@@ -71,10 +74,13 @@ ROLES_FOR: Final = MappingProxyType(
         Act.REGISTRATION_REFUSE: frozenset({Role.APPROVER}),
         Act.REGISTRATION_WITHDRAW: frozenset({Role.REGISTRAR}),
         Act.REGISTRATION_READ: _EVERYONE,
+        Act.EVIDENCE_ATTACH: frozenset({Role.REGISTRAR}),
+        Act.EVIDENCE_READ: frozenset({Role.APPROVER, Role.AUDITOR}),
         Act.CERTIFICATE_ISSUE: frozenset({Role.ISSUER}),
         Act.CERTIFICATE_HOLD: frozenset({Role.REVOKER}),
         Act.CERTIFICATE_RELEASE: frozenset({Role.REVOKER}),
         Act.CERTIFICATE_REVOKE: frozenset({Role.REVOKER}),
+        Act.SECRET_MAKE: frozenset({Role.ISSUER}),
         Act.ACTIVATION_MAKE: frozenset({Role.ISSUER}),
         Act.ALARM_CLOSE: frozenset({Role.APPROVER}),
         Act.INVENTORY_READ: _EVERYONE,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ca.errors import IllegalTransition, ProfileMismatch
 from ca.est import secrets as module
 from ca.est.errors import EnrolmentUnproven
-from ca.est.secrets import MAX_TRIES, EnrolmentSecrets
+from ca.est.secrets import MAX_TRIES, EnrolmentSecret, EnrolmentSecrets
 from ca.est.tables import est_secrets
-from pki.errors import ErrorCode, NotFound
+from ca.registration import RegistrationFile
+from pki.errors import ErrorCode, NotAllowed, NotFound
 from tests.ca.world import CITIZEN, FIRST, SYSTEM, World
 
 ONE, ANOTHER = bytes(32), bytes([1] * 32)
@@ -28,6 +29,11 @@ def refused(secrets: EnrolmentSecrets, file_id: str, secret: str) -> str:
         secrets.check(file_id, secret)
     assert refusal.value.code is ErrorCode.ENROLMENT_UNPROVEN
     return refusal.value.reason
+
+
+def guess(made: EnrolmentSecret, number: int) -> str:
+    """A wrong secret by somebody who saw how the right one begins."""
+    return f"{made.secret.partition('-')[0]}-{number}"
 
 
 def tries(world: World) -> int:
@@ -53,12 +59,56 @@ def test_five_wrong_tries_lock_it_also_for_who_knows_it(world: World, secrets: E
     made = secrets.make(file.id, "operator")
     for number in range(MAX_TRIES):
         secrets.check(file.id, made.secret) if number < MAX_TRIES - 1 else None
-        assert refused(secrets, file.id, f"wrong {number}") == "est.secret-wrong"
-    for word in ("wrong", made.secret, made.secret):
+        assert refused(secrets, file.id, guess(made, number)) == "est.secret-wrong"
+    for word in (guess(made, 9), made.secret, made.secret):
         assert refused(secrets, file.id, word) == "est.secret-locked"
     again = secrets.make(file.id, "operator")
     secrets.check(file.id, again.secret)
     assert refused(secrets, file.id, made.secret) == "est.secret-wrong"
+
+
+def test_whoever_knows_the_file_alone_locks_nothing(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    made = secrets.make(file.id, "operator")
+    handle, _, rest = made.secret.partition("-")
+    for word in ("wrong", rest, f"-{rest}", f"aaaaaaaa-{rest}", f"{handle}-{rest}-", handle, f"{handle}--{rest}"):
+        for _ in range(MAX_TRIES + 1):
+            assert refused(secrets, file.id, word) == "est.secret-wrong"
+    assert tries(world) == 0
+    assert secrets.check(file.id, made.secret).file_id == file.id
+
+
+def test_two_secrets_of_one_file_begin_differently(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    first, second = (secrets.make(file.id, "operator").secret for _ in range(2))
+    assert first.partition("-")[0] != second.partition("-")[0]
+    assert len(first) == len(second) == 41
+
+
+def test_a_secret_of_before_there_were_handles_is_still_taken_and_locked(
+    world: World, secrets: EnrolmentSecrets
+) -> None:
+    file = world.approved(SYSTEM)
+    old = secrets.make(file.id, "operator").secret.partition("-")[2]
+    with world.database.begin() as unit:
+        unit.connection.execute(update(est_secrets).values(handle=None))
+    assert secrets.check(file.id, old).file_id == file.id
+    for number in range(MAX_TRIES):
+        assert refused(secrets, file.id, f"wrong {number}") == "est.secret-wrong"
+    assert refused(secrets, file.id, old) == "est.secret-locked"
+
+
+def test_who_may_not_makes_no_secret_and_leaves_the_one_before(world: World, secrets: EnrolmentSecrets) -> None:
+    file = world.approved(SYSTEM)
+    before = secrets.make(file.id, "operator")
+
+    def refuse(_unit: object, asked: RegistrationFile) -> None:
+        assert asked.id == file.id
+        raise NotAllowed(ErrorCode.NOT_ALLOWED, reason="officer.no-role")
+
+    with pytest.raises(NotAllowed):
+        secrets.make(file.id, "clerk", allow=refuse)
+    assert secrets.check(file.id, before.secret).file_id == file.id
 
 
 def test_a_try_is_on_disk_before_it_is_compared(
@@ -77,7 +127,7 @@ def test_a_try_is_on_disk_before_it_is_compared(
         patch.setattr(module, "_hash", killed)
         for _ in range(MAX_TRIES):
             with pytest.raises(Killed):
-                secrets.check(file.id, "a guess")
+                secrets.check(file.id, guess(made, 1))
     assert tries(world) == MAX_TRIES
     assert refused(secrets, file.id, made.secret) == "est.secret-locked"
 
@@ -95,7 +145,7 @@ def test_it_ends_and_only_who_knows_it_hears_so(world: World, secrets: Enrolment
     made = secrets.make(file.id, "operator", timedelta(days=1))
     world.clock.move(days=1)
     assert refused(secrets, file.id, made.secret) == "est.secret-expired"
-    assert refused(secrets, file.id, "wrong") == "est.secret-wrong"
+    assert refused(secrets, file.id, guess(made, 1)) == "est.secret-wrong"
 
 
 def test_it_is_taken_for_one_request(world: World, secrets: EnrolmentSecrets) -> None:

@@ -185,7 +185,7 @@ PHYSICIAN_IN_TEHRAN = Scope(professions=frozenset({"physician"}), provinces=froz
         (replace(PHYSICIAN_IN_TEHRAN, professions=None), "university", "officer.out-of-profession"),
         (replace(PHYSICIAN_IN_TEHRAN, provinces=frozenset({"البرز"})), "hospital", "officer.out-of-province"),
         (replace(PHYSICIAN_IN_TEHRAN, provinces=frozenset({"فارس"})), "university", "officer.out-of-province"),
-        (replace(PHYSICIAN_IN_TEHRAN, provinces=None), "university", "officer.out-of-province"),
+        (replace(PHYSICIAN_IN_TEHRAN, provinces=None), "university", "officer.province-unsaid"),
         (EVERYTHING, "university", "officer.out-of-profession"),
     ],
 )

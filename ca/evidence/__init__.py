@@ -1,0 +1,1 @@
+"""Evidence of registration files: scans kept sealed while they are needed, and then deleted."""
