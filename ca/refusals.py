@@ -160,6 +160,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "registration.malformed": "A member of the registration file is missing, unknown or of a wrong form.",
         "officer.statement-malformed": "The officer's statement is malformed.",
         "request.not-base64": "The body of the request is not base64.",
+        "request.no-idempotency-key": "The request does not say its Idempotency-Key.",
         "request.member": "A member of the request's body is missing or of a wrong form.",
         "request.unknown-member": "The request's body has a member that is not known.",
         "realm.level": "A realm stands lower than its parent.",

@@ -14,6 +14,8 @@ from ca.est.enrolment import EnrolmentDesk
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
+from ca.issuance import TwinJudge
+from ca.issuing.line import IssuingLine
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
@@ -82,6 +84,8 @@ class Services:
     inventory: InventoryDesk | None = None
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None
+    issuing: IssuingLine | None = None
+    lint_first: TwinJudge | None = None
 
     @property
     def page_origins(self) -> frozenset[str]:

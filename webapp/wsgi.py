@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from ca.custody_policy import SERVER
 from webapp.app import create_app
 from webapp.checks import check_parts
-from webapp.compose import Parts, open_parts
+from webapp.compose import Parts, linting_of, open_parts
 from webapp.deployment import Deployment
 from webapp.fonts import cut_font
 from webapp.health import CachedHealth
+from webapp.judging import JudgeProcess
 from webapp.logs import start_logging
 from webapp.services import OVER_TLS, PEER_CERTIFICATE, Services
 from webapp.status import status_wsgi
@@ -33,7 +34,7 @@ def _read(path: Path) -> bytes | None:
 def services_of(parts: Parts) -> Services:
     """Name the parts of a deployment as the web application asks for them."""
     deployment, settings = parts.deployment, parts.settings
-    oauth = parts.tokens.oauth
+    oauth, judge = parts.tokens.oauth, JudgeProcess(pilot=not settings.production)
     timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock_guard)
     return Services(
         public_url=settings.public_url,
@@ -62,6 +63,8 @@ def services_of(parts: Parts) -> Services:
         inventory=parts.inventory,
         exports=parts.exports,
         statistics=parts.statistics,
+        issuing=parts.authority.line,
+        lint_first=linting_of(settings, parts.database, parts.clock, judge).judge_before,
     )
 
 

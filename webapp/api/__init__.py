@@ -5,7 +5,7 @@ from importlib.metadata import version
 from flask import Flask
 
 from ca.officers.identity import Officer
-from webapp.api import inventory, officers, public, registrations
+from webapp.api import inventory, issuing, officers, public, registrations
 from webapp.callers import peer_certificate
 from webapp.openapi import Api
 from webapp.services import Services, installed
@@ -27,5 +27,6 @@ def install(app: Flask, services: Services) -> None:
     public.install(api, services)
     registrations.install(api, services)
     inventory.install(api, services)
+    issuing.install(api, services)
     officers.install(api, services)
     api.serve_document("/openapi.json")

@@ -26,6 +26,7 @@ DEFAULT_BIND = "127.0.0.1:8440"
 WEB_WORKERS = 2
 LATER_SECONDS = 1.5
 WEB_THREADS = 16  # of each worker: a sender that is slow with its body holds one
+EXCHANGE_THREADS = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
 
 _DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment names
 
@@ -101,7 +102,15 @@ def programs(
                     "--bind",
                     _authority(host, settings.exchange_port),
                 ),
-                *("--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket"),
+                *(
+                    "--worker-class",
+                    "gthread",
+                    "--threads",
+                    str(EXCHANGE_THREADS),
+                    "--log-level",
+                    "warning",
+                    "--no-control-socket",
+                ),
                 *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
                 *("--ca-certs", str(deployment.exchange_clients), "--cert-reqs", "1"),
                 *("--forwarded-allow-ips", ""),  # no header changes path or scheme: there is no proxy in front
