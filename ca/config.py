@@ -8,10 +8,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ca.profile_file import parse_profiles, pilot_profiles
+from ca.profile_rules import check_roles
 from ca.profiles import ProfileSet
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import parse_name
-from pki.oids import PILOT_ARC, OidArc
+from pki.identity_file import parse_identities, pilot_identities
+from pki.identity_scheme import IdentityScheme
+from pki.oids import NATIONAL_ARC, PILOT_ARC, OidArc
 
 MAX_URL: Final = 200
 MAX_SHARDS: Final = 4096
@@ -37,7 +40,7 @@ class RawAuthoritySettings:
     """As a deployer writes them.
 
     `refused_keys` names public keys (SHA-256 of the SPKI) never to be certified; `profiles` is a profile set's file,
-    None for the pilot's.
+    `identities` an identity scheme's; None for the pilot's.
     """
 
     public_url: str
@@ -52,6 +55,7 @@ class RawAuthoritySettings:
     backdate_seconds: int = 300
     refused_keys: tuple[str, ...] = ()
     profiles: bytes | None = field(default=None, repr=False)
+    identities: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +74,7 @@ class AuthoritySettings:
     admission_authority: str | None
     policy_notice: str
     profiles: ProfileSet = field(repr=False)
+    identities: IdentityScheme = field(repr=False)
     refused_keys: frozenset[bytes] = frozenset()
     backdate: timedelta = timedelta(minutes=5)
     crl_validity: timedelta = timedelta(hours=48)
@@ -128,10 +133,10 @@ def _status_url(raw: RawAuthoritySettings) -> str:
 
 
 def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
-    """Check a deployer's settings; InvalidInput (`input-malformed`, `profile-invalid`) says which one is wrong."""
+    """Check what a deployer says; InvalidInput (`input-malformed`, `profile-invalid`, `identities-invalid`) names it."""
     if not re.fullmatch(r"[A-Z]{2}", raw.country):
         raise _refuse("country is two capital letters (ISO 3166-1)")
-    if not re.fullmatch(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){1,20}", raw.oid_arc) or raw.oid_arc.startswith("2.16.364"):
+    if not re.fullmatch(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){1,20}", raw.oid_arc) or raw.oid_arc.startswith(NATIONAL_ARC):
         raise _refuse("oid_arc is an object identifier outside the national arc")
     if not 1 <= raw.crl_shards <= MAX_SHARDS:
         raise _refuse(f"crl_shards is 1 to {MAX_SHARDS}")
@@ -147,6 +152,9 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         person_serial = PersonSerial(raw.person_serial)
     except ValueError as error:
         raise _refuse("person_serial is national-code or opaque") from error
+    profiles = pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles, raw.oid_arc)
+    identities = pilot_identities() if raw.identities is None else parse_identities(raw.identities, raw.oid_arc)
+    check_roles(profiles, identities)
     return AuthoritySettings(
         status_url=_status_url(raw),
         organization=parse_name(raw.organization),
@@ -156,7 +164,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         person_serial=person_serial,
         admission_authority=None if raw.admission_authority is None else parse_name(raw.admission_authority),
         policy_notice=raw.policy_notice,
-        profiles=pilot_profiles() if raw.profiles is None else parse_profiles(raw.profiles, raw.oid_arc),
+        profiles=profiles,
+        identities=identities,
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
         backdate=timedelta(seconds=raw.backdate_seconds),
     )

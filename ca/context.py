@@ -20,6 +20,7 @@ from pki.audit import AuditAction, AuditEvent
 from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.identity_scheme import IdentityScheme
 from pki.keys import SignatureAlgorithm
 from storage.engine import Database
 
@@ -100,6 +101,11 @@ class AuthorityContext:
     def profiles(self) -> ProfileSet:
         """The profiles that it issues by."""
         return self._settings.profiles
+
+    @property
+    def identities(self) -> IdentityScheme:
+        """The professions and identifiers that it knows."""
+        return self._settings.identities
 
     def _now(self) -> datetime:
         return self._clock.now()

@@ -11,15 +11,17 @@ _NUMERIC_STRING: Final = 0x12
 _PRINTABLE_STRING: Final = 0x13
 
 
-def healthcare_role(scheme: str, number: int, title: str) -> bytes:
-    """Encode subject directory attributes with one hcRole: a profession by its number in a coding scheme, and in words.
+def healthcare_role(oid: str, title: str) -> bytes:
+    """Encode subject directory attributes with one hcRole: a profession by its identifier, and in words.
 
-    ISO 17090-2 §7.3: HCActorData is a SET OF HCActor, whose codedData is a SET with explicit tags.
+    ISO 17090-2 §7.3: HCActorData is a SET OF HCActor, whose codedData is a SET with explicit tags. The coding scheme
+    is the arc of the identifier, the code its last number.
     """
+    scheme, _, number = oid.rpartition(".")
     coded = der.tlv(
         der.SET,
         der.context(0, der.oid(scheme)),
-        der.context(1, der.tlv(_NUMERIC_STRING, str(number).encode())),
+        der.context(1, der.tlv(_NUMERIC_STRING, number.encode())),
         der.context(2, der.utf8(title)),
     )
     actor = der.sequence(der.context(0, coded))

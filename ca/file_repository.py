@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
 from ca.officers.identity import OfDeployment, Officer
-from ca.registration import APPROVALS_NEEDED, Approval, RegistrationFile, parse_registration, registration_json
+from ca.registration import APPROVALS_NEEDED, Approval, RegistrationFile, registration_json, stored_registration
 from ca.registration_states import BEFORE_APPROVERS, FileAct, FileState, next_state
 from ca.tables import UNDECIDED, approvals, pseudonym_secrets, registration_files
 from pki.errors import ErrorCode, NotFound
@@ -47,7 +47,7 @@ def insert_file(connection: Connection, file: RegistrationFile) -> None:
 def _file(row: Row[Any], given: tuple[Approval, ...]) -> RegistrationFile:
     return RegistrationFile(
         id=row.id,
-        registration=parse_registration(row.body),
+        registration=stored_registration(row.body),
         state=FileState(row.state),
         submitted_by=row.submitted_by,
         submitted_at=row.submitted_at,

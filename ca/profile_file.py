@@ -26,14 +26,11 @@ from ca.profiles import (
     ProfileSet,
     ProfileStatus,
     QcStatement,
-    TechnicalRole,
 )
-from ca.strict_table import StrictTable
 from pki import oids
-from pki.errors import InvalidInput
-from pki.identity import parse_name
 from pki.jose import canonical_json
 from pki.oids import PILOT_ARC
+from pki.strict_table import StrictTable
 
 FORMAT: Final = "mohr-profiles/1"
 PILOT: Final = "pilot"
@@ -80,26 +77,13 @@ def _type_of(table: StrictTable, arc: str) -> dict[str, Any]:
     raise ProfileInvalid(table.at("type"), rule)
 
 
-def _technical_role(table: StrictTable, name: str) -> TechnicalRole | None:
-    if not table.has("technical_role"):
-        return None
-    role = StrictTable(table.at("technical_role"), table.take("technical_role"))
-    found = TechnicalRole(number=role.number("number", 1, 9999), title=role.text("title"))
-    role.end()
-    try:
-        parse_name(found.title)
-    except InvalidInput as error:
-        raise ProfileInvalid(f"profiles.{name}.technical_role.title", error.detail) from error
-    return found
-
-
 def _profile(name: str, members: object, arc: str) -> CertificateProfile:
     path = f"profiles.{name[:64]}"
     try:
         profile_name = ProfileName(name)
     except ValueError as error:
         raise ProfileInvalid(path, str(error)) from error
-    table = StrictTable(path, members)
+    table = StrictTable(path, members, ProfileInvalid)
     values: dict[str, Any] = {
         "version": table.number("version", 1, 1_000_000),
         "status": table.choice("status", ProfileStatus),
@@ -118,7 +102,7 @@ def _profile(name: str, members: object, arc: str) -> CertificateProfile:
         "private_key_usage": table.days("private_key_usage_days") if table.has("private_key_usage_days") else None,
         "path_length": table.number("path_length", 0, 10) if table.has("path_length") else None,
         "admission": table.flag("admission"),
-        "technical_role": _technical_role(table, name),
+        "technical_role": table.text("technical_role") if table.has("technical_role") else None,
         "hc_role": table.flag("hc_role"),
         "qc_statements": table.listed_words("qc_statements", QcStatement),
         "pseudonym": table.flag("pseudonym"),
@@ -140,7 +124,6 @@ def _purpose_names(usages: Iterable[str]) -> list[str]:
 
 def profile_members(profile: CertificateProfile) -> dict[str, Any]:
     """Return a profile as the members of its table in a file, those of no effect left out."""
-    role = profile.technical_role
     members = {
         "version": profile.version,
         "status": profile.status.value,
@@ -157,7 +140,7 @@ def profile_members(profile: CertificateProfile) -> dict[str, Any]:
         "renewal_days": _days(profile.renewal_window) or None,
         "path_length": profile.path_length,
         "admission": profile.admission or None,
-        "technical_role": None if role is None else {"number": role.number, "title": role.title},
+        "technical_role": profile.technical_role,
         "hc_role": profile.hc_role or None,
         "qc_statements": [str(statement) for statement in profile.qc_statements] or None,
         "pseudonym": profile.pseudonym or None,
@@ -185,7 +168,7 @@ def parse_profiles(data: bytes, arc: str = PILOT_ARC) -> ProfileSet:
     if len(data) > MAX_OCTETS:
         raise ProfileInvalid("file", f"has at most {MAX_OCTETS} octets")
     try:
-        top = StrictTable("", tomllib.loads(data.decode()))
+        top = StrictTable("", tomllib.loads(data.decode()), ProfileInvalid)
     except (ValueError, RecursionError) as error:
         raise ProfileInvalid("file", "is TOML in UTF-8") from error
     if top.text("format") != FORMAT:
@@ -194,10 +177,10 @@ def parse_profiles(data: bytes, arc: str = PILOT_ARC) -> ProfileSet:
     if not (0 < len(name) <= 64 and name.isprintable()):
         raise ProfileInvalid("name", "has 1 to 64 printable characters")
     base = _base_of(top)
-    confined = StrictTable("authorities", top.typed("authorities", dict, "is a table", {}))
+    confined = StrictTable("authorities", top.tables("authorities"), ProfileInvalid)
     usages = {label: confined.listed(label, _key_purpose) for label in IssuerName if confined.has(label)}
     confined.end()
-    tables = top.typed("profiles", dict, "is a table", {})
+    tables = top.tables("profiles")
     top.end()
     if len(tables) > MAX_PROFILES:
         raise ProfileInvalid("profiles", f"are at most {MAX_PROFILES}")

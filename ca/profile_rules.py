@@ -1,6 +1,6 @@
 """What must hold between the profiles of one set, and what the names that programs know must mean."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -19,13 +19,12 @@ from ca.profiles import (
     QcStatement,
 )
 from pki import oids
+from pki.identity_scheme import IdentityScheme
+from pki.oids import NATIONAL_ARC, UUID_ARC
 
 Profiles = Mapping[str, CertificateProfile]
 Usages = Mapping[IssuerName, tuple[str, ...]]
 Fault = tuple[str, str]
-
-NATIONAL_ARC: Final = "2.16.364"  # its policies (2.16.364.101.1.1) are asserted by those whom the root licensed
-UUID_ARC: Final = "2.25"  # linters cannot read its long arcs
 
 _COMMITMENT: Final = frozenset({KeyUsage.NON_REPUDIATION})
 _LOGIN: Final = frozenset({KeyUsage.DIGITAL_SIGNATURE})
@@ -207,6 +206,14 @@ RULES: Final[tuple[Callable[[Profiles, Usages], Iterator[Fault]], ...]] = (
     _subjects_are_what_their_files_hold,
     _statements_are_true_of_the_holder,
 )
+
+
+def check_roles(profiles: Iterable[CertificateProfile], scheme: IdentityScheme) -> None:
+    """Refuse a technical role that the deployment does not have; ProfileInvalid."""
+    for profile in profiles:
+        if profile.technical_role is not None and profile.technical_role not in scheme.technical_roles:
+            rule = f"is one of {', '.join(scheme.technical_roles)}: the identity scheme has no other"
+            raise ProfileInvalid(f"profiles.{profile.name}.technical_role", rule)
 
 
 def check_set(profiles: Profiles, usages: Usages) -> None:

@@ -142,14 +142,6 @@ class QcStatement(StrEnum):
     TYPE = "type"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TechnicalRole:
-    """What an information system is, in its Admission: a number under the arc's technical roles, and its title."""
-
-    number: int
-    title: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CertificateProfile:
     """Everything about a certificate that its holder does not decide; compared and hashed by identity.
@@ -158,7 +150,8 @@ class CertificateProfile:
     that are not in hardware. `status_pointers`: AIA and CDP. The type OID is
     `type_number` (group, number) under the deployment's arc or, whole, `type_oid`; an authority has none.
     `renewal_window`: how long before its end a successor may be issued. `linters`: what of pkilint judges it.
-    `technical_role` takes the place of a profession in a system's Admission. `hc_role`: ISO 17090-2's, of clinicians.
+    `technical_role` (a slug) is what a system's Admission says instead of a profession. `hc_role`: ISO 17090-2's, of
+    clinicians.
     """
 
     name: ProfileName
@@ -180,7 +173,7 @@ class CertificateProfile:
     private_key_usage: timedelta | None = None
     path_length: int | None = None
     admission: bool = False
-    technical_role: TechnicalRole | None = None
+    technical_role: str | None = None
     hc_role: bool = False
     qc_statements: tuple[QcStatement, ...] = ()
     pseudonym: bool = False

@@ -27,15 +27,14 @@ from pki.errors import ErrorCode, InvalidInput
 from pki.identity import (
     CentreIdentity,
     ClinicianIdentity,
-    InstitutionKind,
+    CouncilNumber,
     PersonIdentity,
-    Profession,
-    parse_council_number,
     parse_legal_id,
     parse_name,
     parse_national_code,
     parse_siam_id,
 )
+from pki.identity_scheme import CodedRole, IdentityScheme
 from pki.jose import canonical_json, json_object
 
 MAX_FILE_OCTETS: Final = 16 * 1024
@@ -129,7 +128,7 @@ class Registration:
     def scope(self) -> Scope:
         """What an officer's role must cover: the profession, else the kind; the province, where it is said."""
         identity, province = self.identity, self.province
-        profession = identity.profession.slug if isinstance(identity, ClinicianIdentity) else self.kind.value
+        profession = identity.profession if isinstance(identity, ClinicianIdentity) else self.kind.value
         return Scope(professions=frozenset({profession}), provinces=None if province is None else frozenset({province}))
 
     @property
@@ -137,7 +136,7 @@ class Registration:
         """What the holder's certificates are found by."""
         match self.identity:
             case ClinicianIdentity(profession=profession):
-                return HolderMarks(licence=self.licence, profession=profession.slug, province=self.province)
+                return HolderMarks(licence=self.licence, profession=profession, province=self.province)
             case CentreIdentity(province=province, siam_id=siam_id):
                 return HolderMarks(province=province, siam_id=str(siam_id))
         return UNMARKED if self.province is None else HolderMarks(province=self.province)
@@ -175,10 +174,10 @@ class RegistrationFile:
     checked_at: datetime | None = None
     expires_at: datetime | None = None
     ended_at: datetime | None = None
+
     def is_over(self, now: datetime) -> bool:
         """Whether the file's time to be decided has passed."""
         return self.expires_at is not None and self.expires_at <= now
-
 
     @property
     def digest(self) -> str:
@@ -194,7 +193,7 @@ def _refuse(what: str) -> InvalidInput:
     return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{_WHAT}: {what}", reason=_MALFORMED)
 
 
-def _person(members: StrictMembers) -> PersonIdentity:
+def _person(members: StrictMembers, _scheme: IdentityScheme | None) -> PersonIdentity:
     return PersonIdentity(
         national_code=parse_national_code(members.text("national_code")),
         given_name=parse_name(members.text("given_name")),
@@ -202,12 +201,17 @@ def _person(members: StrictMembers) -> PersonIdentity:
     )
 
 
-def _clinician(members: StrictMembers) -> ClinicianIdentity:
-    slugs = {profession.slug: profession for profession in Profession}
-    profession = slugs.get(members.text("profession"))
-    if profession is None:
-        raise _refuse(f"profession is one of {', '.join(slugs)}")
-    number = parse_council_number(members.text("council_number"), profession)
+def _open_role(member: str, slug: str, known: Mapping[str, CodedRole]) -> str:
+    if slug not in known or known[slug].retired:
+        raise _refuse(f"{member} is one of {', '.join(name for name, role in known.items() if not role.retired)}")
+    return slug
+
+
+def _clinician(members: StrictMembers, scheme: IdentityScheme | None) -> ClinicianIdentity:
+    profession, text = members.text("profession"), members.text("council_number")
+    number = CouncilNumber(text)
+    if scheme is not None:
+        number = scheme.council_number(text, _open_role("profession", profession, scheme.professions))
     if not number.isascii():
         # registrationNumber of Admission is a PrintableString (Common PKI part 1, table 29).
         raise InvalidInput(
@@ -215,7 +219,7 @@ def _clinician(members: StrictMembers) -> ClinicianIdentity:
             "a council number is written with a Latin letter",
             reason="identity.council-number-script",
         )
-    person = _person(members)
+    person = _person(members, scheme)
     return ClinicianIdentity(
         national_code=person.national_code,
         given_name=person.given_name,
@@ -225,17 +229,21 @@ def _clinician(members: StrictMembers) -> ClinicianIdentity:
     )
 
 
-def _centre(members: StrictMembers) -> CentreIdentity:
-    slugs = {kind.slug: kind for kind in InstitutionKind}
-    kind = slugs.get(members.text("centre_kind"))
-    if kind is None:
-        raise _refuse(f"centre_kind is one of {', '.join(slugs)}")
+def _province(text: str, scheme: IdentityScheme | None) -> str:
+    name = parse_name(text)
+    if scheme is not None and scheme.provinces and name not in scheme.provinces:
+        raise _refuse("province is one of those that the deployment names")
+    return name
+
+
+def _centre(members: StrictMembers, scheme: IdentityScheme | None) -> CentreIdentity:
+    kind = members.text("centre_kind")
     return CentreIdentity(
         siam_id=parse_siam_id(members.text("siam_id")),
         name=parse_name(members.text("name")),
-        kind=kind,
+        kind=kind if scheme is None else _open_role("centre_kind", kind, scheme.institutions),
         legal_id=parse_legal_id(members.text("legal_id")),
-        province=parse_name(members.text("province")),
+        province=_province(members.text("province"), scheme),
         city=parse_name(members.text("city")),
     )
 
@@ -254,7 +262,7 @@ def _host(value: object) -> str:
         return value
 
 
-def _system(members: StrictMembers) -> SystemIdentity:
+def _system(members: StrictMembers, _scheme: IdentityScheme | None) -> SystemIdentity:
     hosts = tuple(_host(value) for value in members.items("hosts", MAX_HOSTS))
     if not hosts or len(set(hosts)) != len(hosts):
         raise _refuse("hosts must be named, each once")
@@ -268,7 +276,7 @@ def _system(members: StrictMembers) -> SystemIdentity:
 _OFFICER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
 
 
-def _officer(members: StrictMembers) -> OfficerIdentity:
+def _officer(members: StrictMembers, _scheme: IdentityScheme | None) -> OfficerIdentity:
     officer_id = members.text("officer_id")
     if not _OFFICER_ID.fullmatch(officer_id):
         raise _refuse("officer_id is 1 to 64 small letters, digits, dots and hyphens")
@@ -288,7 +296,9 @@ def _evidence(value: object) -> Evidence:
     return found
 
 
-_READERS: Final[Mapping[str, tuple[HolderKind, Callable[[StrictMembers], Identity], KeyStorage]]] = {
+_READERS: Final[
+    Mapping[str, tuple[HolderKind, Callable[[StrictMembers, IdentityScheme | None], Identity], KeyStorage]]
+] = {
     "clinician": (HolderKind.CLINICIAN, _clinician, KeyStorage.HARDWARE),
     "citizen": (HolderKind.CITIZEN, _person, KeyStorage.HARDWARE),
     "centre": (HolderKind.CENTRE, _centre, KeyStorage.SOFTWARE),
@@ -300,12 +310,21 @@ _READERS: Final[Mapping[str, tuple[HolderKind, Callable[[StrictMembers], Identit
 _REALM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,35}")
 
 
-def parse_registration(data: bytes) -> Registration:
+def parse_registration(data: bytes, scheme: IdentityScheme) -> Registration:
     """Read a registration file from JSON.
 
     InvalidInput: `input-too-large`, `json-malformed`, `input-malformed` (a member), `identity-invalid` (an
     identifier or name); no message repeats an identifier.
     """
+    return _read(data, scheme)
+
+
+def stored_registration(body: bytes) -> Registration:
+    """Read what `registration_json` wrote, of whatever profession: the deployment may know it no longer."""
+    return _read(body, None)
+
+
+def _read(data: bytes, scheme: IdentityScheme | None) -> Registration:
     if len(data) > MAX_FILE_OCTETS:
         raise InvalidInput(
             ErrorCode.INPUT_TOO_LARGE, "registration file larger than 16 KiB", reason="registration.too-large"
@@ -320,7 +339,7 @@ def parse_registration(data: bytes) -> Registration:
     except ValueError as error:
         raise _refuse("key_storage is hardware or software") from error
     evidence = tuple(_evidence(value) for value in members.items("evidence", MAX_EVIDENCE))
-    identity = read(members)
+    identity = read(members, scheme)
     province = None if isinstance(identity, CentreIdentity) else members.optional_text("province")
     realm = members.optional_text("realm")
     members.end()
@@ -331,13 +350,13 @@ def parse_registration(data: bytes) -> Registration:
         identity=identity,
         key_storage=key_storage,
         evidence=evidence,
-        works_in=None if province is None else parse_name(province),
+        works_in=None if province is None else _province(province, scheme),
         realm=realm,
     )
 
 
 def registration_json(registration: Registration) -> bytes:
-    """Write a registration as `parse_registration` reads it; the form that is stored."""
+    """Write a registration as `parse_registration` and `stored_registration` read it; the form that is stored."""
     identity = registration.identity
     members: dict[str, Any] = {"kind": registration.kind.value, "key_storage": registration.key_storage.value}
     if registration.evidence:
@@ -349,9 +368,9 @@ def registration_json(registration: Registration) -> bytes:
             members |= {"national_code": identity.national_code, "given_name": identity.given_name}
             members["surname"] = identity.surname
             if isinstance(identity, ClinicianIdentity):
-                members |= {"profession": identity.profession.slug, "council_number": identity.council_number}
+                members |= {"profession": identity.profession, "council_number": identity.council_number}
         case CentreIdentity():
-            members |= {"siam_id": identity.siam_id, "name": identity.name, "centre_kind": identity.kind.slug}
+            members |= {"siam_id": identity.siam_id, "name": identity.name, "centre_kind": identity.kind}
             members |= {"legal_id": identity.legal_id, "province": identity.province, "city": identity.city}
         case SystemIdentity():
             members |= {"organization": identity.organization, "common_name": identity.common_name}

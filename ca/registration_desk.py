@@ -98,7 +98,7 @@ class RegistrationDesk(AuthorityContext):
             return files.get_file(unit.connection, file_id)
 
     def _new_file(self, data: bytes, officer: Officer, state: FileState, previous: str | None) -> RegistrationFile:
-        registration, now = parse_registration(data), self._now()
+        registration, now = parse_registration(data, self._settings.identities), self._now()
         if registration.kind in self._registration.province_kinds and registration.province is None:
             detail = f"a {registration.kind}'s file says its province here"
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="file.province-unsaid")

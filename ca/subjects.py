@@ -13,10 +13,11 @@ from cryptography.x509.oid import NameOID
 
 from ca.config import AuthoritySettings, PersonSerial
 from ca.extensions import healthcare_role
-from ca.profiles import CertificateProfile, TechnicalRole
+from ca.profiles import CertificateProfile
 from ca.registration import OfficerIdentity, Registration, SystemIdentity
 from pki import der
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity, build_name
+from pki.identity_scheme import CodedRole
 
 MAX_COMMON_NAME_OCTETS: Final = 64
 
@@ -55,16 +56,13 @@ def common_name(text: str) -> str:
     return (cut.rpartition(" ")[0] or cut).rstrip("\u200c ")
 
 
-def _admission(
-    settings: AuthoritySettings, profession: str, profession_oid: str, registration_number: str | None
-) -> x509.Admissions:
-    authority = None
-    if settings.admission_authority is not None:
-        name = build_name(
-            (NameOID.COUNTRY_NAME, settings.country), (NameOID.ORGANIZATION_NAME, settings.admission_authority)
-        )
+def _admission(settings: AuthoritySettings, role: CodedRole, registration_number: str | None) -> x509.Admissions:
+    authority, vouching = None, role.admission_authority or settings.admission_authority
+    if vouching is not None:
+        name = build_name((NameOID.COUNTRY_NAME, settings.country), (NameOID.ORGANIZATION_NAME, vouching))
         authority = x509.DirectoryName(name)
-    info = x509.ProfessionInfo(None, [profession], [x509.ObjectIdentifier(profession_oid)], registration_number, None)
+    oid = x509.ObjectIdentifier(role.oid_under(settings.oids))
+    info = x509.ProfessionInfo(None, [role.title_fa], [oid], registration_number, None)
     return x509.Admissions(authority, [x509.Admission(None, None, [info])])
 
 
@@ -79,23 +77,23 @@ def _person_subject(
             name=build_name(country, (NameOID.PSEUDONYM, pseudonyms.yearly), (NameOID.COMMON_NAME, pseudonyms.yearly))
         )
     opaque = settings.person_serial is PersonSerial.OPAQUE and pseudonyms is not None
+    identifier = settings.identities.person_identifier(settings.country, person.national_code)
     name = build_name(
         country,
         (NameOID.SURNAME, person.surname),
         (NameOID.GIVEN_NAME, person.given_name),
-        (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else person.serial_number),
+        (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else identifier),
         (NameOID.COMMON_NAME, common_name(person.common_name)),
     )
     if not isinstance(person, ClinicianIdentity):
         return Subject(name=name)
-    profession, number = person.profession, str(person.council_number)
-    scheme = settings.oids.profession_scheme
-    role = healthcare_role(scheme, profession, profession.title_en) if profile.hc_role else None
+    profession, number = settings.identities.profession(person.profession), str(person.council_number)
+    role = healthcare_role(profession.oid_under(settings.oids), profession.title_en) if profile.hc_role else None
     if not profile.admission:
         return Subject(name=name, directory_attributes=role)
     return Subject(
         name=name,
-        admission=_admission(settings, profession.title_fa, settings.oids.profession(profession), number),
+        admission=_admission(settings, profession, number),
         registration_number=number,
         directory_attributes=role,
     )
@@ -112,20 +110,19 @@ def _token_name(settings: AuthoritySettings, file_id: str) -> x509.OtherName:
 def _centre_subject(
     profile: CertificateProfile, centre: CentreIdentity, settings: AuthoritySettings, file_id: str
 ) -> Subject:
-    number = str(centre.siam_id)
+    number, kind = str(centre.siam_id), settings.identities.institution(centre.kind)
+    legal = settings.identities.organization_identifier(settings.country, centre.legal_id)
     return Subject(
         name=build_name(
             (NameOID.COUNTRY_NAME, settings.country),
             (NameOID.STATE_OR_PROVINCE_NAME, centre.province),
             (NameOID.LOCALITY_NAME, centre.city),
             (NameOID.ORGANIZATION_NAME, centre.name),
-            (NameOID.ORGANIZATION_IDENTIFIER, f"NTR{settings.country}-{centre.legal_id}"),
+            (NameOID.ORGANIZATION_IDENTIFIER, legal),
             (NameOID.SERIAL_NUMBER, number),
             (NameOID.COMMON_NAME, common_name(centre.name)),
         ),
-        admission=_admission(settings, centre.kind.title_fa, settings.oids.profession(centre.kind), number)
-        if profile.admission
-        else None,
+        admission=_admission(settings, kind, number) if profile.admission else None,
         registration_number=number if profile.admission else None,
         alternative_names=(_token_name(settings, file_id),) if profile.alternative_name else (),
     )
@@ -138,9 +135,7 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _instance_subject(
-    role: TechnicalRole, system: SystemIdentity, settings: AuthoritySettings, file_id: str
-) -> Subject:
+def _instance_subject(role: CodedRole, system: SystemIdentity, settings: AuthoritySettings, file_id: str) -> Subject:
     """Name an instance of a product: its vendor, its first host and its registration file, which renewals keep."""
     return Subject(
         name=build_name(
@@ -149,7 +144,7 @@ def _instance_subject(
             (NameOID.SERIAL_NUMBER, file_id),
             (NameOID.COMMON_NAME, common_name(system.hosts[0])),
         ),
-        admission=_admission(settings, role.title, settings.oids.technical_role(role.number), None),
+        admission=_admission(settings, role, None),
         alternative_names=tuple(_host_name(host) for host in system.hosts),
     )
 
@@ -194,7 +189,8 @@ def subject_of(
         case OfficerIdentity() as officer:
             return _officer_subject(officer, settings)
     if profile.technical_role is not None:
-        return _instance_subject(profile.technical_role, registration.identity, settings, file_id)
+        role = settings.identities.technical_role(profile.technical_role)
+        return _instance_subject(role, registration.identity, settings, file_id)
     return _system_subject(registration.identity, settings)
 
 

@@ -45,6 +45,7 @@ class AuditAction(StrEnum):
     ROLE_REMOVED = "officer.role-removed"
     REALM_CHANGED = "realm.changed"
     PROFILE_ADOPTED = "profile.adopted"
+    IDENTITIES_ADOPTED = "identities.adopted"
     CERTIFICATE_INTENDED = "certificate.intended"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_ABANDONED = "certificate.abandoned"

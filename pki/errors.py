@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     LINT_HOLD = "lint-hold"
     PROFILE_INVALID = "profile-invalid"
     PROFILE_RETIRED = "profile-retired"
+    IDENTITIES_INVALID = "identities-invalid"
     REGISTRY_REFUSED = "registry-refused"
     IDENTITY_DIFFERS = "identity-differs"
     KEY_PROOF_INVALID = "key-proof-invalid"

@@ -8,7 +8,6 @@ one name look like another are refused.
 import re
 import unicodedata
 from dataclasses import dataclass
-from enum import IntEnum, unique
 from typing import Final, NewType
 
 from cryptography import x509
@@ -25,77 +24,7 @@ _DIGITS: Final = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "0123
 _LETTERS: Final = str.maketrans("يىك", "ییک")
 _ZWNJ: Final = "\u200c"
 MAX_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A.1
-
-
-@unique
-class Profession(IntEnum):
-    """Professions of the pilot; the number is the last arc of the profession's OID."""
-
-    PHYSICIAN = 1
-    DENTIST = 2
-    PHARMACIST = 3
-    MIDWIFE = 4
-    NURSE = 5
-    LABORATORY_SCIENTIST = 6
-    RADIOLOGY_TECHNOLOGIST = 7
-
-    @property
-    def title_fa(self) -> str:
-        """The profession as written into certificates."""
-        return _PROFESSIONS_FA[self]
-
-    @property
-    def title_en(self) -> str:
-        """The profession in English."""
-        return self.name.replace("_", " ").capitalize()
-
-    @property
-    def slug(self) -> str:
-        """The profession as written in JSON and on the command line."""
-        return self.name.lower().replace("_", "-")
-
-
-_PROFESSIONS_FA: Final = {
-    Profession.PHYSICIAN: "پزشک",
-    Profession.DENTIST: "دندان‌پزشک",
-    Profession.PHARMACIST: "داروساز",
-    Profession.MIDWIFE: "ماما",
-    Profession.NURSE: "پرستار",
-    Profession.LABORATORY_SCIENTIST: "متخصص علوم آزمایشگاهی",
-    Profession.RADIOLOGY_TECHNOLOGIST: "کارشناس پرتونگاری",
-}
-
-
-@unique
-class InstitutionKind(IntEnum):
-    """Kinds of centres of the pilot; the number is the last arc of the kind's OID."""
-
-    HOSPITAL = 101
-    CLINIC = 102
-    OFFICE = 103
-    PHARMACY = 104
-    LABORATORY = 105
-    IMAGING = 106
-
-    @property
-    def title_fa(self) -> str:
-        """The kind as written into certificates."""
-        return _KINDS_FA[self]
-
-    @property
-    def slug(self) -> str:
-        """The kind as written in JSON."""
-        return self.name.lower()
-
-
-_KINDS_FA: Final = {
-    InstitutionKind.HOSPITAL: "بیمارستان",
-    InstitutionKind.CLINIC: "درمانگاه",
-    InstitutionKind.OFFICE: "مطب",
-    InstitutionKind.PHARMACY: "داروخانه",
-    InstitutionKind.LABORATORY: "آزمایشگاه",
-    InstitutionKind.IMAGING: "مرکز تصویربرداری",
-}
+MAX_COUNCIL_NUMBER: Final = 32
 
 
 def _refuse(what: str, rule: str) -> InvalidInput:
@@ -137,14 +66,10 @@ def parse_legal_id(text: str) -> LegalId:
     return LegalId(digits)
 
 
-def parse_council_number(text: str, profession: Profession) -> CouncilNumber:
-    """Check a medical-council number: digits for physicians and dentists, else an optional letter first.
-
-    Which letter belongs to which profession is not public, so any one is accepted.
-    """
+def parse_council_number(text: str, form: re.Pattern[str]) -> CouncilNumber:
+    """Check a council number by the form that its profession's have."""
     number = ascii_digits(unicodedata.normalize("NFC", text.strip()).translate(_LETTERS))
-    numeric = profession in (Profession.PHYSICIAN, Profession.DENTIST)
-    if not re.fullmatch(r"[0-9]{4,6}" if numeric else r"[آ-یA-Za-z]?-?[0-9]{3,6}", number):
+    if len(number) > MAX_COUNCIL_NUMBER or not form.fullmatch(number):
         raise _refuse("council number has an unknown form", "council-number-form")
     return CouncilNumber(number)
 
@@ -199,27 +124,22 @@ class PersonIdentity:
         """Given name and surname."""
         return f"{self.given_name} {self.surname}"[:MAX_NAME]
 
-    @property
-    def serial_number(self) -> str:
-        """The natural-person semantics identifier (ETSI EN 319 412-1 §5.1.3)."""
-        return f"PNOIR-{self.national_code}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClinicianIdentity(PersonIdentity):
-    """A person of a regulated profession with a medical-council number."""
+    """A person of a regulated profession (by its slug) with a council's number."""
 
-    profession: Profession
+    profession: str
     council_number: CouncilNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentreIdentity:
-    """A centre of the health network: SIAM id, name, kind and the legal entity behind it."""
+    """A centre of the health network: SIAM id, name, kind (by its slug) and the legal entity behind it."""
 
     siam_id: SiamId
     name: str
-    kind: InstitutionKind
+    kind: str
     legal_id: LegalId
     province: str
     city: str

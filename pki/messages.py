@@ -81,6 +81,9 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.PROFILE_RETIRED: Message(
         "با این نمایه دیگر گواهی صادر نمی‌شود.", "Nothing is issued by this profile any more."
     ),
+    ErrorCode.IDENTITIES_INVALID: Message(
+        "تعریف حرفه‌ها و شناسه‌ها پذیرفتنی نیست.", "The definition of professions and identifiers is not acceptable."
+    ),
     ErrorCode.REGISTRY_REFUSED: Message("مرجع ثبت به این پرسش پاسخ منفی داد.", "The registry answered no."),
     ErrorCode.IDENTITY_DIFFERS: Message(
         "هویت درخواست با پرونده یکی نیست.", "The request's identity differs from the file's."

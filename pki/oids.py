@@ -112,6 +112,8 @@ ATTR_ALGORITHM_PROTECTION: Final = "1.2.840.113549.1.9.52"
 ATTR_ARCHIVE_TIMESTAMP_V3: Final = "0.4.0.1733.2.4"
 COMMITMENT_PROOF_OF_ORIGIN: Final = "1.2.840.113549.1.9.16.6.1"
 
+NATIONAL_ARC: Final = "2.16.364"  # its policies (2.16.364.101.1.1) are asserted by those whom the root licensed
+UUID_ARC: Final = "2.25"  # linters cannot read its long arcs
 PILOT_ARC: Final = "1.3.6.1.4.1.32473.364"
 
 
@@ -138,11 +140,6 @@ class OidArc:
     def profession(self, number: int) -> str:
         """Return the OID of a profession or institution kind."""
         return f"{self.arc}.3.{number}"
-
-    @property
-    def profession_scheme(self) -> str:
-        """The coding scheme whose numbers end the OIDs of professions."""
-        return f"{self.arc}.3"
 
     def technical_role(self, number: int) -> str:
         """Return the OID of a technical role of information systems."""

@@ -28,7 +28,8 @@ from storage.engine import Database, open_database
 from storage.migrate import current_revision, upgrade
 from webapp.compose import RealClock, assemble, authority_settings, token_settings
 from webapp.database_password import with_password
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.fonts import cut_font
 from webapp.founders import enrol_founders
 from webapp.opening import open_for_service

@@ -27,7 +27,8 @@ from storage.migrate import upgrade
 from webapp.ceremony import entries, write_service_custodian
 from webapp.commands.init import exchange_url_beside
 from webapp.compose import RealClock, assemble, authority_settings, running_custodian, token_settings
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.fonts import cut_font
 from webapp.key_journal import JournalSource, JournalTaker
 from webapp.opening import open_for_service

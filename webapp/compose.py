@@ -37,6 +37,8 @@ from hsm.errors import HsmUnavailable
 from hsm.provider import KeyProvider
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
+from pki.identity_file import parse_identities, pilot_identities
+from pki.identity_scheme import IdentityScheme
 from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.clock_guard import BelievedClock, ClockGuard
@@ -46,7 +48,8 @@ from storage.ledger import Ledger
 from storage.migrate import bring_up
 from webapp.atomic_files import write_atomically
 from webapp.custody import sockets_for
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.guards import before_intent, clock_guard, headroom
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import custodian_for_us
@@ -70,10 +73,17 @@ def authority_settings(settings: DeploymentSettings, refused_keys: tuple[str, ..
         organization=settings.organization,
         oid_arc=settings.oid_arc,
         profiles=settings.profiles,
+        identities=settings.identities,
         refused_keys=refused_keys,
         **settings.certificates.given,
     )
     return validate_settings(raw)
+
+
+def identities_of(settings: DeploymentSettings) -> IdentityScheme:
+    """Return the professions and identifiers of a deployment, whatever its profiles say."""
+    own = settings.identities
+    return pilot_identities() if own is None else parse_identities(own, settings.oid_arc)
 
 
 def token_settings(settings: DeploymentSettings) -> TokenSettings:
@@ -175,19 +185,20 @@ def assemble(
     """Put the parts together; nothing is asked of database or custodian yet."""
     clock = RealClock()
     gate = RegisterGate(database, clock)
-    terms = RegistrationTerms(registries=pilot_registries(deployment.registry.parent))
+    own = authority_settings(settings, deployment.refused_keys(settings))
+    terms = RegistrationTerms(registries=pilot_registries(deployment.registry.parent, own.identities))
     room, guard = headroom(deployment, settings, database), clock_guard(deployment, database, clock)
     authority = CertificateAuthority(
         database,
         keys,
-        authority_settings(settings, deployment.refused_keys(settings)),
+        own,
         clock,
         gate=gate,
         before_intent=before_intent(room, guard),
         forgiven=guard.forgiven,
         registration=terms,
     )
-    registry = FileRegistry(deployment.registry)
+    registry = FileRegistry(deployment.registry, own.identities)
     believed = BelievedClock(guard, clock, time.monotonic)
     return Parts(
         deployment=deployment,

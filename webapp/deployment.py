@@ -6,119 +6,22 @@ HOME. `mohr.toml` holds no secret.
 
 import contextlib
 import fcntl
-import json
 import os
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import quote
 
-from ca.notices import REMINDER_DAYS, check_reminder_days
-from ca.profile_file import MAX_OCTETS as MAX_PROFILES_OCTETS
+from ca import profile_file
+from pki import identity_file
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
-from pki.oids import PILOT_ARC
 from webapp.atomic_files import create_file, make_folder, write_atomically
-from webapp.certificate_settings import CertificateSettings, read_certificate_settings
 from webapp.database_password import read_password, with_password
+from webapp.deployment_settings import DeploymentSettings, parse_settings, settings_toml
 from webapp.refused_keys import read_refused_keys
 
-MIN_FREE_MB: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentSettings:
-    """What a deployer decides. `public_url` is baked into CDP and AIA of every certificate.
-
-    `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
-    `profiles` is the deployer's own profile set (`profiles.toml`, beside `mohr.toml`), None for the pilot's.
-    Holders are reminded `reminder_days` before a certificate ends.
-    `refused_keys_file` lists keys that are never certified, by a path from HOME.
-    Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
-    """
-
-    public_url: str
-    exchange_url: str
-    organization: str
-    oid_arc: str
-    database_url: str | None
-    production: bool
-    status_url: str | None = None
-    profiles: bytes | None = field(default=None, repr=False)
-    reminder_days: tuple[int, ...] = REMINDER_DAYS
-    min_free_mb: int = MIN_FREE_MB
-    refused_keys_file: str | None = None
-    certificates: CertificateSettings = field(default_factory=CertificateSettings)
-
-    def __post_init__(self) -> None:
-        for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
-            if not _is_base_url(url):
-                raise InvalidInput(
-                    ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"
-                )
-
-    @property
-    def public_bind(self) -> str:
-        """Where the pilot listens so that its public URL is answered: HOST:PORT."""
-        parts = urlsplit(self.public_url)
-        host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
-        return f"{host}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
-
-    @property
-    def public_host(self) -> str:
-        """The host name of the public URL."""
-        return str(urlsplit(self.public_url).hostname)
-
-    @property
-    def exchange_port(self) -> int:
-        """The port of the mutual-TLS listener."""
-        return urlsplit(self.exchange_url).port or 443
-
-
-def _is_base_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return named and not parts.query and not url.endswith("/")
-
-
-def _settings_from(table: dict[str, Any], profiles: bytes | None) -> DeploymentSettings:
-    def text(name: str, default: str | None = None) -> str:
-        value = table.get(name, default)
-        if not isinstance(value, str):
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `{name}` must be text")
-        return value
-
-    return DeploymentSettings(
-        public_url=text("public_url"),
-        exchange_url=text("exchange_url"),
-        organization=text("organization"),
-        oid_arc=text("oid_arc", PILOT_ARC),
-        database_url=text("database_url") if "database_url" in table else None,
-        status_url=text("status_url") if "status_url" in table else None,
-        production=table.get("production") is True,
-        reminder_days=_reminder_days(table),
-        profiles=profiles,
-        refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
-        certificates=read_certificate_settings(table.get("certificates", {})),
-        min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
-    )
-
-
-def _megabytes(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `min_free_mb` must be a whole number")
-    return value
-
-
-def _reminder_days(table: dict[str, Any]) -> tuple[int, ...]:
-    days = table.get("reminder_days", list(REMINDER_DAYS))
-    if not isinstance(days, list) or not all(type(day) is int for day in days):
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `reminder_days` must be whole numbers")
-    return check_reminder_days(days)
+_MAX_OWN: Final = max(profile_file.MAX_OCTETS, identity_file.MAX_OCTETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +39,11 @@ class Deployment:
     def profiles_file(self) -> Path:
         """The deployer's own profile set, if there is one."""
         return self.home / "profiles.toml"
+
+    @property
+    def identities_file(self) -> Path:
+        """The deployer's own identity scheme, if there is one."""
+        return self.home / "identities.toml"
 
     @property
     def outbox(self) -> Path:
@@ -248,6 +156,11 @@ class Deployment:
         return self.secrets / "tls.key"
 
     @property
+    def evidence_key(self) -> Path:
+        """The key that scans of registration files are sealed by; there is none before the first scan."""
+        return self.secrets / "evidence.key"
+
+    @property
     def tls_certificate(self) -> Path:
         """The pilot exchange listener's certificate with its issuer, PEM."""
         return self.public / "tls.pem"
@@ -285,19 +198,7 @@ class Deployment:
             data = self.settings_file.read_bytes()
         except OSError as error:
             raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(self.home)) from error
-        try:
-            return _settings_from(tomllib.loads(data.decode()), self._own_profiles())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml cannot be read") from error
-
-    def _own_profiles(self) -> bytes | None:
-        try:
-            with self.profiles_file.open("rb") as file:
-                return file.read(MAX_PROFILES_OCTETS + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise Unavailable(ErrorCode.FILE_UNREADABLE, self.profiles_file.name) from error
+        return parse_settings(data, profiles=_own(self.profiles_file), identities=_own(self.identities_file))
 
     def refused_keys(self, settings: DeploymentSettings) -> tuple[str, ...]:
         """Read the deployer's list of keys never to be certified; none where no list is named."""
@@ -326,29 +227,7 @@ class Deployment:
 
     def write_settings(self, settings: DeploymentSettings) -> None:
         """Write `mohr.toml`, the last act of `mohr init`."""
-        values = {
-            "public_url": settings.public_url,
-            "exchange_url": settings.exchange_url,
-            "organization": settings.organization,
-            "oid_arc": settings.oid_arc,
-            **({"database_url": settings.database_url} if settings.database_url else {}),
-            **({"status_url": settings.status_url} if settings.status_url else {}),
-            **({"refused_keys_file": settings.refused_keys_file} if settings.refused_keys_file else {}),
-        }
-        # JSON's text literals are TOML basic strings.
-        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
-        if settings.min_free_mb != MIN_FREE_MB:
-            lines.append(f"min_free_mb = {settings.min_free_mb}")
-        if settings.reminder_days != REMINDER_DAYS:
-            lines.append(f"reminder_days = {list(settings.reminder_days)}")
-        lines.append(f"production = {'true' if settings.production else 'false'}")
-        if settings.certificates.given:  # a table ends what is outside of it
-            lines.append("[certificates]")
-            lines += [
-                f"{name} = {json.dumps(value, ensure_ascii=False)}"
-                for name, value in settings.certificates.given.items()
-            ]
-        write_atomically(self.settings_file, ("\n".join(lines) + "\n").encode())
+        write_atomically(self.settings_file, settings_toml(settings))
 
     def create_folders(self) -> None:
         """Make the layout; Conflict when a finished deployment is here already."""
@@ -411,6 +290,17 @@ class Deployment:
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""
         return self.public / "crl" / issuer / f"{shard}.crl"
+
+
+def _own(file: Path) -> bytes | None:
+    """Read a file of the deployer's own; None where there is none. Unavailable (`file-unreadable`)."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MAX_OWN + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unavailable(ErrorCode.FILE_UNREADABLE, file.name) from error
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from storage.clock_guard import ClockGuard
 from storage.clock_reference import ReferenceFile
 from storage.engine import Database
 from storage.headroom import Headroom
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 

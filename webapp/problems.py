@@ -73,6 +73,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.LINT_HOLD: 409,
     ErrorCode.PROFILE_INVALID: 400,
     ErrorCode.PROFILE_RETIRED: 409,
+    ErrorCode.IDENTITIES_INVALID: 400,
     ErrorCode.REGISTRY_REFUSED: 422,
     ErrorCode.IDENTITY_DIFFERS: 422,
     ErrorCode.KEY_PROOF_INVALID: 422,

@@ -5,7 +5,7 @@ Every callable may raise `pki.errors.ServiceError`; anything else it raises beco
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
 from pki.gateway import TokenDecision
+from pki.identity_file import pilot_identities
+from pki.identity_scheme import IdentityScheme
 from pki.oids import PILOT_ARC
 from webapp.health import HealthReport
 
@@ -63,6 +65,7 @@ class Services:
     health: Callable[[], HealthReport]
     organization: str = ""
     oid_arc: str = PILOT_ARC
+    identities: IdentityScheme = field(default_factory=pilot_identities, repr=False)
     origins: frozenset[str] = frozenset()
     font_file: Path | None = None
     verify: Verifier | None = None

@@ -42,6 +42,7 @@ def services_of(parts: Parts) -> Services:
         health=CachedHealth(partial(check_parts, parts), parts.clock),
         organization=settings.organization,
         oid_arc=settings.oid_arc,
+        identities=parts.authority.identities,
         origins=frozenset({settings.exchange_url}),
         font_file=cut_font(deployment.cache),
         verify=DeploymentVerifier(deployment, parts.clock),

@@ -29,24 +29,20 @@ from pki.errors import ErrorCode, InvalidInput
 from pki.identity import (
     CentreIdentity,
     ClinicianIdentity,
-    InstitutionKind,
     NationalCode,
     PersonIdentity,
-    Profession,
     SiamId,
-    parse_council_number,
     parse_legal_id,
     parse_name,
     parse_national_code,
     parse_siam_id,
 )
+from pki.identity_scheme import IdentityScheme
 from pki.jose import json_object
 
 MAX_OCTETS: Final = 64 * 1024 * 1024
 MAX_ENTRIES: Final = 500_000
 _SPACING: Final = str.maketrans("", "", " \u200c")
-_PROFESSIONS: Final = {profession.slug: profession for profession in Profession}
-_KINDS: Final = {kind.slug: kind for kind in InstitutionKind}
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Entry = TypeVar("_Entry")
@@ -123,30 +119,30 @@ def _read_person(members: StrictMembers) -> PersonIdentity:
     )
 
 
-def _read_civil(members: StrictMembers) -> tuple[NationalCode, Person]:
+def _read_civil(members: StrictMembers, _scheme: IdentityScheme) -> tuple[NationalCode, Person]:
     person = _read_person(members)
     return person.national_code, Person(identity=person, light=_read_light(members))
 
 
-def _read_member(members: StrictMembers) -> tuple[NationalCode, Member]:
-    profession = _PROFESSIONS.get(members.text("profession"))
-    if profession is None:
-        raise members.refusal(f"profession is one of {', '.join(_PROFESSIONS)}")
+def _read_member(members: StrictMembers, scheme: IdentityScheme) -> tuple[NationalCode, Member]:
+    profession = members.text("profession")
+    if profession not in scheme.professions:
+        raise members.refusal(f"profession is one of {', '.join(scheme.professions)}")
     person = _read_person(members)
     identity = ClinicianIdentity(
         national_code=person.national_code,
         given_name=person.given_name,
         surname=person.surname,
         profession=profession,
-        council_number=parse_council_number(members.text("council_number"), profession),
+        council_number=scheme.council_number(members.text("council_number"), profession),
     )
     return person.national_code, Member(identity=identity, light=_read_light(members))
 
 
-def _read_centre(members: StrictMembers) -> tuple[SiamId, Centre]:
-    kind = _KINDS.get(members.text("centre_kind"))
-    if kind is None:
-        raise members.refusal(f"centre_kind is one of {', '.join(_KINDS)}")
+def _read_centre(members: StrictMembers, scheme: IdentityScheme) -> tuple[SiamId, Centre]:
+    kind = members.text("centre_kind")
+    if kind not in scheme.institutions:
+        raise members.refusal(f"centre_kind is one of {', '.join(scheme.institutions)}")
     identity = CentreIdentity(
         siam_id=parse_siam_id(members.text("siam_id")),
         name=parse_name(members.text("name")),
@@ -169,10 +165,10 @@ class _Form(Generic[_Key, _Entry]):
 
     format: str
     name: str
-    read: Callable[[StrictMembers], tuple[_Key, _Entry]]
+    read: Callable[[StrictMembers, IdentityScheme], tuple[_Key, _Entry]]
     unique: Callable[[_Entry], Hashable]
 
-    def parse(self, data: bytes) -> Snapshot[_Key, _Entry]:
+    def parse(self, data: bytes, scheme: IdentityScheme) -> Snapshot[_Key, _Entry]:
         """Read a file; InvalidInput says what is wrong without repeating a value."""
         if len(data) > MAX_OCTETS:
             raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"{self.format}: larger than 64 MiB")
@@ -184,7 +180,7 @@ class _Form(Generic[_Key, _Entry]):
         seen: set[Hashable] = set()
         for item in members.items(self.name, MAX_ENTRIES):
             inner = StrictMembers(self.format, item)
-            key, entry = self.read(inner)
+            key, entry = self.read(inner, scheme)
             inner.end()
             if (unique := self.unique(entry)) in seen:
                 raise members.refusal("an entry appears twice")
@@ -228,7 +224,7 @@ def _person_differs(claimed: PersonIdentity, known: PersonIdentity) -> tuple[Cla
 
 def _clinician_differs(claimed: ClinicianIdentity, known: ClinicianIdentity) -> tuple[Claim, ...]:
     found = _person_differs(claimed, known)
-    if claimed.profession is not known.profession:
+    if claimed.profession != known.profession:
         found += (Claim.PROFESSION,)
     return found if claimed.council_number == known.council_number else (*found, Claim.COUNCIL_NUMBER)
 
@@ -236,7 +232,7 @@ def _clinician_differs(claimed: ClinicianIdentity, known: ClinicianIdentity) -> 
 def _centre_differs(claimed: CentreIdentity, known: CentreIdentity) -> tuple[Claim, ...]:
     pairs = {
         Claim.NAME: (_fold(claimed.name), _fold(known.name)),
-        Claim.CENTRE_KIND: (claimed.kind.slug, known.kind.slug),
+        Claim.CENTRE_KIND: (claimed.kind, known.kind),
         Claim.LEGAL_ID: (claimed.legal_id, known.legal_id),
         Claim.PROVINCE: (_fold(claimed.province), _fold(known.province)),
         Claim.CITY: (_fold(claimed.city), _fold(known.city)),
@@ -256,8 +252,8 @@ def _word(source: Source, differs: tuple[Claim, ...], light: Light, at: datetime
 class _FileOf(Generic[_Key, _Entry]):
     """One file, asked by key."""
 
-    def __init__(self, form: _Form[_Key, _Entry], path: Path) -> None:
-        self._file = WatchedFile(path, form.parse, MAX_OCTETS)
+    def __init__(self, form: _Form[_Key, _Entry], path: Path, scheme: IdentityScheme) -> None:
+        self._file = WatchedFile(path, lambda data: form.parse(data, scheme), MAX_OCTETS)
 
     def answer(
         self,
@@ -280,8 +276,8 @@ class _FileOf(Generic[_Key, _Entry]):
 class CouncilFile:
     """The professional councils in one file."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = _FileOf(COUNCIL, path)
+    def __init__(self, path: Path, scheme: IdentityScheme) -> None:
+        self._file = _FileOf(COUNCIL, path, scheme)
 
     def ask(self, clinician: ClinicianIdentity, now: datetime) -> RegistryWord:
         """Say whether number, profession and name belong together."""
@@ -296,8 +292,8 @@ class CouncilFile:
 class CivilFile:
     """The civil registry in one file."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = _FileOf(CIVIL, path)
+    def __init__(self, path: Path, scheme: IdentityScheme) -> None:
+        self._file = _FileOf(CIVIL, path, scheme)
 
     def ask(self, person: PersonIdentity, now: datetime) -> RegistryWord:
         """Say whether national code and name belong together."""
@@ -333,17 +329,17 @@ class LicenceFile:
         return self._file.answer(Source.LICENCE, siam_id, now, lambda known: ((), known.licence))
 
 
-def pilot_registries(folder: Path) -> Registries:
+def pilot_registries(folder: Path, scheme: IdentityScheme) -> Registries:
     """Return the registries whose files are in `folder` now; a file that vanishes later is silent."""
     council: CouncilRegistry | None = None
     civil: CivilRegistry | None = None
     siam: SiamRegistry | None = None
     licence: LicenceRegistry | None = None
     if (path := folder / "council.json").exists():
-        council = CouncilFile(path)
+        council = CouncilFile(path, scheme)
     if (path := folder / "civil.json").exists():
-        civil = CivilFile(path)
+        civil = CivilFile(path, scheme)
     if (path := folder / "licences.json").exists():
-        file = _FileOf(LICENCES, path)
+        file = _FileOf(LICENCES, path, scheme)
         siam, licence = SiamFile(file), LicenceFile(file)
     return Registries(council=council, civil=civil, siam=siam, licence=licence)

@@ -18,7 +18,8 @@ from ca.registries.watched_file import WatchedFile
 from ca.tokens.lights import Answer
 from ca.tokens.registry import Attestation, RegisteredCentre, RegistryReport, Snapshot, is_system_id
 from pki.errors import ErrorCode, InvalidInput
-from pki.identity import CentreIdentity, InstitutionKind, SiamId, parse_legal_id, parse_name, parse_siam_id
+from pki.identity import CentreIdentity, SiamId, parse_legal_id, parse_name, parse_siam_id
+from pki.identity_scheme import IdentityScheme
 from pki.instants import format_instant, parse_instant
 from pki.jose import json_object
 
@@ -28,14 +29,13 @@ MAX_CENTRES: Final = 20_000
 MAX_SYSTEMS: Final = 64
 MAX_TEXT: Final = 128
 _SOURCE: Final = "pilot-registry"
-_KINDS: Final = {kind.slug: kind for kind in InstitutionKind}
 
 
 class FileRegistry:
     """The registry in the file at `path`, read again whenever the file changes. Threads may share it."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = WatchedFile(path, parse_registry, MAX_OCTETS)
+    def __init__(self, path: Path, scheme: IdentityScheme) -> None:
+        self._file = WatchedFile(path, lambda data: parse_registry(data, scheme), MAX_OCTETS)
 
     def ask(self, siam_id: SiamId, system_id: str, now: datetime) -> RegistryReport:
         """Return the file's answers; silence when it cannot be read."""
@@ -47,7 +47,7 @@ def _refuse(what: str) -> InvalidInput:
     return InvalidInput(ErrorCode.INPUT_MALFORMED, f"centre registry: {what}")
 
 
-def parse_registry(data: bytes) -> Snapshot:
+def parse_registry(data: bytes, scheme: IdentityScheme) -> Snapshot:
     """Read a registry file; InvalidInput says what is wrong without repeating a value."""
     if len(data) > MAX_OCTETS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "centre registry larger than 16 MiB")
@@ -57,7 +57,7 @@ def parse_registry(data: bytes) -> Snapshot:
         raise _refuse("unknown format, or `complete` is not true or false")
     if not isinstance(entries, list) or len(entries) > MAX_CENTRES:
         raise _refuse(f"`centres` is a list of at most {MAX_CENTRES}")
-    centres = {centre.identity.siam_id: centre for centre in map(_centre, entries)}
+    centres = {centre.identity.siam_id: centre for centre in (_centre(entry, scheme) for entry in entries)}
     if len(centres) != len(entries):
         raise _refuse("a SIAM id appears twice")
     return Snapshot(
@@ -68,12 +68,12 @@ def parse_registry(data: bytes) -> Snapshot:
     )
 
 
-def _centre(entry: object) -> RegisteredCentre:
+def _centre(entry: object, scheme: IdentityScheme) -> RegisteredCentre:
     names = {"siam_id", "name", "kind", "legal_id", "province", "city"}
     members = _members(entry, names | {"operating_licence", "siam", "systems"}, set())
-    kind, systems = _KINDS.get(_text(members, "kind")), members["systems"]
-    if kind is None:
-        raise _refuse(f"`kind` is one of {', '.join(_KINDS)}")
+    kind, systems = _text(members, "kind"), members["systems"]
+    if kind not in scheme.institutions:
+        raise _refuse(f"`kind` is one of {', '.join(scheme.institutions)}")
     if not isinstance(systems, dict) or len(systems) > MAX_SYSTEMS or not all(map(is_system_id, systems)):
         raise _refuse(f"`systems` has at most {MAX_SYSTEMS} members, named by system ids")
     identity = CentreIdentity(
@@ -134,7 +134,7 @@ def _centre_members(centre: RegisteredCentre) -> dict[str, Any]:
     return {
         "siam_id": identity.siam_id,
         "name": identity.name,
-        "kind": identity.kind.slug,
+        "kind": identity.kind,
         "legal_id": identity.legal_id,
         "province": identity.province,
         "city": identity.city,
@@ -157,9 +157,9 @@ def default_centres(now: datetime) -> Snapshot:
     """Return the synthetic centres of a new pilot, their licences valid for a year from `now`."""
     year = now + timedelta(days=365)
     rows = (
-        ("pilot-clinic-1", "درمانگاه آزمایشی مهر", InstitutionKind.CLINIC, "99000001012", "تهران", "تهران"),
-        ("pilot-pharmacy-1", "داروخانهٔ آزمایشی سپیدار", InstitutionKind.PHARMACY, "99000002028", "فارس", "شیراز"),
-        ("pilot-hospital-1", "بیمارستان آزمایشی البرز", InstitutionKind.HOSPITAL, "99000003033", "البرز", "کرج"),
+        ("pilot-clinic-1", "درمانگاه آزمایشی مهر", "clinic", "99000001012", "تهران", "تهران"),
+        ("pilot-pharmacy-1", "داروخانهٔ آزمایشی سپیدار", "pharmacy", "99000002028", "فارس", "شیراز"),
+        ("pilot-hospital-1", "بیمارستان آزمایشی البرز", "hospital", "99000003033", "البرز", "کرج"),
     )
     centres = [
         RegisteredCentre(

@@ -1,13 +1,13 @@
 """Who signed, and how much stands behind it, read from the certificate (Admission, profile type OIDs)."""
 
 from pki.certificates import Certificate
-from pki.identity import InstitutionKind, Profession
+from pki.identity_scheme import IdentityScheme
 from pki.oids import OidArc
 from signer.parsers.model import UNREADABLE
 from signer.validation.verdict import Assurance, Care, SignerIdentity, TimeProof
 
 
-def signer_identity(certificate: Certificate, arc: OidArc) -> SignerIdentity:
+def signer_identity(certificate: Certificate, arc: OidArc, scheme: IdentityScheme) -> SignerIdentity:
     """Read council number and profession; both None without an Admission that can be read."""
     try:
         admission = certificate.admission
@@ -15,28 +15,21 @@ def signer_identity(certificate: Certificate, arc: OidArc) -> SignerIdentity:
         admission = None
     if admission is None:
         return SignerIdentity(certificate=certificate)
-    slug = profession_slug(admission.profession_oids, arc)
+    slugs = (scheme.slug_of(oid, arc) for oid in admission.profession_oids)
+    slug = next((slug for slug in slugs if slug is not None), None)
     text = admission.profession_items[0] if admission.profession_items else None
     return SignerIdentity(
         certificate=certificate, council_number=admission.registration_number, profession=slug or text
     )
 
 
-def profession_slug(profession_oids: tuple[str, ...], arc: OidArc) -> str | None:
-    """Return the profession or institution kind that the OIDs name under this arc, as JSON writes it."""
-    known = {arc.profession(p.value): p.slug for p in Profession}
-    known |= {arc.profession(k.value): k.slug for k in InstitutionKind}
-    return next((known[name] for name in profession_oids if name in known), None)
-
-
-def is_clinician(identity: SignerIdentity, arc: OidArc) -> bool:
-    """Say whether the certificate's Admission names a clinician's profession under this arc."""
+def is_clinician(identity: SignerIdentity, arc: OidArc, scheme: IdentityScheme) -> bool:
+    """Say whether the certificate's Admission names a profession of the scheme under this arc."""
     try:
         admission = identity.certificate.admission
     except UNREADABLE:
         return False
-    professions = {arc.profession(p.value) for p in Profession}
-    return admission is not None and not professions.isdisjoint(admission.profession_oids)
+    return admission is not None and any(scheme.is_profession(oid, arc) for oid in admission.profession_oids)
 
 
 def on_hardware(certificate: Certificate, arc: OidArc) -> bool:

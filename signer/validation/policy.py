@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pki import jose, oids
 from pki.errors import ErrorCode, InvalidInput
+from pki.identity_file import pilot_identities
+from pki.identity_scheme import IdentityScheme
 from pki.signatures import AnyPublicKey
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -83,6 +85,7 @@ class Policy:
     status_after_signature: bool = False
     clock_skew: timedelta = timedelta(minutes=5)
     arc: oids.OidArc = field(default_factory=oids.OidArc)
+    identities: IdentityScheme = field(default_factory=pilot_identities, repr=False)
 
 
 DEFAULT: Final = Policy(name="default")

@@ -108,8 +108,9 @@ def _acceptance(
     findings = [f for name in hashes for f in weak_hash(algorithms, name, moment, "signature")]
     if signer is None or purpose is not Purpose.DOCUMENT:
         return findings
-    identity = signer_identity(signer, context.policy.arc)
-    clinician = is_clinician(identity, context.policy.arc)
+    arc, scheme = context.policy.arc, context.policy.identities
+    identity = signer_identity(signer, arc, scheme)
+    clinician = is_clinician(identity, arc, scheme)
     barred = context.policy.professions and identity.profession not in context.policy.professions
     if (context.policy.require_admission and not clinician) or barred:
         role = identity.profession or "no profession"
@@ -159,7 +160,7 @@ def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
 
 def _conclude(signature: ParsedSignature, examined: _Examined, context: VerificationContext) -> SignatureVerdict:
     indication, sub_indication = conclude(examined.findings)
-    moment, signer, arc = examined.moment, examined.signer, context.policy.arc
+    moment, signer, policy = examined.moment, examined.signer, context.policy
     # A token's own time is the authority's word, not a signer's.
     stamped = moment.proven or signature.format is Format.TIMESTAMP
     proof = TimeProof.TIMESTAMP if stamped else TimeProof.CLAIMED
@@ -173,12 +174,12 @@ def _conclude(signature: ParsedSignature, examined: _Examined, context: Verifica
         sub_indication=sub_indication,
         crypto=examined.check.crypto,
         care=care,
-        assurance=assurance(signer, care, proof, arc, known_good=known_good),
+        assurance=assurance(signer, care, proof, policy.arc, known_good=known_good),
         algorithm=signature.algorithm_name,
         claimed_at=signature.claimed_at,
         proven_at=moment.at if moment.proven else None,
         time_proof=proof,
-        signer=None if signer is None else signer_identity(signer, arc),
+        signer=None if signer is None else signer_identity(signer, policy.arc, policy.identities),
         chain=examined.judgement.chain if examined.judgement else (),
         covered=examined.check.covered,
         timestamps=examined.timestamps,

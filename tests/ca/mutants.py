@@ -20,6 +20,7 @@ from ca.tbs import CertificateContent, Issuer, build_twin, serial_from, validity
 from hsm.provider import spki_of
 from pki import der
 from pki.certificates import Certificate, read_extensions
+from pki.identity_file import pilot_identities
 from pki.keys import PublicKey
 from tests.ca.world import FILE_PROFILES, SETTINGS, START, file_json
 
@@ -42,7 +43,7 @@ def content_of(
     authority: IssuerName | None = None
     subject: Subject
     if profile in FILE_PROFILES:
-        registration = parse_registration(file_json(members or FILE_PROFILES[profile]))
+        registration = parse_registration(file_json(members or FILE_PROFILES[profile]), pilot_identities())
         subject = subject_of(found, registration, settings, file_id="f1", pseudonyms=_PSEUDONYMS)
     else:
         subject = service_subject(settings, f"A {profile}")

@@ -35,7 +35,7 @@ def settings_with(profile: str, **changes: Any) -> AuthoritySettings:
 
 
 def test_a_healthcare_role_is_a_coded_profession() -> None:
-    assert healthcare_role("1.3.6.1.4.1.32473.364.3", 1, "Physician").hex(" ") == (
+    assert healthcare_role("1.3.6.1.4.1.32473.364.3.1", "Physician").hex(" ") == (
         "30 35 30 33 06 06 28 81 85 42 00 01 "  # SEQUENCE OF Attribute: 1.0.17090.0.1
         "31 29 31 27 30 25 a0 23 31 21 "  # its values, HCActorData, HCActor, codedData [0], CodedData
         "a0 0d 06 0b 2b 06 01 04 01 81 fd 59 82 6c 03 "  # codingSchemeReference [0]
@@ -67,7 +67,7 @@ def test_a_clinicians_role_stands_beside_admission(profile: str, hierarchy: Hier
     read = Certificate.parse(twin.der)
     extension = read.extensions[oids.SUBJECT_DIRECTORY_ATTRIBUTES]
     assert not extension.critical
-    assert extension.value == healthcare_role(settings.oids.profession_scheme, 1, "Physician")
+    assert extension.value == healthcare_role(settings.oids.profession(1), "Physician")
     assert read.admission is not None
     assert linters.lint_certificate(twin.der) == []
     assert linters.lint_etsi(twin.der, linters.PERSON) == []

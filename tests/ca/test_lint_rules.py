@@ -209,7 +209,7 @@ BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "house.private_key_usage_period_is_the_profiles": ("tsa", ext(PKUP, None)),
     "house.directory_attributes_are_the_registered_ones": (
         "clin-sign",
-        ext(oids.SUBJECT_DIRECTORY_ATTRIBUTES, healthcare_role("1.3.6.1.4.1.32473.364.3", 2, "dentist")),
+        ext(oids.SUBJECT_DIRECTORY_ATTRIBUTES, healthcare_role("1.3.6.1.4.1.32473.364.3.2", "dentist")),
     ),
     "house.statements_are_the_profiles": (
         "clin-sign",

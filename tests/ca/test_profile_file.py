@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from ca.config import validate_settings
 from ca.errors import ProfileInvalid, ProfileRetired
 from ca.profile_file import MAX_OCTETS, parse_profiles, pilot_profiles, profile_members
+from ca.profile_rules import check_roles
 from ca.profiles import IssuerName, ProfileSet
 from pki import oids
 from pki.errors import ErrorCode
+from pki.identity_file import pilot_identities
 from pki.oids import PILOT_ARC
 from tests.ca.world import RAW_SETTINGS
 
@@ -299,27 +302,16 @@ WRONG: dict[str, tuple[bytes, str, str]] = {
     "a leaf without status": (kiosk(status_pointers=False), "profiles.kiosk.status_pointers", "no status"),
     "Admission of a system without a role": (kiosk(admission=True), "profiles.kiosk.technical_role", "system's"),
     "a role without Admission": (
-        kiosk(technical_role={"number": 1, "title": "x"}),
+        kiosk(technical_role="health-information-system"),
         "profiles.kiosk.technical_role",
         "system's",
     ),
     "a role of a centre": (
-        with_change("hix-seal", technical_role={"number": 1, "title": "x"}),
+        with_change("hix-seal", technical_role="health-information-system"),
         "profiles.hix-seal.technical_role",
         "system's",
     ),
-    "a role in words": (kiosk(technical_role="his"), "profiles.kiosk.technical_role", "table"),
-    "a role of no number": (kiosk(technical_role={"title": "x"}), "profiles.kiosk.technical_role.number", "missing"),
-    "a role of no title": (
-        kiosk(technical_role={"number": 1, "title": "\u200f"}),
-        "profiles.kiosk.technical_role.title",
-        "",
-    ),
-    "a role with more": (
-        kiosk(technical_role={"number": 1, "title": "x", "oid": "1.2.3"}),
-        "profiles.kiosk.technical_role.oid",
-        "not a member",
-    ),
+    "a role that is no name": (kiosk(technical_role=1), "profiles.kiosk.technical_role", "text"),
     "a healthcare role of a citizen": (
         with_change("cit-sign", hc_role=True),
         "profiles.cit-sign.hc_role",
@@ -406,6 +398,14 @@ def test_any_members_make_a_sound_set_or_are_refused(name: str, changes: dict[st
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "profiles.md"
+
+
+def test_a_role_is_one_that_the_deployment_has() -> None:
+    with pytest.raises(ProfileInvalid) as caught:
+        check_roles(parse_profiles(kiosk(admission=True, technical_role="toaster")), pilot_identities())
+    assert caught.value.member == "profiles.kiosk.technical_role"
+    with pytest.raises(ProfileInvalid):
+        validate_settings(replace(RAW_SETTINGS, profiles=kiosk(admission=True, technical_role="toaster")))
 
 
 def test_the_page_shows_a_set_that_is_taken() -> None:

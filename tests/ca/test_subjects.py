@@ -11,6 +11,7 @@ from ca.config import AuthoritySettings, PersonSerial
 from ca.registration import parse_registration
 from ca.subjects import Pseudonyms, Subject, common_name, service_subject, subject_of
 from pki import der
+from pki.identity_file import pilot_identities
 from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, SETTINGS, SYSTEM, file_json
 
 PSEUDONYMS = Pseudonyms(yearly="0123456789abcdef0123", lasting="MH:IR-89abcdef89abcdef89ab")
@@ -19,7 +20,7 @@ PSEUDONYMS = Pseudonyms(yearly="0123456789abcdef0123", lasting="MH:IR-89abcdef89
 def subject(
     profile: str, members: dict[str, Any], settings: AuthoritySettings = SETTINGS, pseudonyms: Pseudonyms | None = None
 ) -> Subject:
-    registration = parse_registration(file_json(members))
+    registration = parse_registration(file_json(members), pilot_identities())
     return subject_of(settings.profiles.get(profile), registration, settings, file_id="f1", pseudonyms=pseudonyms)
 
 

@@ -13,6 +13,7 @@ from ca.registration import parse_registration
 from ca.subjects import Pseudonyms, service_subject, subject_of
 from ca.tbs import CertificateContent, Issuer, build_twin, serial_from, validity
 from hsm.provider import spki_of
+from pki.identity_file import pilot_identities
 from pki.keys import PublicKey
 from tests.ca.world import FILE_PROFILES, SETTINGS, START, file_json
 
@@ -28,7 +29,7 @@ def _tbs(name: str) -> bytes:
     profile = SETTINGS.profiles.get(name)
     public_key = _key(20261122)
     if name in FILE_PROFILES:
-        registration = parse_registration(file_json(FILE_PROFILES[name]))
+        registration = parse_registration(file_json(FILE_PROFILES[name]), pilot_identities())
         subject = subject_of(profile, registration, SETTINGS, file_id="f1", pseudonyms=_PSEUDONYMS)
     else:
         subject = service_subject(SETTINGS, f"A {name}")

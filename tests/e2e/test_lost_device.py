@@ -41,7 +41,8 @@ from tests.support.separated import Served, descendants, free_ports, until
 from webapp.centre_client import ASSERTION_TYPE, Centre, CentreKey
 from webapp.ceremony import hold_ceremony
 from webapp.cli import mohr
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 
 pytestmark = [
     pytest.mark.real,

@@ -32,7 +32,8 @@ from tests.support.separated import (
     user_of,
 )
 from webapp.ceremony import hold_ceremony
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.system_users import CUSTODIAN, SERVER, WORKER, UsersMissing, system_accounts
 
 pytestmark = [

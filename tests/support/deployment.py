@@ -25,7 +25,8 @@ from pki.oids import PILOT_ARC
 from tests.support.programs import Ended, run_here
 from webapp.ceremony import hold_ceremony
 from webapp.cli import mohr
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 
 SETTINGS = DeploymentSettings(
     public_url="http://127.0.0.1:18440",

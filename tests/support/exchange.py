@@ -30,6 +30,7 @@ from pki.certificates import Certificate
 from pki.compact_jws import sign_compact
 from pki.csr import build_csr
 from pki.gateway import TokenDecision, verify_access_token
+from pki.identity_file import pilot_identities
 from pki.jose import b64url
 from pki.jwks import KeySet, thumbprint
 from pki.keys import SignatureAlgorithm
@@ -199,7 +200,7 @@ class Exchange:
 
     @cached_property
     def service(self) -> TokenService:
-        registry = FileRegistry(self.registry_file)
+        registry = FileRegistry(self.registry_file, pilot_identities())
         return TokenService(
             self.database, self.authority, self.keys, registry, self.settings, self.clock, EveryOfficer()
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
-from pki.identity import Profession
+from pki.identity_file import pilot_identities
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.client import LocalTimeStamper
 from signer.validation.context import VerificationContext
@@ -21,11 +21,10 @@ SIGNED_AT = NOW - timedelta(days=2)
 CLINICIAN_POLICIES = (ARC.certificate_policy, ARC.profile_type(1, 1))
 
 
-def admission(profession: Profession = Profession.PHYSICIAN, number: str = "123456") -> x509.Admissions:
+def admission(profession: str = "physician", number: str = "123456") -> x509.Admissions:
     """Build an Admission extension (Common PKI part 9)."""
-    info = x509.ProfessionInfo(
-        None, [profession.title_fa], [x509.ObjectIdentifier(ARC.profession(profession.value))], number, None
-    )
+    role = pilot_identities().profession(profession)
+    info = x509.ProfessionInfo(None, [role.title_fa], [x509.ObjectIdentifier(role.oid_under(ARC))], number, None)
     return x509.Admissions(None, [x509.Admission(None, None, [info])])
 
 

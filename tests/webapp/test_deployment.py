@@ -15,7 +15,8 @@ from webapp.atomic_files import write_atomically
 from webapp.certificate_settings import CertificateSettings
 from webapp.commands.init import exchange_url_beside
 from webapp.compose import authority_settings
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 
 SETTINGS = DeploymentSettings(
     public_url="http://127.0.0.1:8440",

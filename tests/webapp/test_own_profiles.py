@@ -21,7 +21,8 @@ from storage.migrate import upgrade
 from tests.ca.test_profile_file import KIOSK, kiosk, with_change
 from webapp.cli import mohr
 from webapp.compose import RealClock, authority_settings, token_settings
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.profile_limits import follow_profile_limits
 
 SETTINGS = DeploymentSettings(

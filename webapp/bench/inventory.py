@@ -18,7 +18,7 @@ from ca.inventory.search import Search
 from ca.inventory.statistics import StatisticsDesk
 from ca.revocation import CertificateState, RevocationReason
 from ca.tables import certificates
-from pki.identity import Profession
+from pki.identity_file import pilot_identities
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from webapp.bench.measure import Figure
@@ -32,7 +32,7 @@ _SEARCHES: Final = 60  # of each kind, each for another value
 _DER_OCTETS: Final = 1100
 _NOW: Final = datetime(2026, 11, 22, 9, tzinfo=UTC)
 _PROVINCES: Final = tuple(f"استان {number}" for number in range(1, 32))
-_PROFESSIONS: Final = tuple(profession.slug for profession in Profession)
+_PROFESSIONS: Final = tuple(pilot_identities().professions)
 _SHARES: Final = (30, 10, 10, 8, 30, 8, 4)
 _STATES: Final = {
     CertificateState.GOOD: 78,

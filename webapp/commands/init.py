@@ -7,7 +7,8 @@ import click
 from pki.errors import ErrorCode, InvalidInput
 from webapp.commands.options import home_option, say
 from webapp.database_password import without_password
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 
 DEFAULT_PORT = 8440
 DEFAULT_ORGANIZATION = "Mohr Pilot (synthetic)"

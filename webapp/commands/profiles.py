@@ -8,11 +8,14 @@ import click
 
 from ca.profile_file import MAX_OCTETS, parse_profiles, pilot_profiles, profile_body, profile_members
 from ca.profile_register import ProfileRegister
+from ca.profile_rules import check_roles
 from ca.profiles import CertificateProfile, ProfileSet
+from pki.identity_file import pilot_identities
+from pki.identity_scheme import IdentityScheme
 from pki.oids import PILOT_ARC, OidArc
 from signer.files import read_file
 from webapp.commands.options import answer, file_argument, home_option
-from webapp.compose import RealClock, authority_settings, opened_database
+from webapp.compose import RealClock, authority_settings, identities_of, opened_database
 from webapp.deployment import Deployment
 
 
@@ -22,6 +25,13 @@ def _set_of(deployment: Deployment) -> tuple[ProfileSet, OidArc]:
         return pilot_profiles(), OidArc()
     settings = authority_settings(deployment.settings())
     return settings.profiles, settings.oids
+
+
+def _identities_of(deployment: Deployment) -> tuple[str, IdentityScheme]:
+    if not deployment.exists():
+        return PILOT_ARC, pilot_identities()
+    settings = deployment.settings()
+    return settings.oid_arc, identities_of(settings)
 
 
 def _members(profile: CertificateProfile) -> dict[str, Any]:
@@ -65,8 +75,9 @@ def show_profile(deployment: Deployment, name: str) -> None:
 def check_profiles(deployment: Deployment, file: Path) -> None:
     """Check a profile set, and what a deployment would record of it. Example: mohr ca profiles check profiles.toml."""
     there = deployment.exists()
-    arc = deployment.settings().oid_arc if there else PILOT_ARC
+    arc, scheme = _identities_of(deployment)
     found = parse_profiles(read_file(file, limit=MAX_OCTETS), arc)
+    check_roles(found, scheme)
     new = tuple(found)
     if there:
         with opened_database(deployment) as (database, _ledger):

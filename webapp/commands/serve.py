@@ -16,7 +16,8 @@ from pki.errors import Unavailable
 from webapp.commands.options import home_option, say
 from webapp.compose import authority_settings, bring_schema_up
 from webapp.custody import custodian_count
-from webapp.deployment import Deployment, DeploymentSettings
+from webapp.deployment import Deployment
+from webapp.deployment_settings import DeploymentSettings
 from webapp.pin_keeping import keeps_pin, prepare_keeper
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import Separation, separate

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from pki.errors import ErrorCode, VerificationFailed
-from pki.identity import InstitutionKind, Profession
+from pki.identity_scheme import CodedRole, IdentityScheme
 from webapp.addresses import Language
 from webapp.schemas import FileVerdict, Reason, Signature, StatusEvidence
 
@@ -35,7 +35,6 @@ class Outcome(StrEnum):
 _REVOKED: Final = frozenset({"REVOKED", "REVOKED_NO_POE", "REVOKED_CA_NO_POE"})
 _PERSON_ID: Final = re.compile(r"(?<!\d)\d{6,9}(\d{2})(?!\d)")  # digits of any script
 _COMMON_NAME: Final = re.compile(r"(?:^|, )CN=(.*?)(?=, [A-Za-z0-9.]{1,40}=|$)")
-_TITLES_FA: Final = {holder.slug: holder.title_fa for holder in (*Profession, *InstitutionKind)}
 
 
 def outcome_of(signature: Signature) -> Outcome:
@@ -115,9 +114,9 @@ class SignatureView:
     remarks: tuple[Remark, ...]
 
 
-def views_of(verdict: FileVerdict, language: Language) -> list[SignatureView]:
+def views_of(verdict: FileVerdict, language: Language, scheme: IdentityScheme) -> list[SignatureView]:
     """Prepare the cards of all signatures, in the order of the file."""
-    return [_view(signature, verdict.validated_at, language) for signature in verdict.signatures]
+    return [_view(signature, verdict.validated_at, language, scheme) for signature in verdict.signatures]
 
 
 def main_reason(verdict: FileVerdict, language: Language) -> str | None:
@@ -135,9 +134,10 @@ def _deciding(signature: Signature) -> list[Reason]:
     return sorted(deciding, key=lambda reason: reason.sub_indication != signature.sub_indication)
 
 
-def _view(signature: Signature, validated_at: datetime, language: Language) -> SignatureView:
+def _view(signature: Signature, validated_at: datetime, language: Language, scheme: IdentityScheme) -> SignatureView:
     signer = signature.signer
     identity = signer.identity if signer else None
+    slug = identity.profession if identity else None
     subject = masked(signer.subject) if signer else ""
     holders = {link.serial: display_name(link.subject) for link in signature.chain}
     return SignatureView(
@@ -146,7 +146,7 @@ def _view(signature: Signature, validated_at: datetime, language: Language) -> S
         name=display_name(subject) or signature.id,
         subject=subject,
         issuer=masked(signer.issuer or "") if signer else "",
-        profession=profession_title(identity.profession, language) if identity and identity.profession else None,
+        profession=None if slug is None else _profession_title(slug, language, scheme),
         council_number=identity.council_number if identity else None,
         changed_around=signature.crypto == "intact" and outcome_of(signature) is Outcome.BROKEN,
         chain=tuple(holders.values()),
@@ -186,11 +186,12 @@ def masked(text: str) -> str:
     return _PERSON_ID.sub(lambda found: "•" * (len(found[0]) - 2) + found[1], text)
 
 
-def profession_title(slug: str, language: Language) -> str:
-    """Return the title of a profession or a kind of centre; its own text where it is not one of ours."""
-    if slug not in _TITLES_FA:
+def _profession_title(slug: str, language: Language, scheme: IdentityScheme) -> str:
+    """Return the title of a profession or a kind of centre; its own text where it is not one of the deployment's."""
+    role: CodedRole | None = scheme.professions.get(slug) or scheme.institutions.get(slug)
+    if role is None:
         return slug
-    return _TITLES_FA[slug] if language is Language.FA else slug.replace("-", " ").capitalize()
+    return role.title_fa if language is Language.FA else role.title_en
 
 
 def display_name(subject: str) -> str:

@@ -43,7 +43,7 @@ def _verdict_values(members: Mapping[str, Any], upload: Upload, services: Servic
         "verdict": verdict,
         "outcome": outcome_of_file(verdict).value,
         "why": main_reason(verdict, current_language()),
-        "signatures": views_of(verdict, current_language()),
+        "signatures": views_of(verdict, current_language(), services.identities),
         "name": upload.name,
         "sha256": hashlib.sha256(upload.data).hexdigest(),
         "size": len(upload.data),

@@ -11,6 +11,7 @@ from ca.bulk.format import MAX_ROW_OCTETS, parse_row, split_rows
 from ca.profile_file import pilot_profiles
 from ca.registration import parse_registration
 from pki.errors import ErrorCode, InvalidInput, ServiceError
+from pki.identity_file import pilot_identities
 from tests.ca.world import CITIZEN, CLINICIAN, file_json, new_csr
 
 PROFILES = pilot_profiles()
@@ -60,7 +61,9 @@ def test_too_many_rows_and_octets_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_row_is_a_registration_and_perhaps_a_wish_for_a_certificate() -> None:
     row = parse_row(file_json(CITIZEN), PROFILES)
     assert (row.profile, row.csr) == (None, None)
-    assert parse_registration(row.registration) == parse_registration(file_json(CITIZEN))
+    assert parse_registration(row.registration, pilot_identities()) == parse_registration(
+        file_json(CITIZEN), pilot_identities()
+    )
     csr = pem_csr()
     wish = parse_row(file_json({**CITIZEN, "profile": "cit-sign", "csr": csr}), PROFILES)
     assert (wish.profile, wish.csr, wish.registration) == ("cit-sign", csr.encode(), row.registration)
@@ -93,6 +96,6 @@ JSON = st.recursive(
 def test_any_row_is_read_or_refused(row: bytes | str) -> None:
     data = row.encode() if isinstance(row, str) else row
     try:
-        parse_registration(parse_row(data, PROFILES).registration)
+        parse_registration(parse_row(data, PROFILES).registration, pilot_identities())
     except ServiceError as error:
         assert error.code

@@ -8,6 +8,7 @@ from typing import Any
 
 from ca.registration import parse_registration
 from pki.identity import CentreIdentity, ClinicianIdentity, PersonIdentity
+from pki.identity_file import pilot_identities
 from tests.ca.world import CENTRE, CITIZEN, CLINICIAN, file_json
 
 MEMBER: dict[str, Any] = {name: value for name, value in CLINICIAN.items() if name != "kind"} | {"state": "ok"}
@@ -36,18 +37,18 @@ def write(path: Path, members: dict[str, Any]) -> Path:
 
 
 def clinician(**changes: str) -> ClinicianIdentity:
-    identity = parse_registration(file_json({**CLINICIAN, **changes})).identity
+    identity = parse_registration(file_json({**CLINICIAN, **changes}), pilot_identities()).identity
     assert isinstance(identity, ClinicianIdentity)
     return identity
 
 
 def person(**changes: str) -> PersonIdentity:
-    identity = parse_registration(file_json({**CITIZEN, **changes})).identity
+    identity = parse_registration(file_json({**CITIZEN, **changes}), pilot_identities()).identity
     assert isinstance(identity, PersonIdentity)
     return identity
 
 
 def centre(**changes: str) -> CentreIdentity:
-    identity = parse_registration(file_json({**CENTRE, **changes})).identity
+    identity = parse_registration(file_json({**CENTRE, **changes}), pilot_identities()).identity
     assert isinstance(identity, CentreIdentity)
     return identity

@@ -16,6 +16,7 @@ from ca.tokens.registry import RegistryReport
 from ca.tokens.registry_file import FileRegistry, default_centres, parse_registry, registry_json
 from pki.errors import InvalidInput, ServiceError
 from pki.identity import SiamId
+from pki.identity_file import pilot_identities
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CLINIC = SiamId("pilot-clinic-1")
@@ -44,11 +45,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_synthetic_centres_read_back() -> None:
-    assert parse_registry(registry_json(default_centres(NOW))) == default_centres(NOW)
+    assert parse_registry(registry_json(default_centres(NOW)), pilot_identities()) == default_centres(NOW)
 
 
 def test_a_centre_in_order_has_three_lights_with_source_reference_and_end(file: Path) -> None:
-    report = FileRegistry(file).ask(CLINIC, SYSTEM, NOW)
+    report = FileRegistry(file, pilot_identities()).ask(CLINIC, SYSTEM, NOW)
     assert said(report) == all_of(Answer.OK)
     assert report.centre is not None
     assert report.centre.name == "درمانگاه آزمایشی مهر"
@@ -58,7 +59,7 @@ def test_a_centre_in_order_has_three_lights_with_source_reference_and_end(file: 
 
 
 def test_a_complete_registry_says_no_to_what_it_does_not_know(file: Path) -> None:
-    registry = FileRegistry(file)
+    registry = FileRegistry(file, pilot_identities())
     stranger, other_system = registry.ask(SiamId("nobody"), SYSTEM, NOW), registry.ask(CLINIC, "his-other", NOW)
     assert said(stranger) == all_of(Answer.FAILED)
     assert stranger.centre is None
@@ -68,12 +69,12 @@ def test_a_complete_registry_says_no_to_what_it_does_not_know(file: Path) -> Non
 
 def test_an_incomplete_registry_is_silent_about_what_it_does_not_know(file: Path) -> None:
     file.write_text(json.dumps(document() | {"complete": False}))
-    assert said(FileRegistry(file).ask(SiamId("nobody"), SYSTEM, NOW)) == all_of(Answer.SILENT)
+    assert said(FileRegistry(file, pilot_identities()).ask(SiamId("nobody"), SYSTEM, NOW)) == all_of(Answer.SILENT)
 
 
 def test_an_export_is_as_old_as_it_says(file: Path) -> None:
     file.write_text(json.dumps(document() | {"as_of": "2026-11-01T00:00:00Z"}))
-    report = FileRegistry(file).ask(CLINIC, SYSTEM, NOW)
+    report = FileRegistry(file, pilot_identities()).ask(CLINIC, SYSTEM, NOW)
     assert {answer.at for answer in report.answers} == {datetime(2026, 11, 1, tzinfo=UTC)}
 
 
@@ -98,7 +99,7 @@ def _replaced_by_folder(path: Path) -> None:
 def test_a_spoilt_file_is_silent_about_everyone_and_speaks_again_when_repaired(
     file: Path, spoil: Callable[[Path], None]
 ) -> None:
-    registry = FileRegistry(file)
+    registry = FileRegistry(file, pilot_identities())
     assert said(registry.ask(CLINIC, SYSTEM, NOW)) == all_of(Answer.OK)
     spoil(file)
     silent = registry.ask(CLINIC, SYSTEM, NOW)
@@ -111,7 +112,7 @@ def test_a_spoilt_file_is_silent_about_everyone_and_speaks_again_when_repaired(
 
 
 def test_a_changed_file_is_read_again(file: Path) -> None:
-    registry = FileRegistry(file)
+    registry = FileRegistry(file, pilot_identities())
     registry.ask(CLINIC, SYSTEM, NOW)
     changed = document()
     changed["centres"][0]["operating_licence"]["state"] = "failed"
@@ -163,7 +164,7 @@ def _change(path: str, value: object) -> dict[str, Any]:
 )
 def test_a_wrong_member_refuses_the_whole_file(path: str, value: object) -> None:
     with pytest.raises(InvalidInput):
-        parse_registry(json.dumps(_change(path, value)).encode())
+        parse_registry(json.dumps(_change(path, value)).encode(), pilot_identities())
 
 
 @given(
@@ -174,4 +175,4 @@ def test_a_wrong_member_refuses_the_whole_file(path: str, value: object) -> None
 )
 def test_the_reader_raises_nothing_but_service_errors(data: bytes) -> None:
     with pytest.raises(ServiceError):
-        parse_registry(data)
+        parse_registry(data, pilot_identities())

@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from ca.errors import ProfileInvalid
+from pki.errors import InvalidInput
 
 MAX_DAYS: Final = 365 * 50
 
@@ -13,14 +13,18 @@ _Value = TypeVar("_Value")
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
 
-class StrictTable:
-    """One table of a profile file; every refusal is a ProfileInvalid that names the member."""
+Refusal = Callable[[str, str], InvalidInput]
+"""Makes the error that names a member and the rule that it breaks."""
 
-    def __init__(self, path: str, members: object) -> None:
+
+class StrictTable:
+    """One table of a file; every refusal names the member."""
+
+    def __init__(self, path: str, members: object, refusal: Refusal) -> None:
         """Take a table; `path` is how refusals call it."""
         if not isinstance(members, dict):
-            raise ProfileInvalid(path, "is a table")
-        self._path, self._left = path, dict(members)
+            raise refusal(path, "is a table")
+        self._path, self._left, self._refusal = path, dict(members), refusal
 
     def at(self, member: str) -> str:
         """Name a member with its path."""
@@ -34,13 +38,17 @@ class StrictTable:
         """Take a member as it is; None when it is absent."""
         return self._left.pop(member, None)
 
+    def tables(self, member: str) -> dict[str, Any]:
+        """Take a table of tables; an absent one is empty."""
+        return self.typed(member, dict, "is a table", {})
+
     def typed(self, member: str, kind: type[_Value], rule: str, default: _Value | None = None) -> _Value:
         """Take a member of exactly this type."""
         value = self._left.pop(member, default)
         if value is None:
-            raise ProfileInvalid(self.at(member), f"is missing: it {rule}")
+            raise self._refusal(self.at(member), f"is missing: it {rule}")
         if type(value) is not kind:  # a bool is no whole number
-            raise ProfileInvalid(self.at(member), rule)
+            raise self._refusal(self.at(member), rule)
         return value
 
     def text(self, member: str, default: str | None = None) -> str:
@@ -56,7 +64,7 @@ class StrictTable:
         rule = f"is a whole number from {low} to {high}"
         value = self.typed(member, int, rule, default)
         if not low <= value <= high:
-            raise ProfileInvalid(self.at(member), rule)
+            raise self._refusal(self.at(member), rule)
         return value
 
     def days(self, member: str, default: int | None = None) -> timedelta:
@@ -65,15 +73,15 @@ class StrictTable:
 
     def choice(self, member: str, kind: type[_Enum], default: _Enum | None = None) -> _Enum:
         """Take one of a few words."""
-        return _one_of(kind)(self.text(member, None if default is None else default.value), self.at(member))
+        return self._one_of(kind)(self.text(member, None if default is None else default.value), self.at(member))
 
     def choices(self, member: str, kind: type[_Enum]) -> frozenset[_Enum]:
         """Take some of a few words."""
-        return frozenset(self.listed(member, _one_of(kind)))
+        return frozenset(self.listed(member, self._one_of(kind)))
 
     def listed_words(self, member: str, kind: type[_Enum]) -> tuple[_Enum, ...]:
         """Take some of a few words, in order; none where the member is absent."""
-        return self.listed(member, _one_of(kind), [])
+        return self.listed(member, self._one_of(kind), [])
 
     def listed(
         self, member: str, read: Callable[[str, str], _Value], default: list[str] | None = None
@@ -81,20 +89,19 @@ class StrictTable:
         """Take a list of different texts; `read` gets each with the member's name."""
         texts = self.typed(member, list, "is a list", default)
         if not all(isinstance(text, str) for text in texts) or len(set(texts)) != len(texts):
-            raise ProfileInvalid(self.at(member), "is a list of different texts")
+            raise self._refusal(self.at(member), "is a list of different texts")
         return tuple(read(text, self.at(member)) for text in texts)
 
     def end(self) -> None:
         """Refuse what was not taken."""
         if self._left:
-            raise ProfileInvalid(self.at(min(self._left)[:64]), "is not a member here")
+            raise self._refusal(self.at(min(self._left)[:64]), "is not a member here")
 
+    def _one_of(self, kind: type[_Enum]) -> Callable[[str, str], _Enum]:
+        def read(text: str, member: str) -> _Enum:
+            try:
+                return kind(text)
+            except ValueError as error:
+                raise self._refusal(member, f"is one of {', '.join(kind)}") from error
 
-def _one_of(kind: type[_Enum]) -> Callable[[str, str], _Enum]:
-    def read(text: str, member: str) -> _Enum:
-        try:
-            return kind(text)
-        except ValueError as error:
-            raise ProfileInvalid(member, f"is one of {', '.join(kind)}") from error
-
-    return read
+        return read
