@@ -181,6 +181,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "identity.national-code-check-digit": "The national code's check digit is wrong.",
         "identity.legal-id-form": "A legal entity's national id has 11 digits.",
         "identity.legal-id-check-digit": "The legal id's check digit is wrong.",
+        "file.role-unknown": "The deployment does not know the profession or kind of centre that the file says.",
         "identity.council-number-form": "The council number has another form than the profession's.",
         "identity.council-number-script": "A council number's letter is a Latin one.",
         "identity.siam-id-form": "A SIAM id is a GUID, or 4 to 36 letters, digits and hyphens.",

@@ -57,7 +57,7 @@ class TechnicalRole(CodedRole):
 
 def _unknown(what: str, slug: str) -> InvalidInput:
     return InvalidInput(
-        ErrorCode.IDENTITY_INVALID, f"this deployment has no {what} {slug[:64]!r}", reason="identity.unknown-role"
+        ErrorCode.IDENTITY_INVALID, f"this deployment has no {what} {slug[:64]!r}", reason="file.role-unknown"
     )
 
 

@@ -11,6 +11,7 @@ from ca.registration import _READERS
 from ca.registration_states import FileState
 from ca.registries.answers import Denial, Silence
 from ca.registries.pilot_file import CIVIL, COUNCIL, LICENCES
+from pki.identity_file import pilot_identities
 
 PAGE = (Path(__file__).parents[3] / "docs" / "registration.md").read_text(encoding="utf-8")
 FORMS = (COUNCIL, CIVIL, LICENCES)
@@ -19,7 +20,7 @@ FORMS = (COUNCIL, CIVIL, LICENCES)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_the_pages_registry_files_are_read(form: object) -> None:
     (example,) = (text for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL) if form.format in text)  # type: ignore[attr-defined]
-    assert len(form.parse(example.encode()).entries) == 1  # type: ignore[attr-defined]
+    assert len(form.parse(example.encode(), pilot_identities()).entries) == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("words", [Denial, Silence, FileState, _READERS], ids=["no", "silent", "states", "kinds"])
