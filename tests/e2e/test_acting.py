@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def test_in_a_pilot_the_first_officer_with_the_role_signs_and_it_is_told(live: L
     assert actor_of_last(live, serial) == "officer-bahrami"
 
 
+def test_an_issuer_signs_the_order_and_is_who_asked_for_it(live: LiveDeployment, tmp_path: Path) -> None:
+    live.new_request(tmp_path / "csr")
+    order = ("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr")
+    refused = live.mohr(*order, "--officer", "officer-akbari")
+    assert (refused.status, "not-allowed" in refused.messages) == (1, True)
+    ended = live.mohr(*order)
+    assert ended.status == 0, ended.messages
+    assert "clerk-parsa signs: certificate.issue" in ended.messages
+    assert actor_of_last(live, json.loads(ended.output)["serial"]) == "clerk-parsa"
+
+
 def test_a_suspended_officer_signs_nothing_by_default(live: LiveDeployment, serial: str) -> None:
     reason = ("--reason", "on leave", "--officer", "officer-bahrami")
     live.answer("ca", "officer", "suspend", "officer-akbari", *reason)
@@ -59,12 +71,21 @@ def test_an_officer_without_the_role_is_refused(live: LiveDeployment, serial: st
     assert live.answer("ca", "show", serial)["state"] == "good"
 
 
-@pytest.mark.parametrize("words", [("revoke", "ab", "--reason", "superseded"), ("hold", "ab"), ("unhold", "ab")])
+UNNAMED = (
+    ("ca", "issue", "--profile", "clin-sign", "--file", "ab", "--csr", "absent"),
+    ("ca", "revoke", "ab", "--reason", "superseded"),
+    ("ca", "hold", "ab"),
+    ("ca", "unhold", "ab"),
+    ("token", "activate", "ab", "--csr", "absent"),
+)
+
+
+@pytest.mark.parametrize("words", UNNAMED, ids=lambda words: " ".join(words[:2]))
 def test_in_production_nobody_acts_unnamed(live: LiveDeployment, tmp_path: Path, words: tuple[str, ...]) -> None:
     settings = live.deployment.settings_file.read_text(encoding="utf-8")
     assert "production = false" in settings
     (tmp_path / "mohr.toml").write_text(settings.replace("production = false", "production = true"), encoding="utf-8")
-    ended: Ended = run_here(mohr, "ca", *words, "--home", str(tmp_path))
+    ended: Ended = run_here(mohr, *words, "--home", str(tmp_path))
     assert (ended.status, "name the --officer" in ended.messages) == (3, True)
 
 

@@ -1,5 +1,6 @@
 """`mohr ca`: registration files, certificates, revocation and lists, for operators."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -7,7 +8,7 @@ import click
 
 from ca.inventory.search import Search
 from ca.issuing.orders import IssueOrder
-from ca.officers.identity import Officer
+from ca.officers.identity import Act, Officer
 from ca.profiles import ProfileName
 from ca.revocation import CertificateState
 from pki.certificates import pem
@@ -15,16 +16,17 @@ from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
 from webapp.commands import bulk, inventory, status_changes
+from webapp.commands.acting import acting_officer
 from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
-from webapp.commands.options import answer, home_option, output_option
+from webapp.commands.options import acting_officer_option, answer, home_option, output_option
 from webapp.commands.profiles import profiles
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
+from webapp.officers import Signatory
 
-OPERATOR: Final = "operator"
 MAX_CSR_OCTETS: Final = 64 * 1024
 
 
@@ -45,6 +47,7 @@ ca.add_command(est_secret)
 
 @ca.command()
 @home_option
+@acting_officer_option
 @output_option
 @click.option("--profile", required=True, help="A profile of `mohr ca profiles`.")
 @click.option("--file", "file_id", required=True, metavar="ID", help="An approved registration file.")
@@ -54,6 +57,7 @@ ca.add_command(est_secret)
 @click.option("--lint-first", is_flag=True, help="Have pkilint judge it before it is signed, not soon after.")
 def issue(
     deployment: Deployment,
+    officer: Signatory | None,
     output: Path | None,
     profile: str,
     file_id: str,
@@ -64,7 +68,7 @@ def issue(
 ) -> None:
     """Issue a certificate for the key of a request to the holder of an approved file.
 
-    Example: mohr ca issue --profile clin-sign --file ID --csr sign.csr -o sign.pem
+    Example: mohr ca issue --profile clin-sign --file ID --csr sign.csr -o sign.pem --officer clerk-parsa
     """
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
@@ -73,12 +77,14 @@ def issue(
             profile=profile,
             file_id=file_id,
             csr=csr,
-            actor=OPERATOR,
+            actor="",  # whoever signs for it
             idempotency_key=idempotency_key,
             unapproved=unapproved_pilot,
             lint_first=judge,
         )
-        issued = parts.authority.line.issue(order)
+        digest = order.body_digest.hex()
+        by = acting_officer(parts, officer, Act.CERTIFICATE_ISSUE, subject=file_id, digest=digest)
+        issued = parts.authority.line.issue(replace(order, actor=by.id, officer=by))
     text = pem(issued.der)
     if output is not None:
         write_file(output, text.encode())

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import click
 
-from ca.officers.identity import Act, Officer
+from ca.officers.identity import Act
 from ca.registration import KeyStorage
 from ca.tokens.service import request_subject
 from pki.certificates import pem
 from signer.files import read_file, write_file
-from webapp.commands.options import answer, home_option, officer_option, output_option, perhaps_officer_option
+from webapp.commands.acting import acting_officer
+from webapp.commands.options import acting_officer_option, answer, home_option, officer_option, output_option
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
 
 MAX_CSR_OCTETS = 64 * 1024
-OPERATOR = "operator"
 _TOKEN = click.argument("token_id", metavar="TOKEN")
 
 
@@ -62,20 +62,18 @@ def approve(deployment: Deployment, officer: Signatory, token_id: str) -> None:
 @home_option
 @output_option
 @_TOKEN
-@perhaps_officer_option
+@acting_officer_option
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The centre's request.")
 def activate(
     deployment: Deployment, output: Path | None, token_id: str, officer: Signatory | None, csr_file: Path
 ) -> None:
-    """Issue the certificate for the centre's own key; without an officer, it is the shell's operator who does.
+    """Issue the certificate for the centre's own key, which puts the token in force.
 
-    Example: mohr token activate TOKEN --csr centre.csr -o centre.pem
+    Example: mohr token activate TOKEN --csr centre.csr -o centre.pem --officer clerk-parsa
     """
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     with opened_parts(deployment) as parts:
-        by = Officer.of_deployment(OPERATOR)
-        if officer is not None:
-            by = officer.say(parts.gate, parts.clock, Act.TOKEN_ACTIVATE, subject=token_id)
+        by = acting_officer(parts, officer, Act.TOKEN_ACTIVATE, subject=token_id)
         activation = parts.tokens.activate(token_id, csr, by)
         if output is not None:
             write_file(output, pem(activation.certificate_der).encode())

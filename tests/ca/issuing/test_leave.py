@@ -18,7 +18,7 @@ from ca.officers.statements import sign_statement
 from ca.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotAllowed, ServiceError
-from tests.ca.officers.conftest import Offices, founded, offices  # noqa: F401 - fixtures
+from tests.ca.officers.conftest import CEREMONY, Offices, founded, offices  # noqa: F401 - fixtures
 from tests.ca.world import CENTRE, CLINICIAN, SETTINGS, new_csr
 
 ISSUER = "nikan"
@@ -100,7 +100,7 @@ def _suspend(issuing: Offices) -> None:
 
 def _revoke(issuing: Offices) -> None:
     serial = Certificate.parse(issuing.certificates[ISSUER]).serial_hex
-    issuing.world.authority.revoke(serial, RevocationReason.KEY_COMPROMISE, "operator")
+    issuing.world.authority.revoke(serial, RevocationReason.KEY_COMPROMISE, CEREMONY)
 
 
 @pytest.mark.parametrize(
