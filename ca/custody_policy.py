@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from ca.config import AuthoritySettings
 from ca.context import responder_name
@@ -28,6 +28,8 @@ PATIENCE: Final = timedelta(minutes=10)
 AHEAD: Final = timedelta(seconds=30)
 TIMESTAMP_TOLERANCE: Final = timedelta(seconds=2)
 
+_OfKeys = TypeVar("_OfKeys", Grant, LimitedKeys)
+
 _ALWAYS: Final = frozenset(
     {oids.AUTHORITY_KEY_IDENTIFIER, oids.SUBJECT_KEY_IDENTIFIER, oids.KEY_USAGE, oids.BASIC_CONSTRAINTS}
 )
@@ -41,6 +43,8 @@ _POINTERS: Final = frozenset(
 )
 _AUTHORITIES: Final = KeyNames(tuple(authority_key(label) for label in ISSUING_AUTHORITIES))
 _RESPONDERS: Final = KeyNames(tuple(responder_name(label) for label in ISSUING_AUTHORITIES))
+_UNITS: Final = KeyNames((TSA, f"{TSA}-*"))  # one after the other: each has a key of its own
+_FORMER_UNITS: Final = KeyNames((TSA,))
 
 
 def service_policy(settings: AuthoritySettings, tokens: TokenSettings, uids: Mapping[str, int]) -> Policy:
@@ -72,7 +76,7 @@ def service_policy(settings: AuthoritySettings, tokens: TokenSettings, uids: Map
                 ),
             ),
             LimitedKeys(
-                keys=KeyNames((TSA,)),
+                keys=_UNITS,
                 limits=KeyLimits(
                     timestamp_tolerance_ms=_seconds(TIMESTAMP_TOLERANCE) * 1000,
                     timestamp_policies=frozenset({settings.oids.timestamp_policy}),
@@ -128,9 +132,18 @@ def _authority_limits(label: IssuerName, settings: AuthoritySettings) -> KeyLimi
 
 
 def follow_profiles(policy: Policy, settings: AuthoritySettings) -> Policy:
-    """Return a policy whose authorities may sign what the profiles ask for now; all else stays as it was written."""
+    """Return a policy whose authorities may sign what the profiles ask for now; all else stays as it was written.
+
+    One of before time-stamping units were renewed lets their next keys do what the first one may.
+    """
     derived = {KeyNames((authority_key(label),)): _authority_limits(label, settings) for label in ISSUING_AUTHORITIES}
-    return replace(policy, limited=tuple(_following(limited, derived.get(limited.keys)) for limited in policy.limited))
+    limited = (_following(limited, derived.get(limited.keys)) for limited in policy.limited)
+    roles = {name: replace(role, grants=tuple(map(_of_units, role.grants))) for name, role in policy.roles.items()}
+    return replace(policy, roles=MappingProxyType(roles), limited=tuple(map(_of_units, limited)))
+
+
+def _of_units(one: _OfKeys) -> _OfKeys:
+    return replace(one, keys=_UNITS) if one.keys == _FORMER_UNITS else one
 
 
 def _following(limited: LimitedKeys, derived: KeyLimits | None) -> LimitedKeys:
@@ -160,7 +173,7 @@ _SERVER_GRANTS: Final = (
     _grant(_AUTHORITIES, "certificate", per_second=1500, burst=20_000),
     _grant(_AUTHORITIES, "crl", per_second=10, burst=1000),
     _grant(_RESPONDERS, "ocsp", per_second=2000, burst=20_000),
-    _grant(TSA, "timestamp", per_second=2000, burst=10_000),
+    _grant(_UNITS, "timestamp", per_second=2000, burst=10_000),
     _grant(TOKEN_KEY, "token", per_second=2000, burst=10_000),
     _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
     _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
@@ -169,7 +182,7 @@ _WORKER_GRANTS: Final = (
     _grant(_AUTHORITIES, "certificate", per_second=1500, burst=20_000),
     _grant(_AUTHORITIES, "crl", per_second=50, burst=20_000),
     _grant(_RESPONDERS, "ocsp", per_second=20_000, burst=400_000),
-    _grant(TSA, "timestamp", per_second=500, burst=5000),
+    _grant(_UNITS, "timestamp", per_second=500, burst=5000),
     _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
     _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
 )

@@ -1,14 +1,18 @@
 """Keeping house: what time ends, what must be renewed. Idempotent; a worker repeats it."""
 
-from datetime import timedelta
-from typing import Final
-
-from ca import repository
-from ca.context import responder_common_name, responder_name
+from ca import certificate_queries, repository
+from ca import file_repository as files
+from ca.context import event
+from ca.issuing.line import authority_of
+from ca.issuing.service_orders import ServiceOrder
 from ca.issuing_desk import IssuingDesk
-from ca.profiles import ProfileName
-
-RESPONDER_RENEWAL: Final = timedelta(days=10)
+from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, own_certificates, service_of, spare_key
+from ca.records import CertificateRecord
+from ca.registration import KeyStorage
+from ca.subjects import Subject, service_subject, subject_of
+from pki.audit import AuditAction
+from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.keys import SignatureAlgorithm
 
 
 class UpkeepDesk(IssuingDesk):
@@ -24,19 +28,103 @@ class UpkeepDesk(IssuingDesk):
             if not round_ended:
                 return ended
 
-    def renew_responders(self) -> tuple[str, ...]:
-        """Give each OCSP delegate whose certificate ends within ten days a new one for the same key; return names."""
-        renewed = []
-        for label, authority in self._authorities().items():
-            responder = authority.responder
-            if responder is None or responder.certificate.not_after - self._now() > RESPONDER_RENEWAL:
+    # -- the services' own certificates -----------------------------------------------------------
+
+    def own_certificates(self) -> tuple[OwnCertificate, ...]:
+        """Return what the deployment's services use now."""
+        with self._database.read() as connection:
+            return own_certificates(certificate_queries.named(connection), self.profiles)
+
+    def name_listener(self, serial: str) -> None:
+        """Say which certificate the mutual-TLS listener uses, so that it is renewed with the others."""
+        with self._database.begin() as unit:
+            repository.name_certificate(unit.connection, LISTENER, serial, LISTENER, self._now())
+
+    def renew_services(self) -> tuple[str, ...]:
+        """Renew the certificate of each service whose profile's window has begun; return their names.
+
+        One that fails holds no other back; its failure is raised last. One that needs a new key waits for it.
+        """
+        renewed, failures = [], list[ServiceError]()
+        for own in self.own_certificates():
+            if self._now() < own.renews_from:
                 continue
-            name = responder_name(label)
-            common_name = responder_common_name(label)
-            issued = self.line.certify_service(name, common_name, ProfileName.OCSP, authority, responder.key_label)
-            with self._database.begin() as unit:
-                now = self._now()
-                repository.name_certificate(unit.connection, name, issued.serial_hex, responder.key_label, now)
-            self._forget_authorities()
-            renewed.append(name)
+            try:
+                label = self._label_for_next(own)
+                if label is not None:
+                    self._renew(own, label)
+                    renewed.append(own.name)
+            except ServiceError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return tuple(renewed)
+
+    def prepare_keys(self, *, early: bool = False) -> tuple[str, ...]:
+        """Make the key of the next certificate of each service that needs a new one; return their labels.
+
+        `early`: before the window begins too. It takes the right to make keys; one that is there is not made again.
+        """
+        made = []
+        for own in self.own_certificates():
+            service = service_of(own.name)
+            due = early or self._now() >= own.renews_from
+            if service is None or not own.needs_new_key or not due or self._spare(own) is not None:
+                continue
+            label = own.next_label()
+            self._keys.generate(label, SignatureAlgorithm.ES256, service.purpose)
+            with self._database.begin() as unit:
+                unit.audit.record(event(AuditAction.KEY_GENERATED, self._now(), "operator", label))
+            made.append(label)
+        return tuple(made)
+
+    def _spare(self, own: OwnCertificate) -> str | None:
+        return spare_key(own, (key.label for key in self._keys.keys()))
+
+    def _label_for_next(self, own: OwnCertificate) -> str | None:
+        return self._spare(own) if own.needs_new_key else own.key_label
+
+    def _renew(self, own: OwnCertificate, label: str) -> None:
+        """Give a service its next certificate: one that was made before a crash, else a new one."""
+        with self._database.read() as connection:
+            made = certificate_queries.living_successor(connection, own.certificate.serial_hex)
+        serial = self._certify(own, label) if made is None or made.der is None else made.serial_hex
+        with self._database.begin() as unit:
+            repository.name_certificate(unit.connection, own.name, serial, label, self._now())
+        self._forget_authorities()
+
+    def _certify(self, own: OwnCertificate, label: str) -> str:
+        service = service_of(own.name)
+        old = self._record_of(own)
+        authorities = self._authorities()
+        if service is None:
+            subject, hardware = self._of_file(own, old)
+        else:
+            subject, hardware = service_subject(self._settings, common_name_of(service, label)), True
+        order = ServiceOrder(
+            holder=old.holder,
+            name=old.name,
+            profile=own.profile.name,
+            authority=authority_of(own.profile, authorities) if service is None else authorities[service.issuer],
+            subject=subject,
+            public_key=own.certificate.public_key if service is None else self._keys.signing_key(label).public_key(),
+            predecessor=old.serial_hex,
+            file_id=old.file_id,
+            hardware=hardware,
+            unapproved=old.unapproved,
+        )
+        return self.line.certify_service(order).serial_hex
+
+    def _of_file(self, own: OwnCertificate, old: CertificateRecord) -> tuple[Subject, bool]:
+        """Say again what the listener's file says, whatever became of that file; and whether its key is in hardware."""
+        with self._database.read() as connection:
+            file = files.get_file(connection, old.file_id or "")
+        subject = subject_of(own.profile, file.registration, self._settings, file_id=file.id, pseudonyms=None)
+        return subject, file.registration.key_storage is KeyStorage.HARDWARE
+
+    def _record_of(self, own: OwnCertificate) -> CertificateRecord:
+        with self._database.read() as connection:
+            found = certificate_queries.find(connection, own.certificate.serial_hex)
+        if found is None:
+            raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
+        return found

@@ -21,6 +21,7 @@ from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
 from webapp.atomic_files import write_atomically
 from webapp.compose import Parts
+from webapp.own_certificates import certificate_of, write_listener_chain, write_listener_clients
 
 
 def open_for_service(parts: Parts, actor: str) -> None:
@@ -39,25 +40,17 @@ def open_for_service(parts: Parts, actor: str) -> None:
     parts.seal_ledger()
 
 
-def _certificate(parts: Parts, name: str) -> bytes:
-    found = parts.authority.named_certificate(name)
-    if found is None:
-        raise Conflict(ErrorCode.CONFLICT, f"the register has no certificate of {name}")
-    return found
-
-
 def _publish_authorities(parts: Parts) -> None:
     deployment = parts.deployment
     for name in (IssuerName.ROOT.value, *(label.value for label in ISSUING_AUTHORITIES), TSA):
-        deployment.publish_certificate(name, _certificate(parts, name))
-    root = _certificate(parts, IssuerName.ROOT)
+        deployment.publish_certificate(name, certificate_of(parts, name))
+    root = certificate_of(parts, IssuerName.ROOT)
     write_atomically(deployment.anchor, pem(root).encode())
     crl = parts.authority.latest_crl(IssuerName.ROOT, 0)
     if crl is None:
         raise Conflict(ErrorCode.CONFLICT, "the root has signed no list")
     parts.publish(crl)
-    clients = (*(_certificate(parts, label.value) for label in ISSUING_AUTHORITIES), root)
-    write_atomically(deployment.exchange_clients, "".join(map(pem, clients)).encode())
+    write_listener_clients(parts)
 
 
 def _make_exchange_listener(parts: Parts, actor: str) -> None:
@@ -74,8 +67,8 @@ def _make_exchange_listener(parts: Parts, actor: str) -> None:
     key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
     write_private(deployment.tls_key, key.private_pem())
     issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), actor, unapproved=True)
-    chain = pem(issued.der) + pem(_certificate(parts, IssuerName.SYSTEMS))
-    write_atomically(deployment.tls_certificate, chain.encode())
+    parts.authority.name_listener(issued.serial_hex)
+    write_listener_chain(parts, issued.der)
 
 
 def _publish_ledger_key(parts: Parts) -> None:

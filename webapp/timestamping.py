@@ -1,10 +1,13 @@
 """The time-stamping service of a deployment: RFC 3161 answers from the TSA key, each with its audit event."""
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from ca.hierarchy import TSA
+from ca.own_certificates import OwnCertificate
 from ca.profiles import IssuerName
 from ca.service import CertificateAuthority
 from hsm.provider import KeyProvider
@@ -18,22 +21,32 @@ from storage.clock_guard import ClockGuard
 from storage.engine import Database
 
 ACCURACY: Final = timedelta(seconds=1)
+LOOK_SECONDS: Final = 60.0
 
 
 class TimestampDesk:
     """Answer time-stamp requests. Threads may share it.
 
     The authority behind it is made at the first request, so a server starts while its custodian is away; and anew
-    after the clock was not believed, since an officer may have accepted an earlier time.
+    after the clock was not believed, since an officer may have accepted an earlier time. A renewed unit, which has
+    another key, is noticed within a minute.
     """
 
     def __init__(
-        self, database: Database, authority: CertificateAuthority, keys: KeyProvider, oids: OidArc, guard: ClockGuard
+        self,
+        database: Database,
+        authority: CertificateAuthority,
+        keys: KeyProvider,
+        oids: OidArc,
+        guard: ClockGuard,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._authority, self._keys = database, authority, keys
         self._policy, self._guard = oids.timestamp_policy, guard
         self._lock = threading.Lock()
         self._tsa: TimestampAuthority | None = None
+        self._monotonic, self._looked, self._unit = monotonic, 0.0, b""
 
     def answer(self, request: bytes) -> bytes:
         """Answer one DER TimeStampReq; Unavailable when the TSA key or the database does not answer.
@@ -59,10 +72,24 @@ class TimestampDesk:
 
     def _open(self) -> TimestampAuthority:
         with self._lock:
-            if self._tsa is None:
-                found = [self._authority.named_certificate(name) for name in (TSA, IssuerName.SYSTEMS)]
-                chain = [Certificate.parse(der) for der in found if der is not None]
-                if len(chain) != len(found):
-                    raise NotFound(ErrorCode.NOT_FOUND, "this deployment has no time-stamping certificate")
-                self._tsa = TimestampAuthority(self._keys.signing_key(TSA), chain, self._policy, ACCURACY, self._guard)
+            now = self._monotonic()
+            if self._tsa is None or now - self._looked >= LOOK_SECONDS:
+                unit = next((own for own in self._authority.own_certificates() if own.name == TSA), None)
+                if unit is None:
+                    raise _missing()
+                if self._tsa is None or self._unit != unit.certificate.der:
+                    self._tsa = self._make(unit)
+                    self._unit = unit.certificate.der
+                self._looked = now
             return self._tsa
+
+    def _make(self, unit: OwnCertificate) -> TimestampAuthority:
+        issuer = self._authority.named_certificate(IssuerName.SYSTEMS)
+        if issuer is None:
+            raise _missing()
+        chain, key = (unit.certificate, Certificate.parse(issuer)), self._keys.signing_key(unit.key_label)
+        return TimestampAuthority(key, chain, self._policy, ACCURACY, self._guard)
+
+
+def _missing() -> NotFound:
+    return NotFound(ErrorCode.NOT_FOUND, "this deployment has no time-stamping certificate")

@@ -32,6 +32,7 @@ from webapp.guards import ClockWatch
 from webapp.inventory_sweeps import count, remind
 from webapp.key_journal import JournalSource, JournalTaker
 from webapp.logs import start_logging
+from webapp.own_certificates import renew_services
 
 HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
@@ -120,7 +121,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="reconcile", seconds=10, act=reconcile),  # first: what a crash left is listed before all else
         Sweep(name="key-uses", seconds=1, act=KeyUseSweep()),  # before the ledger: its event gets a leaf at once
         Sweep(name="ledger", seconds=1, act=seal),
-        Sweep(name="responders", seconds=3600, act=lambda parts: parts.authority.renew_responders()),
+        Sweep(name="services", seconds=3600, act=renew_services),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
         Sweep(name="reminders", seconds=3600, act=remind),

@@ -24,6 +24,7 @@ from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.issuing.leave import Leave, LeaveWanted
 from ca.issuing.orders import Channel, Issued
 from ca.issuing.recovery import abandon, enrol
+from ca.issuing.succession import Succession, Successions, succeed
 from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
 from ca.profiles import CertificateProfile, IssuerName
@@ -59,6 +60,7 @@ class Candidate:
     actor: str
     channel: Channel
     file_id: str | None = None
+    succession: Succession | None = None
     marks: HolderMarks = UNMARKED
     key_digest: bytes | None = None
     body_digest: bytes = b""
@@ -206,6 +208,7 @@ class CarryingOut:
             reserved = {c.key_digest: c.serial for c in _without(candidates, outcomes).values() if c.key_digest}
             outcomes |= self._check_leave(unit, _without(candidates, outcomes))
             outcomes |= self._check_files(unit, _without(candidates, outcomes))
+            outcomes |= self._check_successions(unit, _without(candidates, outcomes), now)
             outcomes |= self._check_keys(unit, _without(candidates, outcomes))
             left = _without(candidates, outcomes)
             kept = {candidate.key_digest for candidate in left.values()}
@@ -261,8 +264,20 @@ class CarryingOut:
         states = files.file_states(unit.connection, {c.file_id for c in candidates.values() if c.file_id})
 
         def check(candidate: Candidate) -> None:
-            if candidate.file_id is not None:
+            if candidate.file_id is not None and candidate.channel is not Channel.SERVICE:
                 check_state(states.get(candidate.file_id), unapproved=candidate.prepared.content.unapproved)
+
+        return _refused_by(check, candidates)
+
+    def _check_successions(self, unit: UnitOfWork, candidates: Candidates, now: datetime) -> Outcomes:
+        wanted = [one.succession for one in candidates.values() if one.succession is not None]
+        if not wanted:
+            return {}
+        successions = Successions(unit.connection, [one.predecessor for one in wanted])
+
+        def check(candidate: Candidate) -> None:
+            if candidate.succession is not None:
+                successions.take(candidate.succession, profile=candidate.profile, file_id=candidate.file_id, now=now)
 
         return _refused_by(check, candidates)
 
@@ -278,6 +293,7 @@ class CarryingOut:
                 row = self._intent_row(candidate, now)
                 row |= {"channel": candidate.channel.value, "server": server}
                 row |= {"sign_group": name, "sign_position": position}
+                row |= {"predecessor": candidate.succession and candidate.succession.predecessor}
                 rows.append(row)
                 facts = {
                     "issuer": row["issuer"],
@@ -326,6 +342,8 @@ class CarryingOut:
                 unit.audit.record(
                     event(AuditAction.CERTIFICATE_ISSUED, now, candidate.actor, candidate.serial, **facts)
                 )
+                if candidate.succession is not None:
+                    succeed(unit, candidate.succession, candidate.serial, candidate.actor, now)
         return {
             index: Issued(der=signed[index], serial_hex=c.serial, issuer=c.authority.issuer.label.value)
             for index, c in candidates.items()

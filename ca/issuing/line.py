@@ -11,6 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
+from sqlalchemy import Connection
+
+from ca import certificate_queries
 from ca import file_repository as files
 from ca.config import AuthoritySettings, PersonSerial
 from ca.context import WORKER, Authorities, Authority, AuthorityContext, nothing
@@ -21,11 +24,14 @@ from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome, 
 from ca.issuing.idempotency import Earlier
 from ca.issuing.leave import LeaveWanted
 from ca.issuing.orders import Channel, Issued, IssueOrder
+from ca.issuing.service_orders import ServiceOrder
+from ca.issuing.succession import Succession, check_key, check_succession
 from ca.officers.gate import OfficerGate
 from ca.profiles import CertificateProfile
 from ca.pseudonyms import LASTING, period_of, pseudonyms_for, secret_of
+from ca.records import CertificateRecord
 from ca.registration import FileState, KeyStorage, RegistrationFile
-from ca.subjects import Pseudonyms, Subject, service_subject, subject_of
+from ca.subjects import Pseudonyms, Subject, subject_of
 from ca.tbs import SERIAL_OCTETS, CertificateContent, serial_from, validity
 from hsm.provider import KeyProvider, spki_of
 from pki.clock import Clock
@@ -46,6 +52,7 @@ class _Known:
     files: Mapping[str, RegistrationFile]
     earlier: Mapping[bytes, Earlier]
     authorities: Authorities
+    predecessors: Mapping[str, CertificateRecord]
 
 
 class IssuingLine(AuthorityContext):
@@ -100,27 +107,27 @@ class IssuingLine(AuthorityContext):
             if under_way is not None:
                 yield from under_way.result()
 
-    def certify_service(
-        self, name: str, common_name: str, profile: str, authority: Authority, key_label: str
-    ) -> Issued:
-        """Issue for a key of the deployment's own services, which have no registration file."""
-        public_key = self._keys.signing_key(key_label).public_key()
-        spki_der = spki_of(public_key)
+    def certify_service(self, order: ServiceOrder) -> Issued:
+        """Issue for a key of the deployment's own services; Conflict where a successor is there already."""
+        spki_der = spki_of(order.public_key)
         candidate = Candidate(
             prepared=self._prepare(
-                self._settings.profiles.to_issue(profile),
-                service_subject(self._settings, common_name),
-                authority,
-                public_key,
+                self._settings.profiles.to_issue(order.profile),
+                order.subject,
+                order.authority,
+                order.public_key,
                 spki_der,
-                hardware=True,
+                hardware=order.hardware,
+                unapproved=order.unapproved,
             ),
-            authority=authority,
+            authority=order.authority,
             spki_sha256=sha256(spki_der).digest(),
-            holder=name,
-            name=name,
+            holder=order.holder,
+            name=order.name,
             actor=WORKER,
             channel=Channel.SERVICE,
+            file_id=order.file_id,
+            succession=Succession(predecessor=order.predecessor, of_service=True),
         )
         outcome = self._carrying.run(candidate)
         if isinstance(outcome, ServiceError):
@@ -139,7 +146,8 @@ class IssuingLine(AuthorityContext):
             authorities = self._authorities()
             with self._database.read() as connection:
                 found = files.find_files(connection, {order.file_id for order in orders})
-                known = _Known(found, idempotency.find_earlier(connection, keys), authorities)
+                earlier = idempotency.find_earlier(connection, keys)
+                known = _Known(found, earlier, authorities, _predecessors(connection, orders))
         except ServiceError as error:
             return [error] * len(orders)
         return [self._prepared(order, known) for order in orders]
@@ -163,6 +171,10 @@ class IssuingLine(AuthorityContext):
         csr = parse_csr(order.csr)
         if any(authority.certificate.spki_der == csr.spki_der for authority in known.authorities.values()):
             raise KeyRefused("this key is an authority's own", "key.of-an-authority")
+        if order.succession is not None:
+            old = known.predecessors.get(order.succession.predecessor)
+            old = check_succession(order.succession, old, profile=profile, file_id=file.id, now=self._now())
+            check_key(order.succession, old, csr.spki_der)
         registration = file.registration
         subject = subject_of(
             profile, registration, self._settings, file_id=file.id, pseudonyms=self._pseudonyms(profile, file)
@@ -187,6 +199,7 @@ class IssuingLine(AuthorityContext):
             actor=order.actor,
             channel=order.channel,
             file_id=file.id,
+            succession=order.succession,
             marks=registration.marks,
             key_digest=order.key_digest,
             body_digest=b"" if order.key_digest is None else order.body_digest,
@@ -246,6 +259,13 @@ def _leave(order: IssueOrder, file: RegistrationFile) -> LeaveWanted | None:
         realm=file.realm,
         digest=order.body_digest,
     )
+
+
+def _predecessors(connection: Connection, orders: Sequence[IssueOrder]) -> dict[str, CertificateRecord]:
+    """Return what orders come after, by serial number; most orders come after nothing."""
+    serials = {order.succession.predecessor for order in orders if order.succession is not None}
+    found = (certificate_queries.find(connection, serial) for serial in serials)
+    return {record.serial_hex: record for record in found if record is not None}
 
 
 def _check_profile(profile: CertificateProfile, file: RegistrationFile) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from ca.issuance import TwinJudge
+from ca.issuing.succession import Succession
 from ca.officers.identity import Officer
 from ca.revocation import CertificateState
 from pki.errors import ErrorCode, InvalidInput
@@ -34,7 +35,7 @@ class IssueOrder:
     writes the intent; a signed statement names the file and `body_digest`. Orders of one actor with one
     `idempotency_key` (1 to 128 printable ASCII characters) make one certificate. `unapproved` is the pilot switch: it
     skips the approvals and is marked in the certificate's policy. `lint_first` is an independent linter that is heard
-    before the signature, not soon after.
+    before the signature, not soon after. `succession` says which certificate it renews or replaces.
     """
 
     profile: str
@@ -45,6 +46,7 @@ class IssueOrder:
     channel: Channel = Channel.CLI
     idempotency_key: str | None = field(default=None, repr=False)
     unapproved: bool = False
+    succession: Succession | None = None
     lint_first: TwinJudge | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,12 +66,14 @@ class IssueOrder:
     @property
     def body_digest(self) -> bytes:
         """SHA-256 of everything that decides what the certificate will be."""
-        members = {
+        members: dict[str, Any] = {
             "profile": self.profile,
             "file": self.file_id,
             "csr": sha256(self.csr).hexdigest(),
             "unapproved": self.unapproved,
         }
+        if self.succession is not None:
+            members |= {"succession": self.succession.members}
         return sha256(canonical_json(members)).digest()
 
 

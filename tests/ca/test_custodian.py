@@ -78,7 +78,7 @@ def test_revocations_reach_a_signed_crl(real_world: World) -> None:
 
 def test_delegates_are_renewed(real_world: World) -> None:
     real_world.clock.move(days=25)
-    assert len(real_world.authority.renew_responders()) == 3
+    assert len(real_world.authority.renew_services()) == 3
 
 
 def test_the_custodian_holds_each_authority_to_its_own_name(real_world: World, home: CustodianHome) -> None:

@@ -71,7 +71,7 @@ def test_status_is_published_within_the_policy_day_after_day(limited: World) -> 
 
 def test_a_new_responder_is_certified_within_the_policy(limited: World) -> None:
     limited.clock.move(days=25)
-    assert limited.authority.renew_responders()
+    assert limited.authority.renew_services()
     assert limited.authority.presign() >= 1
 
 

@@ -32,7 +32,7 @@ def test_a_pseudonym_depends_on_the_person_and_on_both_secrets() -> None:
 def test_a_person_keeps_the_pseudonym_for_a_year(world: World) -> None:
     first, second = world.issue("cit-auth"), world.issue("cit-auth")
     world.clock.move(days=365)
-    world.authority.renew_responders()
+    world.authority.renew_services()
     third = world.issue("cit-auth")
     assert name_of(first) == name_of(second) != name_of(third)
     assert CITIZEN["national_code"].encode() not in first.der

@@ -12,10 +12,10 @@ from tests.ca.world import CLERK, SETTINGS, START, World
 
 
 def test_delegates_are_renewed_before_they_end_and_only_then(world: World) -> None:
-    assert world.authority.renew_responders() == ()
+    assert world.authority.renew_services() == ()
     world.clock.move(days=21)
-    assert set(world.authority.renew_responders()) == {f"ocsp-{label}" for label in ISSUING_AUTHORITIES}
-    assert world.authority.renew_responders() == ()
+    assert set(world.authority.renew_services()) == {f"ocsp-{label}" for label in ISSUING_AUTHORITIES}
+    assert world.authority.renew_services() == ()
     renewed = world.authority.named_certificate("ocsp-persons")
     assert renewed is not None
     old, new = Certificate.parse(world.hierarchy.certificate("ocsp-persons")), Certificate.parse(renewed)
@@ -26,7 +26,7 @@ def test_delegates_are_renewed_before_they_end_and_only_then(world: World) -> No
 def test_answers_carry_the_renewed_delegate(world: World) -> None:
     issued = world.issue()
     world.clock.move(days=40)
-    world.authority.renew_responders()
+    world.authority.renew_services()
     answer = world.ask(issued)
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
     (delegate,) = answer.certificates
@@ -39,7 +39,7 @@ def test_another_server_learns_of_a_renewal_within_a_minute(world: World) -> Non
     other.ocsp(world.request_for(issued))
     world.clock.move(days=29)
     other.publish_crl("persons", 0)  # has read the authorities as they were
-    world.authority.renew_responders()
+    world.authority.renew_services()
     world.clock.move(minutes=2)
     answer = ocsp.load_der_ocsp_response(other.ocsp(world.request_for(issued, nonce=b"n")))
     assert answer.certificates[0].not_valid_after_utc > START + timedelta(days=50)
@@ -51,7 +51,7 @@ def test_certificates_end_with_their_validity(world: World) -> None:
     world.authority.revoke(revoked.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     assert world.authority.expire() == 0
     world.clock.move(days=91)
-    world.authority.renew_responders()
+    world.authority.renew_services()
     assert world.authority.expire() >= 2
     assert world.authority.expire() == 0
     states = [world.authority.get(issued.serial_hex).state for issued in (held, revoked, good)]

@@ -3,6 +3,7 @@
 import click
 
 from ca.certificate_queries import named
+from ca.own_certificates import LISTENER
 from hsm.custodian.config import load_settings
 from pki.programs import ExitStatus
 from storage.key_uses import KeyUses
@@ -40,7 +41,7 @@ def check(deployment: Deployment) -> int:
     """
     states: set[KeyState] = set()
     with opened_database(deployment) as (database, _ledger), database.read() as connection:
-        certificates = named(connection).values()
+        certificates = [one for one in named(connection).values() if one.name != LISTENER]  # a file holds its key
     with running_custodian(deployment) as custodian:
         for checked in check_keys(custodian, certificates):
             states.add(checked.state)
