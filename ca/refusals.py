@@ -66,12 +66,14 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "key.block-listed": "The key is on the deployment's list of refused keys.",
         "key.other-holder": "The key is certified for another holder.",
         "key.other-purpose": "The key is certified for another purpose of the same holder.",
+        "replacement.same-key": "What takes the place of a lost certificate is for a new key.",
         "key.compromised": "The key was revoked as compromised.",
         "key.of-an-authority": "The key is an authority's own.",
     },
     ErrorCode.PROFILE_UNKNOWN: {"profile.unknown": "No profile goes by this name."},
     ErrorCode.PROFILE_RETIRED: {"profile.retired": "Nothing new is issued by this profile."},
     ErrorCode.NOT_ALLOWED: {
+        "replacement.foreign": "What another authority issued is replaced there.",
         "profile.wrong-holder": "The profile is for another kind of holder than the file's.",
         "profile.service-only": "The profile is for the deployment's own services.",
         "officer.no-role": "No role of the officer allows this act.",
@@ -84,6 +86,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     },
     ErrorCode.NOT_FOUND: {
         "profile.no-authority": "This deployment has no authority that issues the profile.",
+        "renewal.absent": "There is no such certificate to renew or replace.",
         "file.absent": "There is no such registration file.",
         "evidence.not-named": "The registration file names no such evidence.",
         "evidence.absent": "The evidence was not brought yet.",
@@ -107,7 +110,12 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "file.evidence-missing": "Evidence that the registration file needs is not here.",
         "evidence.file-decided": "The registration file is decided or over, and takes no evidence any more.",
         "file.previous-open": "The previous file of the same holder is still open.",
+        "renewal.has-successor": "The certificate has a successor that has not ended.",
+        "renewal.not-good": "Only a certificate that is good and in its time is renewed.",
+        "replacement.not-replaceable": "The certificate ended in a way after which nothing takes its place.",
     },
+    ErrorCode.RENEWAL_TOO_EARLY: {"renewal.too-early": "The profile's renewal window has not begun."},
+    ErrorCode.REQUEST_IN_PROGRESS: {"renewal.at-once": "Another successor of the certificate is being made."},
     ErrorCode.REGISTRY_REFUSED: {"file.registry-says-no": "A registry says no to what the file claims."},
     ErrorCode.REGISTRY_SILENT: {"file.registry-silent": "A registry does not answer, and nobody said why that may be."},
     ErrorCode.FOUR_EYES: {
@@ -146,6 +154,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "est.subject-differs": "The request's subject is not that of the certificate to be renewed.",
         "est.san-differs": "The request's alternative names are not those of the certificate to be renewed.",
         "est.profile-differs": "The certificate to be renewed is of another profile.",
+        "renewal.identity-differs": "A successor is of the same registration file and profile.",
     },
     ErrorCode.SCOPE_EXCEEDED: {
         "officer.out-of-realm": "The officer's role is held in another realm.",
@@ -157,6 +166,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     ErrorCode.INPUT_MALFORMED: {
         "file.province-unsaid": "This deployment takes no file of this kind without a province.",
         "evidence.digest-differs": "The octets are not those that the registration file names.",
+        "replacement.reason": "A replacement is for keyCompromise, superseded or unspecified.",
         "registration.malformed": "A member of the registration file is missing, unknown or of a wrong form.",
         "officer.statement-malformed": "The officer's statement is malformed.",
         "request.not-base64": "The body of the request is not base64.",

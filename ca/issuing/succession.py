@@ -104,7 +104,7 @@ def check_key(succession: Succession, old: CertificateRecord, spki_der: bytes) -
     """Refuse to replace a certificate by another one for the same key: KeyRefused."""
     same = old.der is not None and Certificate.parse(old.der).spki_der == spki_der
     if succession.reason is not None and same:
-        raise KeyRefused("what takes a lost key's place is for a new key", "key.replaced")
+        raise KeyRefused("what takes a lost key's place is for a new key", "replacement.same-key")
 
 
 class Successions:
