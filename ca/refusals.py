@@ -172,6 +172,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "request.not-base64": "The body of the request is not base64.",
         "request.no-idempotency-key": "The request does not say its Idempotency-Key.",
         "request.member": "A member of the request's body is missing or of a wrong form.",
+        "request.query": "A word of the request's query is not known, said twice or of a wrong form.",
         "request.unknown-member": "The request's body has a member that is not known.",
         "realm.level": "A realm stands lower than its parent.",
     },
@@ -184,7 +185,10 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "evidence.quota": "The scans of one file have at most 20 MiB together.",
         "request.too-large": "The body of the request is too large.",
     },
-    ErrorCode.MEDIA_TYPE_REFUSED: {"request.not-json": "The body of the request is not of the type application/json."},
+    ErrorCode.MEDIA_TYPE_REFUSED: {
+        "request.not-json": "The body of the request is not of the type application/json.",
+        "evidence.media-type": "Evidence comes as application/pdf, image/jpeg or image/png.",
+    },
     ErrorCode.IDENTITY_INVALID: {
         "identity.national-code-form": "A national code has 10 digits.",
         "identity.national-code-reserved": "The national code is of a pattern that is given to nobody.",

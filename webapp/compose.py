@@ -15,6 +15,9 @@ from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.errors import CrlRegression
 from ca.est.enrolment import EnrolmentDesk
+from ca.est.secret_desk import SecretDesk
+from ca.evidence.desk import EvidenceDesk
+from ca.evidence.sealing import KeySealer
 from ca.hierarchy import CHECKPOINT_KEY
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
@@ -50,6 +53,7 @@ from webapp.atomic_files import write_atomically
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
+from webapp.evidence_key import EvidenceKey
 from webapp.guards import before_intent, clock_guard, headroom
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import custodian_for_us
@@ -114,6 +118,8 @@ class Parts:
     statistics: StatisticsDesk
     linting: LintDesk
     est: EnrolmentDesk
+    secrets: SecretDesk
+    evidence: EvidenceDesk
 
     @property
     def oids(self) -> OidArc:
@@ -220,6 +226,10 @@ def assemble(
         statistics=StatisticsDesk(database, clock),
         linting=linting_of(settings, database, clock, judge),
         est=EnrolmentDesk(database, authority, authority.line, clock),
+        secrets=SecretDesk(database, gate, clock),
+        evidence=EvidenceDesk(
+            database, gate, clock, KeySealer(EvidenceKey(deployment.evidence_key)), check_room=room.check
+        ),
     )
 
 

@@ -14,13 +14,13 @@ MEDIA_TYPE: Final = "application/json"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def read_octets(limit: int = MAX_OCTETS) -> bytes:
-    """Return the request's JSON as it was sent.
+def read_octets(limit: int = MAX_OCTETS, media_type: str = MEDIA_TYPE) -> bytes:
+    """Return the request's JSON, or lines of JSON, as it was sent.
 
     InvalidInput: `media-type-refused`, `length-required`, `input-too-large`, `input-empty`.
     """
-    if request.mimetype != MEDIA_TYPE:
-        raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, MEDIA_TYPE, reason="request.not-json")
+    if request.mimetype != media_type:
+        raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, media_type, reason="request.not-json")
     length = request.content_length
     if length is None:
         raise InvalidInput(ErrorCode.LENGTH_REQUIRED)

@@ -75,8 +75,8 @@ class Operation:
     """One operation: its rule and what the document says of it.
 
     `{name}` in `path` is handed to the view as that keyword. `security` is stated by every operation; PUBLIC means
-    that anybody may ask. An `answer` of another `media_type` than JSON is one line of it. `body` is a JSON request
-    body, `request_body` describes any other.
+    that anybody may ask. An `answer` of another `media_type` than JSON is one line of it; without one, the answer is
+    octets of one of `media_types`. `body` is a JSON request body, `request_body` describes any other.
     """
 
     method: str
@@ -84,11 +84,12 @@ class Operation:
     name: str
     summary: str
     description: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None
     problems: tuple[ErrorCode, ...]
     security: tuple[str, ...]
     status: int = 200
     media_type: str = "application/json"
+    media_types: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
     request_body: Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = ()
@@ -132,7 +133,7 @@ class Api:
 
     def document(self) -> dict[str, Any]:
         """Write the OpenAPI document."""
-        answers = {operation.answer for operation in self._operations} | {ProblemDocument}
+        answers = {one.answer for one in self._operations if one.answer is not None} | {ProblemDocument}
         bodies = {operation.body for operation in self._operations if operation.body is not None}
         modes: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
             *((model, "serialization") for model in sorted(answers, key=lambda model: model.__name__)),
@@ -181,7 +182,9 @@ SECURITY_SCHEMES: Final[dict[str, Any]] = {
 
 
 def _describe(operation: Operation) -> dict[str, Any]:
-    content = _json_content(operation.answer, operation.media_type)
+    content: dict[str, Any] = {media_type: {} for media_type in operation.media_types}
+    if operation.answer is not None:
+        content = _json_content(operation.answer, operation.media_type)
     success = {"description": operation.summary, "content": content}
     answers: dict[str, Any] = {str(operation.status): success}
     for status, text in operation.other_statuses.items():

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.bulk.desk import BulkDesk
 from ca.est.enrolment import EnrolmentDesk
+from ca.est.secret_desk import SecretDesk
+from ca.evidence.desk import EvidenceDesk
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
 from ca.issuance import TwinJudge
 from ca.issuing.line import IssuingLine
+from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
@@ -84,6 +88,10 @@ class Services:
     registrations: RegistrationDesk | None = None
     officers: OfficerDesk | None = None
     est: EnrolmentDesk | None = None
+    secrets: SecretDesk | None = None
+    evidence: EvidenceDesk | None = None
+    bulk: BulkDesk | None = None
+    linting: LintDesk | None = None
     inventory: InventoryDesk | None = None
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None

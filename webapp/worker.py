@@ -124,6 +124,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="services", seconds=3600, act=renew_services),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
+        Sweep(name="evidence", seconds=600, act=lambda parts: parts.evidence.sweep()),
         Sweep(name="reminders", seconds=3600, act=remind),
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),

@@ -242,6 +242,22 @@ class BulkDesk:
                 approvals=repository.approvals_of(connection, job_id),
             )
 
+    def show(self, job_id: str, officer: Officer) -> Progress:
+        """Say to an officer of the job's realm how far it is; NotFound, NotAllowed."""
+        with self._database.begin() as unit:
+            self._allow_looking(unit, job_id, officer)
+        return self.progress(job_id)
+
+    def page(self, job_id: str, officer: Officer, *, after: int, limit: int) -> tuple[RowResult, ...]:
+        """Return what became of the rows behind a line, at most 500; NotFound, NotAllowed."""
+        with self._database.begin() as unit:
+            self._allow_looking(unit, job_id, officer)
+            return repository.results_after(unit.connection, job_id, after, limit)
+
+    def _allow_looking(self, unit: UnitOfWork, job_id: str, officer: Officer) -> None:
+        job = _found(repository.find_job(unit.connection, job_id))
+        self._gate.allow(officer, Act.REGISTRATION_READ, NOTHING, unit, realm=job.by.realm, subject=job_id)
+
     def results(self, job_id: str) -> Iterator[RowResult]:
         """Yield what became of each row, in the order of the file; NotFound."""
         with self._database.read() as connection:

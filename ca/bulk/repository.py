@@ -151,7 +151,7 @@ def count_issued(connection: Connection, job_id: str) -> int:
     return connection.execute(select(func.count()).select_from(bulk_rows).where(*mine)).scalar_one()
 
 
-def results_after(connection: Connection, job_id: str, line: int) -> tuple[RowResult, ...]:
+def results_after(connection: Connection, job_id: str, line: int, limit: int = MAX_PAGE) -> tuple[RowResult, ...]:
     """Return what became of the rows behind a line, at most 500."""
     joined = bulk_rows.outerjoin(registration_files, _r.file_id == _f.id)
     wanted = (
@@ -159,7 +159,7 @@ def results_after(connection: Connection, job_id: str, line: int) -> tuple[RowRe
         .select_from(joined)
         .where(_r.job_id == job_id, _r.line > line)
         .order_by(_r.line)
-        .limit(MAX_PAGE)
+        .limit(min(limit, MAX_PAGE))
     )
     return tuple(
         RowResult(

@@ -34,6 +34,7 @@ from storage.unit_of_work import UnitOfWork
 
 MAX_TRIES: Final = 5
 LIFE: Final = timedelta(days=7)
+MAX_LIFE: Final = timedelta(days=30)
 MAX_SECRET: Final = 64
 MACHINES: Final = frozenset({HolderKind.CENTRE, HolderKind.SYSTEM})
 """Whose keys live in machines, which ask by themselves; persons' keys are made on cards, before an officer."""

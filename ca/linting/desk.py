@@ -126,6 +126,12 @@ class LintDesk:
         with self._database.read() as connection:
             return repository.open_alarms(connection, limit)
 
+    def alarms_for(self, officer: Officer, *, limit: int) -> tuple[Alarm, ...]:
+        """List open alarms to an officer, oldest first, at most 500; NotAllowed."""
+        with self._database.begin() as unit:
+            self._gate.allow(officer, Act.INVENTORY_READ, NOTHING, unit, realm=officer.realm)
+            return repository.open_alarms(unit.connection, limit)
+
     def close_alarm(self, alarm_id: str, officer: Officer, note: str) -> Alarm:
         """Say why an alarm may be closed; it is when a second officer says so.
 

@@ -37,12 +37,16 @@ class Door:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=20)
 
-    def curl(self, path: str, *words: str, officer: str | None = None, body: object = None) -> tuple[int, Any]:
-        """Ask with curl; return status and JSON."""
+    def _command(self, officer: str | None) -> list[str]:
         command = ["curl", "--silent", "--max-time", "20", "--cacert", str(self.deployment.anchor)]
         if officer is not None:
             place = self.deployment.officers / officer
             command += ["--cert", str(place / "certificate.pem"), "--key", str(place / "key.pem")]
+        return command
+
+    def curl(self, path: str, *words: str, officer: str | None = None, body: object = None) -> tuple[int, Any]:
+        """Ask with curl; return status and JSON."""
+        command = self._command(officer)
         if body is not None:
             command += ["--header", "Content-Type: application/json", "--data-binary", json.dumps(body)]
         ended = subprocess.run(
@@ -53,6 +57,11 @@ class Door:
         )
         answer, _, status = ended.stdout.rpartition("\n")
         return int(status), json.loads(answer)
+
+    def curl_to(self, path: str, target: Path, *words: str, officer: str) -> None:
+        """Get what is no JSON into a file; it must succeed."""
+        command = [*self._command(officer), "--fail", "--output", str(target), *words, self.url + path]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def _one_user() -> Separation:

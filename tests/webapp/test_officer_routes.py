@@ -32,7 +32,7 @@ class Desk:
     """A desk where nothing is found: whoever hears so came through the door."""
 
     def __getattr__(self, name: str) -> Any:
-        def nothing(*_arguments: object) -> None:
+        def nothing(*_arguments: object, **_options: object) -> None:
             raise NotFound(ErrorCode.NOT_FOUND, name)
 
         return nothing
@@ -41,7 +41,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def client(services: Services) -> FlaskClient:
     desk: Any = Desk()
-    inventory = dict.fromkeys(("inventory", "exports", "statistics"), desk)
+    inventory = dict.fromkeys(("inventory", "exports", "statistics", "evidence", "secrets", "bulk", "linting"), desk)
     return create_app(replace(services, gate=Gate(), registrations=desk, officers=desk, **inventory)).test_client()
 
 

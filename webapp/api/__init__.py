@@ -5,7 +5,7 @@ from importlib.metadata import version
 from flask import Flask
 
 from ca.officers.identity import Officer
-from webapp.api import inventory, issuing, officers, public, registrations
+from webapp.api import alarms, bulk, evidence, inventory, issuing, officers, public, registrations
 from webapp.callers import peer_certificate
 from webapp.openapi import Api
 from webapp.services import Services, installed
@@ -26,6 +26,9 @@ def install(app: Flask, services: Services) -> None:
     )
     public.install(api, services)
     registrations.install(api, services)
+    evidence.install(api, services)
+    bulk.install(api, services)
+    alarms.install(api, services)
     inventory.install(api, services)
     issuing.install(api, services)
     officers.install(api, services)

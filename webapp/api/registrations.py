@@ -1,17 +1,20 @@
-"""Registration files for officers over mutual TLS: submitted by one, approved by two others."""
+"""Registration files for officers over mutual TLS: drafted and submitted by one, approved by two others."""
 
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-from flask import Response
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from ca.est.secrets import LIFE, MAX_LIFE
 from ca.officers.identity import Officer
 from ca.registration import MAX_FILE_OCTETS, MAX_REASON, FileState, RegistrationFile
 from pki.errors import ErrorCode
 from pki.instants import format_instant
 from webapp.json_requests import read_json, read_octets
-from webapp.openapi import OFFICER, Api, Operation, json_response
+from webapp.openapi import OFFICER, Api, Operation, Parameter, json_response
+from webapp.queries import check_query, flag_in_query
+from webapp.registration_documents import whole_file_members
 from webapp.services import Services, installed
 
 PATH: Final = "/api/v1/registrations"
@@ -22,21 +25,65 @@ class ApprovalAnswer(BaseModel):
 
     officer: str
     at: datetime
+    silence_reason: str | None = Field(default=None, description="Why it was taken that a registry did not answer.")
+
+
+class EvidenceAnswer(BaseModel):
+    """A document that the file names; what follows its digest is known once its scan was brought."""
+
+    what: str
+    sha256: str
+    media_type: str | None = None
+    octets: int | None = None
+    attached_by: str | None = None
+    attached_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+class WordAnswer(BaseModel):
+    """What a registry said: `ok`, `failed`, or `silent`, which is no word about the holder."""
+
+    source: str
+    answer: str
+    at: datetime
+    why: str | None = None
+    differs: list[str] = Field(default=[], description="Claims that are another in the registry, never their values.")
+    reference: str | None = None
+    valid_until: datetime | None = None
 
 
 class RegistrationAnswer(BaseModel):
-    """A registration file, without what it says of a person."""
+    """A registration file without identifiers."""
 
     id: str
     state: FileState
     kind: str
+    name: str
+    province: str | None
     realm: str | None = Field(description="The realm that the file belongs to: its submitter's.")
+    evidence: list[EvidenceAnswer]
     sha256: str = Field(description="The digest of the registration that approvals are about.")
     submitted_by: str
     submitted_at: datetime
+    previous: str | None = Field(description="The closed file of the same holder that this one comes after.")
+    checked_at: datetime | None
+    registries: list[WordAnswer]
     approvals: list[ApprovalAnswer]
-    refused_by: str | None = None
-    reason: str | None = Field(default=None, description="Why it was refused.")
+    refused_by: str | None
+    refused_at: datetime | None
+    reason: str | None = Field(description="Why it was refused.")
+    expires_at: datetime | None = Field(description="When an undecided file ends by itself.")
+    ended_at: datetime | None
+
+
+class ApprovalBody(BaseModel):
+    """A yes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    silence_reason: str | None = Field(
+        default=None, min_length=1, max_length=MAX_REASON, description="Why it is taken that a registry did not answer."
+    )
 
 
 class RefusalBody(BaseModel):
@@ -53,34 +100,53 @@ class EmptyBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class SecretBody(BaseModel):
+    """How many days a secret lasts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    days: int = Field(default=LIFE.days, ge=1, le=MAX_LIFE.days)
+
+
+class SecretAnswer(BaseModel):
+    """A one-time secret, shown now and never again."""
+
+    file: str
+    secret: str
+    expires_at: datetime
+
+
 _READING: Final = (ErrorCode.NOT_FOUND,)
-_DECIDING: Final = (
-    *_READING,
-    ErrorCode.FOUR_EYES,
-    ErrorCode.STATE_ILLEGAL,
+_BODY: Final = (
     ErrorCode.JSON_MALFORMED,
     ErrorCode.INPUT_MALFORMED,
     ErrorCode.INPUT_EMPTY,
     ErrorCode.INPUT_TOO_LARGE,
     ErrorCode.LENGTH_REQUIRED,
 )
+_ACTING: Final = (*_READING, ErrorCode.STATE_ILLEGAL, *_BODY)
 SUBMIT: Final = Operation(
     method="POST",
     path=PATH,
     name="submitRegistration",
-    summary="The file, submitted",
-    description="Put a registration before the approvers. Two other officers approve it.",
+    summary="The file, submitted or drafted",
+    description="Ask the registries about a registration and put it before the approvers, or keep it to submit later. "
+    "Two other officers approve it.",
     answer=RegistrationAnswer,
     status=201,
-    problems=(
-        ErrorCode.JSON_MALFORMED,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.LENGTH_REQUIRED,
-        ErrorCode.IDENTITY_INVALID,
-    ),
+    problems=(*_BODY, ErrorCode.IDENTITY_INVALID, ErrorCode.IDENTITY_DIFFERS, ErrorCode.STATE_ILLEGAL, *_READING),
     security=OFFICER,
+    parameters=(
+        Parameter(
+            place="query",
+            name="draft",
+            description="Keep it to submit later; the registries are not asked yet.",
+            schema={"type": "boolean", "default": False},
+        ),
+        Parameter(
+            place="query", name="previous", description="The closed file of the same holder that this one comes after."
+        ),
+    ),
     request_body={
         "required": True,
         "content": {
@@ -100,9 +166,31 @@ SHOW: Final = Operation(
     path=PATH + "/{file_id}",
     name="showRegistration",
     summary="The file",
-    description="A registration file and what officers decided about it. Who looks is recorded.",
+    description="A registration file, what the registries said and what officers decided. Who looks is recorded.",
     answer=RegistrationAnswer,
     problems=_READING,
+    security=OFFICER,
+)
+PRESENT: Final = Operation(
+    method="POST",
+    path=PATH + "/{file_id}/submission",
+    name="submitDraft",
+    summary="The file, submitted",
+    description="Ask the registries about one's own draft and put it before the approvers.",
+    answer=RegistrationAnswer,
+    body=EmptyBody,
+    problems=_ACTING,
+    security=OFFICER,
+)
+CHECK: Final = Operation(
+    method="POST",
+    path=PATH + "/{file_id}/checks",
+    name="checkRegistration",
+    summary="The file with what the registries say now",
+    description="Ask the registries again about a file that is not decided.",
+    answer=RegistrationAnswer,
+    body=EmptyBody,
+    problems=_ACTING,
     security=OFFICER,
 )
 APPROVE: Final = Operation(
@@ -110,10 +198,11 @@ APPROVE: Final = Operation(
     path=PATH + "/{file_id}/approvals",
     name="approveRegistration",
     summary="The file after this approval",
-    description="Give one of the two approvals; nobody approves what they submitted, their own file, or twice.",
+    description="Give one of the two approvals; nobody approves what they submitted, their own file, or twice. A "
+    "registry's no refuses it; its silence does unless a reason is given.",
     answer=RegistrationAnswer,
-    body=EmptyBody,
-    problems=_DECIDING,
+    body=ApprovalBody,
+    problems=(*_ACTING, ErrorCode.FOUR_EYES, ErrorCode.REGISTRY_REFUSED, ErrorCode.REGISTRY_SILENT),
     security=OFFICER,
 )
 REFUSE: Final = Operation(
@@ -124,7 +213,30 @@ REFUSE: Final = Operation(
     description="Refuse a file for good, saying why.",
     answer=RegistrationAnswer,
     body=RefusalBody,
-    problems=_DECIDING,
+    problems=_ACTING,
+    security=OFFICER,
+)
+WITHDRAW: Final = Operation(
+    method="POST",
+    path=PATH + "/{file_id}/withdrawal",
+    name="withdrawRegistration",
+    summary="The file, withdrawn",
+    description="Take back one's own file before it is decided.",
+    answer=RegistrationAnswer,
+    body=EmptyBody,
+    problems=_ACTING,
+    security=OFFICER,
+)
+SECRET: Final = Operation(
+    method="POST",
+    path=PATH + "/{file_id}/est-secret",
+    name="makeEnrolmentSecret",
+    summary="The secret, once",
+    description="Make the one-time secret by which a centre or system enrols over EST, in place of the one before.",
+    answer=SecretAnswer,
+    status=201,
+    body=SecretBody,
+    problems=_ACTING,
     security=OFFICER,
 )
 
@@ -132,40 +244,58 @@ REFUSE: Final = Operation(
 def install(api: Api, services: Services) -> None:
     """Serve `/api/v1/registrations`."""
 
+    def whole(file: RegistrationFile, status: int = 200) -> Response:
+        words = installed(services.registrations).words(file.id)
+        brought = installed(services.evidence).of_file(file.id)
+        return json_response(whole_file_members(file, words, brought), status)
+
     def submit(officer: Officer) -> Response:
-        data = read_octets(MAX_FILE_OCTETS)
-        file = installed(services.registrations).submit_file(data, officer)
-        answer = json_response(_members(file), 201)
+        check_query(("draft", "previous"))
+        desk, is_draft = installed(services.registrations), flag_in_query("draft")
+        data, previous = read_octets(MAX_FILE_OCTETS), request.args.get("previous")
+        if is_draft:
+            file = desk.draft_file(data, officer, previous=previous)
+        else:
+            file = desk.submit_file(data, officer, previous=previous)
+        answer = whole(file, 201)
         answer.headers["Location"] = f"{PATH}/{file.id}"
         return answer
 
     def show(officer: Officer, file_id: str) -> Response:
-        return json_response(_members(installed(services.registrations).show(file_id, officer)))
+        return whole(installed(services.registrations).show(file_id, officer))
+
+    def present(officer: Officer, file_id: str) -> Response:
+        read_json(EmptyBody)
+        return whole(installed(services.registrations).submit_draft(file_id, officer))
+
+    def check(officer: Officer, file_id: str) -> Response:
+        read_json(EmptyBody)
+        return whole(installed(services.registrations).check(file_id, officer))
 
     def approve(officer: Officer, file_id: str) -> Response:
-        read_json(EmptyBody)
-        return json_response(_members(installed(services.registrations).approve(file_id, officer)))
+        said = read_json(ApprovalBody).silence_reason
+        return whole(installed(services.registrations).approve(file_id, officer, silence_reason=said))
 
     def refuse(officer: Officer, file_id: str) -> Response:
         reason = read_json(RefusalBody).reason
-        return json_response(_members(installed(services.registrations).refuse(file_id, officer, reason)))
+        return whole(installed(services.registrations).refuse(file_id, officer, reason))
+
+    def withdraw(officer: Officer, file_id: str) -> Response:
+        read_json(EmptyBody)
+        return whole(installed(services.registrations).withdraw(file_id, officer))
+
+    def make_secret(officer: Officer, file_id: str) -> Response:
+        life = timedelta(days=read_json(SecretBody).days)
+        made = installed(services.secrets).make(file_id, officer, life)
+        return json_response(
+            {"file": made.file_id, "secret": made.secret, "expires_at": format_instant(made.expires_at)}, 201
+        )
 
     api.add(SUBMIT, submit)
     api.add(SHOW, show)
+    api.add(PRESENT, present)
+    api.add(CHECK, check)
     api.add(APPROVE, approve)
     api.add(REFUSE, refuse)
-
-
-def _members(file: RegistrationFile) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "state": file.state.value,
-        "kind": file.registration.kind.value,
-        "realm": file.realm,
-        "sha256": file.digest,
-        "submitted_by": file.submitted_by,
-        "submitted_at": format_instant(file.submitted_at),
-        "approvals": [{"officer": given.officer, "at": format_instant(given.at)} for given in file.approvals],
-        "refused_by": file.refused_by,
-        "reason": file.reason,
-    }
+    api.add(WITHDRAW, withdraw)
+    api.add(SECRET, make_secret)

@@ -2,58 +2,22 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from ca.bulk.format import MAX_OCTETS
 from ca.bulk.issuing import BulkIssuing
-from ca.bulk.records import BulkApproval, Progress, RowResult
+from ca.bulk.records import Progress
 from ca.officers.identity import Act
-from pki.instants import format_instant
 from signer.files import read_file
 from webapp.commands.options import answer, file_argument, home_option, officer_option, say
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
+from webapp.registration_documents import progress_members, row_members
 
 job_argument = click.argument("job_id", metavar="ID")
-
-
-def _approval_members(approval: BulkApproval) -> dict[str, Any]:
-    members = {"officer": approval.by.id, "at": format_instant(approval.at), "done": approval.line}
-    return members | ({} if approval.silence_reason is None else {"silence_reason": approval.silence_reason})
-
-
-def _members(progress: Progress) -> dict[str, Any]:
-    job = progress.job
-    return {
-        "id": job.id,
-        "state": "finished" if progress.is_over else "running",
-        "sha256": job.sha256,
-        "rows": job.rows,
-        "done": job.line,
-        "refused": progress.refused,
-        "approved": progress.approved,
-        "issued": progress.issued,
-        "officer": job.by.id,
-        "started_at": format_instant(job.started_at),
-        "finished_at": None if job.finished_at is None else format_instant(job.finished_at),
-        "approvals": [_approval_members(approval) for approval in progress.approvals],
-    }
-
-
-def _row_members(row: RowResult) -> dict[str, Any]:
-    state = None if row.state is None else str(row.state)
-    return {
-        "line": row.line,
-        "file": row.file_id,
-        "state": state,
-        "profile": row.profile,
-        "serial": row.serial,
-        "code": row.code,
-        "reason": row.reason,
-    }
 
 
 def _tell(progress: Progress) -> None:
@@ -63,7 +27,7 @@ def _tell(progress: Progress) -> None:
 
 
 def _finish(parts: Parts, job_id: str) -> None:
-    answer(_members(parts.bulk.run(job_id, _tell)))
+    answer(progress_members(parts.bulk.run(job_id, _tell)))
 
 
 @click.command()
@@ -111,7 +75,7 @@ def bulk_issue(deployment: Deployment, officer: Signatory, job_id: str) -> None:
         job = parts.bulk.progress(job_id).job
         by = officer.say(parts.gate, parts.clock, Act.CERTIFICATE_ISSUE, subject=job.id, digest=job.sha256)
         BulkIssuing(parts.database, parts.authority.line, parts.gate).issue(job_id, by)
-        answer(_members(parts.bulk.progress(job_id)))
+        answer(progress_members(parts.bulk.progress(job_id)))
 
 
 @click.command("bulk-status")
@@ -125,9 +89,9 @@ def bulk_status(
 ) -> None:
     """Say how far a job is. Example: mohr ca bulk-status ID --rows."""
     with opened_parts(deployment) as parts:
-        answer(_members(parts.bulk.progress(job_id)))
+        answer(progress_members(parts.bulk.progress(job_id)))
         for row in parts.bulk.results(job_id) if with_rows else ():
-            answer(_row_members(row))
+            answer(row_members(row))
 
 
 COMMANDS: Final = (bulk, bulk_approve, bulk_issue, bulk_status)

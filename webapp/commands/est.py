@@ -1,31 +1,33 @@
 """`mohr ca est-secret`: the one-time secret by which a machine enrols for its registration file."""
 
 from datetime import timedelta
-from typing import Final
 
 import click
 
-from ca.est.secrets import LIFE, EnrolmentSecrets
+from ca.est.secrets import LIFE, MAX_LIFE
+from ca.officers.identity import Act
 from pki.instants import format_instant
-from webapp.commands.options import answer, home_option
+from webapp.commands.acting import acting_officer
+from webapp.commands.options import acting_officer_option, answer, home_option
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
-
-OPERATOR: Final = "operator"
-MAX_DAYS: Final = 30
+from webapp.officers import Signatory
 
 
 @click.command("est-secret")
 @home_option
+@acting_officer_option
 @click.argument("file_id", metavar="FILE")
 @click.option(
-    "--days", type=click.IntRange(1, MAX_DAYS), default=LIFE.days, show_default=True, help="How long it lasts."
+    "--days", type=click.IntRange(1, MAX_LIFE.days), default=LIFE.days, show_default=True, help="How long it lasts."
 )
-def est_secret(deployment: Deployment, file_id: str, days: int) -> None:
+def est_secret(deployment: Deployment, officer: Signatory | None, file_id: str, days: int) -> None:
     """Make the one-time secret of a registration FILE (its id) of a centre or system, in place of the one before.
 
-    It is shown now and never again. Example: mohr ca est-secret ID
+    It is shown now and never again. Example: mohr ca est-secret ID --officer clerk-parsa
     """
     with opened_parts(deployment) as parts:
-        made = EnrolmentSecrets(parts.database, parts.clock).make(file_id, OPERATOR, timedelta(days=days))
+        file = parts.authority.file(file_id)
+        by = acting_officer(parts, officer, Act.SECRET_MAKE, subject=file.id, digest=file.digest)
+        made = parts.secrets.make(file.id, by, timedelta(days=days))
     answer({"file": made.file_id, "secret": made.secret, "expires_at": format_instant(made.expires_at)})

@@ -1,22 +1,22 @@
 """`mohr ca file`: registration files, from a draft to a decision."""
 
-from datetime import datetime
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from ca.evidence.blobs import MAX_OCTETS as MAX_SCAN_OCTETS
 from ca.officers.identity import Act, Officer
-from ca.registration import Approval, RegistrationFile
 from ca.registration_states import FileState
-from ca.registries.answers import No, RegistryWord, Silent
-from pki.instants import format_instant
-from signer.files import read_file
+from signer.files import check_writable, read_file
+from webapp.atomic_files import write_atomically
 from webapp.commands.options import answer, file_argument, home_option, officer_option
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
+from webapp.registration_documents import attachment_members, file_members, whole_file_members, word_members
 
 MAX_FILE_OCTETS: Final = 64 * 1024
 
@@ -28,54 +28,6 @@ def file_group() -> None:
 
 id_argument = click.argument("file_id", metavar="ID")
 previous_option = click.option("--previous", metavar="ID", help="The closed file of this holder that this comes after.")
-
-
-def _file_members(file: RegistrationFile) -> dict[str, Any]:
-    return {"id": file.id, "state": str(file.state), "kind": str(file.registration.kind)}
-
-
-def _instant(instant: datetime | None) -> str | None:
-    return None if instant is None else format_instant(instant)
-
-
-def _word_members(word: RegistryWord) -> dict[str, Any]:
-    members = {"source": str(word.source), "answer": str(word.answer), "at": format_instant(word.at)}
-    match word:
-        case Silent(why=silence):
-            return members | {"why": str(silence)}
-        case No(why=denial, differs=differs):
-            members |= {"why": str(denial)}
-            return members | {"differs": [str(claim) for claim in differs], "reference": word.reference}
-    return members | {"reference": word.reference, "valid_until": _instant(word.valid_until)}
-
-
-def _approval_members(approval: Approval) -> dict[str, Any]:
-    members = {"officer": approval.officer, "at": format_instant(approval.at)}
-    return members | ({} if approval.silence_reason is None else {"silence_reason": approval.silence_reason})
-
-
-def _all_members(file: RegistrationFile, words: tuple[RegistryWord, ...]) -> dict[str, Any]:
-    """Write what an officer needs to decide, or to see why it was so decided: no national code."""
-    registration = file.registration
-    return {
-        **_file_members(file),
-        "name": registration.display_name,
-        "province": registration.province,
-        "realm": file.realm,
-        "evidence": [{"what": item.what, "sha256": item.sha256} for item in registration.evidence],
-        "sha256": file.digest,
-        "submitted_by": file.submitted_by,
-        "submitted_at": format_instant(file.submitted_at),
-        "previous": file.previous,
-        "checked_at": _instant(file.checked_at),
-        "registries": [_word_members(word) for word in words],
-        "approvals": [_approval_members(approval) for approval in file.approvals],
-        "refused_by": file.refused_by,
-        "refused_at": _instant(file.refused_at),
-        "reason": file.reason,
-        "expires_at": _instant(file.expires_at),
-        "ended_at": _instant(file.ended_at),
-    }
 
 
 def _by(parts: Parts, officer: Signatory, act: Act, file_id: str) -> Officer:
@@ -97,7 +49,7 @@ def submit_file(deployment: Deployment, officer: Signatory, previous: str | None
     data = read_file(file, limit=MAX_FILE_OCTETS)
     with opened_parts(deployment) as parts:
         by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
-        answer(_file_members(parts.authority.submit_file(data, by, previous=previous)))
+        answer(file_members(parts.authority.submit_file(data, by, previous=previous)))
 
 
 @file_group.command("draft")
@@ -110,7 +62,7 @@ def draft_file(deployment: Deployment, officer: Signatory, previous: str | None,
     data = read_file(file, limit=MAX_FILE_OCTETS)
     with opened_parts(deployment) as parts:
         by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
-        answer(_file_members(parts.authority.draft_file(data, by, previous=previous)))
+        answer(file_members(parts.authority.draft_file(data, by, previous=previous)))
 
 
 @file_group.command("present")
@@ -121,7 +73,7 @@ def present_file(deployment: Deployment, officer: Signatory, file_id: str) -> No
     """Submit one's own draft. Example: mohr ca file present ID --officer clerk-parsa."""
     with opened_parts(deployment) as parts:
         by = _by(parts, officer, Act.REGISTRATION_SUBMIT, file_id)
-        answer(_file_members(parts.authority.submit_draft(file_id, by)))
+        answer(file_members(parts.authority.submit_draft(file_id, by)))
 
 
 @file_group.command("check")
@@ -133,7 +85,7 @@ def check_file(deployment: Deployment, officer: Signatory, file_id: str) -> None
     with opened_parts(deployment) as parts:
         file = parts.authority.check(file_id, _by(parts, officer, Act.REGISTRATION_CHECK, file_id))
         words = parts.authority.words(file_id)
-        answer({**_file_members(file), "registries": [_word_members(word) for word in words]})
+        answer({**file_members(file), "registries": [word_members(word) for word in words]})
 
 
 @file_group.command("approve")
@@ -145,7 +97,7 @@ def approve_file(deployment: Deployment, officer: Signatory, accept_silence: str
     """Give one of the two approvals. Example: mohr ca file approve ID --officer officer-akbari."""
     with opened_parts(deployment) as parts:
         by = _by(parts, officer, Act.REGISTRATION_APPROVE, file_id)
-        answer(_file_members(parts.authority.approve(file_id, by, silence_reason=accept_silence)))
+        answer(file_members(parts.authority.approve(file_id, by, silence_reason=accept_silence)))
 
 
 @file_group.command("refuse")
@@ -160,7 +112,7 @@ def refuse_file(deployment: Deployment, officer: Signatory, file_id: str, reason
     """
     with opened_parts(deployment) as parts:
         by = _by(parts, officer, Act.REGISTRATION_REFUSE, file_id)
-        answer(_file_members(parts.authority.refuse(file_id, by, reason)))
+        answer(file_members(parts.authority.refuse(file_id, by, reason)))
 
 
 @file_group.command("withdraw")
@@ -171,7 +123,45 @@ def withdraw_file(deployment: Deployment, officer: Signatory, file_id: str) -> N
     """Take back one's own file before it is decided. Example: mohr ca file withdraw ID --officer clerk-parsa."""
     with opened_parts(deployment) as parts:
         by = _by(parts, officer, Act.REGISTRATION_WITHDRAW, file_id)
-        answer(_file_members(parts.authority.withdraw(file_id, by)))
+        answer(file_members(parts.authority.withdraw(file_id, by)))
+
+
+@file_group.command("attach")
+@home_option
+@officer_option
+@id_argument
+@file_argument
+def attach_scan(deployment: Deployment, officer: Signatory, file_id: str, file: Path) -> None:
+    """Bring a scan (PDF, JPEG, PNG) that a registration file names by its SHA-256.
+
+    Example: mohr ca file attach ID card.pdf --officer clerk-parsa
+    """
+    data = read_file(file, limit=MAX_SCAN_OCTETS)
+    digest = sha256(data).hexdigest()
+    with opened_parts(deployment) as parts:
+        parts.authority.file(file_id)
+        by = officer.say(parts.gate, parts.clock, Act.EVIDENCE_ATTACH, subject=file_id, digest=digest)
+        answer(attachment_members(parts.evidence.attach(file_id, digest, BytesIO(data), by)))
+
+
+@file_group.command("evidence")
+@home_option
+@officer_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write; a new file.")
+@id_argument
+@click.argument("sha256_hex", metavar="SHA256")
+def show_scan(deployment: Deployment, officer: Signatory, output: Path, file_id: str, sha256_hex: str) -> None:
+    """See a scan of a registration file; who looks is recorded.
+
+    Example: mohr ca file evidence ID SHA256 -o card.pdf --officer officer-akbari
+    """
+    check_writable(output)
+    with opened_parts(deployment) as parts:
+        parts.authority.file(file_id)
+        by = officer.say(parts.gate, parts.clock, Act.EVIDENCE_READ, subject=file_id, digest=sha256_hex)
+        scan = parts.evidence.show(file_id, sha256_hex, by)
+    write_atomically(output, scan.data, mode=0o600)
+    answer(attachment_members(scan.attachment))
 
 
 @file_group.command("show")
@@ -180,7 +170,8 @@ def withdraw_file(deployment: Deployment, officer: Signatory, file_id: str) -> N
 def show_file(deployment: Deployment, file_id: str) -> None:
     """Show a file, what the registries said and what was decided. Example: mohr ca file show ID."""
     with opened_parts(deployment) as parts:
-        answer(_all_members(parts.authority.file(file_id), parts.authority.words(file_id)))
+        brought = parts.evidence.of_file(file_id)
+        answer(whole_file_members(parts.authority.file(file_id), parts.authority.words(file_id), brought))
 
 
 @file_group.command("list")
@@ -190,4 +181,4 @@ def list_files(deployment: Deployment, state: str | None) -> None:
     """List files, newest first, a JSON object a line. Example: mohr ca file list --state submitted."""
     with opened_parts(deployment) as parts:
         for file in parts.authority.files(FileState(state) if state else None):
-            answer(_file_members(file))
+            answer(file_members(file))

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ca.linting.desk import LintDesk
-from ca.linting.verdicts import Alarm, LintVerdict
+from ca.linting.verdicts import LintVerdict
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import Act
 from pki.instants import format_instant
@@ -13,6 +13,7 @@ from webapp.commands.options import answer, home_option, perhaps_officer_option
 from webapp.compose import RealClock, opened_database, opened_linting
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
+from webapp.registration_documents import alarm_members
 
 AT_ONCE = 32
 
@@ -36,20 +37,6 @@ def _verdict_members(verdict: LintVerdict) -> dict[str, Any]:
     }
 
 
-def _alarm_members(alarm: Alarm) -> dict[str, Any]:
-    return {
-        "alarm": alarm.id,
-        "serial": alarm.serial_hex,
-        "linter": f"{alarm.linter} {alarm.linter_version}",
-        "severity": alarm.severity.name,
-        "rules": alarm.codes,
-        "holds": alarm.holds,
-        "raised_at": format_instant(alarm.raised_at),
-        "closed_at": None if alarm.closed_at is None else format_instant(alarm.closed_at),
-        "officers": [note.officer for note in alarm.notes],
-    }
-
-
 def _judge_what_waits(desk: LintDesk) -> None:
     judged = 0
     while desk.backlog().waiting:
@@ -68,7 +55,7 @@ def _close(
         gate = RegisterGate(database, clock)
         for alarm_id in alarms:
             by = officer.say(gate, clock, Act.ALARM_CLOSE, subject=alarm_id)
-            answer(_alarm_members(desk.close_alarm(alarm_id, by, note)))
+            answer(alarm_members(desk.close_alarm(alarm_id, by, note)))
 
 
 @click.command()
@@ -103,6 +90,6 @@ def lint(
             _judge_what_waits(desk)
         elif alarms:
             for alarm in desk.alarms(limit=500):
-                answer(_alarm_members(alarm))
+                answer(alarm_members(alarm))
         else:
             _close(deployment, desk, close, officer, note)

@@ -1,0 +1,165 @@
+"""Scans, secrets, bulk jobs and alarms: whose role reaches them, by the real gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from ca.bulk.desk import BulkDesk
+from ca.est.secret_desk import SecretDesk
+from ca.evidence.desk import EvidenceDesk
+from ca.evidence.sealing import KeySealer
+from ca.linting.desk import LintDesk
+from ca.officers.identity import Officer, Role
+from ca.officers.scopes import Scope
+from ca.profiles import HolderKind
+from ca.registration import RegistrationFile
+from ca.registration_desk import RegistrationDesk
+from ca.registration_terms import RegistrationTerms
+from hsm.soft import UnsafeSoftKeys
+from pki.errors import InvalidInput, NotAllowed
+from tests.ca.officers.conftest import Offices
+from tests.ca.world import CITIZEN, CLERK, CLINICIAN, SETTINGS, SYSTEM, file_json
+
+SCAN = b"%PDF-1.7 a scan"
+DIGEST = sha256(SCAN).hexdigest()
+NAMED = [{"what": "کارت ملی", "sha256": DIGEST}]
+IN_TEHRAN = Scope(professions=frozenset({"physician"}), provinces=frozenset({"تهران"}))
+
+
+@dataclass
+class Counter:
+    """Desks behind the real gate, and an officer of the university who is limited to physicians of one province."""
+
+    offices: Offices
+
+    def officer(self, role: Role) -> Officer:
+        parsa, akbari = self.offices.of("parsa"), self.offices.of("akbari")
+        found = self.offices.enrol("nikan", "university", parsa, akbari)
+        self.offices.grant("nikan", role, "university", parsa, akbari, IN_TEHRAN)
+        return found
+
+    def file(self, realm: str = "university", members: dict[str, Any] = CLINICIAN, **more: Any) -> RegistrationFile:
+        data = file_json({**members, **more, "realm": realm, "evidence": NAMED})
+        return self.offices.world.authority.submit_file(data, CLERK)
+
+    @property
+    def registrations(self) -> RegistrationDesk:
+        world = self.offices.world
+        return RegistrationDesk(
+            world.database, UnsafeSoftKeys(world.clock), SETTINGS, world.clock, gate=self.offices.gate
+        )
+
+    @property
+    def evidence(self) -> EvidenceDesk:
+        world = self.offices.world
+        return EvidenceDesk(world.database, self.offices.gate, world.clock, KeySealer(lambda: bytes(32)))
+
+    @property
+    def secrets(self) -> SecretDesk:
+        return SecretDesk(self.offices.world.database, self.offices.gate, self.offices.world.clock)
+
+    @property
+    def bulk(self) -> BulkDesk:
+        world = self.offices.world
+        return BulkDesk(world.database, world.authority, self.offices.gate, world.clock)
+
+    @property
+    def linting(self) -> LintDesk:
+        world = self.offices.world
+        return LintDesk(world.database, None, world.authority.profiles, world.clock, self.offices.gate)
+
+    def attach(self, file: RegistrationFile, officer: Officer) -> object:
+        return self.evidence.attach(file.id, DIGEST, BytesIO(SCAN), officer)
+
+    def show(self, file: RegistrationFile, officer: Officer) -> object:
+        return self.evidence.show(file.id, DIGEST, officer)
+
+
+@pytest.fixture
+def counter(realms: Offices) -> Counter:
+    return Counter(realms)
+
+
+Ask = Callable[[Counter, RegistrationFile, Officer], object]
+ASKED: dict[str, tuple[Role, Ask]] = {
+    "a file": (Role.AUDITOR, lambda counter, file, officer: counter.registrations.show(file.id, officer)),
+    "a scan to bring": (Role.REGISTRAR, Counter.attach),
+    "a scan to see": (Role.APPROVER, Counter.show),
+}
+FILES: dict[str, tuple[dict[str, Any], str]] = {
+    "that says no province": ({}, "officer.province-unsaid"),
+    "of another province": ({"province": "البرز"}, "officer.out-of-province"),
+    "of another profession": ({"profession": "nurse", "council_number": "12345"}, "officer.out-of-profession"),
+    "of another realm": ({"realm": "ministry", "province": "تهران"}, "officer.out-of-realm"),
+}
+
+
+def reason_of(act: Callable[[], object]) -> str:
+    with pytest.raises(NotAllowed) as refusal:
+        act()
+    return refusal.value.reason
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_limited_officer_reaches_no_file(counter: Counter, asked: str, file: str) -> None:
+    role, ask = ASKED[asked]
+    members, reason = FILES[file]
+    found, officer = counter.file(**{"realm": "university"} | members), counter.officer(role)
+    assert reason_of(lambda: ask(counter, found, officer)) == reason
+
+
+def test_what_lies_within_the_role_is_reached(counter: Counter) -> None:
+    file, parsa = counter.file(province="تهران"), counter.offices.of("parsa")
+    registrar = counter.officer(Role.REGISTRAR)
+    counter.attach(file, registrar)
+    assert reason_of(lambda: counter.show(file, registrar)) == "officer.no-role"
+    counter.offices.grant("nikan", Role.APPROVER, "university", parsa, counter.offices.of("akbari"), IN_TEHRAN)
+    counter.show(file, registrar)
+    counter.registrations.show(file.id, registrar)
+    counter.offices.desk.suspend("nikan", parsa, "on leave")
+    assert reason_of(lambda: counter.show(file, registrar)) == "officer.suspended"
+
+
+def test_an_enrolment_secret_is_handed_out_by_who_may_issue_for_the_file(counter: Counter) -> None:
+    file, officer = counter.file("ministry", SYSTEM), counter.officer(Role.ISSUER)
+    assert reason_of(lambda: counter.secrets.make(file.id, officer)) == "officer.out-of-realm"
+    assert counter.secrets.make(file.id, counter.offices.of("parsa")).file_id == file.id
+    assert reason_of(lambda: counter.secrets.make(file.id, CLERK)) == "officer.unknown"
+
+
+def test_a_job_is_told_of_within_its_realm_and_alarms_to_officers_alone(counter: Counter) -> None:
+    parsa, nikan = counter.offices.of("parsa"), counter.officer(Role.AUDITOR)
+    job = counter.bulk.start(file_json(CITIZEN), parsa)
+    looks: tuple[Callable[[Officer], object], ...] = (
+        lambda officer: counter.bulk.show(job.id, officer),
+        lambda officer: counter.bulk.page(job.id, officer, after=0, limit=10),
+    )
+    for look in looks:
+        look(parsa)
+        for officer, reason in ((nikan, "officer.out-of-realm"), (CLERK, "officer.unknown")):
+            with pytest.raises(NotAllowed) as refusal:
+                look(officer)
+            assert refusal.value.reason == reason
+    assert counter.linting.alarms_for(nikan, limit=10) == ()
+    assert reason_of(lambda: counter.linting.alarms_for(CLERK, limit=10)) == "officer.unknown"
+
+
+def test_a_deployment_may_take_no_person_without_a_province(counter: Counter) -> None:
+    world = counter.offices.world
+    terms = RegistrationTerms(province_kinds=frozenset({HolderKind.CLINICIAN, HolderKind.CITIZEN}))
+    keys, gate = UnsafeSoftKeys(world.clock), counter.offices.gate
+    desk = RegistrationDesk(world.database, keys, SETTINGS, world.clock, gate=gate, registration=terms)
+    parsa = counter.offices.of("parsa")
+    for act in (desk.submit_file, desk.draft_file):
+        with pytest.raises(InvalidInput) as refusal:
+            act(file_json(CITIZEN), parsa)
+        assert refusal.value.reason == "file.province-unsaid"
+        assert act(file_json({**CITIZEN, "province": "فارس"}), parsa).registration.province == "فارس"
+    assert desk.submit_file(file_json(SYSTEM), parsa).registration.province is None

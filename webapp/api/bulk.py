@@ -1,0 +1,171 @@
+"""Bulk enrolment for officers: a file of registrations becomes a job, which the worker goes through."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from flask import Response
+from pydantic import BaseModel
+
+from ca.bulk.repository import MAX_PAGE
+from ca.officers.identity import Officer
+from pki.errors import ErrorCode
+from webapp.api.registrations import ApprovalBody
+from webapp.json_requests import read_json, read_octets
+from webapp.openapi import OFFICER, Api, Operation, Parameter, json_response
+from webapp.queries import check_query, number_in_query
+from webapp.registration_documents import progress_members, row_members
+from webapp.services import Services, installed
+
+PATH: Final = "/api/v1/bulk"
+MAX_OCTETS: Final = 48 * 1024 * 1024
+"""What one request carries; larger files go through `mohr ca bulk`."""
+NDJSON: Final = "application/x-ndjson"
+_LAST_LINE: Final = 999_999
+
+
+class BulkApprovalAnswer(BaseModel):
+    """One officer's yes to a job, and on how many rows it is written."""
+
+    officer: str
+    at: datetime
+    done: int
+    silence_reason: str | None = None
+
+
+class BulkAnswer(BaseModel):
+    """A job and how far it is."""
+
+    id: str
+    state: str
+    sha256: str
+    rows: int
+    done: int
+    refused: int
+    approved: int
+    issued: int
+    officer: str
+    started_at: datetime
+    finished_at: datetime | None
+    approvals: list[BulkApprovalAnswer]
+
+
+class BulkRowAnswer(BaseModel):
+    """What became of a row: its file and the file's state, or code and reason of its last refusal."""
+
+    line: int
+    file: str | None
+    state: str | None
+    profile: str | None
+    serial: str | None
+    code: str | None
+    reason: str | None
+
+
+class BulkRowsAnswer(BaseModel):
+    """Rows in the order of the file, and behind which line the next page begins."""
+
+    rows: list[BulkRowAnswer]
+    next: int | None
+
+
+START: Final = Operation(
+    method="POST",
+    path=PATH,
+    name="startBulk",
+    summary="The job, which goes on by itself",
+    description="Take one registration a line, at most 100,000 of them, as `mohr ca bulk` does. The same octets again "
+    "are the same job.",
+    answer=BulkAnswer,
+    status=202,
+    problems=(
+        ErrorCode.BULK_MALFORMED,
+        ErrorCode.INPUT_MALFORMED,
+        ErrorCode.INPUT_EMPTY,
+        ErrorCode.INPUT_TOO_LARGE,
+        ErrorCode.LENGTH_REQUIRED,
+    ),
+    security=OFFICER,
+    request_body={"required": True, "content": {NDJSON: {}}},
+)
+SHOW: Final = Operation(
+    method="GET",
+    path=PATH + "/{job_id}",
+    name="showBulk",
+    summary="How far the job is",
+    description="Counts alone; nothing about a person.",
+    answer=BulkAnswer,
+    problems=(ErrorCode.NOT_FOUND,),
+    security=OFFICER,
+)
+ROWS: Final = Operation(
+    method="GET",
+    path=PATH + "/{job_id}/rows",
+    name="listBulkRows",
+    summary="One page of rows",
+    description="What became of each row, by its line; nothing of what a row says of a person.",
+    answer=BulkRowsAnswer,
+    problems=(ErrorCode.NOT_FOUND, ErrorCode.INPUT_MALFORMED),
+    security=OFFICER,
+    parameters=(
+        Parameter(place="query", name="after", description="Go on behind this line.", schema={"type": "integer"}),
+        Parameter(
+            place="query",
+            name="limit",
+            description="At most so many rows.",
+            schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE},
+        ),
+    ),
+)
+APPROVE: Final = Operation(
+    method="POST",
+    path=PATH + "/{job_id}/approvals",
+    name="approveBulk",
+    summary="The job with this yes",
+    description="Give one of the two approvals to every file of a job; what refuses a single file is its row's result.",
+    answer=BulkAnswer,
+    status=202,
+    body=ApprovalBody,
+    problems=(
+        ErrorCode.NOT_FOUND,
+        ErrorCode.FOUR_EYES,
+        ErrorCode.STATE_ILLEGAL,
+        ErrorCode.JSON_MALFORMED,
+        ErrorCode.INPUT_MALFORMED,
+        ErrorCode.INPUT_EMPTY,
+        ErrorCode.INPUT_TOO_LARGE,
+        ErrorCode.LENGTH_REQUIRED,
+    ),
+    security=OFFICER,
+)
+
+
+def install(api: Api, services: Services) -> None:
+    """Serve `/api/v1/bulk`."""
+
+    def start(officer: Officer) -> Response:
+        desk = installed(services.bulk)
+        job = desk.start(read_octets(MAX_OCTETS, NDJSON), officer)
+        answer = json_response(progress_members(desk.progress(job.id)), 202)
+        answer.headers["Location"] = f"{PATH}/{job.id}"
+        return answer
+
+    def show(officer: Officer, job_id: str) -> Response:
+        return json_response(progress_members(installed(services.bulk).show(job_id, officer)))
+
+    def rows(officer: Officer, job_id: str) -> Response:
+        check_query(("after", "limit"))
+        after = number_in_query("after", 0, lowest=0, highest=_LAST_LINE)
+        limit = number_in_query("limit", MAX_PAGE, lowest=1, highest=MAX_PAGE)
+        page = installed(services.bulk).page(job_id, officer, after=after, limit=limit)
+        found: dict[str, Any] = {"rows": [row_members(row) for row in page]}
+        return json_response(found | {"next": page[-1].line if len(page) == limit else None})
+
+    def approve(officer: Officer, job_id: str) -> Response:
+        desk, said = installed(services.bulk), read_json(ApprovalBody).silence_reason
+        desk.approve(job_id, officer, silence_reason=said)
+        return json_response(progress_members(desk.progress(job_id)), 202)
+
+    api.add(START, start)
+    api.add(SHOW, show)
+    api.add(ROWS, rows)
+    api.add(APPROVE, approve)
