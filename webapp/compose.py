@@ -19,6 +19,7 @@ from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
 from ca.evidence.sealing import KeySealer
 from ca.hierarchy import CHECKPOINT_KEY
+from ca.identity_register import IdentityRegister
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
@@ -127,7 +128,11 @@ class Parts:
         return OidArc(arc=self.settings.oid_arc)
 
     def adopt_profiles(self) -> None:
-        """Record the profiles that are issued by; ProfileInvalid where one changed and kept its version."""
+        """Record profiles and identities that are issued by.
+
+        IdentitiesInvalid or ProfileInvalid where one changed and kept its version, or an identifier its meaning.
+        """
+        IdentityRegister(self.database, self.clock).adopt(self.authority.identities, WORKER)
         ProfileRegister(self.database, self.clock).adopt(self.authority.profiles, WORKER)
 
     def publish(self, crl: PublishedCrl) -> None:

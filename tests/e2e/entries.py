@@ -54,6 +54,7 @@ ENTRIES = (
     Entry(line="mohr ca file draft {x} --officer clerk-parsa --home {home}", good="person"),
     Entry(line="mohr ca issue --profile clin-sign --file {file_id} --csr {x} --home {home}", good="csr"),
     Entry(line="mohr ca profiles check {x} --home {home}", good="rx"),
+    Entry(line="mohr ca identities check {x} --home {home}", good="rx"),
     Entry(line="mohr ca officer enrol {x} --officer clerk-parsa --home {home}", good="person"),
     Entry(line="mohr ca officer bind officer-akbari --cert {x} --officer clerk-parsa --home {home}", good="cert"),
     Entry(line="mohr token activate {token_id} --csr {x} --home {home}", good="csr"),

@@ -19,6 +19,7 @@ from webapp.commands import bulk, inventory, status_changes
 from webapp.commands.acting import acting_officer
 from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
+from webapp.commands.identities import identities
 from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
 from webapp.commands.options import acting_officer_option, answer, home_option, output_option
@@ -37,6 +38,7 @@ def ca() -> None:
 
 ca.add_command(file_group)
 ca.add_command(profiles)
+ca.add_command(identities)
 ca.add_command(lint)
 for _command in (*bulk.COMMANDS, *inventory.COMMANDS, *status_changes.COMMANDS):
     ca.add_command(_command)

@@ -1,0 +1,86 @@
+"""Which identity schemes a deployment has issued by: recorded once, and what an identifier meant, it means for ever."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select
+
+from ca.context import event
+from ca.identity_tables import identity_versions
+from pki.audit import AuditAction
+from pki.clock import Clock
+from pki.identity_file import IdentitiesInvalid, scheme_body
+from pki.identity_scheme import IdentityScheme
+from storage.engine import Database
+from storage.unit_of_work import take_turn
+
+_SECTIONS: Final = ("professions", "institutions", "technical_roles")
+_v = identity_versions.c
+
+
+def _meanings(members: dict[str, Any]) -> Iterator[tuple[str, str, tuple[int, str | None]]]:
+    for section in _SECTIONS:
+        for slug, role in members[section].items():
+            yield section, slug, (role["number"], role.get("oid"))
+
+
+def _check_meanings(body: bytes, earlier: bytes) -> None:
+    """Hold two schemes against each other: certificates of the earlier one are read by the later one."""
+    slugs: dict[tuple[str, str], tuple[int, str | None]] = {}
+    numbers: dict[tuple[bool, int], str] = {}
+    for section, slug, identifier in _meanings(json.loads(earlier)):
+        slugs[section, slug] = identifier
+        numbers[section == "technical_roles", identifier[0]] = slug
+    for section, slug, identifier in _meanings(json.loads(body)):
+        if slugs.get((section, slug), identifier) != identifier:
+            raise IdentitiesInvalid(f"{section}.{slug}", "keeps the identifier that it was adopted with")
+        if numbers.get((section == "technical_roles", identifier[0]), slug) != slug:
+            raise IdentitiesInvalid(f"{section}.{slug}.number", "was adopted for another: retire that one instead")
+
+
+def _is_new(connection: Connection, scheme: IdentityScheme, body: bytes) -> bool:
+    """Tell whether a scheme is yet to be recorded; IdentitiesInvalid where it contradicts what is."""
+    statement = select(_v.sha256).where(_v.name == scheme.name, _v.version == scheme.version)
+    recorded = connection.execute(statement).scalar_one_or_none()
+    if recorded == sha256(body).digest():
+        return False
+    if recorded is not None:
+        rule = f"rises when the scheme changes: {scheme.version} was adopted with other members"
+        raise IdentitiesInvalid("version", rule)
+    for earlier in connection.execute(select(_v.body)).scalars():
+        _check_meanings(body, earlier)
+    return True
+
+
+class IdentityRegister:
+    """The recorded identity schemes of one deployment."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Take the database that certificates are recorded in."""
+        self._database, self._clock = database, clock
+
+    def check(self, scheme: IdentityScheme) -> bool:
+        """Tell whether `adopt` would record the scheme; IdentitiesInvalid as there."""
+        with self._database.read() as connection:
+            return _is_new(connection, scheme, scheme_body(scheme))
+
+    def adopt(self, scheme: IdentityScheme, actor: str) -> bool:
+        """Record a scheme that is new, with an event, and tell whether it was.
+
+        IdentitiesInvalid where its version was adopted with other members, or an identifier means something else.
+        """
+        if not self.check(scheme):
+            return False
+        now, body = self._clock.now(), scheme_body(scheme)
+        digest = sha256(body).digest()
+        with self._database.begin() as unit:
+            take_turn(unit.connection, identity_versions)  # another server may start by the same scheme
+            if not _is_new(unit.connection, scheme, body):
+                return False
+            row = {"name": scheme.name, "version": scheme.version, "sha256": digest, "body": body}
+            unit.connection.execute(insert(identity_versions).values(**row, adopted_at=now, adopted_by=actor))
+            version, adopted = scheme.version, AuditAction.IDENTITIES_ADOPTED
+            unit.audit.record(event(adopted, now, actor, scheme.name, version=version, sha256=digest.hex()))
+        return True
