@@ -62,7 +62,7 @@ class EvidenceDesk:
         the gate's; Unavailable (`storage-low`).
         """
         with self._database.read() as connection:
-            digest = _named(files.get_file(connection, file_id), sha256)
+            digest = named_digest(files.get_file(connection, file_id), sha256)
         media_type, data = read_blob(source, digest)
         self._check_room()
         sealed = self._sealer.seal(data, file_id, digest)
@@ -100,7 +100,7 @@ class EvidenceDesk:
         """
         with self._database.begin() as unit:
             file = files.get_file(unit.connection, file_id)
-            digest = _named(file, sha256)
+            digest = named_digest(file, sha256)
             self._allow(unit, officer, Act.EVIDENCE_READ, file, sha256)
             found = repository.sealed(unit.connection, file_id, digest)
             known = {one.digest: one for one in repository.of_file(unit.connection, file_id)}
@@ -139,7 +139,7 @@ class EvidenceDesk:
         self._gate.allow(officer, act, scope, unit, realm=file.realm, subject=file.id, digest=sha256)
 
 
-def _named(file: RegistrationFile, sha256: str) -> bytes:
+def named_digest(file: RegistrationFile, sha256: str) -> bytes:
     """Return the digest, if the file names it; NotFound."""
     if sha256 not in {item.sha256 for item in file.registration.evidence}:
         raise NotFound(ErrorCode.NOT_FOUND, "the file names no such evidence", reason="evidence.not-named")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,21 @@ def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
 
 def _without_kind(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name != "kind"}
+
+
+def test_a_scan_is_brought_and_seen_by_command(live: LiveDeployment, tmp_path: Path) -> None:
+    scan, seen, source = tmp_path / "card.png", tmp_path / "seen.png", tmp_path / "physician.json"
+    scan.write_bytes(b"\x89PNG\r\n\x1a\n a synthetic card")
+    digest = sha256(scan.read_bytes()).hexdigest()
+    named = {**PHYSICIAN, "evidence": [{"what": "کارت ملی", "sha256": digest}]}
+    source.write_text(json.dumps(named, ensure_ascii=False), encoding="utf-8")
+    file_id = live.answer("ca", "file", "submit", source, "--officer", CLERK)["id"]
+    kept = live.answer("ca", "file", "attach", file_id, scan, "--officer", CLERK)
+    assert (kept["sha256"], kept["media_type"], kept["deleted_at"]) == (digest, "image/png", None)
+    assert live.answer("ca", "file", "show", file_id)["evidence"][0]["octets"] == scan.stat().st_size
+    look = ("ca", "file", "evidence", file_id, digest, "-o", str(seen), "--officer")
+    assert live.mohr(*look, CLERK).status != 0
+    assert not seen.exists()
+    assert live.answer(*look, FIRST)["attached_by"] == CLERK
+    assert seen.read_bytes() == scan.read_bytes()
+    assert seen.stat().st_mode & 0o777 == 0o600

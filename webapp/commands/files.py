@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from ca.evidence.blobs import MAX_OCTETS as MAX_SCAN_OCTETS
+from ca.evidence.desk import named_digest
 from ca.officers.identity import Act, Officer
 from ca.registration_states import FileState
 from signer.files import check_writable, read_file
@@ -147,7 +148,7 @@ def attach_scan(deployment: Deployment, officer: Signatory, file_id: str, file: 
 @file_group.command("evidence")
 @home_option
 @officer_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write; a new file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write.")
 @id_argument
 @click.argument("sha256_hex", metavar="SHA256")
 def show_scan(deployment: Deployment, officer: Signatory, output: Path, file_id: str, sha256_hex: str) -> None:
@@ -157,7 +158,7 @@ def show_scan(deployment: Deployment, officer: Signatory, output: Path, file_id:
     """
     check_writable(output)
     with opened_parts(deployment) as parts:
-        parts.authority.file(file_id)
+        named_digest(parts.authority.file(file_id), sha256_hex)
         by = officer.say(parts.gate, parts.clock, Act.EVIDENCE_READ, subject=file_id, digest=sha256_hex)
         scan = parts.evidence.show(file_id, sha256_hex, by)
     write_atomically(output, scan.data, mode=0o600)
@@ -170,8 +171,8 @@ def show_scan(deployment: Deployment, officer: Signatory, output: Path, file_id:
 def show_file(deployment: Deployment, file_id: str) -> None:
     """Show a file, what the registries said and what was decided. Example: mohr ca file show ID."""
     with opened_parts(deployment) as parts:
-        brought = parts.evidence.of_file(file_id)
-        answer(whole_file_members(parts.authority.file(file_id), parts.authority.words(file_id), brought))
+        file = parts.authority.file(file_id)
+        answer(whole_file_members(file, parts.authority.words(file.id), parts.evidence.of_file(file.id)))
 
 
 @file_group.command("list")
