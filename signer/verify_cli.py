@@ -116,10 +116,12 @@ def _context(
     intermediates: tuple[Certificate, ...] = ()
     status: list[StatusSource] = []
     issuers: tuple[IssuerSource, ...] = ()
+    asked = _load_policy(policy)
     if home is not None:
         local = load_trust(home)
         trusted.extend(local.anchors)
         intermediates = local.intermediates
+        asked = local.reading(asked)
         status.append(LocalStatus(folder=home / "public" / "crl"))
     if trusted and not offline:
         from signer.validation.status_online import OnlineStatus  # loads TLS: not for offline use
@@ -133,7 +135,7 @@ def _context(
         intermediates=intermediates,
         status_sources=tuple(status),
         issuer_sources=issuers,
-        policy=_load_policy(policy),
+        policy=asked,
         content=None if content is None else _read_content(content),
         offline=offline,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pki.clock import Clock
 from signer.validation.context import VerificationContext
+from signer.validation.policy import DEFAULT
 from signer.validation.report import verdict_json
 from signer.validation.status_local import LocalStatus, load_trust
 from signer.validation.verify import verify_bytes
@@ -19,6 +20,7 @@ class DeploymentVerifier:
 
     def __init__(self, deployment: Deployment, clock: Clock) -> None:
         self._trust = load_trust(deployment.home)
+        self._policy = self._trust.reading(DEFAULT)
         self._status = (LocalStatus(folder=deployment.public / "crl"),)
         self._clock = clock
 
@@ -29,6 +31,7 @@ class DeploymentVerifier:
             anchors=self._trust.anchors,
             intermediates=self._trust.intermediates,
             status_sources=self._status,
+            policy=self._policy,
             content=content,
         )
         return verdict_json(verify_bytes(data, context), name)

@@ -1,11 +1,13 @@
 """Trust and status from a deployment's public folder, with no server running.
 
-`HOME/public/root.pem`, `HOME/public/ca/NAME.cer`, `HOME/public/crl/NAME/SHARD.crl`: what the CA publishes.
+`HOME/public/root.pem`, `HOME/public/ca/NAME.cer`, `HOME/public/crl/NAME/SHARD.crl`: what the CA publishes. What its
+identifiers mean is read from `HOME/mohr.toml` and `HOME/identities.toml`, where they are there and may be read.
 """
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,10 +15,14 @@ from urllib.parse import urlsplit
 
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.identity_file import parse_identities, pilot_identities
+from pki.identity_scheme import IdentityScheme
+from pki.oids import OidArc
 from signer.parsers.model import UNREADABLE
 from signer.validation import crl
 from signer.validation.answers import Silent, StatusAnswer
 from signer.validation.crl import MAX_CRL_OCTETS, Crl
+from signer.validation.policy import Policy
 from signer.validation.status import urls_of
 
 MAX_FILES: Final = 4096
@@ -27,14 +33,23 @@ _SHARD: Final = re.compile(r".*/crl/([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTrust:
-    """The anchors and issuers of one deployment."""
+    """The anchors and issuers of one deployment, and what its identifiers mean."""
 
     anchors: tuple[Certificate, ...]
     intermediates: tuple[Certificate, ...]
+    arc: OidArc
+    identities: IdentityScheme
+
+    def reading(self, policy: Policy) -> Policy:
+        """Return a policy that reads identifiers as the deployment means them, unless it has an arc of its own."""
+        return replace(policy, arc=self.arc, identities=self.identities) if policy.arc == OidArc() else policy
 
 
 def load_trust(home: Path) -> LocalTrust:
-    """Read a deployment's root and issuing certificates; NotFound when the folder holds no root."""
+    """Read a deployment's root and issuing certificates; NotFound when the folder holds no root.
+
+    InvalidInput (`identities-invalid`) for an identity scheme that the deployment itself would not take.
+    """
     public = home / "public"
     root = public / "root.pem"
     if not root.is_file():
@@ -43,7 +58,31 @@ def load_trust(home: Path) -> LocalTrust:
     for path in sorted((public / "ca").glob("*.cer"))[:MAX_FILES]:
         intermediates.extend(load_certificates(_read(path, MAX_CERTIFICATE_FILE)))
     anchors = load_certificates(_read(root, MAX_CERTIFICATE_FILE))
-    return LocalTrust(anchors=anchors, intermediates=tuple(intermediates))
+    arc = _arc_of(home)
+    own = _optional(home / "identities.toml")
+    return LocalTrust(
+        anchors=anchors,
+        intermediates=tuple(intermediates),
+        arc=arc,
+        identities=pilot_identities() if own is None else parse_identities(own, arc.arc),
+    )
+
+
+def _arc_of(home: Path) -> OidArc:
+    try:
+        arc = tomllib.loads((_optional(home / "mohr.toml") or b"").decode()).get("oid_arc")
+    except ValueError:
+        return OidArc()
+    return OidArc(arc=arc) if isinstance(arc, str) else OidArc()
+
+
+def _optional(path: Path) -> bytes | None:
+    """Read a file beside the public folder, which a relying party need not have nor be allowed to read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_CERTIFICATE_FILE)
+    except OSError:
+        return None
 
 
 def _read(path: Path, limit: int) -> bytes:

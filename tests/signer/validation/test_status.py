@@ -23,6 +23,7 @@ from signer.formats.jades import sign_jades
 from signer.validation import crl, ocsp
 from signer.validation.answers import Good, Revoked, Silent
 from signer.validation.context import VerificationContext
+from signer.validation.policy import HEALTH_CLUSTER, parse_policy
 from signer.validation.status import judge_crl, judge_ocsp
 from signer.validation.status_local import LocalStatus, load_trust
 from signer.validation.status_online import OnlineStatus
@@ -235,6 +236,21 @@ def test_addresses_in_certificates_never_leave_the_folder(home: Path, zoo: Zoo) 
         holder = sharded(zoo.intermediate, url)
         named = list(status._candidates(holder.certificate))
         assert all((home / "public" / "crl") in path.resolve().parents for path in named)
+
+
+def test_identifiers_mean_what_the_deployment_says(home: Path) -> None:
+    assert load_trust(home).reading(HEALTH_CLUSTER) == HEALTH_CLUSTER
+    (home / "mohr.toml").write_text('oid_arc = "1.3.6.1.4.1.32473.9"\n')
+    (home / "identities.toml").write_text(
+        'format = "mohr-identities/1"\nname = "own"\nversion = 1\nextends = "pilot"\n[institutions.spa]\n'
+        'number = 130\ntitle_fa = "آبگرم"\ntitle_en = "Spa"\n',
+        encoding="utf-8",
+    )
+    found = load_trust(home).reading(HEALTH_CLUSTER)
+    assert (found.name, found.arc.arc) == ("health-cluster", "1.3.6.1.4.1.32473.9")
+    assert found.identities.slug_of("1.3.6.1.4.1.32473.9.3.130", found.arc) == "spa"
+    of_others = parse_policy(b'{"arc": "1.3.6.1.4.1.32473.7"}')
+    assert load_trust(home).reading(of_others) is of_others
 
 
 def test_a_folder_without_a_root_is_no_deployment(tmp_path: Path) -> None:
