@@ -153,6 +153,12 @@ def change_file(connection: Connection, file: RegistrationFile, act: FileAct, **
     return state
 
 
+def count_round(connection: Connection, file_id: str, at: datetime) -> int:
+    """Count another asking of the registries about a file, in whatever state it is; return its number."""
+    again = update(registration_files).where(_f.id == file_id).values(rounds=_f.rounds + 1, checked_at=at)
+    return int(connection.execute(again.returning(_f.rounds)).scalar_one())
+
+
 def files_past_end(connection: Connection, now: datetime, limit: int) -> tuple[RegistrationFile, ...]:
     """Return undecided files whose time is over, locked; those that somebody else holds are left out."""
     over = select(_f.id).where(_f.state.in_(UNDECIDED), _f.expires_at <= now).order_by(_f.expires_at).limit(limit)

@@ -1,0 +1,344 @@
+"""Renewal with overlap and replacement: one living successor, the same identity, and no crash in between shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from ca import certificate_queries
+from ca.issuing.line import IssuingLine
+from ca.issuing.orders import Issued
+from ca.issuing.renewal import RenewalDesk, Wish
+from ca.registration_terms import RegistrationTerms
+from ca.registries.answers import Source
+from ca.registries.ports import Registries
+from ca.revocation import CertificateState, RevocationReason
+from hsm.soft import UnsafeSoftKey
+from pki.certificates import Certificate
+from pki.csr import build_csr
+from pki.errors import ErrorCode, ServiceError
+from pki.keys import SignatureAlgorithm, SigningKey
+from storage.engine import Database
+from storage.ledger_tables import audit_events
+from tests.ca.issuing.faults import FaultyKeys, Killed
+from tests.ca.issuing.test_key_holders import reopened
+from tests.ca.registration.conftest import Told, no, silent
+from tests.ca.world import CENTRE, CLERK, CLINICIAN, FILE_PROFILES, SETTINGS, World, new_csr
+from tests.support.officers import EveryOfficer
+
+GOOD, REVOKED, ON_HOLD = CertificateState.GOOD, CertificateState.REVOKED, CertificateState.ON_HOLD
+COMPROMISE, SUPERSEDED = RevocationReason.KEY_COMPROMISE, RevocationReason.SUPERSEDED
+
+
+@dataclass
+class Office:
+    """A desk of renewals, its registries, and a certificate."""
+
+    world: World
+    told: dict[Source, Told]
+    terms: RegistrationTerms
+
+    def desk(self, line: IssuingLine | None = None) -> RenewalDesk:
+        return RenewalDesk(self.world.database, line or self.world.authority.line, self.terms, self.world.clock)
+
+    def renew(self, old: Issued, **wish: Any) -> Issued:
+        return self.desk().carry_out(Wish(**{"serial": old.serial_hex, "csr": new_csr()} | wish), CLERK)
+
+    def state(self, issued: Issued) -> CertificateState:
+        return self.world.authority.get(issued.serial_hex).state
+
+    def within_window(self, old: Issued) -> None:
+        self.world.clock.time = Certificate.parse(old.der).not_after - timedelta(days=20)
+
+    def events(self, action: str) -> dict[str, dict[str, Any]]:
+        a = audit_events.c
+        with self.world.database.read() as connection:
+            rows = connection.execute(select(a.subject, a.facts).where(a.action == action)).all()
+        return {row.subject: row.facts if isinstance(row.facts, dict) else json.loads(row.facts) for row in rows}
+
+
+@pytest.fixture
+def office(world: World) -> Office:
+    """A deployment whose councils and licence registry say what a test tells them."""
+    told = {source: Told(source) for source in Source}
+    registries = Registries(**{source.value: told[source] for source in (Source.COUNCIL, Source.LICENCE)})
+    return Office(world=world, told=told, terms=RegistrationTerms(registries=registries))
+
+
+def refused(act: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(ServiceError) as error:
+        act()
+    return str(error.value.code), error.value.reason
+
+
+# -- renewal --------------------------------------------------------------------------------------
+
+
+def test_renewal_leaves_the_old_one_good_and_links_both(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    new = office.renew(old)
+    assert (office.state(old), office.state(new)) == (GOOD, GOOD)
+    record, before = office.world.authority.get(new.serial_hex), office.world.authority.get(old.serial_hex)
+    assert (record.predecessor, record.file_id, record.profile) == (old.serial_hex, before.file_id, before.profile)
+    assert office.events("certificate.renewed") == {
+        old.serial_hex: {"successor": new.serial_hex},
+        new.serial_hex: {"predecessor": old.serial_hex},
+    }
+
+
+@pytest.mark.parametrize("profile", ["clin-sign", "hix-tls", "hix-seal", "infosys", "tls-server"])
+def test_a_successor_says_of_its_holder_what_the_old_one_said(profile: str, office: Office) -> None:
+    old = office.world.issue(profile)
+    office.within_window(old)
+    first, second = Certificate.parse(old.der), Certificate.parse(office.renew(old).der)
+    assert first.subject_der == second.subject_der
+    assert first.admission == second.admission
+    assert first.extensions.get("2.5.29.17") == second.extensions.get("2.5.29.17")
+    assert first.policies == second.policies
+    assert first.spki_der != second.spki_der
+
+
+def test_a_key_may_be_kept(office: Office) -> None:
+    csr = build_csr(UnsafeSoftKey.generate(SignatureAlgorithm.ES256), "a wish")
+    file = office.world.approved(CLINICIAN)
+    old = office.world.authority.issue("clin-sign", file.id, csr, "clerk")
+    office.within_window(old)
+    new = office.renew(old, csr=csr)
+    assert Certificate.parse(new.der).spki_der == Certificate.parse(old.der).spki_der
+
+
+def test_the_window_is_the_profile_s(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    begins = Certificate.parse(old.der).not_after - timedelta(days=60)
+    office.world.clock.time = begins - timedelta(seconds=1)
+    assert refused(lambda: office.renew(old)) == ("renewal-too-early", "renewal.too-early")
+    office.world.clock.time = begins
+    assert office.state(office.renew(old)) is GOOD
+
+
+@pytest.mark.parametrize("state", ["on_hold", "revoked", "ended", "absent", "service"])
+def test_what_is_not_good_is_not_renewed(state: str, office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    wanted = old.serial_hex
+    if state == "on_hold":
+        office.world.authority.hold(wanted, CLERK)
+    elif state == "revoked":
+        office.world.authority.revoke(wanted, SUPERSEDED, CLERK)
+    elif state == "ended":
+        office.world.clock.move(days=21)
+    elif state == "absent":
+        wanted = f"{int(wanted, 16) ^ 1:040x}"
+    else:
+        wanted = next(iter(office.world.authority.own_certificates())).certificate.serial_hex
+    expected = (
+        ("not-found", "renewal.absent") if state in ("absent", "service") else ("state-illegal", "renewal.not-good")
+    )
+    assert refused(lambda: office.renew(replace(old, serial_hex=wanted))) == expected
+
+
+def test_a_certificate_has_one_living_successor(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    first = office.renew(old)
+    assert refused(lambda: office.renew(old)) == ("state-illegal", "renewal.has-successor")
+    office.world.authority.revoke(first.serial_hex, SUPERSEDED, CLERK)
+    second = office.renew(old)
+    assert office.world.authority.get(second.serial_hex).predecessor == old.serial_hex
+
+
+def test_the_same_order_given_again_makes_no_second_successor(office: Office) -> None:
+    old, csr = office.world.issue("clin-sign"), new_csr()
+    office.within_window(old)
+    first = office.renew(old, csr=csr, idempotency_key="k")
+    again = office.renew(old, csr=csr, idempotency_key="k")
+    assert (again.serial_hex, again.repeated) == (first.serial_hex, True)
+    other = lambda: office.renew(old, csr=csr, reason=SUPERSEDED, idempotency_key="k")  # noqa: E731
+    assert refused(other)[0] == "idempotency-conflict"
+
+
+def test_of_two_orders_in_one_round_one_is_carried_out(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    desk = office.desk()
+    orders = [desk.order(Wish(serial=old.serial_hex, csr=new_csr()), CLERK) for _ in range(2)]
+    outcomes = list(office.world.authority.line.issue_many(orders))
+    assert [isinstance(outcome, Issued) for outcome in outcomes] == [True, False]
+    assert isinstance(outcomes[1], ServiceError)
+    assert (outcomes[1].code, outcomes[1].reason) == (ErrorCode.REQUEST_IN_PROGRESS, "renewal.at-once")
+
+
+def test_of_two_servers_at_once_one_renews(office: Office) -> None:
+    world, start = office.world, Barrier(2, timeout=30)
+    old = world.issue("clin-sign")
+    office.within_window(old)
+
+    def renew(database: Database) -> Issued | ServiceError:
+        line = IssuingLine(database, world.keys, SETTINGS, world.clock, gate=EveryOfficer())
+        desk = RenewalDesk(database, line, RegistrationTerms(), world.clock)
+        start.wait()
+        try:
+            return desk.carry_out(Wish(serial=old.serial_hex, csr=new_csr()), CLERK)
+        except ServiceError as error:
+            return error
+
+    with closing(reopened(world.database)) as second, ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(renew, (world.database, second)))
+    (other,) = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+    assert other.reason in ("renewal.at-once", "renewal.has-successor")
+    assert len(world.authority.certificates(file_id=_file_of(office, old))) == 2
+
+
+def test_who_is_revoked_while_the_successor_is_signed_gets_none(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    keys = RevokingKeys(office.world, old)
+    line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
+    wish = Wish(serial=old.serial_hex, csr=new_csr())
+    assert refused(lambda: office.desk(line).carry_out(wish, CLERK)) == ("state-illegal", "renewal.not-good")
+    states = {record.state for record in office.world.authority.certificates(file_id=_file_of(office, old))}
+    assert states == {REVOKED, CertificateState.ABANDONED}
+
+
+class RevokingKeys(FaultyKeys):
+    """Keys whose device takes so long that an officer revokes the old certificate meanwhile."""
+
+    def __init__(self, world: World, old: Issued) -> None:
+        super().__init__(world)
+        self._world, self._old = world, old
+
+    def signing_key(self, label: str) -> SigningKey:
+        if self._world.authority.get(self._old.serial_hex).state is GOOD:
+            self._world.authority.revoke(self._old.serial_hex, RevocationReason.PRIVILEGE_WITHDRAWN, CLERK)
+        return super().signing_key(label)
+
+
+def _file_of(office: Office, issued: Issued) -> str | None:
+    return office.world.authority.get(issued.serial_hex).file_id
+
+
+# -- the registries -------------------------------------------------------------------------------
+
+
+def test_a_no_refuses_and_stays_with_the_file(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    office.told[Source.COUNCIL].say = no
+    assert refused(lambda: office.renew(old)) == ("registry-refused", "file.registry-says-no")
+    assert len(office.world.authority.words(_file_of(office, old) or "")) == 1
+    assert office.state(old) is GOOD
+
+
+def test_silence_takes_a_reason(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.within_window(old)
+    office.told[Source.COUNCIL].say = silent
+    assert refused(lambda: office.renew(old)) == ("registry-silent", "file.registry-silent")
+    assert office.state(office.renew(old, silence_reason="the council's line is down")) is GOOD
+
+
+def test_nobody_accepts_the_silence_of_the_licences(office: Office) -> None:
+    old = office.world.issue("hix-seal", CENTRE)
+    office.within_window(old)
+    office.told[Source.LICENCE].say = silent
+    again = lambda: office.renew(old, silence_reason="the line is down")  # noqa: E731
+    assert refused(again) == ("registry-silent", "file.registry-silent")
+
+
+# -- replacement ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [SUPERSEDED, COMPROMISE, RevocationReason.UNSPECIFIED])
+@pytest.mark.parametrize("held", [False, True])
+def test_replacement_revokes_the_old_one_with_the_new_one_s_record(
+    reason: RevocationReason,
+    held: bool,
+    office: Office,
+) -> None:
+    old = office.world.issue("clin-sign")
+    if held:
+        office.world.authority.hold(old.serial_hex, CLERK)
+    new = office.renew(old, reason=reason)
+    status = office.world.authority.get(old.serial_hex).status
+    assert (status.state, status.reason, office.state(new)) == (REVOKED, reason, GOOD)
+    first, second = Certificate.parse(old.der), Certificate.parse(new.der)
+    assert (first.subject_der, first.admission) == (second.subject_der, second.admission)
+    assert office.events("certificate.replaced").keys() == {old.serial_hex, new.serial_hex}
+    assert office.events("certificate.revoked")[old.serial_hex]["reason"] == reason.value
+
+
+def test_what_is_revoked_already_is_replaced_without_another_word(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.world.authority.revoke(old.serial_hex, COMPROMISE, CLERK)
+    before = office.world.authority.get(old.serial_hex).status
+    new = office.renew(old, reason=SUPERSEDED)
+    assert (office.world.authority.get(old.serial_hex).status, office.state(new)) == (before, GOOD)
+
+
+@pytest.mark.parametrize("reason", [RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AFFILIATION_CHANGED])
+def test_who_lost_the_right_gets_no_replacement(reason: RevocationReason, office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    office.world.authority.revoke(old.serial_hex, reason, CLERK)
+    wanted = ("state-illegal", "replacement.not-replaceable")
+    assert refused(lambda: office.renew(old, reason=SUPERSEDED)) == wanted
+    assert refused(lambda: office.renew(old, reason=reason)) == ("input-malformed", "replacement.reason")
+
+
+def test_a_replacement_is_for_a_new_key(office: Office) -> None:
+    csr = new_csr()
+    old = office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    assert refused(lambda: office.renew(old, csr=csr, reason=COMPROMISE)) == ("key-refused", "replacement.same-key")
+    assert office.state(old) is GOOD
+
+
+def test_a_compromised_key_leaves_no_certificate_good(office: Office) -> None:
+    csr = new_csr()
+    old = office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    office.within_window(old)
+    renewed = office.renew(old, csr=csr)
+    new = office.renew(renewed, reason=COMPROMISE)
+    assert [office.state(one) for one in (old, renewed, new)] == [REVOKED, REVOKED, GOOD]
+    file_id = _file_of(office, old) or ""
+    again = lambda: office.world.authority.issue("clin-sign", file_id, csr, "clerk")  # noqa: E731
+    assert refused(again) == ("key-refused", "key.compromised")
+
+
+@pytest.mark.parametrize("reason", [SUPERSEDED, COMPROMISE])
+def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: RevocationReason, office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    keys = FaultyKeys(office.world)
+    line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
+    keys.fault = Killed()
+    wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=reason)
+    with pytest.raises(Killed):
+        office.desk(line).carry_out(wish, CLERK)
+    assert office.state(old) is GOOD
+    office.world.clock.move(minutes=6)
+    assert len(office.world.recovery.reconcile()) == 1
+    assert office.state(office.renew(old, reason=reason)) is GOOD
+    assert office.state(old) is REVOKED
+
+
+# -- machines -------------------------------------------------------------------------------------
+
+
+def test_a_machine_whose_successor_never_arrived_gets_another(office: Office) -> None:
+    old = office.world.issue("infosys", FILE_PROFILES["infosys"])
+    record = office.world.authority.get(old.serial_hex)
+    lost = office.desk().succeed_by_holder(record, new_csr(), "est")
+    second = office.desk().succeed_by_holder(record, new_csr(), "est")
+    assert [office.state(one) for one in (old, lost, second)] == [GOOD, REVOKED, GOOD]
+    with office.world.database.read() as connection:
+        living = certificate_queries.living_successor(connection, lost.serial_hex)
+    assert living is not None
+    assert living.serial_hex == second.serial_hex
