@@ -40,7 +40,7 @@ from hsm.client import CustodianClient
 from hsm.errors import HsmUnavailable
 from hsm.provider import KeyProvider
 from pki.clock import Clock
-from pki.errors import ErrorCode, Unavailable
+from pki.errors import ErrorCode, ServiceError, Unavailable
 from pki.identity_file import parse_identities, pilot_identities
 from pki.identity_scheme import IdentityScheme
 from pki.notes import parse_verifier_key
@@ -162,6 +162,15 @@ class Parts:
         """Sign and publish the list that speaks of one certificate."""
         record = self.authority.get(serial)
         return self.publish_new_crl(record.issuer, record.shard)
+
+    def publish_status_soon(self, serial: str) -> int | None:
+        """Publish the list that speaks of one certificate and return its number.
+
+        None where this process cannot: then the worker does, within a minute.
+        """
+        with contextlib.suppress(ServiceError):
+            return self.publish_status_of(serial).number
+        return None
 
     def seal_ledger(self) -> str:
         """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""

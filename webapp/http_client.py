@@ -55,10 +55,11 @@ def ask(
     url: str,
     *,
     form: Mapping[str, str] | None = None,
+    json: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> HttpAnswer:
-    """Send one request, POST if there is a form; `tls` brings trust anchors and a client certificate.
+    """Send one request, POST if there is a form or JSON; `tls` brings trust anchors and a client certificate.
 
     InvalidInput for a URL that may not be asked, Unavailable when nobody answers in time or the answer is
     larger than 1 MiB, VerificationFailed when the server's certificate is not trusted.
@@ -69,8 +70,9 @@ def ask(
         handlers.append(urllib.request.ProxyHandler({}))
     if tls is not None:
         handlers.append(urllib.request.HTTPSHandler(context=tls))
-    data = None if form is None else urllib.parse.urlencode(form).encode()
-    request = urllib.request.Request(url, data, {"Accept": "application/json", **(headers or {})})  # noqa: S310 - host_of refuses other schemes
+    data = json if form is None else urllib.parse.urlencode(form).encode()
+    typed = {} if json is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, {"Accept": "application/json", **typed, **(headers or {})})  # noqa: S310 - host_of refuses other schemes
     opener = urllib.request.build_opener(*handlers)
     try:
         try:

@@ -18,7 +18,7 @@ from ca.officers.records import OfficerState
 from ca.officers.statements import NONCE_OCTETS, sign_statement
 from hsm.private_files import read_private
 from hsm.soft import MAX_PEM_OCTETS, UnsafeSoftKey
-from pki.certificates import load_certificates
+from pki.certificates import Certificate, load_certificates
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound
 from signer.files import read_file
@@ -59,17 +59,7 @@ class Signatory:
 
         NotAllowed (`officer-unknown`) too where there is no such key or its certificate is another officer's.
         """
-        try:
-            key = UnsafeSoftKey.from_pem(bytes(read_private(self.key_file, MAX_PEM_OCTETS)))
-            certificate = load_certificates(read_file(self.certificate_file, limit=MAX_PEM_OCTETS))[0]
-        except InvalidInput as error:
-            if self.named is not None and not self.key_file.exists():
-                raise NotAllowed(
-                    ErrorCode.OFFICER_UNKNOWN,
-                    "this deployment keeps no such officer's key",
-                    reason="officer.no-certificate",
-                ) from error
-            raise
+        key, certificate = self.load()
         signed = sign_statement(
             key,
             act.value,
@@ -84,6 +74,20 @@ class Signatory:
                 ErrorCode.OFFICER_UNKNOWN, "the certificate is another officer's", reason="officer.unknown"
             )
         return officer
+
+    def load(self) -> tuple[UnsafeSoftKey, Certificate]:
+        """Read key and certificate; InvalidInput, and NotAllowed where a deployment keeps no key of whom was named."""
+        try:
+            key = UnsafeSoftKey.from_pem(bytes(read_private(self.key_file, MAX_PEM_OCTETS)))
+            return key, load_certificates(read_file(self.certificate_file, limit=MAX_PEM_OCTETS))[0]
+        except InvalidInput as error:
+            if self.named is not None and not self.key_file.exists():
+                raise NotAllowed(
+                    ErrorCode.OFFICER_UNKNOWN,
+                    "this deployment keeps no such officer's key",
+                    reason="officer.no-certificate",
+                ) from error
+            raise
 
 
 def kept_signatory(deployment: Deployment, register: OfficerDesk, act: Act) -> Signatory:

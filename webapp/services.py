@@ -23,6 +23,7 @@ from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
+from ca.revocation_desk import RevocationDesk
 from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
@@ -92,6 +93,8 @@ class Services:
     evidence: EvidenceDesk | None = None
     bulk: BulkDesk | None = None
     linting: LintDesk | None = None
+    revocations: RevocationDesk | None = None
+    publish_status: Callable[[str], int | None] | None = None
     inventory: InventoryDesk | None = None
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None

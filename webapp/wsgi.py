@@ -65,6 +65,8 @@ def services_of(parts: Parts) -> Services:
         evidence=parts.evidence,
         bulk=parts.bulk,
         linting=parts.linting,
+        revocations=parts.authority,
+        publish_status=parts.publish_status_soon,
         inventory=parts.inventory,
         exports=parts.exports,
         statistics=parts.statistics,

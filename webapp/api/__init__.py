@@ -5,7 +5,17 @@ from importlib.metadata import version
 from flask import Flask
 
 from ca.officers.identity import Officer
-from webapp.api import alarms, bulk, evidence, inventory, issuing, officers, public, registrations
+from webapp.api import (
+    alarms,
+    bulk,
+    evidence,
+    inventory,
+    issuing,
+    officers,
+    public,
+    registrations,
+    status_changes,
+)
 from webapp.callers import peer_certificate
 from webapp.openapi import Api
 from webapp.services import Services, installed
@@ -31,5 +41,6 @@ def install(app: Flask, services: Services) -> None:
     alarms.install(api, services)
     inventory.install(api, services)
     issuing.install(api, services)
+    status_changes.install(api, services)
     officers.install(api, services)
     api.serve_document("/openapi.json")

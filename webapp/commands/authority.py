@@ -1,7 +1,9 @@
 """`mohr ca`: registration files, certificates, revocation and lists, for operators."""
 
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Final
 
 import click
@@ -24,8 +26,10 @@ from webapp.commands.lint import lint
 from webapp.commands.officer import officer_group, realm_group
 from webapp.commands.options import acting_officer_option, answer, home_option, output_option
 from webapp.commands.profiles import profiles
+from webapp.commands.served import served_by
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
+from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
 MAX_CSR_OCTETS: Final = 64 * 1024
@@ -47,7 +51,31 @@ ca.add_command(realm_group)
 ca.add_command(est_secret)
 
 
+def _issue_there(
+    client: OfficerClient,
+    output: Path | None,
+    profile: str,
+    file_id: str,
+    csr_file: Path,
+    unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
+    lint_first: bool,  # noqa: FBT001 - click passes options by name
+    idempotency_key: str | None,
+) -> None:
+    if unapproved_pilot:
+        raise click.UsageError("no server issues without approvals")
+    csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
+    text = csr.decode("ascii", "replace") if csr.lstrip().startswith(b"-----BEGIN") else b64encode(csr).decode()
+    body = {"profile": profile, "file": file_id, "csr": text, "lint": "before" if lint_first else None}
+    key = token_urlsafe() if idempotency_key is None else idempotency_key
+    IssueOrder(profile=profile, file_id=file_id, csr=csr, actor="", idempotency_key=key)  # a key that is none
+    issued = client.post("/api/v1/certificates", body, {"Idempotency-Key": key})
+    if output is not None:
+        write_file(output, str(issued.get("pem")).encode())
+    answer(issued)
+
+
 @ca.command()
+@served_by(_issue_there)
 @home_option
 @acting_officer_option
 @output_option

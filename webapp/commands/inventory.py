@@ -19,8 +19,10 @@ from ca.officers.identity import Act
 from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant
 from webapp.commands.options import answer, home_option, json_option, officer_option, output_option, say
+from webapp.commands.served import served_by
 from webapp.compose import RealClock, opened_database
 from webapp.deployment import Deployment
+from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 from webapp.outbox import Outbox
 
@@ -53,7 +55,30 @@ def _wanted(words: dict[str, str | None]) -> Search:
     return parse_search(words)
 
 
+def _search_there(
+    client: OfficerClient,
+    after: str | None,
+    limit: int,
+    as_json: bool,  # noqa: FBT001 - click passes options by name
+    **words: str | None,
+) -> None:
+    _wanted(words)
+    page = client.post("/api/v1/certificates/search", {**words, "after": after, "limit": limit})
+    _show(page["certificates"], page["next"], as_json=as_json)
+
+
+def _show(found: list[dict[str, Any]], following: str | None, *, as_json: bool) -> None:
+    if as_json:
+        answer({"certificates": found, "next": following})
+        return
+    for members in found:
+        answer(members)
+    if following is not None:
+        say(f"there are more: --after {following}")
+
+
 @click.command()
+@served_by(_search_there)
 @home_option
 @officer_option
 @_search_options
@@ -78,14 +103,7 @@ def search(
         gate = RegisterGate(database, clock)
         by = officer.say(gate, clock, Act.INVENTORY_READ, subject=SUBJECT)
         page = InventoryDesk(database, gate, clock).search(wanted, by, after=after, limit=limit)
-    found = [entry_members(entry) for entry in page.entries]
-    if as_json:
-        answer({"certificates": found, "next": page.next})
-        return
-    for members in found:
-        answer(members)
-    if page.next is not None:
-        say(f"there are more: --after {page.next}")
+    _show([entry_members(entry) for entry in page.entries], page.next, as_json=as_json)
 
 
 @click.command()

@@ -14,10 +14,13 @@ from pki.instants import parse_instant
 from webapp.certificate_documents import certificate_members
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option
+from webapp.commands.served import served_by
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
+from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
+PATH: Final = "/api/v1/certificates"
 _SERIAL: Final = click.argument("serial")
 
 
@@ -45,7 +48,25 @@ def _hyphenless(reason: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+def _revoke_there(client: OfficerClient, serial: str, reason: str, invalidity_date: str | None) -> None:
+    body = {"reason": _hyphenless(reason), "invalidity_date": invalidity_date}
+    answer(client.post(_path(serial, "revocation"), body))
+
+
+def _hold_there(client: OfficerClient, serial: str) -> None:
+    answer(client.post(_path(serial, "hold"), {}))
+
+
+def _unhold_there(client: OfficerClient, serial: str) -> None:
+    answer(client.post(_path(serial, "release"), {}))
+
+
+def _path(serial: str, act: str) -> str:
+    return f"{PATH}/{parse_serial(serial)}/{act}"
+
+
 @click.command()
+@served_by(_revoke_there)
 @home_option
 @acting_officer_option
 @_SERIAL
@@ -69,6 +90,7 @@ def revoke(
 
 
 @click.command()
+@served_by(_hold_there)
 @home_option
 @acting_officer_option
 @_SERIAL
@@ -83,6 +105,7 @@ def hold(deployment: Deployment, officer: Signatory | None, serial: str) -> None
 
 
 @click.command()
+@served_by(_unhold_there)
 @home_option
 @acting_officer_option
 @_SERIAL
