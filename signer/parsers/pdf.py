@@ -1,7 +1,7 @@
 """Signature fields of PDF files (ISO 32000-2 §12.8), read through pyHanko: nothing of it leaves this file.
 
-pyHanko finds fields and compares revisions; byte ranges and values are checked here. Whatever it raises on
-hostile files becomes a defect or an InvalidInput.
+pyHanko reads objects and finds fields; byte ranges, values and later revisions are checked here. Whatever it raises
+on hostile files becomes a defect or an InvalidInput.
 """
 
 import binascii
@@ -23,17 +23,18 @@ from pki import der
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import open_pdf
-from signer.parsers.model import (
-    MAX_SIGNATURES,
-    Note,
-    Octets,
-)
+from signer.parsers.model import MAX_SIGNATURES, Note, Octets
+from signer.parsers.pdf_changes import Addition, ChangeFound, additions
 from signer.validation.reasons import Reason
 
 MAX_EVIDENCE: Final = 256
 
 _BYTE_RANGE: Final = re.compile(rb"/ByteRange\s*\[\s*0\s+(\d{1,9})\s+(\d{1,9})\s+\d{1,9}\s*\]")
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
+_NO_CHANGES: Final = 1
+_FILLING_AND_SIGNING: Final = 2
+_ALWAYS_ALLOWED: Final = frozenset({Addition.VALIDATION_DATA, Addition.TIMESTAMP})  # ISO 32000-2 §12.8.2.2, errata
+_WHITE_SPACE: Final = b"\0\t\n\f\r "
 _LONG: Final = 64  # a shorter value costs nothing to read
 _DATE: Final = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'?(\d\d)?'?)?")
 
@@ -44,7 +45,10 @@ logging.getLogger("pyhanko").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PdfField:
-    """One filled signature field whose byte range is in order: what it covers, and its CMS or token."""
+    """One filled signature field whose byte range is in order: what it covers, and its CMS or token.
+
+    `certified_for` is what a certification signature permits (ISO 32000-2 table 257, P).
+    """
 
     name: str
     sub_filter: str
@@ -53,6 +57,7 @@ class PdfField:
     ranges: _Ranges
     end: int
     claimed_at: datetime | None
+    certified_for: int | None = None
     notes: tuple[Note, ...] = ()
     defects: tuple[Note, ...] = ()
 
@@ -118,7 +123,7 @@ def read_pdf(data: bytes) -> PdfContents:
     good.sort(key=lambda found: found.end)
     certificates, crls, responses = _security_store(file.reader)
     return PdfContents(
-        fields=tuple(_with_changes(data, good)),
+        fields=tuple(_with_changes(file, good)),
         unreadable=tuple(unreadable),
         certificates=certificates,
         crls=crls,
@@ -129,9 +134,7 @@ def read_pdf(data: bytes) -> PdfContents:
 def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
     stand_ins = {gap: secrets.token_hex(16).encode() for gap in _long_values(data)}
     try:
-        reader = open_pdf(data, stand_ins=stand_ins)
-        if reader.encrypted:
-            reader.decrypt("")
+        reader = _opened(data, stand_ins)
         fields = []
         for name, _value, reference in islice(enumerate_sig_fields(reader, filled_status=True), MAX_SIGNATURES + 1):
             fields.append((str(name), reference.get_object()))
@@ -140,6 +143,13 @@ def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
     if len(fields) > MAX_SIGNATURES:
         raise _refuse(f"more than {MAX_SIGNATURES} signatures")
     return _File(data=data, reader=reader, stand_ins=stand_ins), fields
+
+
+def _opened(data: bytes, stand_ins: dict[tuple[int, int], bytes]) -> PdfFileReader:
+    reader = open_pdf(data, stand_ins=stand_ins)
+    if reader.encrypted:
+        reader.decrypt("")
+    return reader
 
 
 def _long_values(data: bytes) -> Iterator[tuple[int, int]]:
@@ -168,27 +178,31 @@ def _read_field(file: _File, name: str, field: DictionaryObject, taken: set[_Ran
         ranges=ranges,
         end=second + length,
         claimed_at=_pdf_date(signature.get("/M")),
+        certified_for=_permission(signature),
     )
 
 
-def _with_changes(data: bytes, fields: list[PdfField]) -> list[PdfField]:
+def _permission(signature: DictionaryObject) -> int | None:
+    """Return P of a certification signature's DocMDP transform, 2 where it says nothing; None of any other's."""
+    references = signature.get("/Reference", ())
+    for index in range(min(len(references), MAX_SIGNATURES)):
+        reference = references[index]
+        if str(reference.get("/TransformMethod")) == "/DocMDP":
+            return int(reference.get("/TransformParams", {}).get("/P", _FILLING_AND_SIGNING))
+    return None
+
+
+def _with_changes(file: _File, fields: list[PdfField]) -> list[PdfField]:
     """Judge what stands behind each signature that does not reach the end of the file."""
-    if all(field.end == len(data) for field in fields):
+    size = len(file.data)
+    if all(field.end == size for field in fields):
         return fields
-    if not data.rstrip(b"\0\t\n\f\r ").endswith(b"%%EOF"):
+    end = len(file.data.rstrip(_WHITE_SPACE))
+    if not file.data.endswith(b"%%EOF", 0, end):
         # A reader that repairs files would find objects there; nobody signed them.
         detail = "octets after the last %%EOF"
-        return [f if f.end == len(data) else _changed(f, Reason.DOCUMENT_CHANGED, detail) for f in fields]
-    try:
-        reader = open_pdf(data)
-        if reader.encrypted:
-            reader.decrypt("")
-        objects = {
-            str(name): ref.get_object() for name, _value, ref in enumerate_sig_fields(reader, filled_status=True)
-        }
-    except Exception as error:
-        raise _refuse(f"PDF: {type(error).__name__}") from error
-    return [f if f.end == len(data) else _changes_since(reader, objects[f.name], f) for f in fields]
+        return [f if f.end == size else _changed(f, Reason.DOCUMENT_CHANGED, detail) for f in fields]
+    return [field if field.end >= end else _changes_since(file, field) for field in fields]
 
 
 def _refuse(detail: str) -> InvalidInput:
@@ -245,33 +259,24 @@ def _pdf_date(value: object) -> datetime | None:
         return None
 
 
-def _changes_since(reader: PdfFileReader, form_field: DictionaryObject, field: PdfField) -> PdfField:
+def _changes_since(file: _File, field: PdfField) -> PdfField:
     """Judge what was added after a signature: only signatures and validation data may be (fails closed)."""
-    from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, DiffResult, ModificationLevel
-    from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
-    from pyhanko.sign.validation.status import SignatureCoverageLevel
-
+    revision = file.data[: field.end]
+    if not revision.rstrip(_WHITE_SPACE).endswith(b"%%EOF"):
+        return _changed(field, Reason.BYTE_RANGE_REFUSED, "a revision is not covered as a whole")
+    if (file.reader.last_startxref or 0) < field.end:
+        return _changed(field, Reason.DOCUMENT_CHANGED, "octets that belong to no revision")
     try:
-        embedded = EmbeddedPdfSignature(reader, form_field, field.name)
-        embedded.compute_digest()
-        coverage = embedded.evaluate_signature_coverage()
-        if coverage < SignatureCoverageLevel.ENTIRE_REVISION:
-            return _changed(field, Reason.BYTE_RANGE_REFUSED, "a revision is not covered as a whole")
-        difference = DEFAULT_DIFF_POLICY.review_file(
-            reader, embedded.signed_revision, field_mdp_spec=embedded.fieldmdp, doc_mdp=embedded.docmdp_level
-        )
-        permitted = embedded.docmdp_level
+        signed = _opened(revision, {gap: value for gap, value in file.stand_ins.items() if gap[1] <= field.end})
+        added = additions(signed, file.reader)
+    except ChangeFound as change:
+        return _changed(field, Reason.DOCUMENT_CHANGED, str(change))
     except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
         return _changed(field, Reason.DOCUMENT_CHANGED, type(error).__name__)
-    if not isinstance(difference, DiffResult):
-        return _changed(field, Reason.DOCUMENT_CHANGED, str(difference)[:200])
-    level = difference.modification_level
-    if level > ModificationLevel.FORM_FILLING or (permitted is not None and level.value > permitted.value):
-        return _changed(field, Reason.DOCUMENT_CHANGED, level.name)
-    changed = difference.changed_form_fields - {name for name, _value, _ref in enumerate_sig_fields(reader)}
-    if changed:
-        return _changed(field, Reason.DOCUMENT_CHANGED, f"form field {min(changed)[:64]}")
-    return replace(field, notes=(Note(reason=Reason.DOCUMENT_EXTENDED, detail=level.name),))
+    if field.certified_for == _NO_CHANGES and not added <= _ALWAYS_ALLOWED:
+        return _changed(field, Reason.DOCUMENT_CHANGED, "the document was certified to stay as it is")
+    detail = ", ".join(sorted(one.value for one in added)) or "nothing that is seen"
+    return replace(field, notes=(Note(reason=Reason.DOCUMENT_EXTENDED, detail=detail),))
 
 
 def _changed(field: PdfField, reason: Reason, detail: str) -> PdfField:

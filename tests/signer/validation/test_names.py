@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pki import der
 from pki.certificates import Certificate
 from pki.errors import ServiceError
-from signer.validation.names import NameConstraints, readable_name, same_name
+from pki.names import NameConstraints, same_name
+from signer.validation.names import readable_name
 from tests.support.pki import Issuer, make_root
 
 HOST, MAIL, PAGE, ADDRESS = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier, x509.IPAddress
