@@ -11,7 +11,7 @@ from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.revocation import CertificateState, RevocationReason, Status
-from ca.tables import ENDED, certificates, named_certificates
+from ca.tables import ENDED, authority_parents, certificates, named_certificates
 
 MAX_PAGE: Final = 1000
 
@@ -135,3 +135,19 @@ def named(connection: Connection) -> dict[str, NamedCertificate]:
         for row in connection.execute(statement)
         if row.der is not None
     }
+
+
+def parents_of(connection: Connection, authority: str) -> tuple[bytes, ...]:
+    """Return the certificates (DER) kept above an authority's own, its issuer first; none under a root of ours."""
+    p = authority_parents.c
+    statement = select(p.der).where(p.authority == authority).order_by(p.position)
+    return tuple(connection.execute(statement).scalars())
+
+
+def certificates_above(connection: Connection, authority: str) -> tuple[bytes, ...]:
+    """Return the certificates (DER) above an authority's own, its issuer first and its anchor last."""
+    kept = parents_of(connection, authority)
+    if kept or authority == IssuerName.ROOT:
+        return kept
+    root = named(connection).get(IssuerName.ROOT)
+    return () if root is None else (root.der,)

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from ca.certificate_queries import named
+from ca.certificate_queries import certificates_above, named
 from ca.config import AuthoritySettings
 from ca.officers.gate import OfficerGate, RegisterGate
-from ca.profiles import IssuerName, ProfileSet
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileSet
 from ca.records import NamedCertificate
 from ca.registration_terms import RegistrationTerms
 from ca.tbs import Issuer
@@ -116,18 +116,19 @@ class AuthorityContext:
         if loaded is not None and timedelta() <= now - loaded[0] < _RELOAD_AFTER:
             return loaded[1]
         with self._loading, self._database.read() as connection:
-            found = self._assemble(named(connection))
+            above = {label.value: certificates_above(connection, label) for label in ISSUING_AUTHORITIES}
+            found = self._assemble(named(connection), above)
         self._loaded = (now, found) if found else None
         return found
 
-    def _assemble(self, certificates: dict[str, NamedCertificate]) -> Authorities:
+    def _assemble(self, certificates: dict[str, NamedCertificate], above: dict[str, tuple[bytes, ...]]) -> Authorities:
         found = {}
         for label in IssuerName:
             own = certificates.get(label.value)
             if own is None:
                 continue
             certificate = Certificate.parse(own.der)
-            issuer = Issuer.of(label, certificate)
+            issuer = Issuer.of(label, certificate, tuple(map(Certificate.parse, above.get(label.value, ()))))
             delegate = certificates.get(responder_name(label))
             found[label] = Authority(
                 issuer=issuer.signing_with(self._algorithm_of(issuer, own.key_label)),

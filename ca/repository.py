@@ -7,7 +7,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import IllegalTransition
@@ -15,7 +15,7 @@ from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
 from ca.records import UNMARKED, CertificateRecord, HolderMarks
 from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, issue_waiting
-from ca.tables import ENDED, INTENDED, certificates, named_certificates
+from ca.tables import ENDED, INTENDED, authority_parents, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode
 
@@ -193,6 +193,14 @@ def change_status(
     if connection.execute(statement).rowcount != 1:
         raise IllegalTransition("the certificate's status was changed by someone else")
     return replace(record, status=status, status_version=record.status_version + 1, released_at=released_at)
+
+
+def keep_parents(connection: Connection, authority: str, above: Sequence[bytes]) -> None:
+    """Keep the certificates (DER) above an authority's own in place of those kept before, its issuer first."""
+    p = authority_parents.c
+    connection.execute(delete(authority_parents).where(p.authority == authority))
+    rows = [{"authority": authority, "position": at, "der": der} for at, der in enumerate(above)]
+    connection.execute(insert(authority_parents), rows)
 
 
 def expire(connection: Connection, now: datetime) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ In short:
     authority.publish_all_crls()
 """
 
-from ca.certificate_queries import named
+from ca.certificate_queries import certificates_above, named
 from ca.crl_desk import CrlDesk
 from ca.ocsp_desk import OcspDesk
 from ca.registration_desk import RegistrationDesk
@@ -25,3 +25,8 @@ class CertificateAuthority(RegistrationDesk, RevocationDesk, CrlDesk, OcspDesk, 
         with self._database.read() as connection:
             found = named(connection).get(name)
         return None if found is None else found.der
+
+    def certificates_above(self, name: str) -> tuple[bytes, ...]:
+        """Return the certificates (DER) above an authority's own, its issuer first and its anchor last."""
+        with self._database.read() as connection:
+            return certificates_above(connection, name)

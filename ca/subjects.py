@@ -128,7 +128,8 @@ def _centre_subject(
     )
 
 
-def _host_name(host: str) -> x509.GeneralName:
+def host_name(host: str) -> x509.GeneralName:
+    """Write a host as an alternative name: an address, else a DNS name."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -145,7 +146,7 @@ def _instance_subject(role: CodedRole, system: SystemIdentity, settings: Authori
             (NameOID.COMMON_NAME, common_name(system.hosts[0])),
         ),
         admission=_admission(settings, role, None),
-        alternative_names=tuple(_host_name(host) for host in system.hosts),
+        alternative_names=tuple(host_name(host) for host in system.hosts),
     )
 
 
@@ -156,7 +157,7 @@ def _system_subject(system: SystemIdentity, settings: AuthoritySettings) -> Subj
             (NameOID.ORGANIZATION_NAME, system.organization),
             (NameOID.COMMON_NAME, common_name(system.common_name)),
         ),
-        alternative_names=tuple(_host_name(host) for host in system.hosts),
+        alternative_names=tuple(host_name(host) for host in system.hosts),
     )
 
 

@@ -195,6 +195,15 @@ named_certificates: Final = Table(
     Column("since", UtcDateTime, nullable=False),
 )
 
+# Of authorities under somebody else's: the certificates above their own, the issuer at 0, the anchor last.
+authority_parents: Final = Table(
+    "authority_parents",
+    metadata,
+    Column("authority", String(48), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("der", LargeBinary, nullable=False),
+)
+
 crls: Final = Table(
     "crls",
     metadata,

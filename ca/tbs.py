@@ -159,7 +159,8 @@ def _policies(
     )
 
 
-def _key_usage(usages: frozenset[KeyUsage]) -> x509.KeyUsage:
+def key_usage_of(usages: frozenset[KeyUsage]) -> x509.KeyUsage:
+    """Write key usages as the extension's value."""
     return x509.KeyUsage(
         digital_signature=KeyUsage.DIGITAL_SIGNATURE in usages,
         content_commitment=KeyUsage.NON_REPUDIATION in usages,
@@ -193,7 +194,7 @@ def _constant_extensions(
     """Return the extensions that all certificates of a profile, issuer and shard share."""
     found = [
         _extension(x509.AuthorityKeyIdentifier(key_identifier, None, None)),
-        _extension(_key_usage(profile.key_usage), critical=True),
+        _extension(key_usage_of(profile.key_usage), critical=True),
         _extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True),
     ]
     root = authority is IssuerName.ROOT

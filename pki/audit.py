@@ -21,6 +21,7 @@ class AuditAction(StrEnum):
     KEY_JOURNAL_GAP = "key.journal-gap"
     KEY_GAP_ACKNOWLEDGED = "key.gap-acknowledged"
     CEREMONY_HELD = "ceremony.held"
+    CHAIN_INSTALLED = "chain.installed"
     FILE_DRAFTED = "registration.drafted"
     FILE_SUBMITTED = "registration.submitted"
     FILE_APPROVED = "registration.approved"

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,9 +46,16 @@ def build_csr(key: SigningKey, common_name: str) -> bytes:
     return build_request(key, build_name((NameOID.COMMON_NAME, common_name)))
 
 
-def build_request(key: SigningKey, name: x509.Name) -> bytes:
-    """Make a DER request for `key` under a whole name, signed by it; InvalidInput for an Ed25519 key."""
+def build_request(
+    key: SigningKey, name: x509.Name, extensions: Sequence[x509.Extension[x509.ExtensionType]] = ()
+) -> bytes:
+    """Make a DER request for `key` under a whole name, signed by it; InvalidInput for an Ed25519 key.
+
+    `extensions` are what the issuer is asked to put into the certificate (RFC 2985 §5.4.2).
+    """
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
+    for extension in extensions:
+        request = request.add_extension(extension.value, critical=extension.critical)
     signed = request.sign(builder_key(key), hash_of(key.algorithm), rsa_padding=builder_padding(key.algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
     return signed.public_bytes(Encoding.DER)
 

@@ -40,6 +40,7 @@ class ErrorCode(StrEnum):
     STATE_ILLEGAL = "state-illegal"
     DEPLOYMENT_EXISTS = "deployment-exists"
     DEPLOYMENT_MISSING = "deployment-missing"
+    DEPLOYMENT_WAITING = "deployment-waiting"
     CRL_REGRESSION = "crl-regression"
     # Registration and issuance
     OFFICER_UNKNOWN = "officer-unknown"

@@ -46,6 +46,10 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.DEPLOYMENT_EXISTS: Message(
         "در این پوشه پیش‌تر استقراری ساخته شده است.", "A deployment already exists in this folder."
     ),
+    ErrorCode.DEPLOYMENT_WAITING: Message(
+        "این استقرار هنوز در انتظار گواهی‌های مرجع بالادست است.",
+        "This deployment still waits for the certificates of its parent authority.",
+    ),
     ErrorCode.DEPLOYMENT_MISSING: Message("در این پوشه استقراری نیست.", "There is no deployment in this folder."),
     ErrorCode.CRL_REGRESSION: Message(
         "فهرست ابطال تازه از فهرست پیشین عقب‌تر است و منتشر نشد.",

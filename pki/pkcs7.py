@@ -13,6 +13,7 @@ from pki.errors import ErrorCode, InvalidInput
 
 _VERSION: Final = 1  # RFC 5652 §5.1: neither other certificate formats nor attribute certificates inside
 _LINE: Final = 64
+_CERTIFICATES: Final = 0xA0
 
 
 def certs_only(certificates: Iterable[bytes]) -> bytes:
@@ -25,6 +26,21 @@ def certs_only(certificates: Iterable[bytes]) -> bytes:
         der.set_of(()),
     )
     return der.sequence(der.oid(oids.CMS_SIGNED_DATA), der.context(0, signed))
+
+
+def read_certs_only(data: bytes) -> tuple[bytes, ...]:
+    """Return the certificates (DER) in a SignedData, whatever else it holds; InvalidInput where there are none."""
+    try:
+        kind, content = der.parse(data).sequence()
+        if kind.oid() != oids.CMS_SIGNED_DATA:
+            raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "not PKCS#7 signed data")
+        fields = content.inner().sequence()
+        found = next((part.children() for part in fields if part.tag == _CERTIFICATES), ())
+    except (ValueError, IndexError) as error:
+        raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "not PKCS#7 signed data") from error
+    if not found:
+        raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "PKCS#7 without certificates")
+    return tuple(one.raw for one in found)
 
 
 def encode_body(data: bytes) -> bytes:

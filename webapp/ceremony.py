@@ -46,6 +46,18 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, datab
     cannot be, before anything is made: also for a database that has its authorities already (Conflict), or that does
     not answer (Unavailable).
     """
+    begin_deployment(deployment, settings, database_password)
+    root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
+    with ended_gently():
+        _make_everything(deployment, settings, root)
+    cut_font(deployment.cache)
+    deployment.write_settings(settings)
+    with root.pin as pin:
+        return pin.reveal()
+
+
+def begin_deployment(deployment: Deployment, settings: DeploymentSettings, database_password: str | None) -> None:
+    """Make the folders of a deployment, the service's token and what its custodians are told; errors as above."""
     if deployment.exists() or any(path != deployment.cache for path in entries(deployment.home)):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
     for check in (authority_settings, token_settings):  # refuse before anything is made
@@ -55,15 +67,8 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, datab
     deployment.create_folders()
     if database_password is not None:
         write_private(deployment.database_password, database_password.encode() + b"\n")
-    root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
     write_service_custodian(deployment, settings, service)
-    with ended_gently():
-        _make_everything(deployment, settings, root)
-    cut_font(deployment.cache)
-    deployment.write_settings(settings)
-    with root.pin as pin:
-        return pin.reveal()
 
 
 def _check_database(url: str) -> None:

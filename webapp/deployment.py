@@ -36,6 +36,16 @@ class Deployment:
         return self.home / "mohr.toml"
 
     @property
+    def waiting_file(self) -> Path:
+        """The settings of a deployment whose authorities wait for their parent's certificates."""
+        return self.home / "waiting.toml"
+
+    @property
+    def requests(self) -> Path:
+        """What the authorities ask of their parent."""
+        return self.home / "requests"
+
+    @property
     def profiles_file(self) -> Path:
         """The deployer's own profile set, if there is one."""
         return self.home / "profiles.toml"
@@ -193,9 +203,25 @@ class Deployment:
             return False
 
     def settings(self) -> DeploymentSettings:
-        """Read `mohr.toml`; NotFound where there is no deployment, InvalidInput where it is malformed."""
+        """Read `mohr.toml`; NotFound where there is no deployment, InvalidInput where it is malformed.
+
+        Conflict (`deployment-waiting`) where its authorities wait for their parent's certificates.
+        """
+        if not self.exists() and self.waits():
+            raise Conflict(ErrorCode.DEPLOYMENT_WAITING, f"{self.requests}: mohr ca install-chain")
+        return self._read_settings(self.settings_file)
+
+    def waits(self) -> bool:
+        """Whether the authorities of this deployment wait for their parent's certificates."""
+        return self.waiting_file.is_file() and not self.exists()
+
+    def waiting_settings(self) -> DeploymentSettings:
+        """Read what a deployment that waits will be; as `settings`."""
+        return self._read_settings(self.waiting_file)
+
+    def _read_settings(self, file: Path) -> DeploymentSettings:
         try:
-            data = self.settings_file.read_bytes()
+            data = file.read_bytes()
         except OSError as error:
             raise NotFound(ErrorCode.DEPLOYMENT_MISSING, str(self.home)) from error
         return parse_settings(data, profiles=_own(self.profiles_file), identities=_own(self.identities_file))
@@ -225,9 +251,9 @@ class Deployment:
             return f"sqlite:///{quote(str(self.database_file))}"
         return with_password(settings.database_url, read_password(self.database_password))
 
-    def write_settings(self, settings: DeploymentSettings) -> None:
-        """Write `mohr.toml`, the last act of `mohr init`."""
-        write_atomically(self.settings_file, settings_toml(settings))
+    def write_settings(self, settings: DeploymentSettings, *, waiting: bool = False) -> None:
+        """Write `mohr.toml`, the last act of `mohr init`; the file of a deployment that waits where it is `waiting`."""
+        write_atomically(self.waiting_file if waiting else self.settings_file, settings_toml(settings))
 
     def create_folders(self) -> None:
         """Make the layout; Conflict when a finished deployment is here already."""

@@ -3,6 +3,7 @@
 Done again after a crash, it does what is missing and publishes the rest once more.
 """
 
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,13 +22,13 @@ from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
 from webapp.atomic_files import write_atomically
 from webapp.compose import Parts
-from webapp.own_certificates import certificate_of, write_listener_chain, write_listener_clients
+from webapp.own_certificates import certificate_of, publish_own_files, write_listener_chain
 
 
 def open_for_service(parts: Parts, actor: str) -> None:
     """Publish what is in the register, and make what the service's own keys can make by themselves."""
     parts.adopt_profiles()
-    _publish_authorities(parts)
+    publish_authorities(parts)
     deployment = parts.deployment
     if not deployment.registry.exists():
         write_atomically(deployment.registry, registry_json(default_centres(parts.clock.now())))
@@ -40,17 +41,29 @@ def open_for_service(parts: Parts, actor: str) -> None:
     parts.seal_ledger()
 
 
-def _publish_authorities(parts: Parts) -> None:
-    deployment = parts.deployment
-    for name in (IssuerName.ROOT.value, *(label.value for label in ISSUING_AUTHORITIES), TSA):
+def publish_authorities(parts: Parts) -> None:
+    """Publish the authorities' certificates, those above them, the anchors, and whom the listener lets in."""
+    deployment, authority = parts.deployment, parts.authority
+    names = [label.value for label in ISSUING_AUTHORITIES]
+    above = [authority.certificates_above(name) for name in names]
+    root = authority.named_certificate(IssuerName.ROOT)
+    for name in (*names, TSA):
         deployment.publish_certificate(name, certificate_of(parts, name))
-    root = certificate_of(parts, IssuerName.ROOT)
-    write_atomically(deployment.anchor, pem(root).encode())
+    for der in dict.fromkeys(der for path in above for der in path[:-1]):
+        deployment.publish_certificate(f"parent-{sha256(der).hexdigest()[:16]}", der)
+    anchors = dict.fromkeys((*(() if root is None else (root,)), *(path[-1] for path in above if path)))
+    write_atomically(deployment.anchor, "".join(map(pem, anchors)).encode())
+    if root is not None:
+        _publish_root(parts, root)
+    publish_own_files(parts)
+
+
+def _publish_root(parts: Parts, root: bytes) -> None:
+    parts.deployment.publish_certificate(IssuerName.ROOT.value, root)
     crl = parts.authority.latest_crl(IssuerName.ROOT, 0)
     if crl is None:
         raise Conflict(ErrorCode.CONFLICT, "the root has signed no list")
     parts.publish(crl)
-    write_listener_clients(parts)
 
 
 def _make_exchange_listener(parts: Parts, actor: str) -> None:

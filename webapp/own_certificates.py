@@ -38,7 +38,7 @@ def publish_own_files(parts: Parts) -> None:
         if unit is not None and _octets(deployment.certificate_file(TSA)) != unit:
             deployment.publish_certificate(TSA, unit)
         listener, shown = authority.named_certificate(LISTENER), _shown(parts)
-        if listener is None or shown is None or shown.der == listener:
+        if listener is None or shown is None:
             return
         if shown.spki_der == Certificate.parse(listener).spki_der:
             write_listener_chain(parts, listener)
@@ -46,16 +46,19 @@ def publish_own_files(parts: Parts) -> None:
 
 def write_listener_clients(parts: Parts) -> None:
     """Have the listener let in whom the deployment's authorities certified."""
-    names = (*(label.value for label in ISSUING_AUTHORITIES), IssuerName.ROOT.value)
-    clients = "".join(pem(certificate_of(parts, name)) for name in names).encode()
+    names = [label.value for label in ISSUING_AUTHORITIES]
+    above = (der for name in names for der in parts.authority.certificates_above(name))
+    clients = "".join(map(pem, dict.fromkeys((*(certificate_of(parts, name) for name in names), *above)))).encode()
     if _octets(parts.deployment.exchange_clients) != clients:
         write_atomically(parts.deployment.exchange_clients, clients)
 
 
 def write_listener_chain(parts: Parts, der: bytes) -> None:
-    """Have the listener show a certificate, with its issuer."""
-    chain = pem(der) + pem(certificate_of(parts, IssuerName.SYSTEMS))
-    write_atomically(parts.deployment.tls_certificate, chain.encode())
+    """Have the listener show a certificate, with those between it and the anchor."""
+    between = parts.authority.certificates_above(IssuerName.SYSTEMS)[:-1]
+    chain = "".join(map(pem, (der, certificate_of(parts, IssuerName.SYSTEMS), *between))).encode()
+    if _octets(parts.deployment.tls_certificate) != chain:
+        write_atomically(parts.deployment.tls_certificate, chain)
 
 
 def certificate_of(parts: Parts, name: str) -> bytes:

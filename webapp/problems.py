@@ -24,6 +24,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.HSM_PURPOSE_REFUSED: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.DEPLOYMENT_MISSING: 404,
+    ErrorCode.DEPLOYMENT_WAITING: 409,
     ErrorCode.HSM_KEY_NOT_FOUND: 404,
     ErrorCode.CARD_KEY_NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,

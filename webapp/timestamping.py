@@ -87,7 +87,9 @@ class TimestampDesk:
         issuer = self._authority.named_certificate(IssuerName.SYSTEMS)
         if issuer is None:
             raise _missing()
-        chain, key = (unit.certificate, Certificate.parse(issuer)), self._keys.signing_key(unit.key_label)
+        above = (issuer, *self._authority.certificates_above(IssuerName.SYSTEMS)[:-1])
+        chain = (unit.certificate, *map(Certificate.parse, above))
+        key = self._keys.signing_key(unit.key_label)
         return TimestampAuthority(key, chain, self._policy, ACCURACY, self._guard)
 
 

@@ -1,11 +1,9 @@
 """Steps of the pilot root: its certificate, those under it, its list, and the opening of a new deployment."""
 
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 from ca.ceremony.grammar import (
-    DEFAULT_RSA_BITS,
     SERVICE,
     CertifyAuthority,
     CertifyRequest,
@@ -14,22 +12,21 @@ from ca.ceremony.grammar import (
     RevokeAuthority,
     SignRootList,
 )
-from ca.ceremony.key_steps import ensure_key
+from ca.ceremony.key_steps import bind
 from ca.ceremony.register import Order
 from ca.ceremony.room import StepRoom, actor_of
-from ca.hierarchy import BARE_KEYS, SERVICES, authority_key, bind_issuer
+from ca.ceremony.services import make_services
+from ca.hierarchy import authority_key
 from ca.officers.identity import Officer
 from ca.profiles import IssuerName, ProfileName
 from ca.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tbs import Issuer
 from hsm.private_files import write_private
-from hsm.provider import KeyProvider, KeyPurpose, spki_of
-from pki.audit import AuditAction
+from hsm.provider import KeyProvider, spki_of
 from pki.certificates import Certificate, pem
 from pki.csr import parse_csr
 from pki.errors import Conflict, ErrorCode, NotFound, VerificationFailed
-from pki.keys import SignatureAlgorithm
 from pki.signatures import load_public_key
 
 Facts = dict[str, Any]
@@ -44,12 +41,6 @@ def _told(certificate: Certificate) -> Facts:
     }
 
 
-def _bind(keys: KeyProvider, label: str, issuer: Issuer) -> None:
-    """Hold a key to its name; one that was held to a name before refuses to sign under any other."""
-    with suppress(Conflict):
-        bind_issuer(keys, label, issuer)
-
-
 def certify_root(step: CertifyRoot, room: StepRoom) -> Facts:
     """Sign the root's own certificate."""
     keys = room.keys(step.token)
@@ -57,7 +48,7 @@ def certify_root(step: CertifyRoot, room: StepRoom) -> Facts:
     public_key = key.public_key()
     name = service_subject(room.home.settings, step.common_name).name
     issuer = Issuer.self_signed(IssuerName.ROOT, name, public_key).signing_with(key.algorithm)
-    _bind(keys, step.key, issuer)
+    bind(keys, step.key, issuer)
     order = Order(
         holder=IssuerName.ROOT.value,
         profile=ProfileName.ROOT,
@@ -94,7 +85,7 @@ def certify_authority(step: CertifyAuthority, room: StepRoom) -> Facts:
         key_label=label,
     )
     certificate = room.register().certify(order, root, root_keys, root_label, room.notes)
-    _bind(keys, label, Issuer.of(step.authority, certificate))
+    bind(keys, label, Issuer.of(step.authority, certificate))
     room.home.publish_certificate(step.authority.value, certificate.der)
     return _told(certificate)
 
@@ -161,25 +152,7 @@ def sign_root_list(step: SignRootList, room: StepRoom) -> Facts:
 
 def open_deployment(_step: OpenDeployment, room: StepRoom) -> Facts:
     """Make the responders', time-stamping, seal and token keys and their certificates, then open the deployment."""
-    register, keys = room.register(), room.keys(SERVICE)
-    there = {key.label: key for key in keys.keys()}
-    certified = [(one.name, SignatureAlgorithm.ES256, one.purpose) for one in SERVICES]
-    for label, algorithm, purpose in (*certified, *BARE_KEYS):
-        ensure_key(keys, there.get(label), label, algorithm, purpose, DEFAULT_RSA_BITS)
-        register.tell_once(AuditAction.KEY_GENERATED, label, token=SERVICE)
-    serials: Facts = {}
-    for service in SERVICES:
-        issuer, issuer_label = register.issuer(service.issuer)
-        issuer = issuer.signing_with(keys.signing_key(issuer_label).algorithm)
-        if service.purpose is KeyPurpose.OCSP:
-            _bind(keys, service.name, issuer)
-        order = Order(
-            holder=service.name,
-            profile=service.profile,
-            common_name=service.common_name,
-            public_key=keys.signing_key(service.name).public_key(),
-            key_label=service.name,
-        )
-        serials[service.name] = register.certify(order, issuer, keys, issuer_label, room.notes).serial_hex
+    keys = room.keys(SERVICE)
+    serials = make_services(room.register(), keys, room.notes)
     room.home.open(keys)
     return {"certificates": serials}

@@ -72,12 +72,16 @@ class GenerateKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCertificate:
-    """Write a PKCS#10 request (RFC 2986) for a key, to be carried to another authority."""
+    """Write a PKCS#10 request (RFC 2986) for a key, to be carried to a parent CA.
+
+    `authority` asks for what that authority of the deployment needs its certificate to say.
+    """
 
     token: str
     key: str
     subject: tuple[tuple[str, str], ...]
     file: str
+    authority: IssuerName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +286,9 @@ GRAMMAR: Final[Mapping[str, Form]] = MappingProxyType(
             {"bits": _bits},
         ),
         "request-certificate": Form(
-            RequestCertificate, {"token": _NAME, "key": _KEY, "subject": _subject, "file": _file}
+            RequestCertificate,
+            {"token": _NAME, "key": _KEY, "subject": _subject, "file": _file},
+            {"authority": _ISSUING},
         ),
         "install-certificate": Form(
             InstallCertificate,

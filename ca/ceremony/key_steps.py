@@ -1,5 +1,6 @@
 """Steps on keys: generated, requested a certificate for, given one by a parent CA, read aloud."""
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -8,8 +9,10 @@ from cryptography.x509.oid import NameOID
 from ca.ceremony.console import read_aloud
 from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.grammar import GenerateKey, InstallCertificate, ReadAloud, RequestCertificate
-from ca.ceremony.parents import check_installable, read_certificates
 from ca.ceremony.room import StepRoom
+from ca.hierarchy import bind_issuer
+from ca.parents import Path, check_compatible, check_installable, read_certificates, requested_extensions
+from ca.tbs import Issuer
 from hsm.errors import KeyExists, KeyNotFound
 from hsm.private_files import write_private
 from hsm.provider import KeyInfo, KeyProvider, KeyPurpose, spki_of
@@ -59,13 +62,20 @@ def ensure_key(
     return keys.signing_key(label).public_key()
 
 
+def bind(keys: KeyProvider, label: str, issuer: Issuer) -> None:
+    """Hold a key to its name; one that was held to a name before refuses to sign under any other."""
+    with suppress(Conflict):
+        bind_issuer(keys, label, issuer)
+
+
 def request_certificate(step: RequestCertificate, room: StepRoom) -> Facts:
     """Write a request for a key, PEM; signed anew each time, as its signature tells nothing."""
     if room.key(step.token, step.key) is None:
         raise KeyNotFound(step.key)
     key = room.keys(step.token).signing_key(step.key)
     name = build_name(*((_ATTRIBUTES[kind], value) for kind, value in step.subject))
-    request = build_request(key, name)
+    wanted = () if step.authority is None else requested_extensions(step.authority, room.home.settings)
+    request = build_request(key, name, wanted)
     write_private(room.file(step.file), pem(request, "CERTIFICATE REQUEST").encode())
     room.console.say(f"the request is at {room.file(step.file)}")
     return {
@@ -83,14 +93,16 @@ def install_certificate(step: InstallCertificate, room: StepRoom) -> Facts:
     key = room.keys(step.token).signing_key(step.key)
     register = room.register()
     present = register.named().get(step.authority.value) if step.authority is not None else None
-    if step.authority is not None and present is None:
-        raise CeremonyStopped(f"this deployment has no authority {step.authority}")
     own = None if present is None else Certificate.parse(present.der)
     name = own.subject_der if own is not None else _requested_name(step, room)
-    check_installable(certificate, chain, spki_of(key.public_key()), name, room.clock.now(), own=own)
+    path = Path(own=certificate, above=chain)
+    check_installable(path, spki_of(key.public_key()), name, room.clock.now(), present=own)
+    if step.authority is not None:
+        check_compatible(path, step.authority, room.home.settings)
     read_aloud(room.console, f"the parent's anchor, {chain[-1].subject}", chain[-1].sha256, room.witness)
     if step.authority is not None:
-        register.install(step.authority, certificate, step.key)
+        bind(room.keys(step.token), step.key, Issuer.of(step.authority, certificate))
+        register.install(step.authority, path, step.key)
         room.home.publish_certificate(step.authority.value, certificate.der)
     return {
         "key": step.key,

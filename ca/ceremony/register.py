@@ -18,6 +18,7 @@ from ca.hierarchy import own_content
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.key_policy import spki_digest
+from ca.parents import Path
 from ca.profiles import IssuerName, ProfileName
 from ca.records import NamedCertificate
 from ca.revocation import CertificateState
@@ -78,7 +79,9 @@ class Register:
         own = self.named().get(label.value)
         if own is None:
             raise Conflict(ErrorCode.CONFLICT, f"the {label} has no certificate yet")
-        return Issuer.of(label, Certificate.parse(own.der)), own.key_label
+        with self.database.read() as connection:
+            above = certificate_queries.certificates_above(connection, label.value)
+        return Issuer.of(label, Certificate.parse(own.der), tuple(map(Certificate.parse, above))), own.key_label
 
     def certify(self, order: Order, issuer: Issuer, keys: KeyProvider, key_label: str, notes: Notes) -> Certificate:
         """Have a certificate signed by `key_label` and recorded, or return the one that this step made before.
@@ -163,13 +166,19 @@ class Register:
                 repository.name_certificate(unit.connection, order.holder, serial, order.key_label, now)
             unit.audit.record(event(AuditAction.CERTIFICATE_ISSUED, now, self.actor, serial, **facts))
 
-    def install(self, authority: IssuerName, certificate: Certificate, key_label: str) -> None:
-        """Make a parent CA's certificate the one that an authority uses; done again, nothing changes.
+    def install(self, authority: IssuerName, path: Path, key_label: str) -> bool:
+        """Make a parent CA's certificate the one that an authority uses, and keep those above it.
 
-        Conflict where the serial number is taken by another certificate.
+        Done again, nothing changes and it returns False. Conflict where the serial number is taken by another
+        certificate.
         """
+        certificate, above = path.own, tuple(one.der for one in path.above)
         now, serial = self.clock.now(), certificate.serial_hex
         with self.database.begin() as unit:
+            own = certificate_queries.named(unit.connection).get(authority.value)
+            kept = certificate_queries.parents_of(unit.connection, authority.value)
+            if own is not None and (own.der, kept) == (certificate.der, above):
+                return False
             present = certificate_queries.find(unit.connection, serial)
             if present is not None and present.der != certificate.der:
                 raise Conflict(ErrorCode.CONFLICT, "the register has another certificate of this serial number")
@@ -192,6 +201,11 @@ class Register:
                 facts = {"issuer": IssuerName.PARENT.value, "sha256": certificate.sha256.hex()}
                 unit.audit.record(event(AuditAction.CERTIFICATE_ISSUED, now, self.actor, serial, **facts))
             repository.name_certificate(unit.connection, authority.value, serial, key_label, now)
+            repository.keep_parents(unit.connection, authority.value, above)
+            anchor = path.above[-1].sha256.hex()
+            told = event(AuditAction.CHAIN_INSTALLED, now, self.actor, authority.value, serial=serial, anchor=anchor)
+            unit.audit.record(told)
+        return True
 
     def tell_once(self, action: AuditAction, subject: str, **facts: str | int | bool | None) -> None:
         """Put an event into the ledger unless this ceremony, or one of its name, did."""

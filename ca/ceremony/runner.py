@@ -144,13 +144,16 @@ def _close(room: Room, transcript: Transcript) -> None:
         holder = next(service.issuer.value for service in SERVICES if service.name == SERVICE_SEAL)
         wanted = Search(profile=ProfileName.ISSUING_CA, holder=holder)
         issuers = certificate_queries.page(connection, wanted)
+        own_root = IssuerName.ROOT.value in certificate_queries.named(connection)
+        parents = certificate_queries.parents_of(connection, holder)
     if seal is None:
         raise Conflict(ErrorCode.CONFLICT, "this home has no service seal to sign the transcript with")
     certificate = Certificate.parse(seal.der)
     # The root's certificate for it, also where a parent's is in use: the pilot root anchors the deployment's records.
-    above = [Certificate.parse(one.der) for one in issuers if one.issuer is IssuerName.ROOT and one.der is not None]
+    issuer = IssuerName.ROOT if own_root else IssuerName.PARENT
+    above = [Certificate.parse(one.der) for one in issuers if one.issuer is issuer and one.der is not None]
     own = [one for one in above if one.subject_key_identifier == certificate.authority_key_identifier]
-    chain = [certificate, *own[:1]]
+    chain = [certificate, *own[:1], *(() if own_root else map(Certificate.parse, parents[:-1]))]
     with room.home.service_keys() as keys:
         transcript.sign(keys.signing_key(seal.key_label), chain)
 

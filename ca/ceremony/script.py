@@ -249,21 +249,33 @@ class _Reading:
             self._fault(opens[0], "open-deployment needs a table [deployment]")
         if founds:
             made = {(type(step), getattr(step, "authority", getattr(step, "token", None))) for step in steps}
+            own_root = any((grammar.InstallCertificate, label) not in made for label in ISSUING_AUTHORITIES)
             for what, missing in (
                 ("make-token for the token service", (grammar.MakeToken, SERVICE) not in made),
-                ("certify-root", not any(kind is grammar.CertifyRoot for kind, _ in made)),
-                ("sign-root-list", not any(kind is grammar.SignRootList for kind, _ in made)),
+                ("certify-root", own_root and not any(kind is grammar.CertifyRoot for kind, _ in made)),
+                ("sign-root-list", own_root and not any(kind is grammar.SignRootList for kind, _ in made)),
                 *(
                     (f"certify-authority for {label}", (grammar.CertifyAuthority, label) not in made)
                     for label in ISSUING_AUTHORITIES
+                    if (grammar.InstallCertificate, label) not in made
                 ),
             ):
                 if missing:
                     self._fault(len(steps), f"a deployment needs a step {what}")
+            self._check_installed(steps)
         told = max((n for n, step in enumerate(steps, 1) if isinstance(step, grammar.SignRootList)), default=0)
         for number, step in enumerate(steps, 1):
             if isinstance(step, grammar.RevokeAuthority) and number > told:
                 self._fault(number, "a step sign-root-list must follow: a revocation is felt through the root's list")
+
+    def _check_installed(self, steps: Sequence[Step]) -> None:
+        """An authority's own key is where the service's custodians keep it to what it may sign."""
+        for number, step in enumerate(steps, 1):
+            if not isinstance(step, grammar.InstallCertificate) or step.authority is None:
+                continue
+            wanted = (SERVICE, authority_key(step.authority))
+            if (step.token, step.key) != wanted:
+                self._fault(number, f"the key of {step.authority} is {wanted[1]} in the token {SERVICE}")
 
     def _fault(self, number: int, what: str) -> None:
         self._faults.append(Fault(self._lines.steps[number - 1], what, number))

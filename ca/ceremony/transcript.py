@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from ca.parents import MAX_CHAIN
 from pki.certificates import Certificate
 from pki.errors import Conflict, ErrorCode, InvalidInput, ServiceError, Unavailable, VerificationFailed
 from pki.instants import format_instant, parse_instant
@@ -275,7 +276,7 @@ def _check_closing(closing: bytes, entries: Sequence[Entry], data: bytes, anchor
 
 def _check_chain(chain: Sequence[Certificate], anchor: Certificate, at: datetime, number: int) -> Certificate:
     """See that the chain leads to `anchor` by names and signatures and that each certificate was valid at `at`."""
-    if not 1 <= len(chain) <= 4:
+    if not 1 <= len(chain) <= MAX_CHAIN + 2:
         raise _refuse(number, "the signature comes without its certificates")
     for certificate, issuer in zip(chain, (*chain[1:], anchor), strict=True):
         if certificate.issuer_der != issuer.subject_der or not issuer.is_ca:

@@ -54,6 +54,10 @@ class Authorities(Protocol):
         """Return the certificate (DER) of an authority, or None."""
         ...
 
+    def certificates_above(self, name: str) -> tuple[bytes, ...]:
+        """Return the certificates (DER) above an authority's own, its anchor last."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSecret:
@@ -99,13 +103,14 @@ class EnrolmentDesk:
     # -- what anybody may read ----------------------------------------------------------------------
 
     def authorities(self, profile_name: str | None) -> tuple[bytes, ...]:
-        """Return the certificates (DER) of every authority, or those above a profile; NotFound."""
+        """Return the certificates (DER) of every authority, or those above a profile, up to the anchor; NotFound."""
         names: tuple[IssuerName, ...] = ISSUING_AUTHORITIES
         if profile_name is not None:
             issuer = self._profile(profile_name).issuer
             names = () if issuer is None else (issuer,)
-        found = (self._authorities.named_certificate(name) for name in (*names, IssuerName.ROOT))
-        return tuple(der for der in found if der is not None)
+        found = [self._authorities.named_certificate(name) for name in names]
+        above = (der for name in names for der in self._authorities.certificates_above(name))
+        return tuple(dict.fromkeys((*(der for der in found if der is not None), *above)))
 
     def attributes(self, profile_name: str) -> bytes:
         """Return what a request for a profile should hold (CsrAttrs, DER); NotFound."""

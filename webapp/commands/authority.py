@@ -19,6 +19,7 @@ from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
 from webapp.commands import bulk, inventory, status_changes
 from webapp.commands.acting import acting_officer
+from webapp.commands.chain import install_chain
 from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
 from webapp.commands.identities import identities
@@ -49,6 +50,7 @@ for _command in (*bulk.COMMANDS, *inventory.COMMANDS, *status_changes.COMMANDS):
 ca.add_command(officer_group)
 ca.add_command(realm_group)
 ca.add_command(est_secret)
+ca.add_command(install_chain)
 
 
 def _issue_there(

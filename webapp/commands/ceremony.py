@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ca.ceremony.parents import read_certificates
 from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import MAX_SCRIPT_OCTETS, parse_script
 from ca.ceremony.transcript import MAX_TRANSCRIPT_OCTETS, verify_transcript
 from ca.ceremony.workshop import CustodianWorkshop
+from ca.parents import read_certificates
 from pki.instants import format_instant
 from signer.files import read_file
 from webapp.ceremony import ended_gently

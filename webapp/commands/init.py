@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import click
 
 from pki.errors import ErrorCode, InvalidInput
-from webapp.commands.options import home_option, say
+from webapp.commands.options import answer, home_option, say
 from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
@@ -34,8 +34,9 @@ def initialise(
     oid_arc: str | None = None,
     status_url: str | None = None,
     database_url: str | None = None,
+    subordinate: bool = False,
 ) -> None:
-    """Hold the ceremony and show the root's PIN, once."""
+    """Hold the ceremony and show the root's PIN, once; `subordinate` makes no root, and requests for a parent."""
     from pki.oids import PILOT_ARC
     from webapp.ceremony import hold_ceremony
     from webapp.separation import separate
@@ -50,11 +51,23 @@ def initialise(
         production=False,
         status_url=status_url,
     )
+    if subordinate:
+        _begin_subordinate(deployment, settings, password)
+        return
     say(f"creating a pilot deployment in {deployment.home}")
     pin = hold_ceremony(deployment, settings, database_password=password)
     separate(deployment).close()
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
+
+
+def _begin_subordinate(deployment: Deployment, settings: DeploymentSettings, password: str | None) -> None:
+    from webapp.subordinate import begin_subordinate
+
+    say(f"creating a deployment under another authority in {deployment.home}")
+    requests = begin_subordinate(deployment, settings, database_password=password)
+    say(f"it waits for its certificates: have {deployment.requests} signed, then run mohr ca install-chain FILE")
+    answer({"state": "waiting", "requests": [str(path) for path in requests]})
 
 
 @click.command()
@@ -65,6 +78,7 @@ def initialise(
 @click.option("--organization", default=DEFAULT_ORGANIZATION, show_default=True)
 @click.option("--oid-arc", metavar="OID", help="Your arc for policies and types; default: the example arc.")
 @click.option("--database-url", metavar="URL", help="postgresql://USER@HOST/NAME, empty; default: SQLite in HOME.")
+@click.option("--subordinate", is_flag=True, help="No root: write requests for a parent CA, and wait for its answer.")
 def init(
     deployment: Deployment,
     public_url: str,
@@ -73,6 +87,7 @@ def init(
     organization: str,
     oid_arc: str | None,
     database_url: str | None,
+    subordinate: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
 
@@ -86,4 +101,5 @@ def init(
         oid_arc=oid_arc,
         status_url=status_url,
         database_url=database_url,
+        subordinate=subordinate,
     )
