@@ -53,6 +53,7 @@ class RawAuthoritySettings:
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
     backdate_seconds: int = 300
+    demand_key_proof: bool = False
     refused_keys: tuple[str, ...] = ()
     profiles: bytes | None = field(default=None, repr=False)
     identities: bytes | None = field(default=None, repr=False)
@@ -63,6 +64,7 @@ class AuthoritySettings:
     """Validated; made by `validate_settings`; compared and hashed by identity.
 
     `status_url` is where `/ocsp`, `/crl` and `/ca` answer over plain HTTP: it is baked into every certificate.
+    `demand_key_proof`: persons' keys in hardware are certified with a proof (`ca.issuing.key_proofs`) alone.
     """
 
     status_url: str
@@ -76,6 +78,7 @@ class AuthoritySettings:
     profiles: ProfileSet = field(repr=False)
     identities: IdentityScheme = field(repr=False)
     refused_keys: frozenset[bytes] = frozenset()
+    demand_key_proof: bool = False
     backdate: timedelta = timedelta(minutes=5)
     crl_validity: timedelta = timedelta(hours=48)
     root_crl_validity: timedelta = timedelta(days=370)
@@ -168,4 +171,5 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         identities=identities,
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
         backdate=timedelta(seconds=raw.backdate_seconds),
+        demand_key_proof=raw.demand_key_proof,
     )

@@ -30,8 +30,19 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "csr.malformed": "These octets are not a certificate request (RFC 2986).",
         "csr.trailing-octets": "More octets follow the end of the certificate request.",
         "csr.wrong-version": "The certificate request is not of version 1 (RFC 2986 §4.1).",
+        "csr.challenge-malformed": "The request's challenge password is not one value of 1 to 255 characters.",
         "csr.is-certificate": "A certificate was sent where a certificate request belongs.",
         "csr.is-private-key": "A private key was sent where a certificate request belongs; make a new key.",
+    },
+    ErrorCode.NONCE_INVALID: {
+        "csr.nonce-missing": "The request carries no nonce as its challenge password.",
+        "csr.nonce-stale": "The nonce's time is over, or there was none.",
+        "csr.nonce-differs": "The request carries another nonce than the one named, or one of another file.",
+        "csr.nonce-used": "The nonce made a certificate before.",
+    },
+    ErrorCode.KEY_PROOF_INVALID: {
+        "key.proof-missing": "Persons' keys in hardware are certified here with a proof of where they were made alone.",
+        "key.proof-card": "The card's serial number in the key proof is malformed.",
     },
     ErrorCode.CSR_PROOF_INVALID: {
         "csr.signature-wrong": "The request's signature is not by the key that it asks a certificate for.",

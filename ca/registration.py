@@ -125,6 +125,11 @@ class Registration:
         return str(self.identity.council_number) if isinstance(self.identity, ClinicianIdentity) else None
 
     @property
+    def is_for_a_card(self) -> bool:
+        """Whether the holder is a patient or clinician whose keys are made in hardware."""
+        return self.key_storage is KeyStorage.HARDWARE and self.kind in (HolderKind.CLINICIAN, HolderKind.CITIZEN)
+
+    @property
     def scope(self) -> Scope:
         """What an officer's role must cover: the profession, else the kind; the province, where it is said."""
         identity, province = self.identity, self.province

@@ -1,5 +1,6 @@
 """`mohr-agent personalise`: a key made on the card, its request signed by it, its certificate written back."""
 
+import re
 from pathlib import Path
 
 import click
@@ -13,7 +14,14 @@ from pki.identity import MAX_NAME
 from pki.keys import SignatureAlgorithm
 from signer.files import check_writable, read_file, write_file
 
+_NONCE = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _ALGORITHMS = (SignatureAlgorithm.ES256, SignatureAlgorithm.RS256)
+
+
+def _nonce(_context: click.Context, _parameter: click.Parameter, nonce: str | None) -> str | None:
+    if nonce is not None and not _NONCE.fullmatch(nonce):
+        raise click.BadParameter("22 to 64 letters, digits, hyphens and underscores")
+    return nonce
 
 
 @click.group()
@@ -28,6 +36,7 @@ def personalise() -> None:
 @last_try_option
 @click.option("--algorithm", type=click.Choice([*map(str, _ALGORITHMS)]), default="ES256", show_default=True)
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="Where the request goes.")
+@click.option("--nonce", callback=_nonce, help="What `mohr ca nonce` gave: the card's own request carries it.")
 @click.option("--replace", is_flag=True, help="Destroy the key and certificate that are there.")
 def keygen(
     usage: str,
@@ -36,6 +45,7 @@ def keygen(
     last_try: bool,  # noqa: FBT001 - click passes options by name
     algorithm: str,
     csr_file: Path,
+    nonce: str | None,
     replace: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Generate a key pair on the card and have it sign a certificate request.
@@ -48,7 +58,7 @@ def keygen(
             KeyUsage(usage), SignatureAlgorithm(algorithm), pin, replace=replace, last_try_confirmed=last_try
         )
         key = find_key(card, KeyUsage(usage))
-        request = build_csr(card.signing_key(key, pin), f"mohr {usage} key {card.serial}"[:MAX_NAME])
+        request = build_csr(card.signing_key(key, pin), f"mohr {usage} key {card.serial}"[:MAX_NAME], challenge=nonce)
     write_file(csr_file, request)
     click.echo(f"{csr_file}", err=True)
 

@@ -47,6 +47,7 @@ class AuditAction(StrEnum):
     REALM_CHANGED = "realm.changed"
     PROFILE_ADOPTED = "profile.adopted"
     IDENTITIES_ADOPTED = "identities.adopted"
+    CSR_NONCE_MADE = "csr.nonce-made"
     CERTIFICATE_INTENDED = "certificate.intended"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_ABANDONED = "certificate.abandoned"

@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AttributeOID, NameOID
 
 from pki import der
 from pki.builder_keys import builder_key, builder_padding
@@ -23,6 +23,10 @@ MAX_CSR_OCTETS: Final = 32 * 1024
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
 _LABELS: Final = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
 _OTHER_LABELS: Final = {b"CERTIFICATE": "is-certificate", b"X509 CERTIFICATE": "is-certificate"}
+_CHALLENGE_PASSWORD: Final = "1.2.840.113549.1.9.7"
+_MAX_CHALLENGE: Final = 255  # pkcs-9-ub-challengePassword
+_ATTRIBUTES: Final = 0xA0
+_STRINGS: Final = {der.PRINTABLE_STRING: "ascii", der.UTF8_STRING: "utf-8"}
 _CERTIFICATE_VERSION: Final = 0xA0
 _WEAK_SIGNATURES: Final = {
     "1.2.840.113549.1.1.4": "md5",
@@ -41,21 +45,28 @@ class Csr:
     spki_der: bytes
 
 
-def build_csr(key: SigningKey, common_name: str) -> bytes:
+def build_csr(key: SigningKey, common_name: str, *, challenge: str | None = None) -> bytes:
     """Make a DER request for `key`, signed by it."""
-    return build_request(key, build_name((NameOID.COMMON_NAME, common_name)))
+    return build_request(key, build_name((NameOID.COMMON_NAME, common_name)), challenge=challenge)
 
 
 def build_request(
-    key: SigningKey, name: x509.Name, extensions: Sequence[x509.Extension[x509.ExtensionType]] = ()
+    key: SigningKey,
+    name: x509.Name,
+    extensions: Sequence[x509.Extension[x509.ExtensionType]] = (),
+    *,
+    challenge: str | None = None,
 ) -> bytes:
     """Make a DER request for `key` under a whole name, signed by it; InvalidInput for an Ed25519 key.
 
-    `extensions` are what the issuer is asked to put into the certificate (RFC 2985 §5.4.2).
+    `extensions` are what the issuer is asked to put into the certificate (RFC 2985 §5.4.2), `challenge` becomes the
+    challenge password (§5.4.1).
     """
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
     for extension in extensions:
         request = request.add_extension(extension.value, critical=extension.critical)
+    if challenge is not None:
+        request = request.add_attribute(AttributeOID.CHALLENGE_PASSWORD, challenge.encode())
     signed = request.sign(builder_key(key), hash_of(key.algorithm), rsa_padding=builder_padding(key.algorithm))  # type: ignore[arg-type]  # the stubs list hashes one by one
     return signed.public_bytes(Encoding.DER)
 
@@ -77,6 +88,27 @@ def parse_csr(data: bytes) -> Csr:
     if not proven:
         raise InvalidInput(ErrorCode.CSR_PROOF_INVALID, reason="csr.signature-wrong")
     return Csr(der=octets, public_key=key, spki_der=spki)
+
+
+def challenge_password(csr_der: bytes) -> str | None:
+    """Return the challenge password of a request that `parse_csr` took (RFC 2985 §5.4.1), or None without one.
+
+    InvalidInput (`csr-malformed`) where it is there twice, has not one value, or that is not 1 to 255 characters of
+    PrintableString or UTF8String.
+    """
+    try:
+        information = der.parse(csr_der).sequence()[0].sequence()
+        attributes = [one.sequence() for one in information[3].expect(_ATTRIBUTES).children()]
+        found = [values for kind, values in attributes if kind.oid() == _CHALLENGE_PASSWORD]
+        if not found:
+            return None
+        ((value,),) = (values.set_of() for values in found)
+        text = value.content.decode(_STRINGS[value.tag])
+    except (ValueError, LookupError, InvalidInput) as error:
+        raise _refuse("challenge-malformed") from error
+    if not 1 <= len(text) <= _MAX_CHALLENGE:
+        raise _refuse("challenge-malformed")
+    return text
 
 
 def _refuse(reason: str) -> InvalidInput:

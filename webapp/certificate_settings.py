@@ -7,6 +7,12 @@ from pki.errors import ErrorCode, InvalidInput
 
 _TEXTS: Final = ("person_serial", "admission_authority", "policy_notice")
 _NUMBERS: Final = ("backdate_seconds",)
+_SWITCHES: Final = ("demand_key_proof",)
+_KINDS: Final = {
+    **dict.fromkeys(_TEXTS, (str, "text")),
+    **dict.fromkeys(_NUMBERS, (int, "a whole number")),
+    **dict.fromkeys(_SWITCHES, (bool, "true or false")),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +23,7 @@ class CertificateSettings:
     admission_authority: str | None = None
     policy_notice: str | None = None
     backdate_seconds: int | None = None
+    demand_key_proof: bool | None = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -29,9 +36,9 @@ def read_certificate_settings(table: object) -> CertificateSettings:
     if not isinstance(table, dict):
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml: `certificates` must be a table")
     for name, value in table.items():
-        if name not in (*_TEXTS, *_NUMBERS):
+        if name not in _KINDS:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `certificates` has no member {name[:64]!r}")
-        if type(value) is not (str if name in _TEXTS else int):  # a bool is no whole number
-            kind = "text" if name in _TEXTS else "a whole number"
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `certificates.{name}` must be {kind}")
+        kind, said = _KINDS[name]
+        if type(value) is not kind:  # a bool is no whole number
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `certificates.{name}` must be {said}")
     return CertificateSettings(**table)

@@ -23,6 +23,7 @@ from ca.identity_register import IdentityRegister
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
+from ca.issuing.key_proofs import NonceDesk
 from ca.issuing.recovery import Recovery
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
@@ -121,6 +122,7 @@ class Parts:
     est: EnrolmentDesk
     secrets: SecretDesk
     evidence: EvidenceDesk
+    nonces: NonceDesk
 
     @property
     def oids(self) -> OidArc:
@@ -239,6 +241,7 @@ def assemble(
         exports=ExportDesk(database, gate, clock),
         statistics=StatisticsDesk(database, clock),
         linting=linting_of(settings, database, clock, judge),
+        nonces=NonceDesk(database, gate, clock),
         est=EnrolmentDesk(database, authority, authority.line, clock),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(

@@ -18,6 +18,7 @@ from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
 from ca.issuance import TwinJudge
+from ca.issuing.key_proofs import NonceDesk
 from ca.issuing.line import IssuingLine
 from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
@@ -99,6 +100,7 @@ class Services:
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None
     issuing: IssuingLine | None = None
+    nonces: NonceDesk | None = None
     lint_first: TwinJudge | None = None
 
     @property

@@ -71,6 +71,7 @@ def services_of(parts: Parts) -> Services:
         exports=parts.exports,
         statistics=parts.statistics,
         issuing=parts.authority.line,
+        nonces=parts.nonces,
         lint_first=linting_of(settings, parts.database, parts.clock, judge).judge_before,
     )
 

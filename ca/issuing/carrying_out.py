@@ -16,11 +16,13 @@ from ca import file_repository as files
 from ca import repository
 from ca.config import AuthoritySettings
 from ca.context import Authority, event
-from ca.errors import KeyRefused, NotApproved
+from ca.errors import KeyRefused
 from ca.issuance import PreparedCertificate, sign_prepared_apart
 from ca.issuing import idempotency
+from ca.issuing.file_states import check_state
 from ca.issuing.idempotency import Earlier, Reservation
 from ca.issuing.key_holders import KeyHolder, claim_keys
+from ca.issuing.key_proofs import STATEMENT, Nonces, ProofShown, use
 from ca.issuing.leave import Leave, LeaveWanted
 from ca.issuing.orders import Channel, Issued
 from ca.issuing.recovery import abandon, enrol
@@ -29,12 +31,11 @@ from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
 from ca.profiles import CertificateProfile, IssuerName
 from ca.records import UNMARKED, HolderMarks
-from ca.registration_states import BEFORE_APPROVERS, FileState
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction
 from pki.certificates import serial_hex
 from pki.clock import Clock
-from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
+from pki.errors import ServiceError, Unavailable
 from storage.engine import Database
 from storage.presence import Presence, is_alive
 from storage.unit_of_work import UnitOfWork
@@ -49,7 +50,7 @@ class Candidate:
     """A certificate that passed the gate, with what its row says beyond it.
 
     `key_digest` and `body_digest` are the order's, where it came with an idempotency key. `leave` is what the gate is
-    asked, where an officer ordered.
+    asked, where an officer ordered; `proof` what was stated of where the key was made.
     """
 
     prepared: PreparedCertificate
@@ -65,6 +66,7 @@ class Candidate:
     key_digest: bytes | None = None
     body_digest: bytes = b""
     leave: LeaveWanted | None = field(default=None, repr=False)
+    proof: ProofShown | None = None
 
     @property
     def serial(self) -> str:
@@ -84,18 +86,6 @@ class Candidate:
 
 Candidates = Mapping[int, Candidate]
 Outcomes = dict[int, Outcome]
-
-
-def check_state(state: FileState | None, *, unapproved: bool) -> None:
-    """Refuse a file that is missing, closed, or not approved unless the pilot switch is on."""
-    if state is FileState.APPROVED:
-        return
-    if state is None:
-        raise NotFound(ErrorCode.NOT_FOUND, "no such registration file", reason="file.absent")
-    if state not in BEFORE_APPROVERS:
-        raise NotApproved(f"the file is {state}", "file.closed")
-    if not unapproved:
-        raise NotApproved(f"the file is {state}", "file.not-approved")
 
 
 def _check_holder(claim: KeyHolder, found: KeyHolder) -> None:
@@ -209,6 +199,7 @@ class CarryingOut:
             outcomes |= self._check_leave(unit, _without(candidates, outcomes))
             outcomes |= self._check_files(unit, _without(candidates, outcomes))
             outcomes |= self._check_successions(unit, _without(candidates, outcomes), now)
+            outcomes |= self._check_proofs(unit, _without(candidates, outcomes), now)
             outcomes |= self._check_keys(unit, _without(candidates, outcomes))
             left = _without(candidates, outcomes)
             kept = {candidate.key_digest for candidate in left.values()}
@@ -281,6 +272,15 @@ class CarryingOut:
 
         return _refused_by(check, candidates)
 
+    def _check_proofs(self, unit: UnitOfWork, candidates: Candidates, now: datetime) -> Outcomes:
+        nonces = Nonces(unit.connection, [c.proof for c in candidates.values() if c.proof is not None], now)
+
+        def check(candidate: Candidate) -> None:
+            if candidate.proof is not None:
+                nonces.check(candidate.proof)
+
+        return _refused_by(check, candidates)
+
     def _check_keys(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
         holders = claim_keys(unit.connection, [candidate.claim for candidate in candidates.values()])
         return _refused_by(lambda one: _check_holder(one.claim, holders[one.spki_sha256]), candidates)
@@ -304,9 +304,12 @@ class CarryingOut:
                     "unapproved": row["unapproved"],
                     "channel": candidate.channel.value,
                 }
+                if candidate.proof is not None:
+                    facts |= {"key_proof": STATEMENT, "card": candidate.proof.proof.card}
                 told = event(AuditAction.CERTIFICATE_INTENDED, now, candidate.actor, candidate.serial, **facts)
                 unit.audit.record(told)
         repository.insert_intents(unit.connection, rows)
+        use(unit.connection, [(c.proof.proof, c.serial) for c in candidates if c.proof is not None])
         keep_own_findings(unit.connection, {c.serial: c.prepared.findings for c in candidates}, now)
 
     def _intent_row(self, candidate: Candidate, now: datetime) -> dict[str, Any]:

@@ -20,8 +20,10 @@ from ca.context import WORKER, Authorities, Authority, AuthorityContext, nothing
 from ca.errors import KeyRefused, ProfileMismatch
 from ca.issuance import PreparedCertificate, TwinJudge, prepare
 from ca.issuing import idempotency
-from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome, check_state
+from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome
+from ca.issuing.file_states import check_state
 from ca.issuing.idempotency import Earlier
+from ca.issuing.key_proofs import ProofShown, shown_by
 from ca.issuing.leave import LeaveWanted
 from ca.issuing.orders import Channel, Issued, IssueOrder
 from ca.issuing.service_orders import ServiceOrder
@@ -35,8 +37,8 @@ from ca.subjects import Pseudonyms, Subject, subject_of
 from ca.tbs import SERIAL_OCTETS, CertificateContent, serial_from, validity
 from hsm.provider import KeyProvider, spki_of
 from pki.clock import Clock
-from pki.csr import parse_csr
-from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.csr import Csr, parse_csr
+from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.identity import PersonIdentity
 from pki.signatures import SubjectKey
 from storage.engine import Database
@@ -169,6 +171,7 @@ class IssuingLine(AuthorityContext):
         check_state(file.state, unapproved=order.unapproved)
         _check_profile(profile, file)
         csr = parse_csr(order.csr)
+        proof = self._proof(order, file, csr)
         if any(authority.certificate.spki_der == csr.spki_der for authority in known.authorities.values()):
             raise KeyRefused("this key is an authority's own", "key.of-an-authority")
         if order.succession is not None:
@@ -204,7 +207,17 @@ class IssuingLine(AuthorityContext):
             key_digest=order.key_digest,
             body_digest=b"" if order.key_digest is None else order.body_digest,
             leave=_leave(order, file),
+            proof=proof,
         )
+
+    def _proof(self, order: IssueOrder, file: RegistrationFile, csr: Csr) -> ProofShown | None:
+        if order.key_proof is not None:
+            return shown_by(order.key_proof, csr.der, file.id)
+        registration = file.registration
+        if self._settings.demand_key_proof and registration.is_for_a_card:
+            detail = "a key of this file's holder is certified with a proof that it was made on the card"
+            raise InvalidInput(ErrorCode.KEY_PROOF_INVALID, detail, reason="key.proof-missing")
+        return None
 
     def _prepare(
         self,

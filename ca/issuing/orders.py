@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from ca.issuance import TwinJudge
+from ca.issuing.key_proofs import KeyProof
 from ca.issuing.succession import Succession
 from ca.officers.identity import Officer
 from ca.revocation import CertificateState
@@ -35,7 +36,8 @@ class IssueOrder:
     writes the intent; a signed statement names the file and `body_digest`. Orders of one actor with one
     `idempotency_key` (1 to 128 printable ASCII characters) make one certificate. `unapproved` is the pilot switch: it
     skips the approvals and is marked in the certificate's policy. `lint_first` is an independent linter that is heard
-    before the signature, not soon after. `succession` says which certificate it renews or replaces.
+    before the signature, not soon after. `succession` says which certificate it renews or replaces, `key_proof` what a
+    personalisation station states of the key.
     """
 
     profile: str
@@ -48,6 +50,7 @@ class IssueOrder:
     unapproved: bool = False
     succession: Succession | None = None
     lint_first: TwinJudge | None = field(default=None, repr=False)
+    key_proof: KeyProof | None = None
 
     def __post_init__(self) -> None:
         if self.officer is not None and self.officer.id != self.actor:
@@ -74,6 +77,8 @@ class IssueOrder:
         }
         if self.succession is not None:
             members |= {"succession": self.succession.members}
+        if self.key_proof is not None:
+            members["key_proof"] = {"nonce": self.key_proof.nonce_id, "card": self.key_proof.card}
         return sha256(canonical_json(members)).digest()
 
 

@@ -1,8 +1,8 @@
-"""Tables of the issuing line: whose each certified key is, which orders were given before, which servers issue."""
+"""Tables of the issuing line: whose each certified key is, what proved it, which orders came before, who issues."""
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, LargeBinary, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, String, Table
 
 from storage.base import UtcDateTime, metadata
 
@@ -24,6 +24,21 @@ idempotency: Final = Table(
     Column("serial", String(40), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Index("ix_idempotency_expires_at", "expires_at"),
+)
+
+# A nonce of a file until a request carries it; from then on, what was stated of the certificate `serial`.
+key_proofs: Final = Table(
+    "key_proofs",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("nonce_sha256", LargeBinary(32), nullable=False),
+    Column("file_id", String(36), ForeignKey("registration_files.id"), nullable=False),
+    Column("made_by", String(128), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("serial", String(40), unique=True),
+    Column("card", String(64)),
+    Index("ix_key_proofs_expires_at", "expires_at"),
 )
 
 servers: Final = Table(

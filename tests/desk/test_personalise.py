@@ -5,7 +5,7 @@ import pytest
 from cardreader.apdu import Instruction
 from cardreader.cards.objects import KeyUsage
 from pki.certificates import pem
-from pki.csr import parse_csr
+from pki.csr import challenge_password, parse_csr
 from pki.keys import SignatureAlgorithm, algorithm_for
 from tests.desk.workplace import AUTH, SIGN, Workplace, authority, certify
 from tests.support.emulated_card import key_of, new_state, open_emulated
@@ -62,6 +62,15 @@ def test_a_request_that_cannot_be_written_costs_no_key(place: Workplace) -> None
     ended = place.agent("personalise", "keygen", "--csr", place.folder / "absent" / "x", "--replace", pins=(SIGN,))
     assert (ended.status, ended.code) == (1, "file-unwritable")
     assert place.certificate().der == before
+
+
+def test_the_card_s_request_carries_the_nonce_that_it_was_given(blank: Workplace) -> None:
+    csr, nonce = blank.folder / "key.csr", "abc_-9" * 5
+    words = ("personalise", "keygen", "--csr", csr, "--nonce")
+    assert blank.agent(*words, "too short", pins=(SIGN,)).code == "usage"
+    assert not csr.exists()
+    assert blank.agent(*words, nonce, pins=(SIGN,)).status == 0
+    assert challenge_password(parse_csr(csr.read_bytes()).der) == nonce
 
 
 def test_a_wrong_pin_makes_no_key(blank: Workplace) -> None:

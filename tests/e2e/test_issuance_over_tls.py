@@ -22,6 +22,7 @@ from tests.support.programs import REPOSITORY
 
 pytestmark = pytest.mark.real
 PATH = "/api/v1/certificates"
+NONCES = "/api/v1/csr-nonces"
 ISSUER, OTHER = "clerk-parsa", "officer-akbari"
 
 
@@ -127,6 +128,29 @@ def test_a_batch_answers_each_order_in_its_place(door: Door, live: LiveDeploymen
     again = door.curl(f"{PATH}/batch", *words, officer=ISSUER)[1]["outcomes"]
     assert [one["status"] for one in again] == [200, 404, 400, 200]
     assert again[3]["certificate"]["serial"] == said["outcomes"][3]["certificate"]["serial"]
+
+
+def test_a_card_s_key_is_ordered_with_what_the_station_states(door: Door, live: LiveDeployment, tmp_path: Path) -> None:
+    assert door.curl(NONCES, officer=OTHER, body={"file": live.file_id})[1]["reason"] == "officer.no-role"
+    status, made = door.curl(NONCES, officer=ISSUER, body={"file": live.file_id})
+    assert (status, made["file"]) == (201, live.file_id)
+    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
+    wish = base64.b64encode(build_csr(key, "a card's key", challenge=made["nonce"])).decode()
+    stated = {"nonce": made["id"], "card": "0042-7731", "generated_on_card": True}
+    status, problem = ask(door, order(live, csr=wish, key_proof=stated | {"generated_on_card": False}), "card")
+    assert (status, problem["reason"]) == (400, "request.member")
+    status, issued = ask(door, order(live, csr=wish, key_proof=stated), "card")
+    assert (status, issued["repeated"]) == (201, False)
+    assert ask(door, order(live, csr=wish, key_proof=stated), "card 2")[1]["reason"] == "csr.nonce-used"
+
+    made = live.answer("ca", "nonce", live.file_id, "--officer", ISSUER)
+    csr = tmp_path / "card.csr"
+    csr.write_bytes(build_csr(UnsafeSoftKey.generate(SignatureAlgorithm.ES256), "a", challenge=made["nonce"]))
+    words = ("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", csr)
+    serial = live.answer(*words, "--key-proof", made["id"], "0042-7732")["serial"]
+    with sqlite3.connect(live.deployment.database_file) as database:
+        found = database.execute("SELECT serial, card FROM key_proofs WHERE serial IS NOT NULL").fetchall()
+    assert {(issued["serial"], "0042-7731"), (serial, "0042-7732")} <= set(found)
 
 
 def test_the_linter_is_heard_before_the_signature_when_that_is_asked(door: Door, live: LiveDeployment) -> None:

@@ -11,6 +11,7 @@ from webapp.api import (
     evidence,
     inventory,
     issuing,
+    nonces,
     officers,
     public,
     registrations,
@@ -42,5 +43,6 @@ def install(app: Flask, services: Services) -> None:
     inventory.install(api, services)
     issuing.install(api, services)
     status_changes.install(api, services)
+    nonces.install(api, services)
     officers.install(api, services)
     api.serve_document("/openapi.json")

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from flask import Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import MAX_KEY, Channel, Issued, IssueOrder
 from ca.officers.identity import Officer
 from ca.records import CertificateRecord
@@ -31,6 +32,16 @@ BATCHES: Final = 2
 _MAX_TEXT: Final = -(-MAX_CSR_OCTETS // 3) * 4 + 1024  # base64, its line breaks and armour
 
 
+class KeyProofBody(BaseModel):
+    """What a personalisation station states of the key. No card's maker attests it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    nonce: str = Field(min_length=1, max_length=64, description="The id of the nonce that the request carries.")
+    card: str = Field(min_length=1, max_length=64, description="The card's serial number.")
+    generated_on_card: Literal[True]
+
+
 class OrderBody(BaseModel):
     """A certificate that is wanted."""
 
@@ -41,6 +52,9 @@ class OrderBody(BaseModel):
     csr: str = Field(min_length=1, max_length=_MAX_TEXT, description="The request (RFC 2986): PEM, or DER in base64.")
     lint: Literal["before"] | None = Field(
         default=None, description="Have the independent linter judge it before it is signed, not soon after."
+    )
+    key_proof: KeyProofBody | None = Field(
+        default=None, description="That the key was made on a card, for a nonce of `/api/v1/csr-nonces`."
     )
 
 
@@ -130,6 +144,8 @@ ISSUE: Final = Operation(
         ErrorCode.CSR_MALFORMED,
         ErrorCode.CSR_PROOF_INVALID,
         ErrorCode.KEY_REFUSED,
+        ErrorCode.KEY_PROOF_INVALID,
+        ErrorCode.NONCE_INVALID,
         ErrorCode.LINT_FAILED,
         ErrorCode.IDEMPOTENCY_CONFLICT,
         ErrorCode.REQUEST_IN_PROGRESS,
@@ -169,6 +185,10 @@ def _csr(text: str) -> bytes:
     """Return a request as PEM, or as DER out of base64; what it holds is the line's to judge."""
     data = text.strip().encode()
     return data if data.startswith(b"-----BEGIN") else decode_body(data, MAX_CSR_OCTETS)
+
+
+def _proof(body: KeyProofBody) -> KeyProof:
+    return KeyProof(nonce_id=body.nonce, card=body.card)
 
 
 def _issued_members(issued: Issued) -> dict[str, Any]:
@@ -225,6 +245,7 @@ def install(api: Api, services: Services) -> None:
             officer=officer,
             channel=Channel.API,
             idempotency_key=key,
+            key_proof=None if body.key_proof is None else _proof(body.key_proof),
             lint_first=None if body.lint is None else installed(services.lint_first),
         )
 

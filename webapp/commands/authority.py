@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from ca.inventory.search import Search
+from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Act, Officer
 from ca.profiles import ProfileName
@@ -24,6 +25,7 @@ from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
 from webapp.commands.identities import identities
 from webapp.commands.lint import lint
+from webapp.commands.nonce import nonce
 from webapp.commands.officer import officer_group, realm_group
 from webapp.commands.options import acting_officer_option, answer, home_option, output_option
 from webapp.commands.profiles import profiles
@@ -51,6 +53,7 @@ ca.add_command(officer_group)
 ca.add_command(realm_group)
 ca.add_command(est_secret)
 ca.add_command(install_chain)
+ca.add_command(nonce)
 
 
 def _issue_there(
@@ -86,6 +89,12 @@ def _issue_there(
 @click.option("--csr", "csr_file", type=click.Path(path_type=Path), required=True, help="The request, DER or PEM.")
 @click.option("--unapproved-pilot", is_flag=True, help="Skip the approvals; ledgered and marked in the certificate.")
 @click.option("--idempotency-key", metavar="KEY", help="The same order given again makes no second certificate.")
+@click.option(
+    "--key-proof",
+    type=(str, str),
+    metavar="NONCE CARD",
+    help="The id of the nonce that the request carries, and the serial number of the card that made the key.",
+)
 @click.option("--lint-first", is_flag=True, help="Have pkilint judge it before it is signed, not soon after.")
 def issue(
     deployment: Deployment,
@@ -97,6 +106,7 @@ def issue(
     unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
     lint_first: bool,  # noqa: FBT001 - click passes options by name
     idempotency_key: str | None,
+    key_proof: tuple[str, str] | None,
 ) -> None:
     """Issue a certificate for the key of a request to the holder of an approved file.
 
@@ -113,6 +123,7 @@ def issue(
             idempotency_key=idempotency_key,
             unapproved=unapproved_pilot,
             lint_first=judge,
+            key_proof=None if key_proof is None else KeyProof(nonce_id=key_proof[0], card=key_proof[1]),
         )
         digest = order.body_digest.hex()
         by = acting_officer(parts, officer, Act.CERTIFICATE_ISSUE, subject=file_id, digest=digest)

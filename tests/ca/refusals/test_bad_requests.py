@@ -23,7 +23,7 @@ from pki.certificates import pem
 from pki.csr import build_csr, parse_csr
 from pki.errors import ServiceError
 from pki.keys import SignatureAlgorithm
-from tests.ca.refusals import bad_keys
+from tests.ca.refusals import bad_keys, bad_proofs
 from tests.ca.world import CENTRE, CITIZEN, CLERK, CLINICIAN, FIRST, SYSTEM, World, file_json, new_csr
 from tests.support.officers import EveryOfficer
 
@@ -177,6 +177,7 @@ def rsa_2048_for_a_centre(scene: Scene) -> None:
 
 NATIONAL = "national_code"
 KINDS: dict[str, tuple[str, Bad]] = {
+    **bad_proofs.KINDS,
     "no request": ("csr.empty", with_csr(lambda: b"")),
     "only blanks": ("csr.empty", with_csr(lambda: b" \r\n")),
     "a huge request": ("csr.too-large", with_csr(lambda: new_csr() + bytes(40_000))),
