@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -65,12 +65,15 @@ def _issue_there(
     unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
     lint_first: bool,  # noqa: FBT001 - click passes options by name
     idempotency_key: str | None,
+    key_proof: tuple[str, str] | None,
 ) -> None:
     if unapproved_pilot:
         raise click.UsageError("no server issues without approvals")
     csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
     text = csr.decode("ascii", "replace") if csr.lstrip().startswith(b"-----BEGIN") else b64encode(csr).decode()
-    body = {"profile": profile, "file": file_id, "csr": text, "lint": "before" if lint_first else None}
+    body: dict[str, Any] = {"profile": profile, "file": file_id, "csr": text, "lint": "before" if lint_first else None}
+    if key_proof is not None:
+        body["key_proof"] = {"nonce": key_proof[0], "card": key_proof[1], "generated_on_card": True}
     key = token_urlsafe() if idempotency_key is None else idempotency_key
     IssueOrder(profile=profile, file_id=file_id, csr=csr, actor="", idempotency_key=key)  # a key that is none
     issued = client.post("/api/v1/certificates", body, {"Idempotency-Key": key})

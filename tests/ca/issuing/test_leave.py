@@ -64,7 +64,7 @@ def test_an_issuer_issues_within_their_scope(issuing: Offices) -> None:
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        (CLINICIAN, "officer.out-of-province"),
+        (CLINICIAN, "officer.province-unsaid"),
         (CLINICIAN | {"province": "البرز"}, "officer.out-of-province"),
         (
             CLINICIAN | {"province": "تهران", "profession": "nurse", "council_number": "A12345"},
