@@ -208,7 +208,11 @@ def assemble(
     clock = RealClock()
     gate = RegisterGate(database, clock)
     own = authority_settings(settings, deployment.refused_keys(settings))
-    terms = RegistrationTerms(registries=pilot_registries(deployment.registry.parent, own.identities))
+    terms = RegistrationTerms(
+        registries=pilot_registries(deployment.registry.parent, own.identities),
+        evidence_kinds=settings.registration.evidence_required,
+        province_kinds=settings.registration.province_required,
+    )
     room, guard = headroom(deployment, settings, database), clock_guard(deployment, database, clock)
     authority = CertificateAuthority(
         database,
@@ -245,7 +249,12 @@ def assemble(
         est=EnrolmentDesk(database, authority, authority.line, clock),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
-            database, gate, clock, KeySealer(EvidenceKey(deployment.evidence_key)), check_room=room.check
+            database,
+            gate,
+            clock,
+            KeySealer(EvidenceKey(deployment.evidence_key)),
+            check_room=room.check,
+            kept=settings.registration.evidence_kept,
         ),
     )
 

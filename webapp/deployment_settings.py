@@ -10,6 +10,7 @@ from ca.notices import REMINDER_DAYS, check_reminder_days
 from pki.errors import ErrorCode, InvalidInput
 from pki.oids import PILOT_ARC
 from webapp.certificate_settings import CertificateSettings, read_certificate_settings
+from webapp.registration_settings import RegistrationSettings, read_registration_settings
 
 MIN_FREE_MB: Final = 200
 
@@ -39,6 +40,7 @@ class DeploymentSettings:
     min_free_mb: int = MIN_FREE_MB
     refused_keys_file: str | None = None
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
+    registration: RegistrationSettings = field(default_factory=RegistrationSettings)
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -100,6 +102,7 @@ def parse_settings(data: bytes, *, profiles: bytes | None, identities: bytes | N
         identities=identities,
         refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
         certificates=read_certificate_settings(table.get("certificates", {})),
+        registration=read_registration_settings(table.get("registration", {})),
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
     )
 
@@ -135,9 +138,9 @@ def settings_toml(settings: DeploymentSettings) -> bytes:
     if settings.reminder_days != REMINDER_DAYS:
         lines.append(f"reminder_days = {list(settings.reminder_days)}")
     lines.append(f"production = {'true' if settings.production else 'false'}")
-    if settings.certificates.given:  # a table ends what is outside of it
-        lines.append("[certificates]")
-        lines += [
-            f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in settings.certificates.given.items()
-        ]
+    tables = {"certificates": settings.certificates.given, "registration": settings.registration.given}
+    for title, members in tables.items():  # last: a table ends what is outside of it
+        if members:
+            lines.append(f"[{title}]")
+            lines += [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in members.items()]
     return ("\n".join(lines) + "\n").encode()
