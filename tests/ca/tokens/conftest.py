@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exchange import Ceremony, Exchange
+from tests.support.exchange import Centre, Ceremony, Exchange
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,9 @@ def exchange(ceremony: Ceremony, tmp_path: Path) -> Iterator[Exchange]:
     found = Exchange.copy(ceremony, tmp_path)
     yield found
     found.database.close()
+
+
+@pytest.fixture
+def clinic(exchange: Exchange) -> Centre:
+    """A centre in order."""
+    return exchange.centre()
