@@ -153,7 +153,7 @@ def _open(deployment: Deployment, settings: DeploymentSettings, given: Sequence[
         if missing:
             raise _refuse(f"no certificate for the key of {', '.join(missing)}", reason="chain.authority-missing")
         installed = _install(paths, register)
-        made = make_services(register, keys, _RowNotes(database))
+        made = make_services(register, keys, RowNotes(database))
         open_for_service(assemble(deployment, settings, database, keys), INSTALLING)
         register.tell_once(AuditAction.DEPLOYMENT_CREATED, "deployment", certificates=len(paths) + len(made))
         cut_font(deployment.cache)
@@ -200,7 +200,7 @@ def _install(paths: Paths, register: Register) -> Installed:
     )
 
 
-class _RowNotes:
+class RowNotes:
     """The register's rows are what an opening notes of itself: the intent, or the certificate, of each service."""
 
     def __init__(self, database: Database) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -27,65 +24,9 @@ from ca.tables import certificates
 from pki.certificates import Certificate
 from pki.errors import NotAllowed, ServiceError, VerificationFailed
 from tests.ca.ceremony.rehearsal import EXAMPLES, Rehearsal
-from tests.ca.world import CLERK, SETTINGS, START
+from tests.ca.parent_ca import NAME, Parent, pem
+from tests.ca.world import CLERK, SETTINGS
 from tests.support.officers import EveryOfficer
-
-NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Parent Root")])
-CA_USAGE = {
-    "digital_signature": False,
-    "content_commitment": False,
-    "key_encipherment": False,
-    "data_encipherment": False,
-    "key_agreement": False,
-    "key_cert_sign": True,
-    "crl_sign": True,
-    "encipher_only": False,
-    "decipher_only": False,
-}
-
-
-@dataclass
-class Parent:
-    """A CA of somebody else, and what it does wrong when it is asked to."""
-
-    name: x509.Name = NAME
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP384R1()))
-    path_length: int | None = None
-    now: datetime = START
-
-    def certificate(
-        self,
-        subject: x509.Name,
-        public_key: Any,
-        *,
-        ca: bool = True,
-        critical: bool = True,
-        path_length: int | None = 0,
-        usage: dict[str, bool] | None = None,
-        days: tuple[int, int] = (-1, 365),
-        identifier: x509.SubjectKeyIdentifier | None = None,
-    ) -> x509.Certificate:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(self.now + timedelta(days=days[0]))
-            .not_valid_after(self.now + timedelta(days=days[1]))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca else None), critical=critical)
-            .add_extension(x509.KeyUsage(**{**CA_USAGE, **(usage or {})}), critical=True)
-            .add_extension(identifier or x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        )
-        return builder.sign(self.key, hashes.SHA384())
-
-    def own(self) -> x509.Certificate:
-        return self.certificate(self.name, self.key.public_key(), path_length=self.path_length)
-
-
-def pem(*found: x509.Certificate) -> bytes:
-    return b"".join(one.public_bytes(Encoding.PEM) for one in found)
-
 
 TEXT = (EXAMPLES / "real-parent.toml").read_text()
 # In memory an RSA key of 4096 bits takes its time; the real one is in the tests with SoftHSM2.
