@@ -1,11 +1,12 @@
 """What `/healthz` asks: each part of a deployment, without waiting for any of them long."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final, Protocol, runtime_checkable
 
 from sqlalchemy import text
 
+from ca.own_certificates import OwnCertificate
 from hsm.provider import Health, KeyProvider
 from pki.clock import Clock
 from pki.errors import ErrorCode, ServiceError
@@ -19,6 +20,7 @@ from webapp.health import HealthReport, PartHealth, PartState
 from webapp.key_journal import custodian_name
 
 WORKER_PATIENCE: Final = timedelta(seconds=30)
+RENEWAL_PATIENCE: Final = timedelta(days=1)  # the worker renews every hour
 LINT_PATIENCE: Final = timedelta(seconds=60)  # how long a new certificate may wait for its verdict
 
 
@@ -34,6 +36,7 @@ def check_parts(parts: Parts) -> HealthReport:
             _room(parts),
             _worker(parts.deployment, parts.clock),
             linter_part(parts.deployment, parts.clock),
+            _services(parts),
         ),
     )
 
@@ -104,6 +107,26 @@ def _room(parts: Parts) -> PartHealth:
     except ServiceError as error:
         return PartHealth(name="storage", state=PartState.DEGRADED, note=str(error.code), vital=False)
     return PartHealth(name="storage", state=PartState.OK, vital=False)
+
+
+def _services(parts: Parts) -> PartHealth:
+    try:
+        return services_part(parts.authority.own_certificates(), parts.clock.now())
+    except ServiceError:
+        return PartHealth(name="services", state=PartState.SILENT, vital=False)
+
+
+def services_part(own: Iterable[OwnCertificate], now: datetime) -> PartHealth:
+    """Say which services' certificates are a day within their window and not renewed."""
+    late = [one for one in own if now >= one.renews_from + RENEWAL_PATIENCE]
+    if not late:
+        return PartHealth(name="services", state=PartState.OK, vital=False)
+    said = (
+        f"{one.name} until {one.usable_until:%Y-%m-%d}{', a new key is needed' if one.needs_new_key else ''}"
+        for one in late
+    )
+    since = min(one.renews_from for one in late)
+    return PartHealth(name="services", state=PartState.DEGRADED, since=since, note="; ".join(said), vital=False)
 
 
 def _worker(deployment: Deployment, clock: Clock) -> PartHealth:

@@ -25,6 +25,7 @@ from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
 from ca.issuing.key_proofs import NonceDesk
 from ca.issuing.recovery import Recovery
+from ca.issuing.renewal import RenewalDesk
 from ca.linting.desk import LintDesk
 from ca.linting.pkilint_judge import PkilintJudge
 from ca.linting.verdicts import Judge
@@ -109,6 +110,7 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     recovery: Recovery
+    renewals: RenewalDesk
     tokens: TokenService
     room: Headroom
     clock_guard: ClockGuard
@@ -235,6 +237,7 @@ def assemble(
         keys=keys,
         authority=authority,
         recovery=Recovery(database, clock),
+        renewals=RenewalDesk(database, authority.line, terms, clock),
         tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate, believed),
         gate=gate,
         room=room,

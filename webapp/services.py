@@ -20,6 +20,7 @@ from ca.inventory.statistics import StatisticsDesk
 from ca.issuance import TwinJudge
 from ca.issuing.key_proofs import NonceDesk
 from ca.issuing.line import IssuingLine
+from ca.issuing.renewal import RenewalDesk
 from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
@@ -99,6 +100,7 @@ class Services:
     inventory: InventoryDesk | None = None
     exports: ExportDesk | None = None
     statistics: StatisticsDesk | None = None
+    renewals: RenewalDesk | None = None
     issuing: IssuingLine | None = None
     nonces: NonceDesk | None = None
     lint_first: TwinJudge | None = None

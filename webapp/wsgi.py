@@ -70,6 +70,7 @@ def services_of(parts: Parts) -> Services:
         inventory=parts.inventory,
         exports=parts.exports,
         statistics=parts.statistics,
+        renewals=parts.renewals,
         issuing=parts.authority.line,
         nonces=parts.nonces,
         lint_first=linting_of(settings, parts.database, parts.clock, judge).judge_before,

@@ -12,6 +12,7 @@ from ca import certificate_queries
 from ca import file_repository as files
 from ca.context import event
 from ca.inventory.search import parse_serial
+from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import Channel, Issued, IssueOrder
 from ca.issuing.succession import Succession
 from ca.officers.identity import Officer
@@ -38,12 +39,14 @@ class IssuingDoor(Protocol):
 class Wish:
     """What is to come after a certificate: for which key (CSR, DER or PEM), and, of a replacement, why.
 
-    `silence_reason` says why it is taken that a registry does not answer, as approvers say it.
+    `key_proof` is what a station states of a key made on a card. `silence_reason` says why it is taken that a
+    registry does not answer, as approvers say it.
     """
 
     serial: str
     csr: bytes = field(repr=False)
     reason: RevocationReason | None = None
+    key_proof: KeyProof | None = None
     silence_reason: str | None = None
     channel: Channel = Channel.CLI
     idempotency_key: str | None = field(default=None, repr=False)
@@ -70,6 +73,7 @@ class RenewalDesk:
             channel=wish.channel,
             idempotency_key=wish.idempotency_key,
             succession=Succession(predecessor=record.serial_hex, reason=wish.reason),
+            key_proof=wish.key_proof,
         )
 
     def carry_out(self, wish: Wish, officer: Officer) -> Issued:

@@ -15,6 +15,7 @@ from webapp.api import (
     officers,
     public,
     registrations,
+    renewals,
     status_changes,
 )
 from webapp.callers import peer_certificate
@@ -42,6 +43,7 @@ def install(app: Flask, services: Services) -> None:
     alarms.install(api, services)
     inventory.install(api, services)
     issuing.install(api, services)
+    renewals.install(api, services)
     status_changes.install(api, services)
     nonces.install(api, services)
     officers.install(api, services)

@@ -29,7 +29,7 @@ MAX_BATCH_OCTETS: Final = 2 * 1024 * 1024
 WAITING: Final = 24
 """How many orders a listener's process has under way or waiting; each holds a thread of it."""
 BATCHES: Final = 2
-_MAX_TEXT: Final = -(-MAX_CSR_OCTETS // 3) * 4 + 1024  # base64, its line breaks and armour
+MAX_TEXT: Final = -(-MAX_CSR_OCTETS // 3) * 4 + 1024  # base64, its line breaks and armour
 
 
 class KeyProofBody(BaseModel):
@@ -49,7 +49,7 @@ class OrderBody(BaseModel):
 
     profile: str = Field(min_length=1, max_length=64)
     file: str = Field(min_length=1, max_length=64, description="An approved registration file.")
-    csr: str = Field(min_length=1, max_length=_MAX_TEXT, description="The request (RFC 2986): PEM, or DER in base64.")
+    csr: str = Field(min_length=1, max_length=MAX_TEXT, description="The request (RFC 2986): PEM, or DER in base64.")
     lint: Literal["before"] | None = Field(
         default=None, description="Have the independent linter judge it before it is signed, not soon after."
     )
@@ -115,13 +115,34 @@ class CertificateAnswer(BaseModel):
     pem: str | None = Field(description="Null while it is being made, and where nothing came of it.")
 
 
-_READING: Final = (
+READING: Final = (
     ErrorCode.JSON_MALFORMED,
     ErrorCode.INPUT_MALFORMED,
     ErrorCode.INPUT_EMPTY,
     ErrorCode.INPUT_TOO_LARGE,
     ErrorCode.LENGTH_REQUIRED,
     ErrorCode.OVERLOADED,
+)
+ISSUING: Final = (
+    *READING,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.PROFILE_UNKNOWN,
+    ErrorCode.PROFILE_RETIRED,
+    ErrorCode.NOT_APPROVED,
+    ErrorCode.CSR_MALFORMED,
+    ErrorCode.CSR_PROOF_INVALID,
+    ErrorCode.KEY_REFUSED,
+    ErrorCode.KEY_PROOF_INVALID,
+    ErrorCode.NONCE_INVALID,
+    ErrorCode.LINT_FAILED,
+    ErrorCode.IDEMPOTENCY_CONFLICT,
+    ErrorCode.REQUEST_IN_PROGRESS,
+    ErrorCode.CLOCK_SUSPECT,
+    ErrorCode.STORAGE_LOW,
+    ErrorCode.DATABASE_UNAVAILABLE,
+    ErrorCode.HSM_UNAVAILABLE,
+    ErrorCode.HSM_RATE_EXCEEDED,
+    ErrorCode.HSM_PURPOSE_REFUSED,
 )
 ISSUE: Final = Operation(
     method="POST",
@@ -135,27 +156,7 @@ ISSUE: Final = Operation(
     other_statuses={200: "The certificate that an earlier order of this key made"},
     body=OrderBody,
     parameters=(IDEMPOTENCY_KEY,),
-    problems=(
-        *_READING,
-        ErrorCode.NOT_FOUND,
-        ErrorCode.PROFILE_UNKNOWN,
-        ErrorCode.PROFILE_RETIRED,
-        ErrorCode.NOT_APPROVED,
-        ErrorCode.CSR_MALFORMED,
-        ErrorCode.CSR_PROOF_INVALID,
-        ErrorCode.KEY_REFUSED,
-        ErrorCode.KEY_PROOF_INVALID,
-        ErrorCode.NONCE_INVALID,
-        ErrorCode.LINT_FAILED,
-        ErrorCode.IDEMPOTENCY_CONFLICT,
-        ErrorCode.REQUEST_IN_PROGRESS,
-        ErrorCode.CLOCK_SUSPECT,
-        ErrorCode.STORAGE_LOW,
-        ErrorCode.DATABASE_UNAVAILABLE,
-        ErrorCode.HSM_UNAVAILABLE,
-        ErrorCode.HSM_RATE_EXCEEDED,
-        ErrorCode.HSM_PURPOSE_REFUSED,
-    ),
+    problems=ISSUING,
     security=OFFICER,
 )
 BATCH: Final = Operation(
@@ -166,7 +167,7 @@ BATCH: Final = Operation(
     description="Give up to 256 orders at once, each with a key of its own; a refused one hurts no other.",
     answer=BatchAnswer,
     body=BatchBody,
-    problems=_READING,
+    problems=READING,
     security=OFFICER,
 )
 SHOW: Final = Operation(
@@ -181,17 +182,28 @@ SHOW: Final = Operation(
 )
 
 
-def _csr(text: str) -> bytes:
+def csr_of(text: str) -> bytes:
     """Return a request as PEM, or as DER out of base64; what it holds is the line's to judge."""
     data = text.strip().encode()
     return data if data.startswith(b"-----BEGIN") else decode_body(data, MAX_CSR_OCTETS)
 
 
-def _proof(body: KeyProofBody) -> KeyProof:
+def proof_of(body: KeyProofBody) -> KeyProof:
+    """Return what a station stated of a key."""
     return KeyProof(nonce_id=body.nonce, card=body.card)
 
 
-def _issued_members(issued: Issued) -> dict[str, Any]:
+def idempotency_key() -> str:
+    """Return the key that a request names; InvalidInput where it names none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        detail = "the header Idempotency-Key is missing"
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.no-idempotency-key")
+    return key
+
+
+def issued_members(issued: Issued) -> dict[str, Any]:
+    """Write an answer's members."""
     return {
         "serial": issued.serial_hex,
         "issuer": issued.issuer,
@@ -201,7 +213,8 @@ def _issued_members(issued: Issued) -> dict[str, Any]:
     }
 
 
-def _status(issued: Issued) -> int:
+def status_of(issued: Issued) -> int:
+    """Return the status of an answer: whether it was made now."""
     return 200 if issued.repeated else 201
 
 
@@ -209,7 +222,7 @@ def _outcome(outcome: Issued | ServiceError) -> dict[str, Any]:
     if isinstance(outcome, ServiceError):
         problem = problem_of(outcome, g.request_id)
         return {"status": problem.status, "problem": problem.as_json()}
-    return {"status": _status(outcome), "certificate": _issued_members(outcome)}
+    return {"status": status_of(outcome), "certificate": issued_members(outcome)}
 
 
 def _record_members(record: CertificateRecord) -> Mapping[str, Any]:
@@ -240,24 +253,21 @@ def install(api: Api, services: Services) -> None:
         return IssueOrder(
             profile=body.profile,
             file_id=body.file,
-            csr=_csr(body.csr),
+            csr=csr_of(body.csr),
             actor=officer.id,
             officer=officer,
             channel=Channel.API,
             idempotency_key=key,
-            key_proof=None if body.key_proof is None else _proof(body.key_proof),
+            key_proof=None if body.key_proof is None else proof_of(body.key_proof),
             lint_first=None if body.lint is None else installed(services.lint_first),
         )
 
     def issue(officer: Officer) -> Response:
-        key = request.headers.get("Idempotency-Key")
-        if key is None:
-            detail = "the header Idempotency-Key is missing"
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.no-idempotency-key")
+        key = idempotency_key()
         wanted = order(read_json(OrderBody), officer, key)
         with waiting.taken():
             issued = installed(services.issuing).issue(wanted)
-        answer = json_response(_issued_members(issued), _status(issued))
+        answer = json_response(issued_members(issued), status_of(issued))
         answer.headers["Location"] = f"{PATH}/{issued.serial_hex}"
         return answer
 

@@ -42,14 +42,14 @@ def _instant(text: str | None) -> datetime | None:
     return None if text is None else parse_instant(text)
 
 
-def _hyphenless(reason: str) -> str:
+def hyphenless(reason: str) -> str:
     """Turn `key-compromise` into RFC 5280's `keyCompromise`; leave other spellings alone."""
     first, *rest = reason.split("-")
     return first + "".join(word.capitalize() for word in rest)
 
 
 def _revoke_there(client: OfficerClient, serial: str, reason: str, invalidity_date: str | None) -> None:
-    body = {"reason": _hyphenless(reason), "invalidity_date": invalidity_date}
+    body = {"reason": hyphenless(reason), "invalidity_date": invalidity_date}
     answer(client.post(_path(serial, "revocation"), body))
 
 
@@ -79,7 +79,7 @@ def revoke(
 
     Example: mohr ca revoke 5f3a… --reason key-compromise --officer officer-akbari
     """
-    why, since = parse_reason(_hyphenless(reason)), _instant(invalidity_date)
+    why, since = parse_reason(hyphenless(reason)), _instant(invalidity_date)
     digest = revocation_digest(why, since)
     _change(
         deployment,
