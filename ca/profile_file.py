@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ca.errors import ProfileInvalid
 from ca.key_policy import KeyKind
-from ca.profile_rules import check_set
+from ca.profile_rules import NCP_CENTRE, NCP_PERSON, QCP_PERSON, check_set
 from ca.profiles import (
     Activation,
     CertificateProfile,
@@ -37,7 +37,7 @@ PILOT: Final = "pilot"
 MAX_OCTETS: Final = 256 * 1024
 MAX_PROFILES: Final = 100
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){2,20}")
-LINTERS: Final = ("pkix", "NCP_NATURAL_PERSON_CERTIFICATE", "NCP_LEGAL_PERSON_CERTIFICATE")
+LINTERS: Final = ("pkix", NCP_PERSON, NCP_CENTRE, QCP_PERSON)
 
 KEY_PURPOSES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -46,6 +46,7 @@ KEY_PURPOSES: Final[Mapping[str, str]] = MappingProxyType(
         "timeStamping": oids.EKU_TIME_STAMPING,
         "OCSPSigning": oids.EKU_OCSP_SIGNING,
         "documentSigning": oids.EKU_DOCUMENT_SIGNING,
+        "smartcardLogon": oids.EKU_SMARTCARD_LOGON,
     }
 )
 _PURPOSE_NAMES: Final = MappingProxyType({value: name for name, value in KEY_PURPOSES.items()})
@@ -104,6 +105,8 @@ def _profile(name: str, members: object, arc: str) -> CertificateProfile:
         "admission": table.flag("admission"),
         "technical_role": table.text("technical_role") if table.has("technical_role") else None,
         "hc_role": table.flag("hc_role"),
+        "title": table.flag("title"),
+        "organizational_unit": table.flag("organizational_unit"),
         "qc_statements": table.listed_words("qc_statements", QcStatement),
         "pseudonym": table.flag("pseudonym"),
         "alternative_name": table.flag("alternative_name"),
@@ -142,6 +145,8 @@ def profile_members(profile: CertificateProfile) -> dict[str, Any]:
         "admission": profile.admission or None,
         "technical_role": profile.technical_role,
         "hc_role": profile.hc_role or None,
+        "title": profile.title or None,
+        "organizational_unit": profile.organizational_unit or None,
         "qc_statements": [str(statement) for statement in profile.qc_statements] or None,
         "pseudonym": profile.pseudonym or None,
         "alternative_name": profile.alternative_name or None,

@@ -9,6 +9,7 @@ from typing import Final
 from ca.errors import ProfileInvalid
 from ca.key_policy import KeyKind
 from ca.profiles import (
+    ENCRYPTION,
     ISSUING_AUTHORITIES,
     CertificateProfile,
     HolderKind,
@@ -26,8 +27,14 @@ Profiles = Mapping[str, CertificateProfile]
 Usages = Mapping[IssuerName, tuple[str, ...]]
 Fault = tuple[str, str]
 
+NCP_PERSON: Final = "NCP_NATURAL_PERSON_CERTIFICATE"
+NCP_CENTRE: Final = "NCP_LEGAL_PERSON_CERTIFICATE"
+QCP_PERSON: Final = "QCP_N_QSCD_NON_EIDAS_FINAL_CERTIFICATE"
+
 _COMMITMENT: Final = frozenset({KeyUsage.NON_REPUDIATION})
 _LOGIN: Final = frozenset({KeyUsage.DIGITAL_SIGNATURE})
+_LOGGING_IN: Final = frozenset({oids.EKU_CLIENT_AUTH, oids.EKU_SERVER_AUTH, oids.EKU_SMARTCARD_LOGON})
+_QUALIFIED: Final = frozenset({QcStatement.COMPLIANCE, QcStatement.LEGISLATION, QcStatement.SSCD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = MappingProxyType(
         ProfileName.CIT_AUTH: _Meaning(HolderKind.CITIZEN, (2, 2), _LOGIN, (oids.EKU_CLIENT_AUTH,)),
         ProfileName.HIX_TLS: _Meaning(HolderKind.CENTRE, (3, 1), _LOGIN, (oids.EKU_CLIENT_AUTH,)),
         ProfileName.HIX_SEAL: _Meaning(HolderKind.CENTRE, (3, 2), _COMMITMENT),
+        ProfileName.HIX_ENC: _Meaning(HolderKind.CENTRE, (3, 3), ENCRYPTION),
         ProfileName.TLS_SERVER: _Meaning(HolderKind.SYSTEM, (4, 1), _LOGIN, (oids.EKU_SERVER_AUTH,), required=True),
         ProfileName.INFOSYS: _Meaning(HolderKind.SYSTEM, (4, 2), _LOGIN, (oids.EKU_CLIENT_AUTH,)),
         ProfileName.INFOSYS_SERVER: _Meaning(HolderKind.SYSTEM, (4, 3), _LOGIN, (oids.EKU_SERVER_AUTH,)),
@@ -75,8 +83,8 @@ def _names_keep_their_meaning(profiles: Profiles, _usages: Usages) -> Iterator[F
         if profile.type_number != meaning.type_number or profile.type_oid is not None:
             kind = None if meaning.type_number is None else list(meaning.type_number)
             yield f"profiles.{name}.type", f"is {kind} under this name"
-        if meaning.key_usage is not None and profile.key_usage != meaning.key_usage:
-            yield f"profiles.{name}.key_usage", f"is {min(meaning.key_usage)} alone under this name"
+        if meaning.key_usage is not None and not profile.key_usage <= meaning.key_usage:
+            yield f"profiles.{name}.key_usage", f"is {' or '.join(sorted(meaning.key_usage))} alone under this name"
         if not set(meaning.key_purposes) <= set(profile.extended_key_usage):
             yield f"profiles.{name}.extended_key_usage", "lacks what this name promises"
 
@@ -136,8 +144,10 @@ def _purposes_fit_the_key_usage(profiles: Profiles, _usages: Usages) -> Iterator
         member, usages = f"profiles.{name}.extended_key_usage", set(profile.extended_key_usage)
         if profile.is_ca and usages:
             yield member, "an authority's is in the table of authorities"
-        if profile.key_usage == _COMMITMENT and usages & {oids.EKU_CLIENT_AUTH, oids.EKU_SERVER_AUTH}:
-            yield member, "a key of commitment does not log in"
+        if profile.key_usage != _LOGIN and usages & _LOGGING_IN:
+            yield member, "a key of commitment or encryption does not log in"
+        if oids.EKU_SMARTCARD_LOGON in usages and profile.holder not in _PERSONS:
+            yield member, "smartcardLogon belongs to the cards of persons"
         if oids.EKU_OCSP_SIGNING in usages and name != ProfileName.OCSP:
             yield member, "OCSPSigning belongs to the profile ocsp"
         if oids.EKU_TIME_STAMPING in usages and name != ProfileName.TSA:
@@ -166,6 +176,10 @@ def _subjects_are_what_their_files_hold(profiles: Profiles, _usages: Usages) -> 
             yield f"{path}.technical_role", "is what a system's Admission says, and nobody else's"
         if profile.hc_role and (holder is not HolderKind.CLINICIAN or profile.pseudonym):
             yield f"{path}.hc_role", "belongs to clinicians under their own names"
+        if profile.title and (holder is not HolderKind.CLINICIAN or profile.pseudonym):
+            yield f"{path}.title", "belongs to clinicians under their own names"
+        if profile.organizational_unit and holder is not HolderKind.CENTRE:
+            yield f"{path}.organizational_unit", "belongs to centres"
         if profile.pseudonym and holder not in _PERSONS:
             yield f"{path}.pseudonym", "belongs to persons"
         if profile.alternative_name and holder not in (HolderKind.CENTRE, HolderKind.SYSTEM):
@@ -195,6 +209,17 @@ def _statements_are_true_of_the_holder(profiles: Profiles, _usages: Usages) -> I
             yield path, "type is that of a signature or a seal"
 
 
+def _linters_fit(profiles: Profiles, _usages: Usages) -> Iterator[Fault]:
+    for name, profile in profiles.items():
+        path, judging, stated = f"profiles.{name}.linters", set(profile.linters), set(profile.qc_statements)
+        if judging & {NCP_PERSON, QCP_PERSON} and profile.holder not in _PERSONS:
+            yield path, "of natural persons judge persons' profiles"
+        if NCP_CENTRE in judging and profile.holder is not HolderKind.CENTRE:
+            yield path, "of legal persons judge centres' profiles"
+        if QCP_PERSON in judging and not stated >= _QUALIFIED:
+            yield path, f"{QCP_PERSON} judges what states {', '.join(sorted(_QUALIFIED))}"
+
+
 RULES: Final[tuple[Callable[[Profiles, Usages], Iterator[Fault]], ...]] = (
     _names_keep_their_meaning,
     _types_are_distinct,
@@ -205,6 +230,7 @@ RULES: Final[tuple[Callable[[Profiles, Usages], Iterator[Fault]], ...]] = (
     _purposes_fit_the_key_usage,
     _subjects_are_what_their_files_hold,
     _statements_are_true_of_the_holder,
+    _linters_fit,
 )
 
 

@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum, unique
+from types import MappingProxyType
 from typing import ClassVar, Final, Self
+
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.errors import ProfileInvalid, ProfileRetired, ProfileUnknown
 from ca.key_policy import KeyKind
 from pki import oids
 from pki.oids import OidArc
+from pki.signatures import SubjectKey
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 MAX_NAME: Final = 32
@@ -33,6 +37,7 @@ class ProfileName(str):
     CIT_AUTH: ClassVar["ProfileName"]
     HIX_TLS: ClassVar["ProfileName"]
     HIX_SEAL: ClassVar["ProfileName"]
+    HIX_ENC: ClassVar["ProfileName"]
     TLS_SERVER: ClassVar["ProfileName"]
     OFFICER_AUTH: ClassVar["ProfileName"]
     INFOSYS: ClassVar["ProfileName"]
@@ -56,6 +61,7 @@ ProfileName.CIT_SIGN = ProfileName("cit-sign")
 ProfileName.CIT_AUTH = ProfileName("cit-auth")
 ProfileName.HIX_TLS = ProfileName("hix-tls")
 ProfileName.HIX_SEAL = ProfileName("hix-seal")
+ProfileName.HIX_ENC = ProfileName("hix-enc")
 ProfileName.TLS_SERVER = ProfileName("tls-server")
 ProfileName.OFFICER_AUTH = ProfileName("officer-auth")
 ProfileName.INFOSYS = ProfileName("infosys")
@@ -98,8 +104,22 @@ class KeyUsage(StrEnum):
 
     DIGITAL_SIGNATURE = "digitalSignature"
     NON_REPUDIATION = "nonRepudiation"
+    KEY_ENCIPHERMENT = "keyEncipherment"
+    KEY_AGREEMENT = "keyAgreement"
     KEY_CERT_SIGN = "keyCertSign"
     CRL_SIGN = "cRLSign"
+
+
+# How each kind of keys serves encryption: RFC 8813 §3 of elliptic curves, RFC 3279 §2.3.1 of RSA.
+_ENCRYPTING: Final[Mapping[KeyKind, KeyUsage]] = MappingProxyType(
+    {
+        KeyKind.P256: KeyUsage.KEY_AGREEMENT,
+        KeyKind.P384: KeyUsage.KEY_AGREEMENT,
+        KeyKind.RSA_2048: KeyUsage.KEY_ENCIPHERMENT,
+        KeyKind.RSA_3072: KeyUsage.KEY_ENCIPHERMENT,
+    }
+)
+ENCRYPTION: Final = frozenset(_ENCRYPTING.values())
 
 
 @unique
@@ -151,7 +171,8 @@ class CertificateProfile:
     `type_number` (group, number) under the deployment's arc or, whole, `type_oid`; an authority has none.
     `renewal_window`: how long before its end a successor may be issued. `linters`: what of pkilint judges it.
     `technical_role` (a slug) is what a system's Admission says instead of a profession. `hc_role`: ISO 17090-2's, of
-    clinicians.
+    clinicians. `title`: a clinician's profession in the subject too; `organizational_unit`: a centre's, if its file
+    has one.
     """
 
     name: ProfileName
@@ -175,6 +196,8 @@ class CertificateProfile:
     admission: bool = False
     technical_role: str | None = None
     hc_role: bool = False
+    title: bool = False
+    organizational_unit: bool = False
     qc_statements: tuple[QcStatement, ...] = ()
     pseudonym: bool = False
     alternative_name: bool = False
@@ -198,6 +221,11 @@ class CertificateProfile:
             ),
             ("key_usage", not self.is_ca and KeyUsage.CRL_SIGN in self.key_usage, "only CAs sign CRLs"),
             ("keys", not self.keys, "must not be empty"),
+            (
+                "key_usage",
+                bool(self.key_usage & ENCRYPTION) and self.key_usage != {_ENCRYPTING.get(kind) for kind in self.keys},
+                "encryption stands alone: keyAgreement for curves, keyEncipherment for RSA, each where such keys are",
+            ),
             (
                 "type",
                 (self.type_number is not None) + (self.type_oid is not None) != (not self.is_ca),
@@ -274,6 +302,13 @@ class CertificateProfile:
     def needs_file(self) -> bool:
         """Whether an approved registration file must stand behind each certificate."""
         return self.holder not in (HolderKind.AUTHORITY, HolderKind.SERVICE)
+
+    def usage_of(self, key: SubjectKey) -> frozenset[KeyUsage]:
+        """Return what a certificate of this key is for: of encryption, what the key can do."""
+        if not self.key_usage <= ENCRYPTION:
+            return self.key_usage
+        rsa_key = isinstance(key, rsa.RSAPublicKey)
+        return frozenset({KeyUsage.KEY_ENCIPHERMENT if rsa_key else KeyUsage.KEY_AGREEMENT})
 
     def type_under(self, arc: OidArc) -> str | None:
         """Return the type OID in a deployment of `arc`; None for an authority."""

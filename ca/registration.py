@@ -3,8 +3,8 @@
     {"kind": "clinician", "national_code": …, "given_name": …, "surname": …, "profession": "physician",
      "council_number": …, "key_storage": "hardware", "evidence": [{"what": …, "sha256": …}]}
 
-`citizen` has the first three, `centre` has siam_id, name, centre_kind, legal_id, province and city, `system`
-has organization, common_name and hosts, `officer` has officer_id, given_name and surname. `key_storage`
+`citizen` has the first three, `centre` has siam_id, name, centre_kind, legal_id, province, city and perhaps a unit,
+`system` has organization, common_name and hosts, `officer` has officer_id, given_name and surname. `key_storage`
 (default: hardware for persons, software else), `evidence`, `province` (where a person works) and `realm` (default: the
 officer's own) are optional. Unknown members are refused.
 """
@@ -242,7 +242,7 @@ def _province(text: str, scheme: IdentityScheme | None) -> str:
 
 
 def _centre(members: StrictMembers, scheme: IdentityScheme | None) -> CentreIdentity:
-    kind = members.text("centre_kind")
+    kind, unit = members.text("centre_kind"), members.optional_text("unit")
     return CentreIdentity(
         siam_id=parse_siam_id(members.text("siam_id")),
         name=parse_name(members.text("name")),
@@ -250,6 +250,7 @@ def _centre(members: StrictMembers, scheme: IdentityScheme | None) -> CentreIden
         legal_id=parse_legal_id(members.text("legal_id")),
         province=_province(members.text("province"), scheme),
         city=parse_name(members.text("city")),
+        unit=None if unit is None else parse_name(unit),
     )
 
 
@@ -377,6 +378,7 @@ def registration_json(registration: Registration) -> bytes:
         case CentreIdentity():
             members |= {"siam_id": identity.siam_id, "name": identity.name, "centre_kind": identity.kind}
             members |= {"legal_id": identity.legal_id, "province": identity.province, "city": identity.city}
+            members |= {} if identity.unit is None else {"unit": identity.unit}
         case SystemIdentity():
             members |= {"organization": identity.organization, "common_name": identity.common_name}
             members["hosts"] = list(identity.hosts)

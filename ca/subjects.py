@@ -78,16 +78,18 @@ def _person_subject(
         )
     opaque = settings.person_serial is PersonSerial.OPAQUE and pseudonyms is not None
     identifier = settings.identities.person_identifier(settings.country, person.national_code)
+    profession = settings.identities.profession(person.profession) if isinstance(person, ClinicianIdentity) else None
     name = build_name(
         country,
         (NameOID.SURNAME, person.surname),
         (NameOID.GIVEN_NAME, person.given_name),
         (NameOID.SERIAL_NUMBER, pseudonyms.lasting if opaque and pseudonyms else identifier),
         (NameOID.COMMON_NAME, common_name(person.common_name)),
+        (NameOID.TITLE, None if profession is None or not profile.title else profession.title_fa),
     )
-    if not isinstance(person, ClinicianIdentity):
+    if profession is None or not isinstance(person, ClinicianIdentity):
         return Subject(name=name)
-    profession, number = settings.identities.profession(person.profession), str(person.council_number)
+    number = str(person.council_number)
     role = healthcare_role(profession.oid_under(settings.oids), profession.title_en) if profile.hc_role else None
     if not profile.admission:
         return Subject(name=name, directory_attributes=role)
@@ -118,6 +120,7 @@ def _centre_subject(
             (NameOID.STATE_OR_PROVINCE_NAME, centre.province),
             (NameOID.LOCALITY_NAME, centre.city),
             (NameOID.ORGANIZATION_NAME, centre.name),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, centre.unit if profile.organizational_unit else None),
             (NameOID.ORGANIZATION_IDENTIFIER, legal),
             (NameOID.SERIAL_NUMBER, number),
             (NameOID.COMMON_NAME, common_name(centre.name)),

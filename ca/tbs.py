@@ -164,9 +164,9 @@ def key_usage_of(usages: frozenset[KeyUsage]) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=KeyUsage.DIGITAL_SIGNATURE in usages,
         content_commitment=KeyUsage.NON_REPUDIATION in usages,
-        key_encipherment=False,
+        key_encipherment=KeyUsage.KEY_ENCIPHERMENT in usages,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=KeyUsage.KEY_AGREEMENT in usages,
         key_cert_sign=KeyUsage.KEY_CERT_SIGN in usages,
         crl_sign=KeyUsage.CRL_SIGN in usages,
         encipher_only=False,
@@ -190,11 +190,12 @@ def _constant_extensions(
     authority: IssuerName | None,
     settings: AuthoritySettings,
     unapproved: bool,  # noqa: FBT001 - part of the cache's key
+    key_usage: frozenset[KeyUsage],
 ) -> Extensions:
     """Return the extensions that all certificates of a profile, issuer and shard share."""
     found = [
         _extension(x509.AuthorityKeyIdentifier(key_identifier, None, None)),
-        _extension(key_usage_of(profile.key_usage), critical=True),
+        _extension(key_usage_of(key_usage), critical=True),
         _extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True),
     ]
     root = authority is IssuerName.ROOT
@@ -239,7 +240,14 @@ def _extensions(content: CertificateContent, settings: AuthoritySettings) -> lis
     shard = settings.shard_of(issuer.label, content.serial)
     found = list(
         _constant_extensions(
-            content.profile, issuer.label, issuer.key_identifier, shard, content.authority, settings, content.unapproved
+            content.profile,
+            issuer.label,
+            issuer.key_identifier,
+            shard,
+            content.authority,
+            settings,
+            content.unapproved,
+            content.profile.usage_of(content.public_key),
         )
     )
     found.append(_extension(x509.SubjectKeyIdentifier.from_public_key(content.public_key)))

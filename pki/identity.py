@@ -143,3 +143,4 @@ class CentreIdentity:
     legal_id: LegalId
     province: str
     city: str
+    unit: str | None = None

@@ -68,6 +68,7 @@ EKU_CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
 EKU_TIME_STAMPING: Final = "1.3.6.1.5.5.7.3.8"
 EKU_OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 EKU_DOCUMENT_SIGNING: Final = "1.3.6.1.5.5.7.3.36"
+EKU_SMARTCARD_LOGON: Final = "1.3.6.1.4.1.311.20.2.2"  # MS-PKCA §2.1.1
 EKU_ANY: Final = "2.5.29.37.0"
 
 # Certificate policies (RFC 5280 §4.2.1.4)

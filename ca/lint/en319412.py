@@ -14,7 +14,9 @@ rule = PACK.rule
 _PERSON_SERIAL: Final = re.compile(r"(?:PAS|IDC|PNO|TIN)[A-Z]{2}-.+|[A-Za-z]{2}:[A-Z]{2}-.+")
 _LEGAL_IDENTIFIER: Final = re.compile(r"(?:VAT|NTR|PSD|LEI)[A-Z]{2}-.+|[A-Za-z]{2}:[A-Z]{2}-.+")
 _LEGAL_ATTRIBUTES: Final = (oids.COUNTRY, oids.ORGANIZATION, oids.ORGANIZATION_IDENTIFIER, oids.COMMON_NAME)
-_KEY_USAGE_SETTINGS: Final = (frozenset({"nonRepudiation"}), frozenset({"digitalSignature"}))
+_KEY_USAGE_SETTINGS: Final = tuple(
+    frozenset({usage}) for usage in ("nonRepudiation", "digitalSignature", "keyEncipherment", "keyAgreement")
+)
 
 
 def _natural(c: LintedCertificate) -> bool:
@@ -81,7 +83,7 @@ def _organization_identifier_is_not_the_name(c: LintedCertificate) -> str | None
 def _key_usages_are_not_mixed(c: LintedCertificate) -> str | None:
     if not _natural(c) and not _legal(c):
         return None
-    return None if c.shared.key_usage in _KEY_USAGE_SETTINGS else "key usage is not of type A or C"
+    return None if c.shared.key_usage in _KEY_USAGE_SETTINGS else "key usage is not of type A, C or E"
 
 
 @rule("EN 319 412-2 GEN-4.3.3-1", Severity.WARNING)

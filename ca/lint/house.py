@@ -63,6 +63,18 @@ def _subject_is_not_the_issuer(c: LintedCertificate) -> str | None:
     return None if c.certificate.self_issued == c.content.self_signed else "subject and issuer are the same name"
 
 
+@rule("house: subject")
+def _title_is_the_profiles(c: LintedCertificate) -> str | None:
+    wanted = c.content.profile.title
+    return None if c.count(oids.TITLE) == wanted else "title differs from the profile"
+
+
+@rule("house: subject")
+def _unit_is_the_profiles(c: LintedCertificate) -> str | None:
+    allowed = c.content.profile.organizational_unit
+    return None if c.count(oids.ORGANIZATIONAL_UNIT) <= allowed else "organizationalUnitName differs from the profile"
+
+
 @rule("house: validity")
 def _validity_is_what_was_asked(c: LintedCertificate) -> str | None:
     asked = (c.content.not_before, c.content.not_after)
@@ -95,7 +107,8 @@ def _key_is_the_requested_one(c: LintedCertificate) -> str | None:
 
 @rule("house: key usage")
 def _key_usage_is_the_profiles(c: LintedCertificate) -> str | None:
-    return None if c.shared.key_usage == c.content.profile.key_usage else "keyUsage differs from the profile"
+    meant = c.content.profile.usage_of(c.content.public_key)
+    return None if c.shared.key_usage == meant else "keyUsage differs from the profile"
 
 
 @rule("house: extended key usage")

@@ -13,6 +13,11 @@ rule = PACK.rule
 
 _VERSION_3: Final = b"\x02\x01\x02"
 MAX_EXPLICIT_TEXT: Final = 200
+_ENCRYPTING: Final = frozenset({"keyEncipherment", "dataEncipherment", "keyAgreement", "encipherOnly", "decipherOnly"})
+_ENCRYPTS: Final = {
+    oids.EC_PUBLIC_KEY: frozenset({"keyAgreement"}),
+    oids.RSA_ENCRYPTION: frozenset({"keyEncipherment"}),
+}
 
 
 @rule("RFC 5280 §4.1.2.1")
@@ -98,6 +103,16 @@ def _key_usage_is_critical(c: LintedCertificate) -> str | None:
 @rule("RFC 5280 §4.2.1.3")
 def _key_usage_is_not_empty(c: LintedCertificate) -> str | None:
     return "keyUsage has no bit set" if c.shared.key_usage == frozenset() else None
+
+
+@rule("RFC 8813 §3, RFC 3279 §2.3.1")
+def _key_usage_fits_the_key(c: LintedCertificate) -> str | None:
+    encrypting = _ENCRYPTING & (c.shared.key_usage or frozenset())
+    if not encrypting:
+        return None
+    algorithm = der.parse(c.certificate.spki_der).sequence()[0].sequence()[0].oid()
+    other = encrypting - _ENCRYPTS.get(algorithm, frozenset())
+    return f"{min(other)} is nothing that such a key does" if other else None
 
 
 @rule("RFC 5280 §4.2.1.3")

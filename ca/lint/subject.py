@@ -25,6 +25,8 @@ UPPER_BOUNDS: Final = {
     oids.LOCALITY: 128,
     oids.STATE: 128,
     oids.ORGANIZATION: 64,
+    oids.ORGANIZATIONAL_UNIT: 64,
+    oids.TITLE: 64,
     oids.GIVEN_NAME: 64,
     oids.PSEUDONYM: 128,
     oids.ORGANIZATION_IDENTIFIER: 64,

@@ -128,6 +128,7 @@ BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "rfc5280.subject_key_identifier_is_the_keys_hash": ("clin-sign", ext(SKI, der.octet_string(b"x" * 20))),
     "rfc5280.key_usage_is_critical": ("clin-sign", crit(KU, critical=False)),
     "rfc5280.key_usage_is_not_empty": ("clin-sign", ext(KU, der.tlv(der.BIT_STRING, b"\0"), critical=True)),
+    "rfc5280.key_usage_fits_the_key": ("hix-enc", ext(KU, bits(0x20, 5), critical=True)),
     "rfc5280.only_authorities_sign_certificates": ("clin-sign", ext(KU, bits(0x44, 2), critical=True)),
     "rfc5280.policies_are_unique": ("clin-sign", ext(CP, policies("1.2.3.4", "1.2.3.4"))),
     "rfc5280.explicit_text_is_short_utf8": (
@@ -190,6 +191,8 @@ BROKEN: dict[str, tuple[str, Callable[[Mutant], None]]] = {
     "house.names_are_utf8": ("tls-server", subject(IR, attribute(ORG, "x", der.PRINTABLE_STRING))),
     "house.relative_names_have_one_attribute": ("clin-sign", multi_valued),
     "house.subject_is_not_the_issuer": ("clin-sign", lambda m: m.fields.__setitem__(5, m.fields[3])),
+    "house.title_is_the_profiles": ("clin-sign", subject(IR, attribute(oids.TITLE, "x"), attribute(CN, "x"))),
+    "house.unit_is_the_profiles": ("hix-seal", subject(IR, attribute(oids.ORGANIZATIONAL_UNIT, "x"))),
     "house.validity_is_what_was_asked": ("clin-sign", lambda m: m.meant(not_after=START)),
     "house.validity_keeps_the_profiles_limit": ("clin-sign", longer),
     "house.issuer_outlives_it": ("clin-sign", outliving),

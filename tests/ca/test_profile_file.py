@@ -156,7 +156,7 @@ WRONG: dict[str, tuple[bytes, str, str]] = {
     "a holder unheard of": (kiosk(holder="robot"), "profiles.kiosk.holder", "one of authority"),
     "an issuer unheard of": (kiosk(issuer="nobody"), "profiles.kiosk.issuer", "one of root"),
     "an activation unheard of": (kiosk(activation="soon"), "profiles.kiosk.activation", "one of holder"),
-    "a key usage unheard of": (kiosk(key_usage=["keyAgreement"]), "profiles.kiosk.key_usage", "one of"),
+    "a key usage unheard of": (kiosk(key_usage=["dataEncipherment"]), "profiles.kiosk.key_usage", "one of"),
     "a key usage that is no list": (kiosk(key_usage="digitalSignature"), "profiles.kiosk.key_usage", "list"),
     "a key usage of numbers": (kiosk(key_usage=[1]), "profiles.kiosk.key_usage", "different texts"),
     "a purpose twice": (
@@ -312,6 +312,58 @@ WRONG: dict[str, tuple[bytes, str, str]] = {
         "system's",
     ),
     "a role that is no name": (kiosk(technical_role=1), "profiles.kiosk.technical_role", "text"),
+    "encryption beside login": (
+        with_change("hix-enc", key_usage=["keyAgreement", "digitalSignature"]),
+        "profiles.hix-enc.key_usage",
+        "alone",
+    ),
+    "encipherment by a curve": (with_change("hix-enc", keys=["P-256"]), "profiles.hix-enc.key_usage", "RSA"),
+    "agreement by RSA": (
+        with_change("hix-enc", keys=["RSA-3072"], key_usage=["keyAgreement"]),
+        "profiles.hix-enc.key_usage",
+        "RSA",
+    ),
+    "encryption by ML-DSA": (
+        with_change("hix-enc", keys=["P-256", "ML-DSA-65"], key_usage=["keyAgreement"], status="experimental"),
+        "profiles.hix-enc.key_usage",
+        "curves",
+    ),
+    "encryption that logs in": (
+        with_change("hix-enc", extended_key_usage=["clientAuth"]),
+        "profiles.hix-enc.extended_key_usage",
+        "log in",
+    ),
+    "hix-enc that signs": (
+        with_change("hix-enc", key_usage=["nonRepudiation"]),
+        "profiles.hix-enc.key_usage",
+        "keyAgreement",
+    ),
+    "a title of a citizen": (with_change("cit-sign", title=True), "profiles.cit-sign.title", "clinicians"),
+    "a unit of a person": (
+        with_change("clin-sign", organizational_unit=True),
+        "profiles.clin-sign.organizational_unit",
+        "centres",
+    ),
+    "a linter of persons for a centre": (
+        with_change("hix-seal", linters=["NCP_NATURAL_PERSON_CERTIFICATE"]),
+        "profiles.hix-seal.linters",
+        "persons",
+    ),
+    "a linter of centres for a person": (
+        with_change("clin-sign", linters=["NCP_LEGAL_PERSON_CERTIFICATE"]),
+        "profiles.clin-sign.linters",
+        "centres",
+    ),
+    "a linter of qualified certificates for others": (
+        with_change("clin-sign", linters=["QCP_N_QSCD_NON_EIDAS_FINAL_CERTIFICATE"], qc_statements=["sscd"]),
+        "profiles.clin-sign.linters",
+        "compliance",
+    ),
+    "a system at a smart-card logon": (
+        kiosk(extended_key_usage=["clientAuth", "smartcardLogon"], issuer="systems"),
+        "profiles.kiosk.extended_key_usage",
+        "",
+    ),
     "a healthcare role of a citizen": (
         with_change("cit-sign", hc_role=True),
         "profiles.cit-sign.hc_role",
@@ -418,5 +470,10 @@ def test_the_page_names_every_member() -> None:
     section = PAGE.read_text(encoding="utf-8").split("## Members\n")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
     named = {word for first in rows[2:] for word in re.findall(r"`(\w+)`", first)}
-    members = {member for profile in PILOT for member in profile_members(profile)} | {"hc_role", "qc_statements"}
+    members = {member for profile in PILOT for member in profile_members(profile)} | {
+        "hc_role",
+        "qc_statements",
+        "title",
+        "organizational_unit",
+    }
     assert named == members

@@ -62,6 +62,7 @@ FILE_PROFILES: dict[str, dict[str, Any]] = {
     "cit-auth": CITIZEN,
     "hix-tls": CENTRE,
     "hix-seal": CENTRE,
+    "hix-enc": CENTRE,
     "tls-server": SYSTEM,
     "infosys": SYSTEM,
     "infosys-server": SYSTEM,
