@@ -7,14 +7,17 @@ import click
 from ca.est.secrets import LIFE, MAX_LIFE
 from ca.officers.identity import Act
 from pki.instants import format_instant
+from webapp.commands import files_there
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option
+from webapp.commands.served import served_by
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
 
 
 @click.command("est-secret")
+@served_by(files_there.est_secret)
 @home_option
 @acting_officer_option
 @click.argument("file_id", metavar="FILE")

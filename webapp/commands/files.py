@@ -3,7 +3,6 @@
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -13,13 +12,13 @@ from ca.officers.identity import Act, Officer
 from ca.registration_states import FileState
 from signer.files import check_writable, read_file
 from webapp.atomic_files import write_atomically
+from webapp.commands import files_there
 from webapp.commands.options import answer, file_argument, home_option, officer_option
+from webapp.commands.served import served_by
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
 from webapp.registration_documents import attachment_members, file_members, whole_file_members, word_members
-
-MAX_FILE_OCTETS: Final = 64 * 1024
 
 
 @click.group("file")
@@ -38,6 +37,7 @@ def _by(parts: Parts, officer: Signatory, act: Act, file_id: str) -> Officer:
 
 
 @file_group.command("submit")
+@served_by(files_there.submit)
 @home_option
 @officer_option
 @previous_option
@@ -47,26 +47,28 @@ def submit_file(deployment: Deployment, officer: Signatory, previous: str | None
 
     Example: mohr ca file submit dr.json --officer clerk-parsa
     """
-    data = read_file(file, limit=MAX_FILE_OCTETS)
+    data = read_file(file, limit=files_there.MAX_FILE_OCTETS)
     with opened_parts(deployment) as parts:
         by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
         answer(file_members(parts.authority.submit_file(data, by, previous=previous)))
 
 
 @file_group.command("draft")
+@served_by(files_there.draft)
 @home_option
 @officer_option
 @previous_option
 @file_argument
 def draft_file(deployment: Deployment, officer: Signatory, previous: str | None, file: Path) -> None:
     """Keep a registration FILE (JSON) to submit later. Example: mohr ca file draft dr.json --officer clerk-parsa."""
-    data = read_file(file, limit=MAX_FILE_OCTETS)
+    data = read_file(file, limit=files_there.MAX_FILE_OCTETS)
     with opened_parts(deployment) as parts:
         by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
         answer(file_members(parts.authority.draft_file(data, by, previous=previous)))
 
 
 @file_group.command("present")
+@served_by(files_there.present)
 @home_option
 @officer_option
 @id_argument
@@ -78,6 +80,7 @@ def present_file(deployment: Deployment, officer: Signatory, file_id: str) -> No
 
 
 @file_group.command("check")
+@served_by(files_there.check)
 @home_option
 @officer_option
 @id_argument
@@ -90,6 +93,7 @@ def check_file(deployment: Deployment, officer: Signatory, file_id: str) -> None
 
 
 @file_group.command("approve")
+@served_by(files_there.approve)
 @home_option
 @officer_option
 @click.option("--accept-silence", metavar="WHY", help="Why it is taken that a registry did not answer; kept.")
@@ -102,6 +106,7 @@ def approve_file(deployment: Deployment, officer: Signatory, accept_silence: str
 
 
 @file_group.command("refuse")
+@served_by(files_there.refuse)
 @home_option
 @officer_option
 @id_argument
@@ -117,6 +122,7 @@ def refuse_file(deployment: Deployment, officer: Signatory, file_id: str, reason
 
 
 @file_group.command("withdraw")
+@served_by(files_there.withdraw)
 @home_option
 @officer_option
 @id_argument
@@ -166,6 +172,7 @@ def show_scan(deployment: Deployment, officer: Signatory, output: Path, file_id:
 
 
 @file_group.command("show")
+@served_by(files_there.show, for_officers_there=True)
 @home_option
 @id_argument
 def show_file(deployment: Deployment, file_id: str) -> None:

@@ -18,7 +18,9 @@ from pki.certificates import load_certificates, pem
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import json_object
 from signer.files import read_file, write_file
+from webapp.commands import officers_there
 from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
+from webapp.commands.served import served_by
 from webapp.compose import RealClock, opened_database, opened_parts
 from webapp.deployment import Deployment
 from webapp.founders import Founder, found_officer
@@ -76,6 +78,7 @@ def officer_group() -> None:
 
 
 @officer_group.command("list")
+@served_by(officers_there.list_officers, for_officers_there=True)
 @home_option
 def list_officers(deployment: Deployment) -> None:
     """List officers with their roles, a JSON object a line. Example: mohr ca officer list."""
@@ -88,6 +91,7 @@ def list_officers(deployment: Deployment) -> None:
 
 
 @officer_group.command("enrol")
+@served_by(officers_there.enrol)
 @home_option
 @officer_option
 @file_argument
@@ -149,6 +153,7 @@ def _certificate(path: Path) -> bytes:
 
 
 @officer_group.command("bind")
+@served_by(officers_there.bind)
 @home_option
 @officer_option
 @_ID
@@ -165,6 +170,7 @@ def bind(deployment: Deployment, officer: Signatory, officer_id: str, certificat
 
 
 @officer_group.command("suspend")
+@served_by(officers_there.suspend)
 @home_option
 @officer_option
 @_ID
@@ -180,6 +186,7 @@ def suspend(deployment: Deployment, officer: Signatory, officer_id: str, reason:
 
 
 @officer_group.command("restore")
+@served_by(officers_there.restore)
 @home_option
 @officer_option
 @_ID
@@ -196,6 +203,7 @@ def role_group() -> None:
 
 
 @role_group.command("list")
+@served_by(officers_there.list_requests, for_officers_there=True)
 @home_option
 def list_requests(deployment: Deployment) -> None:
     """List what waits for a decision, oldest first, a JSON object a line. Example: mohr ca officer role list."""
@@ -205,6 +213,7 @@ def list_requests(deployment: Deployment) -> None:
 
 
 @role_group.command("request")
+@served_by(officers_there.request_role)
 @home_option
 @officer_option
 @_ID
@@ -231,6 +240,7 @@ def request_role(
 
 
 @role_group.command("approve")
+@served_by(officers_there.approve_role)
 @home_option
 @officer_option
 @_REQUEST
@@ -245,6 +255,7 @@ def approve_role(deployment: Deployment, officer: Signatory, request_id: str) ->
 
 
 @role_group.command("refuse")
+@served_by(officers_there.refuse_role)
 @home_option
 @officer_option
 @_REQUEST
@@ -256,6 +267,7 @@ def refuse_role(deployment: Deployment, officer: Signatory, request_id: str) -> 
 
 
 @role_group.command("remove")
+@served_by(officers_there.remove_role)
 @home_option
 @officer_option
 @_ID
@@ -277,6 +289,7 @@ def realm_group() -> None:
 
 
 @realm_group.command("list")
+@served_by(officers_there.list_realms, for_officers_there=True)
 @home_option
 def list_realms(deployment: Deployment) -> None:
     """List the realms, a JSON object a line. Example: mohr ca realm list."""
@@ -286,6 +299,7 @@ def list_realms(deployment: Deployment) -> None:
 
 
 @realm_group.command("add")
+@served_by(officers_there.add_realm)
 @home_option
 @officer_option
 @click.argument("realm_id", metavar="ID")

@@ -59,14 +59,14 @@ def _officer_options(*, required: Callable[[Deployment], bool]) -> Callable[[_Co
             signatory = Signatory.of(deployment, officer, officer_key, officer_cert)
             return command(*arguments, deployment=deployment, officer=signatory, **options)
 
-        for option in _OFFICER_OPTIONS:
+        for option in OFFICER_OPTIONS:
             option(with_signatory)
         return cast("_Command", with_signatory)
 
     return decorate
 
 
-_OFFICER_OPTIONS: Final = (
+OFFICER_OPTIONS: Final = (
     click.option(
         "--officer-cert", type=click.Path(path_type=Path), metavar="PEM", help="The certificate of --officer-key."
     ),

@@ -1,4 +1,4 @@
-"""Officers change the status of certificates at a server: by its routes, and by `mohr ca … --server`."""
+"""Officers work at a server: status changed by its routes, and commands carried out by `mohr ca … --server`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from storage.ledger_tables import audit_events
 from tests.e2e.door import Door
-from tests.support.deployment import LiveDeployment
+from tests.support.deployment import PHYSICIAN, LiveDeployment
 from tests.support.programs import Ended, run_here
 from webapp.cli import mohr
 from webapp.compose import opened_database
@@ -119,6 +119,58 @@ def test_a_command_does_the_same_by_a_server(door: Door, live: LiveDeployment, t
     gone = there(door, AKBARI, "ca", "revoke", serial, "--reason", "key-compromise", home=nowhere)
     assert json.loads(gone.output)["reason"] == "keyCompromise"
     assert not nowhere.exists()
+
+
+def test_a_file_goes_through_four_eyes_by_a_server(door: Door, live: LiveDeployment, tmp_path: Path) -> None:
+    (tmp_path / "person.json").write_text(json.dumps(PHYSICIAN, ensure_ascii=False), encoding="utf-8")
+
+    def asked(officer: str, *words: str | Path) -> dict[str, object]:
+        ended = there(door, officer, "ca", "file", *words, home=tmp_path / "nowhere")
+        assert ended.status == 0, ended.messages
+        members: dict[str, object] = json.loads(ended.output)
+        return members
+
+    draft = asked(PARSA, "draft", tmp_path / "person.json")
+    file_id = str(draft["id"])
+    assert (draft["state"], set(draft)) == ("draft", {"id", "state", "kind"})
+    asked(PARSA, "present", file_id)
+    assert set(asked(AKBARI, "check", file_id)) == {"id", "state", "kind", "registries"}
+    own = there(door, PARSA, "ca", "file", "approve", file_id)
+    assert (own.status, own.messages) == (1, live.mohr("ca", "file", "approve", file_id, "--officer", PARSA).messages)
+    asked(AKBARI, "approve", file_id)
+    assert asked(BAHRAMI, "approve", file_id)["state"] == "approved"
+    shown = asked(BAHRAMI, "show", file_id)
+    assert shown == live.answer("ca", "file", "show", file_id)
+    other = str(asked(PARSA, "submit", tmp_path / "person.json")["id"])
+    assert asked(AKBARI, "refuse", other, "--reason", "twice")["state"] == "refused"
+    third = asked(PARSA, "submit", tmp_path / "person.json", "--previous", other)
+    assert asked(PARSA, "withdraw", str(third["id"]))["state"] == "withdrawn"
+
+
+def test_roles_and_realms_are_given_by_a_server(door: Door, live: LiveDeployment, tmp_path: Path) -> None:
+    new = {"id": "officer-served", "name": "نیکان نمونه", "realm": "ministry"}
+    (tmp_path / "new.json").write_text(json.dumps(new, ensure_ascii=False), encoding="utf-8")
+
+    def asked(officer: str, *words: str | Path) -> dict[str, object]:
+        ended = there(door, officer, "ca", *words)
+        assert ended.status == 0, ended.messages
+        members: dict[str, object] = json.loads(ended.output.splitlines()[-1])
+        return members
+
+    assert asked(PARSA, "officer", "enrol", tmp_path / "new.json")["state"] == "active"
+    scope = ("--realm", "ministry", "--profession", "nurse", "--province", "تهران")
+    request = asked(PARSA, "officer", "role", "request", "officer-served", "--role", "registrar", *scope)
+    assert request["professions"] == ["nurse"]
+    assert asked(AKBARI, "officer", "role", "list")["officer"] == "officer-served"
+    assert asked(AKBARI, "officer", "role", "approve", str(request["id"]))["state"] == "granted"
+    role = ("officer-served", "--role", "registrar", "--realm", "ministry")
+    assert asked(AKBARI, "officer", "role", "remove", *role)["roles"] == []
+    assert asked(AKBARI, "officer", "suspend", "officer-served", "--reason", "on leave")["state"] == "suspended"
+    assert asked(AKBARI, "officer", "restore", "officer-served")["state"] == "active"
+    realm = ("served", "--parent", "ministry", "--level", "university", "--name", "دانشگاه آزمایشی")
+    assert asked(PARSA, "realm", "add", *realm)["id"] == "served"
+    assert "served" in there(door, PARSA, "ca", "realm", "list").output
+    assert there(door, PARSA, "ca", "officer", "list").output == live.mohr("ca", "officer", "list").output
 
 
 def test_a_refusal_by_a_server_ends_as_the_refusal_here(door: Door, live: LiveDeployment, tmp_path: Path) -> None:
