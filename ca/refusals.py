@@ -171,7 +171,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "officer.out-of-realm": "The officer's role is held in another realm.",
         "officer.out-of-profession": "The officer's role does not cover this profession.",
         "officer.out-of-province": "The officer's role does not cover this province.",
-        "officer.province-unsaid": "The file says no province, and the officer's role is limited to some.",
+        "officer.province-unsaid": "What is asked about says no province, and the officer's role is limited to some.",
         "realm.scope": "A realm's scope lies within its parent's.",
     },
     ErrorCode.INPUT_MALFORMED: {

@@ -26,6 +26,7 @@ from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
 KEPT: Final = timedelta(days=90)
+SLICES: Final = 20
 _SLICE: Final = 100
 
 
@@ -117,11 +118,17 @@ class EvidenceDesk:
         with self._database.read() as connection:
             return repository.of_file(connection, file_id)
 
-    def sweep(self) -> int:
-        """Delete every scan whose file was decided long enough ago; return how many. The file keeps the digests."""
+    def sweep(self, slices: int = SLICES) -> int:
+        """Delete scans whose files were decided long enough ago, at most 100 a slice; return how many.
+
+        The files keep the digests.
+        """
         deleted = 0
-        while count := self._delete_slice():
+        for _ in range(slices):
+            count = self._delete_slice()
             deleted += count
+            if count < _SLICE:
+                break
         return deleted
 
     def _delete_slice(self) -> int:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from ca.bulk.desk import BulkDesk
+from ca.evidence import desk as module
 from ca.evidence.blobs import MAX_OCTETS
 from ca.evidence.desk import KEPT
 from ca.evidence.tables import evidence
@@ -268,6 +269,14 @@ def test_scans_are_deleted_some_time_after_the_decision_and_the_digest_stays(arc
     assert [row.sealed is None for row in rows(archive)] == [False, True]
     assert facts_of(archive.database, file.id, AuditAction.EVIDENCE_DELETED) == [{"sha256": digest_of(PDF)}]
     assert [item.sha256 for item in archive.registrations.file(file.id).registration.evidence] == [digest_of(PDF)]
+
+
+def test_a_sweep_ends_after_so_many_and_the_next_one_goes_on(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SLICE", 2)
+    for _ in range(5):
+        approved(archive)
+    archive.clock.move(days=KEPT.days)
+    assert [archive.desk.sweep(2) for _ in range(3)] == [4, 1, 0]
 
 
 def test_the_time_runs_from_the_decision_whichever_it_was(archive: Archive) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.search import Search
+from ca.inventory.statistics import StatisticsDesk
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import Scope
 from pki.audit import AuditAction
@@ -135,6 +136,21 @@ def test_a_role_in_another_province_is_no_role_here(world: World) -> None:
     gate = Limited(Scope(provinces=frozenset({"فارس"})))
     with pytest.raises(NotAllowed):
         InventoryDesk(world.database, gate, world.clock).search(Search(profile="hix-tls"), FIRST)
+
+
+def test_a_person_s_province_goes_from_the_file_to_search_reach_and_counts(world: World) -> None:
+    in_fars = world.issue("clin-sign", {**CLINICIAN, "province": "فارس"})
+    world.issue("cit-sign")
+    scope = Scope(professions=frozenset({"physician"}), provinces=frozenset({"فارس"}))
+    limited = InventoryDesk(world.database, Limited(scope), world.clock)
+    page = limited.search(Search(province="فارس"), FIRST)
+    assert [(entry.serial, entry.province) for entry in page.entries] == [(in_fars.serial_hex, "فارس")]
+    assert limited.show(in_fars.serial_hex, FIRST).der == in_fars.der
+    with pytest.raises(NotAllowed):
+        limited.search(Search(profile="cit-sign"), FIRST)
+    counted = StatisticsDesk(world.database, world.clock)
+    counted.sweep()
+    assert counted.latest().counts["province"] == {"فارس": 1}
 
 
 def test_what_is_not_there_is_not_found(desk: InventoryDesk) -> None:
