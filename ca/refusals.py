@@ -90,7 +90,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "officer.no-role": "No role of the officer allows this act.",
         "est.persons": "Only centres and systems enrol by themselves.",
         "est.not-tls": "Enrolment is on the mutual-TLS listener alone.",
-        "est.secret-needed": "A signing key is enrolled by the file's secret, not by a certificate.",
+        "est.secret-needed": "A key that signs or decrypts is enrolled by the file's secret, not by a certificate.",
         "file.of-another-officer": "The file is another officer's.",
         "officer.certificate-not-good": "The officer's certificate is not good.",
         "officer.certificate-unapproved": "The officer's certificate was issued without approvals.",

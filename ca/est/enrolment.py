@@ -137,10 +137,9 @@ class EnrolmentDesk:
         try:
             profile = self._profile(self._name_or_peer_s(profile_name, peer_der))
             parse_csr(csr)
-            if applicant.secret is None and KeyUsage.NON_REPUDIATION in profile.key_usage:
-                raise NotAllowed(
-                    ErrorCode.NOT_ALLOWED, "a signing key takes the file's secret", reason="est.secret-needed"
-                )
+            if applicant.secret is None and profile.key_usage != {KeyUsage.DIGITAL_SIGNATURE}:
+                detail = "a key that signs or decrypts takes the file's secret"
+                raise NotAllowed(ErrorCode.NOT_ALLOWED, detail, reason="est.secret-needed")
             return self._issue(profile, applicant, csr)
         except ServiceError as error:
             self._record_refusal(applicant, error)

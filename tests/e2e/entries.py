@@ -254,6 +254,8 @@ WRONG_WORDS = (
     ("mohr ca install-chain {cert} --home {home}", "verification-failed"),
     ("mohr ca install-chain absent --home {home}", "file-unreadable"),
     ("mohr ca profiles show nonsense --home {home}", "profile-unknown"),
+    ("mohr ca identities check absent --home {home}", "file-unreadable"),
+    ("mohr ca identities show nonsense --home {home}", "not-found"),
     ("mohr ca profiles show \udcff --home {home}", "profile-unknown"),
     ("mohr ca list --state nonsense --home {home}", "usage"),
     ("mohr ca list --profile nonsense --home {home}", "usage"),

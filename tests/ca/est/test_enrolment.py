@@ -158,7 +158,8 @@ def test_a_file_that_was_refused_meanwhile_gets_nothing(est: Est) -> None:
 
 def test_the_secret_alone_makes_a_seal(est: Est) -> None:
     centre = est.world.approved(CENTRE)
-    assert est.refused("hix-seal", new_csr(), est.certificate("hix-tls", CENTRE), None) == "est.secret-needed"
+    for profile in ("hix-seal", "hix-enc"):  # others would trust, or encrypt to, whoever stole the key of logging in
+        assert est.refused(profile, new_csr(), est.certificate("hix-tls", CENTRE), None) == "est.secret-needed"
     assert isinstance(est.desk.enrol("hix-seal", new_csr(), None, est.secret(centre)), bytes)
 
 
