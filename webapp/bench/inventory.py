@@ -22,7 +22,7 @@ from pki.identity_file import pilot_identities
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from webapp.bench.measure import Figure
-from webapp.bench.postgres import find_programs, running_postgres
+from webapp.bench.postgres import LARGE, find_programs, started_server
 
 SHORT: Final = 50_000
 LONG: Final = 1_000_000
@@ -240,12 +240,12 @@ def inventory_figures(folder: Path, *, long: bool = False) -> tuple[Figure, ...]
     figures = [_on_sqlite(folder / "inventory.db", count)]
     programs = find_programs()
     if programs is not None:
-        with running_postgres(programs) as url:
-            database = open_database(url)
+        with started_server(programs, LARGE) as server:
+            database = open_database(server.url())
             try:
                 upgrade(database)
                 seeded = seed(database, count)
-                figures.append(_figure("postgresql", database, count, _postgres_floor(url), seeded))
+                figures.append(_figure("postgresql", database, count, _postgres_floor(server.url()), seeded))
             finally:
                 database.close()
     return tuple(figures)

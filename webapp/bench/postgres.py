@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL server on a unix socket, as durable as a deployment's, for figures beside SQLite's."""
+"""A throw-away PostgreSQL server on a unix socket, for figures and tests beside SQLite's."""
 
 import os
 import pwd
@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+SUPERUSER: Final = "mohr"
+LARGE: Final = " -c shared_buffers=256MB -c max_wal_size=4GB"
+LAX: Final = " -c fsync=off -c full_page_writes=off"
+
 _VERSIONS: Final = Path("/usr/lib/postgresql")
 _USERS: Final = ("postgres", "nobody")
-_OWNER: Final = "mohr"
 _SECONDS: Final = 120
 
 
@@ -33,19 +36,25 @@ def _other_user() -> pwd.struct_passwd | None:
     return next(users[name] for name in _USERS if name in users)
 
 
-@contextmanager
-def running_postgres(programs: Path) -> Iterator[str]:
-    """Start a server with its data in a temporary folder and yield its database's URL; both are gone afterwards."""
-    user = _other_user()
-    folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))  # short enough for a unix socket's path
-    data = folder / "data"
+class PostgresServer:
+    """A server in a folder of its own; `settings` are more words for `postgres`, such as `LAX`."""
 
-    def run(program: str, *arguments: str) -> None:
-        with (folder / "log").open("ab") as output:
+    def __init__(self, programs: Path, settings: str = "") -> None:
+        self._programs, self._user = programs, _other_user()
+        self.folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))  # short enough for a unix socket's path
+        self.folder.chmod(0o755)  # for programs of other users, to reach the socket
+        if self._user is not None:
+            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self._options = f"-k {self.folder} -c listen_addresses=''{settings}"
+        self._run("initdb", "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = self._user
+        with (self.folder / "setup.log").open("ab") as output:  # a pipe would stay open in the server
             subprocess.run(  # noqa: S603 - programs of PostgreSQL, our arguments
-                [programs / program, "-D", data, *arguments],
+                [self._programs / program, "-D", self.folder / "data", *arguments],
                 check=True,
-                cwd=folder,
+                cwd=self.folder,
                 stdout=output,
                 stderr=output,
                 timeout=_SECONDS,
@@ -54,15 +63,38 @@ def running_postgres(programs: Path) -> Iterator[str]:
                 extra_groups=None if user is None else (),
             )
 
+    def start(self) -> None:
+        """Start it, also after a kill, and wait until it answers."""
+        self._run("pg_ctl", "-l", str(self.folder / "log"), "-o", self._options, "-w", "start")
+
+    def stop(self) -> None:
+        """End it at once, as a crash does: every connection is cut and nothing is written any more."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        """Forget it and its data."""
+        shutil.rmtree(self.folder)
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of one of its databases."""
+        return url_of(self.folder, database)
+
+
+def url_of(socket_folder: Path, database: str) -> str:
+    """Return the URL of a database of the server whose socket lies in a folder."""
+    return f"postgresql://{SUPERUSER}@/{database}?host={socket_folder}"
+
+
+@contextmanager
+def started_server(programs: Path, settings: str = "") -> Iterator[PostgresServer]:
+    """Start a server that the block may stop and start again; it and its data are gone afterwards."""
+    server = PostgresServer(programs, settings)
     try:
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        run("initdb", "-U", _OWNER, "-A", "trust", "-E", "UTF8", "--no-locale")
-        options = f"-k {folder} -c listen_addresses='' -c shared_buffers=256MB -c max_wal_size=4GB"
-        run("pg_ctl", "-l", str(folder / "server.log"), "-o", options, "-w", "start")
+        server.start()
         try:
-            yield f"postgresql://{_OWNER}@/postgres?host={folder}"
+            yield server
         finally:
-            run("pg_ctl", "-m", "fast", "-w", "stop")
+            with suppress(subprocess.CalledProcessError):  # the block may have left it stopped
+                server.stop()
     finally:
-        shutil.rmtree(folder)
+        server.remove()
