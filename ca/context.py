@@ -76,6 +76,7 @@ class AuthorityContext:
         gate: OfficerGate | None = None,
         before_intent: Callable[[], object] = nothing,
         forgiven: Callable[[], datetime | None] = nothing,
+        believed: Clock | None = None,
         registration: RegistrationTerms | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -83,8 +84,10 @@ class AuthorityContext:
 
         `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
         `forgiven` tells up to when lists may be dated that a wrong clock made, as an officer knows.
+        OCSP answers are signed by `believed`, a clock that raises Unavailable while it is not to be trusted.
         """
         self._forgiven = forgiven
+        self._believed = believed or clock
         self._before_intent = before_intent
         self._registration = RegistrationTerms() if registration is None else registration
         self._gate = RegisterGate(database, clock) if gate is None else gate

@@ -32,7 +32,7 @@ class OcspDesk(AuthorityContext):
         """Answer one request with a whole OCSPResponse.
 
         What cannot be read is answered `malformedRequest`, an issuer that is not ours `unauthorized`. Unavailable
-        when the answer needs a signature and neither device nor a valid delegate is there (`tryLater` for HTTP).
+        when the answer needs a signature and no device, valid delegate or clock that is believed is there (`tryLater`).
         """
         try:
             request = parse_request(request_der)
@@ -63,7 +63,7 @@ class OcspDesk(AuthorityContext):
             return status_rows.presigned(connection, serial, label, self._now())
 
     def _signed_answer(self, request: OcspRequest, authority: Authority) -> bytes:
-        now = self._now().replace(microsecond=0)
+        now = self._believed.now().replace(microsecond=0)
         responder = living_responder(authority, now)
         answers = self._answers(request.cert_ids, authority, now, responder.certificate.not_after)
         data = build_response_data(responder.certificate, answers, now, nonce=request.nonce)
@@ -96,7 +96,7 @@ class OcspDesk(AuthorityContext):
         return done
 
     def _presign_round(self, authority: Authority, limit: int) -> int:
-        now = self._now()
+        now = self._believed.now()
         # A delegate near its end cannot promise the full time; asking for more than it can would never be done.
         horizon = living_responder(authority, now).certificate.not_after
         ending = min(now + self._settings.ocsp_refresh, horizon)

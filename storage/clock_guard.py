@@ -1,7 +1,7 @@
 """A clock that is believed only while it agrees with what is known: this machine's start, and the last audit record.
 
 A clock that was set by more than five minutes, or is behind what was recorded already, is suspect until it is right
-again or an officer accepts it: nothing is to be dated by it meanwhile.
+again or an officer accepts it: nothing is to be signed by it meanwhile.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
@@ -22,7 +22,12 @@ LARGEST_JUMP: Final = timedelta(minutes=5)
 TOLERANCE: Final = timedelta(seconds=2)  # between the clocks of several servers of one database
 FRESH_SECONDS: Final = 1.0
 
-_LAST_RECORD: Final = select(audit_events.c.at).order_by(audit_events.c.id.desc()).limit(1)
+REMEMBERED: Final = 10_000  # records of before its start that a guard looks at
+
+_e: Final = audit_events.c
+_BEFORE: Final = select(_e.id, _e.at).order_by(_e.id.desc()).limit(REMEMBERED).subquery()
+_LATEST_BEFORE: Final = select(func.max(_BEFORE.c.id), func.max(_BEFORE.c.at))
+_LATEST_SINCE: Final = select(func.max(_e.id), func.max(_e.at)).where(_e.id > bindparam("seen"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,7 @@ class ClockGuard:
         self._clock, self._database, self._reference = clock, database, reference
         self._uptime, self._boot = uptime, boot
         self._own: ClockReference | None = None
+        self._latest: tuple[int, datetime] | None = None  # the record up to which was looked, and the latest instant
 
     def now(self) -> datetime:
         """Return the current instant, aware, in UTC; Unavailable (`clock-suspect`) while the clock is not believed."""
@@ -63,7 +69,7 @@ class ClockGuard:
             jump = started - reference.started
             seconds = round(jump.total_seconds())
             return ClockVerdict(now=now, expected=now - jump, suspicion=f"the clock was set by {seconds} seconds")
-        last = self._last_record()
+        last = self._latest_record()
         if last is not None and last > now + TOLERANCE and not self._is_forgiven(last):
             behind = round((last - now).total_seconds())
             return ClockVerdict(now=now, expected=last, suspicion=f"the last record is {behind} seconds later")
@@ -78,7 +84,7 @@ class ClockGuard:
 
         Unavailable (`file-unwritable`).
         """
-        verdict, last = self.look(), self._last_record()
+        verdict, last = self.look(), self._latest_record()
         started = verdict.now - timedelta(seconds=self._uptime())
         forgiven = last if last is not None and last > verdict.now else None
         self._reference.write(ClockReference(boot=self._boot, started=started, forgiven=forgiven))
@@ -98,10 +104,17 @@ class ClockGuard:
         found = self._reference.read()
         return found if found is not None and found.boot == self._boot else self._own
 
-    def _last_record(self) -> datetime | None:
+    def _latest_record(self) -> datetime | None:
+        """Return the latest instant of any record: what is recorded by a wrong clock does not hide what was before."""
+        known = self._latest
         with self._database.read() as connection:
-            found: datetime | None = connection.execute(_LAST_RECORD).scalar_one_or_none()
-            return found
+            if known is None:
+                number, at = connection.execute(_LATEST_BEFORE).one()
+            else:
+                number, at = connection.execute(_LATEST_SINCE, {"seen": known[0]}).one()
+        if number is not None:
+            known = self._latest = number, at if known is None else max(at, known[1])
+        return None if known is None else known[1]
 
 
 class BelievedClock:

@@ -13,6 +13,7 @@ from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.context import WORKER
 from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
+from ca.custody_policy import WORKER as BACKGROUND
 from ca.errors import CrlRegression
 from ca.est.enrolment import EnrolmentDesk
 from ca.est.secret_desk import SecretDesk
@@ -100,11 +101,12 @@ def token_settings(settings: DeploymentSettings) -> TokenSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The open parts of one deployment."""
+    """The open parts of one deployment; `clock` is the machine's, what is recorded is dated by `dates`."""
 
     deployment: Deployment
     settings: DeploymentSettings
     clock: Clock
+    dates: Clock
     database: Database
     ledger: Ledger
     keys: KeyProvider
@@ -205,9 +207,17 @@ def assemble(
     database: Database,
     keys: KeyProvider,
     judge: Judge | None = None,
+    *,
+    waits_for_clock: bool = False,
 ) -> Parts:
-    """Put the parts together; nothing is asked of database or custodian yet."""
-    clock = RealClock()
+    """Put the parts together; nothing is asked of database or custodian yet.
+
+    With `waits_for_clock` nothing at all is dated while the clock is not believed: what is tried raises Unavailable.
+    """
+    machine = RealClock()
+    guard = clock_guard(deployment, database, machine)
+    believed = BelievedClock(guard, machine, time.monotonic)
+    clock: Clock = believed if waits_for_clock else machine
     gate = RegisterGate(database, clock)
     own = authority_settings(settings, deployment.refused_keys(settings))
     terms = RegistrationTerms(
@@ -215,7 +225,7 @@ def assemble(
         evidence_kinds=settings.registration.evidence_required,
         province_kinds=settings.registration.province_required,
     )
-    room, guard = headroom(deployment, settings, database), clock_guard(deployment, database, clock)
+    room = headroom(deployment, settings, database)
     authority = CertificateAuthority(
         database,
         keys,
@@ -224,14 +234,15 @@ def assemble(
         gate=gate,
         before_intent=before_intent(room, guard),
         forgiven=guard.forgiven,
+        believed=believed,
         registration=terms,
     )
     registry = FileRegistry(deployment.registry, own.identities)
-    believed = BelievedClock(guard, clock, time.monotonic)
     return Parts(
         deployment=deployment,
         settings=settings,
-        clock=clock,
+        clock=machine,
+        dates=clock,
         database=database,
         ledger=Ledger(database),
         keys=keys,
@@ -274,7 +285,9 @@ def opened_linting(deployment: Deployment) -> Iterator[LintDesk]:
     settings = deployment.settings()
     database = _database_of(deployment, settings)
     try:
-        yield linting_of(settings, database, RealClock(), PkilintJudge(pilot=not settings.production))
+        machine = RealClock()
+        clock = BelievedClock(clock_guard(deployment, database, machine), machine, time.monotonic)
+        yield linting_of(settings, database, clock, PkilintJudge(pilot=not settings.production))
     finally:
         database.close()
 
@@ -290,7 +303,8 @@ def open_parts(deployment: Deployment, role: str) -> Parts:
     """Open a deployment for a server or a worker: keys through the custodians that run beside it."""
     settings = deployment.settings()
     database = _database_of(deployment, settings)
-    parts = assemble(deployment, settings, database, CustodianClient(sockets_for(deployment, role)))
+    keys = CustodianClient(sockets_for(deployment, role))
+    parts = assemble(deployment, settings, database, keys, waits_for_clock=role == BACKGROUND)
     with contextlib.suppress(Unavailable):  # a server starts without its database, and issues nothing meanwhile
         parts.adopt_profiles()
     return parts

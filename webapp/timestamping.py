@@ -16,7 +16,6 @@ from pki.certificates import Certificate, serial_hex
 from pki.errors import ErrorCode, NotFound
 from pki.oids import OidArc
 from signer.timestamps.authority import TimestampAuthority
-from signer.timestamps.messages import Failure
 from storage.clock_guard import ClockGuard
 from storage.engine import Database
 
@@ -28,7 +27,7 @@ class TimestampDesk:
     """Answer time-stamp requests. Threads may share it.
 
     The authority behind it is made at the first request, so a server starts while its custodian is away; and anew
-    after the clock was not believed, since an officer may have accepted an earlier time. A renewed unit, which has
+    when an officer has accepted an earlier time than what was recorded. A renewed unit, which has
     another key, is noticed within a minute.
     """
 
@@ -46,6 +45,7 @@ class TimestampDesk:
         self._policy, self._guard = oids.timestamp_policy, guard
         self._lock = threading.Lock()
         self._tsa: TimestampAuthority | None = None
+        self._forgiven = guard.forgiven()
         self._monotonic, self._looked, self._unit = monotonic, 0.0, b""
 
     def answer(self, request: bytes) -> bytes:
@@ -56,9 +56,6 @@ class TimestampDesk:
         answered = self._open().answer(request)
         if answered.error is not None:
             raise answered.error
-        if answered.failure is Failure.TIME_NOT_AVAILABLE and self._guard.look().suspicion:
-            with self._lock:
-                self._tsa = None
         if answered.serial is not None and answered.generated_at is not None:
             event = AuditEvent(
                 action=AuditAction.TIMESTAMP_ISSUED,
@@ -71,8 +68,10 @@ class TimestampDesk:
         return answered.response
 
     def _open(self) -> TimestampAuthority:
+        now, forgiven = self._monotonic(), self._guard.forgiven()
         with self._lock:
-            now = self._monotonic()
+            if forgiven != self._forgiven:
+                self._tsa, self._forgiven = None, forgiven
             if self._tsa is None or now - self._looked >= LOOK_SECONDS:
                 unit = next((own for own in self._authority.own_certificates() if own.name == TSA), None)
                 if unit is None:

@@ -110,7 +110,7 @@ class KeyUseSweep:
     def __call__(self, parts: Parts) -> None:
         """Take what is there now."""
         if self._taker is None and isinstance(parts.keys, JournalSource):
-            self._taker = JournalTaker(KeyUses(parts.database), parts.keys, parts.clock)
+            self._taker = JournalTaker(KeyUses(parts.database), parts.keys, parts.dates)
         if self._taker is not None:
             self._taker.sweep()
 
@@ -139,7 +139,7 @@ def gates() -> tuple[Sweep, ...]:
     watch = ClockWatch()
     return (
         Sweep(name="schema", seconds=math.inf, act=lambda parts: bring_up(parts.database)),
-        Sweep(name="clock", seconds=2, act=lambda parts: watch(parts.clock_guard, parts.database)),
+        Sweep(name="clock", seconds=0, act=lambda parts: watch(parts.clock_guard, parts.database)),
     )
 
 

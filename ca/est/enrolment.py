@@ -240,7 +240,12 @@ class EnrolmentDesk:
         return issued.der
 
     def _record_refusal(self, applicant: _Applicant, error: ServiceError) -> None:
-        """Keep why one whose proof held was refused; what others send must not make the ledger grow."""
+        """Keep why one whose proof held was refused; what others send must not make the ledger grow.
+
+        A clock that is not believed dates nothing of it.
+        """
+        if error.code is ErrorCode.CLOCK_SUSPECT:
+            return
         facts = {"way": applicant.way, "code": str(error.code), "reason": error.reason}
         with suppress(Unavailable):
             self._record(AuditAction.EST_REFUSED, applicant.actor, applicant.file.id, facts)

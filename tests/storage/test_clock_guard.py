@@ -150,6 +150,20 @@ def test_records_of_a_wrong_day_are_forgiven_once_an_officer_says_so(machine: Ma
     assert is_suspect(machine.guard(database)), "only what was there when the officer looked"
 
 
+def test_a_record_of_a_wrong_clock_does_not_hide_the_later_ones_before(machine: Machine, database: Database) -> None:
+    guard = machine.guard(database)
+    guard.now()
+    record(database, machine.wall)
+    assert not is_suspect(guard)
+    machine.set_clock(-HOUR)
+    machine.start_anew()
+    for known in (machine.guard(database), guard):
+        assert is_suspect(known)
+        record(database, machine.wall)
+        assert is_suspect(known)
+    assert is_suspect(machine.guard(database))
+
+
 def test_where_no_reference_can_be_kept_a_program_remembers_its_own(machine: Machine, database: Database) -> None:
     machine.file = machine.file.parent / "missing" / "clock.json"
     guard = machine.guard(database)
