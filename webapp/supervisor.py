@@ -13,9 +13,10 @@ from pki.errors import ServiceError
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0  # of what ends by itself, again and again
+FIRST_DELAY_AFTER_KILL_SECONDS = 0.02  # no fault of its own keeps it from starting
 LONGEST_DELAY_AFTER_KILL_SECONDS = 0.5
 STOP_SECONDS = 8.0
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Program:
 class _Child:
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.delay = FIRST_DELAY_SECONDS
+        self.delay = 0.0
         self.next_start = 0.0
         self.started = 0.0
         self.process: subprocess.Popen[bytes] | None = None
@@ -86,8 +87,9 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):  # what it started and left behind would serve on, unseen
                 os.killpg(self.process.pid, signal.SIGKILL)
             killed = self.process.returncode < 0
+            first = FIRST_DELAY_AFTER_KILL_SECONDS if killed else FIRST_DELAY_SECONDS
             longest = LONGEST_DELAY_AFTER_KILL_SECONDS if killed else LONGEST_DELAY_SECONDS
-            self.delay = FIRST_DELAY_SECONDS if now - self.started > 10 else min(self.delay * 2, longest)
+            self.delay = first if now - self.started > 10 else min(max(self.delay * 2, first), longest)
             self.next_start = now + self.delay
             self.process = None
         if self.process is None and now >= self.next_start:
