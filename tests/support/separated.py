@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import flask
@@ -112,12 +112,13 @@ def free_ports() -> int:
 
 @dataclass(kw_only=True)
 class Served:
-    """A deployment and how it is run; `prefix` starts its programs as somebody."""
+    """A deployment and how it is run; `prefix` starts its programs as somebody, `environment` is added to theirs."""
 
     deployment: Deployment
     python: Path
     port: int
     prefix: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -129,6 +130,12 @@ class Served:
         """All that the served programs said until now."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def trouble(self) -> str:
+        """What each part says of itself, and the served programs."""
+        asked = [line for line in self.said.splitlines() if '"route": "/healthz"' not in line]
+        return "\n".join([*asked, str(self.states())])
+
     def command(self, *arguments: str | Path) -> list[str]:
         """Return the command of `mohr` for this deployment."""
         words = [str(argument) for argument in arguments]
@@ -138,7 +145,7 @@ class Served:
         """Run one command beside the served programs."""
         ended = subprocess.run(
             self.command(*arguments),
-            env=_environment(),
+            env={**_environment(), **self.environment},
             cwd="/",
             capture_output=True,
             timeout=PROCESS_SECONDS,
@@ -182,7 +189,7 @@ class Served:
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 self.command("serve", "--bind", f"127.0.0.1:{self.port}"),
-                env=_environment(),
+                env={**_environment(), **self.environment},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,

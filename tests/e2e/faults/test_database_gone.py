@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pki.errors import ErrorCode
-from tests.e2e.faults.conftest import OnPostgres, kill, new_csr
+from tests.e2e.faults.conftest import OnPostgres, new_csr
 from tests.support.separated import until
 
 pytestmark = pytest.mark.real
@@ -23,7 +23,7 @@ def gone(on_postgres: OnPostgres) -> Iterator[Callable[[], None]]:
 
     def back() -> None:
         pending.pop()()
-        until(on_postgres._is_well, "every part is well again", lambda: on_postgres.said)
+        until(on_postgres._is_well, "every part is well again", lambda: on_postgres.trouble)
 
     yield back
     if pending:
@@ -54,7 +54,7 @@ def test_lists_are_served_and_nothing_is_signed_while_the_database_is_gone(
 def test_a_deployment_that_starts_while_the_database_is_gone_serves_lists_and_waits(
     on_postgres: OnPostgres, gone: Callable[[], None]
 ) -> None:
-    kill(on_postgres, "")
-    until(lambda: on_postgres.states().get("database") == "down", "it answers again", lambda: on_postgres.said)
+    on_postgres.kill("")
+    until(lambda: on_postgres.states().get("database") == "down", "it answers again", lambda: on_postgres.trouble)
     assert on_postgres.ask("GET", "/crl/persons/0.crl")[0] == 200
     gone()
