@@ -17,26 +17,32 @@ from storage.engine import Database
 from storage.unit_of_work import take_turn
 
 _SECTIONS: Final = ("professions", "institutions", "technical_roles")
+# What Admission says: certificates of one card say the same of their holder, however far apart they are issued.
+_SAID: Final = ("number", "oid", "title_fa", "admission_authority")
 _v = identity_versions.c
 
 
-def _meanings(members: dict[str, Any]) -> Iterator[tuple[str, str, tuple[int, str | None]]]:
+def _roles(body: bytes) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    members = json.loads(body)
     for section in _SECTIONS:
         for slug, role in members[section].items():
-            yield section, slug, (role["number"], role.get("oid"))
+            yield section, slug, role
 
 
 def _check_meanings(body: bytes, earlier: bytes) -> None:
     """Hold two schemes against each other: certificates of the earlier one are read by the later one."""
-    slugs: dict[tuple[str, str], tuple[int, str | None]] = {}
+    recorded: dict[tuple[str, str], dict[str, Any]] = {}
     numbers: dict[tuple[bool, int], str] = {}
-    for section, slug, identifier in _meanings(json.loads(earlier)):
-        slugs[section, slug] = identifier
-        numbers[section == "technical_roles", identifier[0]] = slug
-    for section, slug, identifier in _meanings(json.loads(body)):
-        if slugs.get((section, slug), identifier) != identifier:
-            raise IdentitiesInvalid(f"{section}.{slug}", "keeps the identifier that it was adopted with")
-        if numbers.get((section == "technical_roles", identifier[0]), slug) != slug:
+    for section, slug, role in _roles(earlier):
+        recorded[section, slug] = role
+        numbers[section == "technical_roles", role["number"]] = slug
+    for section, slug, role in _roles(body):
+        before = recorded.get((section, slug), role)
+        for member in _SAID:
+            if role.get(member) != before.get(member):
+                rule = "stays as it was adopted, because certificates say it: another is another name and number"
+                raise IdentitiesInvalid(f"{section}.{slug}.{member}", rule)
+        if numbers.get((section == "technical_roles", role["number"]), slug) != slug:
             raise IdentitiesInvalid(f"{section}.{slug}.number", "was adopted for another: retire that one instead")
 
 

@@ -24,7 +24,7 @@ _DIGITS: Final = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "0123
 _LETTERS: Final = str.maketrans("يىك", "ییک")
 _ZWNJ: Final = "\u200c"
 MAX_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A.1
-MAX_COUNCIL_NUMBER: Final = 32
+MAX_COUNCIL_NUMBER: Final = 16
 
 
 def _refuse(what: str, rule: str) -> InvalidInput:

@@ -54,13 +54,17 @@ def test_a_changed_scheme_takes_a_new_version(register: IdentityRegister, databa
 @pytest.mark.parametrize(
     ("old", "new", "member"),
     [
-        ("number = 21", "number = 22", "professions.optometrist"),
-        ("number = 21", 'number = 21\noid = "1.3.6.1.4.1.32473.99.1"', "professions.optometrist"),
+        ("number = 21", "number = 22", "professions.optometrist.number"),
+        ("number = 21", 'number = 21\noid = "1.3.6.1.4.1.32473.99.1"', "professions.optometrist.oid"),
         ("professions.optometrist", "professions.orthoptist", "professions.orthoptist.number"),
-        ("32473.99.121", "32473.99.122", "institutions.eye-clinic"),
+        ("32473.99.121", "32473.99.122", "institutions.eye-clinic.oid"),
+        ('بینایی‌سنج"', 'بینایی‌سنجی"', "professions.optometrist.title_fa"),
+        ("انجمن آزمایشی", "سازمان آزمایشی", "professions.optometrist.admission_authority"),
     ],
 )
-def test_an_identifier_never_means_something_else(register: IdentityRegister, old: str, new: str, member: str) -> None:
+def test_what_certificates_say_of_a_role_never_changes(
+    register: IdentityRegister, old: str, new: str, member: str
+) -> None:
     register.adopt(SCHEME, "operator")
     with pytest.raises(IdentitiesInvalid) as caught:
         register.adopt(parse_identities(changed(old, new).encode()), "operator")
