@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
@@ -97,11 +97,16 @@ def lock_file(connection: Connection, file_id: str) -> RegistrationFile:
     return get_file(connection, file_id)
 
 
-def page_of_files(connection: Connection, *, state: FileState | None, limit: int) -> tuple[RegistrationFile, ...]:
-    """List files, newest first."""
+def page_of_files(
+    connection: Connection, *, state: FileState | None, limit: int, after: RegistrationFile | None = None
+) -> tuple[RegistrationFile, ...]:
+    """List files, newest first; go on behind `after`."""
     statement = select(registration_files).order_by(_f.submitted_at.desc(), _f.id).limit(min(max(limit, 1), MAX_PAGE))
     if state is not None:
         statement = statement.where(_f.state == state.value)
+    if after is not None:
+        at_once = and_(_f.submitted_at == after.submitted_at, _f.id > after.id)
+        statement = statement.where(or_(_f.submitted_at < after.submitted_at, at_once))
     rows = connection.execute(statement).all()
     return tuple(_with_approvals(connection, list(rows)).values())
 

@@ -9,6 +9,7 @@ from ca.context import WORKER, AuthorityContext, event
 from ca.errors import IllegalTransition
 from ca.evidence import repository as evidence
 from ca.officers.identity import Act, Officer
+from ca.officers.scopes import NOTHING
 from ca.registration import Registration, RegistrationFile, parse_registration
 from ca.registration_rules import check_eyes, check_words, parse_reason
 from ca.registration_states import CLOSED, UNDECIDED, FileAct, FileState, next_state
@@ -20,6 +21,7 @@ from storage.unit_of_work import UnitOfWork
 
 _ID_OCTETS: Final = 10
 _SLICE: Final = 200
+MAX_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,14 @@ class PreparedFile:
 
     file: RegistrationFile
     words: tuple[RegistryWord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePage:
+    """Files, and behind which one the next page begins."""
+
+    files: tuple[RegistrationFile, ...]
+    next: str | None
 
 
 class RegistrationDesk(AuthorityContext):
@@ -267,6 +277,32 @@ class RegistrationDesk(AuthorityContext):
             self._allow(officer, Act.REGISTRATION_READ, file, unit)
             unit.audit.record(event(AuditAction.INVENTORY_READ, self._now(), officer.id, file_id, asked="registration"))
             return file
+
+    def page(
+        self, officer: Officer, state: FileState | None, *, after: str | None = None, limit: int = MAX_PAGE
+    ) -> FilePage:
+        """List to an officer the files that their roles cover, newest first, looking through at most 100.
+
+        `after` goes on behind that file. NotFound, NotAllowed. Who looked is recorded.
+        """
+        with self._database.begin() as unit:
+            self._gate.allow(officer, Act.REGISTRATION_READ, NOTHING, unit, realm=officer.realm)
+            behind = None if after is None else files.get_file(unit.connection, after)
+            limit = min(limit, MAX_PAGE)
+            looked = files.page_of_files(unit.connection, state=state, limit=limit, after=behind)
+            found = tuple(file for file in looked if self._covers(unit, officer, file))
+            facts: dict[str, str | int] = {"asked": "registrations", "count": len(found)}
+            unit.audit.record(event(AuditAction.INVENTORY_READ, self._now(), officer.id, "registrations", **facts))
+        return FilePage(files=found, next=looked[-1].id if len(looked) == limit else None)
+
+    def _covers(self, unit: UnitOfWork, officer: Officer, file: RegistrationFile) -> bool:
+        try:
+            self._allow(officer, Act.REGISTRATION_READ, file, unit)
+        except NotAllowed as error:
+            if error.code is not ErrorCode.SCOPE_EXCEEDED:
+                raise
+            return False
+        return True
 
     def file(self, file_id: str) -> RegistrationFile:
         """Return one file; NotFound."""

@@ -1,10 +1,14 @@
 """Words of a request's query, read strictly: a word that nobody knows is refused, not passed over."""
 
 from collections.abc import Collection
+from enum import StrEnum
+from typing import TypeVar
 
 from flask import request
 
 from pki.errors import ErrorCode, InvalidInput
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def check_query(known: Collection[str] = ()) -> None:
@@ -21,6 +25,16 @@ def flag_in_query(name: str) -> bool:
     if value not in ("true", "false"):
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"{name} is true or false", reason="request.query")
     return value == "true"
+
+
+def choice_in_query(name: str, choices: type[_Choice]) -> _Choice | None:
+    """Read one of the values of an enumeration, None where none is given; InvalidInput."""
+    value = request.args.get(name)
+    try:
+        return None if value is None else choices(value)
+    except ValueError as error:
+        detail = f"{name} is one of {', '.join(choices)}"
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.query") from error
 
 
 def number_in_query(name: str, default: int, *, lowest: int, highest: int) -> int:

@@ -20,6 +20,17 @@ def file_members(file: RegistrationFile) -> dict[str, Any]:
     return {"id": file.id, "state": str(file.state), "kind": str(file.registration.kind)}
 
 
+def listed_file_members(file: RegistrationFile) -> dict[str, Any]:
+    """Write a file in a list: nothing of whom it is about."""
+    return file_members(file) | {
+        "province": file.registration.province,
+        "realm": file.realm,
+        "submitted_by": file.submitted_by,
+        "submitted_at": format_instant(file.submitted_at),
+        "expires_at": _instant(file.expires_at),
+    }
+
+
 def word_members(word: RegistryWord) -> dict[str, Any]:
     """Write what a registry said."""
     members = {"source": str(word.source), "answer": str(word.answer), "at": format_instant(word.at)}

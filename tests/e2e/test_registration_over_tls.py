@@ -70,6 +70,9 @@ def test_a_file_goes_from_a_draft_with_its_scan_to_two_approvals(door: Door, tmp
         assert door.curl(f"{file}/approvals", officer=officer, body=said)[1]["state"] == state
     assert door.curl(f"{file}/withdrawal", officer=PARSA, body={})[1]["reason"] == "file.approved"
     shown = door.curl(file, officer=BAHRAMI)[1]
+    listed = door.curl(f"{FILES}?state=approved", officer=AKBARI)[1]["registrations"]
+    assert [one["kind"] for one in listed if one["id"] == draft["id"]] == ["clinician"]
+    assert door.curl(f"{FILES}?state=lost", officer=AKBARI)[1]["reason"] == "request.query"
     assert PHYSICIAN["national_code"] not in json.dumps(shown)
     home = door.deployment.home
     assert SCAN not in b"".join(path.read_bytes() for path in (home / "data").glob("mohr.db*"))

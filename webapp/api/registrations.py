@@ -13,8 +13,8 @@ from pki.errors import ErrorCode
 from pki.instants import format_instant
 from webapp.json_requests import read_json, read_octets
 from webapp.openapi import OFFICER, Api, Operation, Parameter, json_response
-from webapp.queries import check_query, flag_in_query
-from webapp.registration_documents import whole_file_members
+from webapp.queries import check_query, choice_in_query, flag_in_query
+from webapp.registration_documents import listed_file_members, whole_file_members
 from webapp.services import Services, installed
 
 PATH: Final = "/api/v1/registrations"
@@ -74,6 +74,26 @@ class RegistrationAnswer(BaseModel):
     reason: str | None = Field(description="Why it was refused.")
     expires_at: datetime | None = Field(description="When an undecided file ends by itself.")
     ended_at: datetime | None
+
+
+class ListedAnswer(BaseModel):
+    """A file in a list."""
+
+    id: str
+    state: FileState
+    kind: str
+    province: str | None
+    realm: str | None
+    submitted_by: str
+    submitted_at: datetime
+    expires_at: datetime | None
+
+
+class ListAnswer(BaseModel):
+    """Files that the officer's roles cover, newest first, and behind which one the next page begins."""
+
+    registrations: list[ListedAnswer]
+    next: str | None
 
 
 class ApprovalBody(BaseModel):
@@ -160,6 +180,26 @@ SUBMIT: Final = Operation(
             }
         },
     },
+)
+LIST: Final = Operation(
+    method="GET",
+    path=PATH,
+    name="listRegistrations",
+    summary="One page of files",
+    description="Look through at most 100 files and list those that the officer's roles cover: a page may be short, "
+    "and another behind it. Who looks is recorded.",
+    answer=ListAnswer,
+    problems=(*_READING, ErrorCode.INPUT_MALFORMED),
+    security=OFFICER,
+    parameters=(
+        Parameter(
+            place="query",
+            name="state",
+            description="Only files in this state.",
+            schema={"enum": [state.value for state in FileState]},
+        ),
+        Parameter(place="query", name="after", description="Go on behind this file: `next` of the page before."),
+    ),
 )
 SHOW: Final = Operation(
     method="GET",
@@ -261,6 +301,12 @@ def install(api: Api, services: Services) -> None:
         answer.headers["Location"] = f"{PATH}/{file.id}"
         return answer
 
+    def listed(officer: Officer) -> Response:
+        check_query(("state", "after"))
+        state = choice_in_query("state", FileState)
+        page = installed(services.registrations).page(officer, state, after=request.args.get("after"))
+        return json_response({"registrations": [listed_file_members(file) for file in page.files], "next": page.next})
+
     def show(officer: Officer, file_id: str) -> Response:
         return whole(installed(services.registrations).show(file_id, officer))
 
@@ -292,6 +338,7 @@ def install(api: Api, services: Services) -> None:
         )
 
     api.add(SUBMIT, submit)
+    api.add(LIST, listed)
     api.add(SHOW, show)
     api.add(PRESENT, present)
     api.add(CHECK, check)

@@ -20,9 +20,10 @@ from ca.officers.scopes import Scope
 from ca.profiles import HolderKind
 from ca.registration import RegistrationFile
 from ca.registration_desk import RegistrationDesk
+from ca.registration_states import FileState
 from ca.registration_terms import RegistrationTerms
 from hsm.soft import UnsafeSoftKeys
-from pki.errors import InvalidInput, NotAllowed
+from pki.errors import InvalidInput, NotAllowed, NotFound
 from tests.ca.officers.conftest import Offices
 from tests.ca.world import CITIZEN, CLERK, CLINICIAN, SETTINGS, SYSTEM, file_json
 
@@ -163,3 +164,26 @@ def test_a_deployment_may_take_no_person_without_a_province(counter: Counter) ->
         assert refusal.value.reason == "file.province-unsaid"
         assert act(file_json({**CITIZEN, "province": "فارس"}), parsa).registration.province == "فارس"
     assert desk.submit_file(file_json(SYSTEM), parsa).registration.province is None
+
+
+def test_a_list_holds_what_the_roles_cover_page_by_page(counter: Counter) -> None:
+    parsa, nikan = counter.offices.of("parsa"), counter.officer(Role.APPROVER)
+    made = []
+    for number in range(5):
+        counter.offices.world.clock.move(seconds=number % 2)  # two at one instant
+        made.append(counter.file(province="تهران" if number % 2 else "البرز").id)
+    everything, after = [], None
+    while True:
+        page = counter.registrations.page(parsa, FileState.SUBMITTED, after=after, limit=2)
+        everything += [file.id for file in page.files if file.id in made]
+        if page.next is None:
+            break
+        after = page.next
+    assert sorted(everything) == sorted(made)
+    assert everything[0] in made[3:]
+    mine = counter.registrations.page(nikan, FileState.SUBMITTED).files
+    assert {file.id for file in mine} == {made[1], made[3]}
+    assert counter.registrations.page(nikan, FileState.REFUSED).files == ()
+    assert reason_of(lambda: counter.registrations.page(CLERK, None)) == "officer.unknown"
+    with pytest.raises(NotFound):
+        counter.registrations.page(parsa, None, after="absent")
