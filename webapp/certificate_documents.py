@@ -20,4 +20,5 @@ def certificate_members(record: CertificateRecord) -> dict[str, Any]:
         "unapproved": record.unapproved,
         "reason": None if status.reason is None else str(status.reason),
         "revoked_at": None if status.revoked_at is None else format_instant(status.revoked_at),
+        "predecessor": record.predecessor,
     }

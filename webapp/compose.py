@@ -260,7 +260,7 @@ def assemble(
         statistics=StatisticsDesk(database, clock),
         linting=linting_of(settings, database, clock, judge),
         nonces=NonceDesk(database, gate, clock),
-        est=EnrolmentDesk(database, authority, authority.line, clock),
+        est=EnrolmentDesk(database, authority, authority.line, clock, terms),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
             database,

@@ -18,10 +18,12 @@ from ca.est.errors import EnrolmentUnproven
 from ca.est.requests import check_same_identity
 from ca.est.secrets import MACHINES, EnrolmentSecrets, ProvenSecret
 from ca.issuing.orders import Channel, Issued, IssueOrder
+from ca.issuing.renewal import IssuingDoor, RenewalDesk
 from ca.profiles import ISSUING_AUTHORITIES, CertificateProfile, IssuerName, KeyUsage, ProfileSet
 from ca.records import CertificateRecord
 from ca.registration import Registration, RegistrationFile, SystemIdentity
 from ca.registration_states import BEFORE_APPROVERS
+from ca.registration_terms import RegistrationTerms
 from ca.revocation import CertificateState
 from pki import oids
 from pki.audit import AuditAction
@@ -32,14 +34,6 @@ from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceErr
 from storage.engine import Database
 
 RETRY_AFTER_SECONDS: Final = 300
-
-
-class IssuingDoor(Protocol):
-    """Where certificates are ordered."""
-
-    def issue(self, order: IssueOrder) -> Issued:
-        """Carry out one order, or refuse it with a ServiceError."""
-        ...
 
 
 class Authorities(Protocol):
@@ -96,8 +90,17 @@ class _Applicant:
 class EnrolmentDesk:
     """Enrolment without an officer in between. Threads may share it."""
 
-    def __init__(self, database: Database, authorities: Authorities, door: IssuingDoor, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        authorities: Authorities,
+        door: IssuingDoor,
+        clock: Clock,
+        terms: RegistrationTerms | None = None,
+    ) -> None:
+        """Ask the registries of `terms` again at a renewal; by default there are none."""
         self._database, self._authorities, self._door, self._clock = database, authorities, door, clock
+        self._renewals = RenewalDesk(database, door, RegistrationTerms() if terms is None else terms, clock)
         self._secrets = EnrolmentSecrets(database, clock)
 
     # -- what anybody may read ----------------------------------------------------------------------
@@ -145,10 +148,12 @@ class EnrolmentDesk:
             self._record_refusal(applicant, error)
             raise
 
-    def renew(self, profile_name: str | None, csr: bytes, peer_der: bytes | None) -> bytes | Waiting:
+    def renew(self, profile_name: str | None, csr: bytes, peer_der: bytes | None) -> bytes:
         """Return a successor (DER) of the certificate that the connection showed, for the key of a request.
 
-        As `enrol`; InvalidInput (`identity-differs`) where subject, alternative names or profile are not its own.
+        One that was made before and never used is revoked as superseded. As `enrol`; NotAllowed, Unavailable by what
+        the registries say now; InvalidInput (`identity-differs`) where subject, alternative names or profile are not
+        its own.
         """
         peer = self._peer(peer_der)
         applicant = _Applicant(file=peer.file, actor=_actor(peer), way="renewal")
@@ -159,10 +164,12 @@ class EnrolmentDesk:
                 )
             profile = self._profile(str(peer.record.profile))
             check_same_identity(parse_csr(csr), peer.certificate)
-            return self._issue(profile, applicant, csr)
+            issued = self._renewals.succeed_by_holder(peer.record, csr, applicant.actor)
         except ServiceError as error:
             self._record_refusal(applicant, error)
             raise
+        self._record_enrolled(profile, applicant, issued)
+        return issued.der
 
     # -- who asks -----------------------------------------------------------------------------------
 
@@ -235,9 +242,12 @@ class EnrolmentDesk:
                 with suppress(Unavailable):
                     self._secrets.give_back(secret)
             raise
+        self._record_enrolled(profile, applicant, issued)
+        return issued.der
+
+    def _record_enrolled(self, profile: CertificateProfile, applicant: _Applicant, issued: Issued) -> None:
         facts = {"file": applicant.file.id, "profile": str(profile.name), "way": applicant.way}
         self._record(AuditAction.EST_ENROLLED, applicant.actor, issued.serial_hex, facts)
-        return issued.der
 
     def _record_refusal(self, applicant: _Applicant, error: ServiceError) -> None:
         """Keep why one whose proof held was refused; what others send must not make the ledger grow.

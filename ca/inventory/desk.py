@@ -96,6 +96,12 @@ class InventoryDesk:
             raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
         return found
 
+    def successor(self, serial: str) -> str | None:
+        """Return the serial number of what renews or replaces a certificate and has not ended, or None."""
+        wanted = parse_serial(serial)
+        with self._database.read() as connection:
+            return queries.successors_of(connection, [wanted]).get(wanted)
+
     def _note(self, unit: UnitOfWork, officer: Officer, subject: str, asked: str, serials: list[str]) -> None:
         digest = sha256("\n".join(serials).encode()).hexdigest()
         now = self._clock.now()

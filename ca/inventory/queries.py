@@ -1,6 +1,6 @@
 """Searching the table of certificates by one index, the one of the word that fits the fewest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from ca.inventory.search import InventoryEntry, Page, Search
 from ca.inventory.tables import statistics
 from ca.records import UNMARKED, HolderMarks
 from ca.revocation import CertificateState, RevocationReason
-from ca.tables import certificates
+from ca.tables import ENDED, certificates
 from pki.errors import ErrorCode, InvalidInput
 
 MAX_PAGE: Final = 1000
@@ -35,6 +35,7 @@ _SHOWN: Final = (
     _c.issued_at,
     _c.revoked_at,
     _c.reason,
+    _c.predecessor,
 )
 _FEW: Final = ("serial", "serial_prefix", "holder", "file_id", "licence", "siam_id")
 _EQUAL: Final = ("serial", "holder", "file_id", "licence", "siam_id", "profession", "province", "profile")
@@ -163,7 +164,7 @@ def page_rows(
     return connection.execute(search_statement(wanted, leading, place, limit).with_only_columns(*columns)).all()
 
 
-def _entry(row: Any) -> InventoryEntry:
+def _entry(row: Any, successor: str | None) -> InventoryEntry:
     return InventoryEntry(
         serial=row.serial,
         state=CertificateState(row.state),
@@ -181,7 +182,15 @@ def _entry(row: Any) -> InventoryEntry:
         issued_at=row.issued_at,
         revoked_at=row.revoked_at,
         reason=None if row.reason is None else RevocationReason(row.reason),
+        predecessor=row.predecessor,
+        successor=successor,
     )
+
+
+def successors_of(connection: Connection, serials: Collection[str]) -> dict[str, str]:
+    """Return what renews or replaces these certificates and has not ended, by their serial numbers."""
+    wanted = select(_c.predecessor, _c.serial).where(_c.predecessor.in_(serials), _c.state.not_in(ENDED))
+    return {row.predecessor: row.serial for row in connection.execute(wanted)}
 
 
 def _place(connection: Connection, serial: str) -> Place:
@@ -205,5 +214,6 @@ def search(connection: Connection, wanted: Search, *, after: str | None, limit: 
     """
     size = min(max(limit, 1), MAX_PAGE)
     rows = page_rows(connection, wanted, _SHOWN, after=after, limit=size + 1)
-    entries = tuple(_entry(row) for row in rows[:size])
+    successors = successors_of(connection, [row.serial for row in rows[:size]])
+    entries = tuple(_entry(row, successors.get(row.serial)) for row in rows[:size])
     return Page(entries=entries, next=entries[-1].serial if len(rows) > size else None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Float, Select, exists, insert, select, update
+from sqlalchemy import Connection, Exists, Float, Select, exists, insert, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -63,6 +63,12 @@ def _of_text(element: _LifeInDays, compiler: SQLCompiler, **options: Any) -> str
     return f"(julianday({end}) - julianday({start}))"
 
 
+def _succeeded() -> Exists:
+    """Whether a certificate has a successor that has not ended: its holder need not be told any more."""
+    following = certificates.alias("following")
+    return exists().where(following.c.predecessor == _c.serial, following.c.state.not_in(ENDED))
+
+
 def _entering(now: datetime, days: int, until: int) -> Select[Any]:
     """Select what is in the window of a kind and has no row of it.
 
@@ -77,6 +83,7 @@ def _entering(now: datetime, days: int, until: int) -> Select[Any]:
             _c.not_after > now + timedelta(days=until),
             _c.not_after <= now + timedelta(days=days),
             beside(_c.file_id).is_not(None),
+            ~_succeeded(),
             _LifeInDays(_c.not_before, _c.not_after) > days + 1,
             ~exists().where(_r.serial == _c.serial, _r.days == days),
         )
@@ -89,7 +96,7 @@ def _unsent(connection: Connection, now: datetime) -> list[Reminder]:
     statement = (
         select(_r.serial, _r.days, _r.due_at, _c.file_id, _c.profile, _c.not_after)
         .join(certificates, _c.serial == _r.serial)
-        .where(_r.sent_at.is_(None), _c.state == CertificateState.GOOD.value, _c.not_after > now)
+        .where(_r.sent_at.is_(None), _c.state == CertificateState.GOOD.value, _c.not_after > now, ~_succeeded())
         .order_by(_r.due_at, _r.serial)
         .limit(ROUND)
     )

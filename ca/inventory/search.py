@@ -141,6 +141,8 @@ class InventoryEntry:
     issued_at: datetime | None
     revoked_at: datetime | None
     reason: RevocationReason | None
+    predecessor: str | None = None
+    successor: str | None = None
 
 
 def entry_members(entry: InventoryEntry) -> dict[str, str | bool | None]:
@@ -162,6 +164,8 @@ def entry_members(entry: InventoryEntry) -> dict[str, str | bool | None]:
         "issued_at": None if entry.issued_at is None else format_instant(entry.issued_at),
         "revoked_at": None if entry.revoked_at is None else format_instant(entry.revoked_at),
         "reason": None if entry.reason is None else str(entry.reason),
+        "predecessor": entry.predecessor,
+        "successor": entry.successor,
     }
 
 
@@ -182,6 +186,8 @@ COLUMNS: Final = (
     "issued_at",
     "revoked_at",
     "reason",
+    "predecessor",
+    "successor",
 )
 
 

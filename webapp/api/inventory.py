@@ -74,6 +74,8 @@ class CertificateEntry(BaseModel):
     issued_at: datetime | None
     revoked_at: datetime | None
     reason: str | None
+    predecessor: str | None = Field(description="What it renews or replaces.")
+    successor: str | None = Field(description="What renews or replaces it and has not ended.")
 
 
 class CertificatePage(BaseModel):

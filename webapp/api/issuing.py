@@ -112,6 +112,7 @@ class CertificateAnswer(BaseModel):
     issued_at: datetime | None
     revoked_at: datetime | None
     reason: str | None
+    predecessor: str | None = Field(description="What it renews or replaces.")
     pem: str | None = Field(description="Null while it is being made, and where nothing came of it.")
 
 
@@ -241,6 +242,7 @@ def _record_members(record: CertificateRecord) -> Mapping[str, Any]:
         "issued_at": None if issued is None else format_instant(issued),
         "revoked_at": None if revoked is None else format_instant(revoked),
         "reason": None if record.status.reason is None else str(record.status.reason),
+        "predecessor": record.predecessor,
         "pem": None if record.der is None else pem(record.der),
     }
 

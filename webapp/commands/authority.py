@@ -195,4 +195,5 @@ def show(deployment: Deployment, serial: str) -> None:
     """Show one certificate. Example: mohr ca show 5f3a…."""
     with opened_parts(deployment) as parts:
         record = parts.inventory.show(serial, Officer.of_deployment("mohr ca show"))
-    answer({**certificate_members(record), "pem": None if record.der is None else pem(record.der)})
+        members = {**certificate_members(record), "successor": parts.inventory.successor(serial)}
+    answer({**members, "pem": None if record.der is None else pem(record.der)})

@@ -19,6 +19,7 @@ from ca.est.errors import EnrolmentUnproven
 from ca.est.secrets import EnrolmentSecrets
 from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import RegistrationFile
+from ca.revocation import CertificateState
 from pki import der, oids
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
@@ -266,7 +267,20 @@ def test_a_successor_says_what_its_predecessor_says(est: Est, profile: str, memb
         assert new.extensions[same] == old.extensions[same]
     assert new.serial != old.serial
     assert est.events()[-1][2]["way"] == "renewal"
+    assert est.world.authority.get(new.serial_hex).predecessor == old.serial_hex
     assert isinstance(est.desk.renew(None, successor_csr(made), made), bytes)
+
+
+def test_a_successor_that_never_arrived_is_revoked_when_the_next_one_is_made(est: Est) -> None:
+    peer = est.certificate()
+    lost, made = (est.desk.renew(None, successor_csr(peer), peer) for _ in range(2))
+    old, first, second = (est.world.authority.get(Certificate.parse(der).serial_hex) for der in (peer, lost, made))
+    assert (old.state, first.state, second.state) == (
+        CertificateState.GOOD,
+        CertificateState.REVOKED,
+        CertificateState.GOOD,
+    )
+    assert (first.predecessor, second.predecessor) == (old.serial_hex, first.serial_hex)
 
 
 def test_the_order_of_alternative_names_does_not_matter(est: Est) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ca.inventory.queries import successors_of
 from ca.inventory.reminders import ReminderDesk
 from ca.notices import Notice, NoticeKind, check_reminder_days
 from ca.revocation import CertificateState
@@ -85,6 +86,21 @@ def test_who_is_near_the_end_is_reminded_by_the_nearest_kind_alone(fresh: Databa
     assert desk_of(fresh, box).sweep() == 3
     assert told(box) == {("a1", 90), ("a2", 30), ("a3", 7)}
     assert desk_of(fresh, box).sweep() == 0
+
+
+def test_who_has_a_successor_is_not_reminded(fresh: Database) -> None:
+    rows = [
+        certificate("a0", 20, predecessor=None),
+        certificate("a1", 900, predecessor="a0"),
+        certificate("b0", 20, predecessor=None),
+        certificate("b1", 900, predecessor="b0", state=CertificateState.REVOKED.value),
+    ]
+    insert_rows(fresh, rows)
+    box = Box()
+    assert desk_of(fresh, box).sweep() == 1
+    assert told(box) == {("b0", 30)}
+    with fresh.read() as connection:
+        assert successors_of(connection, ["a0", "b0", "a1"]) == {"a0": "a1"}
 
 
 def test_over_the_days_each_kind_comes_once(fresh: Database) -> None:
