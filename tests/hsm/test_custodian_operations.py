@@ -1,19 +1,22 @@
 """What is asked of a custodian beside the signing of one message: digests, large bodies, proofs, uses, journals."""
 
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
 
-from hsm.errors import HsmUnavailable, ProtocolViolation, PurposeRefused
+from hsm.custodian.policy import Policy, RolePolicy
+from hsm.errors import HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
 from hsm.provider import KeyPurpose, spki_of
 from hsm.sealed_memory import MAX_OCTETS
 from pki import der
-from pki.errors import Conflict, InvalidInput
-from pki.journal import DONE
+from pki.errors import Conflict, ErrorCode, InvalidInput
+from pki.journal import CLOCK, DONE
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
-from tests.support.softhsm import CustodianHome
+from tests.support.softhsm import ROLE, CustodianHome
 
 pytestmark = pytest.mark.real
 
@@ -88,3 +91,28 @@ def test_uses_are_counted_and_only_what_was_written_is_released(home: CustodianH
     home.client.release_journal(0, part.sequence)
     with pytest.raises(InvalidInput):
         home.client.release_journal(0, part.sequence + 1000)
+
+
+def test_an_operator_s_word_moves_the_clock_and_is_in_the_journal(home: CustodianHome) -> None:
+    before = len(home.journal())
+    with pytest.raises(InvalidInput):
+        home.client.accept_clock(datetime.now(UTC) - timedelta(hours=1))
+    assert home.client.accept_clock(datetime.now(UTC)) == ()
+    refused, done = home.journal()[before:]
+    assert [(use.act, use.key, use.outcome) for use in (refused, done)] == [
+        (CLOCK, "", ErrorCode.INPUT_MALFORMED),
+        (CLOCK, "", DONE),
+    ]
+    home.client.sign("seal", m.NOTE)
+
+
+def test_a_clock_is_not_accepted_for_a_role_that_administers_nothing(
+    custodian_factory: Callable[[], CustodianHome],
+) -> None:
+    own = custodian_factory()
+    role = RolePolicy(uids=frozenset({os.getuid()}), administer=False, journal=True)
+    own.rule(Policy(roles={ROLE: role}))
+    own.process.start()
+    with pytest.raises(RoleRefused):
+        own.client.accept_clock(datetime.now(UTC))
+    assert [(use.act, use.outcome) for use in own.journal()] == [(CLOCK, ErrorCode.NOT_ALLOWED)]

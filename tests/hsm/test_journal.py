@@ -11,7 +11,7 @@ import pytest
 from hsm.custodian.disk_sync import DiskSync
 from hsm.custodian.journal import Journal
 from hsm.errors import HsmUnavailable
-from pki.journal import START, check_continues, parse_line
+from pki.journal import CLOCK, START, check_continues, parse_line
 from tests.hsm.journal_bench import NOW, REFUSED, USE, Ticks, all_lines, newest, reopened, write
 
 
@@ -52,6 +52,17 @@ def test_a_journal_goes_on_after_a_restart(journal: Journal, tmp_path: Path, syn
         assert again.incident == ""
         write(again, 1)
         assert check_continues(all_lines(again), 0, START) == again.head
+
+
+def test_an_accepted_clock_is_what_the_journal_goes_on_from(journal: Journal, tmp_path: Path) -> None:
+    write(journal, 1, at=NOW + timedelta(days=1))
+    write(journal, 1, at=NOW, key="", act=CLOCK)
+    assert journal.last_at == NOW
+    write(journal, 1, at=NOW + timedelta(minutes=1))
+    journal.close()
+    with closing(reopened(tmp_path / "journal")) as again:
+        assert again.last_at == NOW + timedelta(minutes=1)
+        assert set(again.uses) == {"issuing"}
 
 
 def test_released_files_are_gone_and_counts_stay(tmp_path: Path, sync: DiskSync | None) -> None:

@@ -28,6 +28,7 @@ from tests.support.separated import Served, descendants, free_ports, open_folder
 from webapp.deployment import Deployment
 
 APPROVERS = ("officer-akbari", "officer-bahrami")
+SERVERS = 3  # that issue at once from one database
 DISK_MEGABYTES, MIN_FREE_MEGABYTES = 256, 24
 
 
@@ -131,7 +132,13 @@ def on_postgres() -> Iterator[OnPostgres]:
     with postgres.started_server(programs, durable=True) as server, open_folder() as folder:
         postgres.execute(server.folder, "CREATE DATABASE mohr")
         deployment, port = Deployment(folder / "home"), free_ports()
-        made = OnPostgres(python=Path(sys.executable), deployment=deployment, port=port, postgres=server)
+        made = OnPostgres(
+            python=Path(sys.executable),
+            deployment=deployment,
+            port=port,
+            postgres=server,
+            environment={"WEB_CONCURRENCY": str(SERVERS)},  # gunicorn's own
+        )
         ended = made.mohr("init", "--public-url", f"http://127.0.0.1:{port}", "--database-url", made.url)
         assert ended.status == 0, ended.messages
         with made.serving() as made.pid:
