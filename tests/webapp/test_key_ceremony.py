@@ -26,7 +26,7 @@ from ca.revocation import CertificateState
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import find_module
-from pki.certificates import pem
+from pki.certificates import load_certificates, pem
 from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError
 from pki.journal import parse_line
@@ -36,6 +36,7 @@ from tests.ca.ceremony.persons import Persons
 from tests.ca.ceremony.rehearsal import EXAMPLES, example
 from tests.ca.world import CENTRE, SETTINGS, file_json
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
+from tests.support.ministry import Authority, joined
 from tests.support.openssl import openssl
 from tests.support.programs import Ended, run_here
 from webapp.ceremony_home import DeploymentHome
@@ -345,3 +346,36 @@ def test_a_home_with_something_in_it_is_not_founded(tmp_path: Path, founded: Sit
     with pytest.raises(ServiceError) as caught:
         Site(Deployment(tmp_path / "nothing")).hold(example("root-crl"))
     assert caught.value.code is ErrorCode.DEPLOYMENT_MISSING
+
+
+@pytest.fixture
+def empty_site() -> Iterator[Site]:
+    if find_module() is None:
+        pytest.skip("SoftHSM2 is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="mohr-"))
+    try:
+        yield Site(Deployment(folder / "home"))
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_deployment_under_a_parent_opens_without_a_root_of_its_own(empty_site: Site, tmp_path: Path) -> None:
+    script, folder = example("subordinate"), empty_site.folder("subordinate")
+    with pytest.raises(CeremonyStopped, match=r"put it at .*persons\.pem"):
+        empty_site.hold(script)
+    root = Authority.root(tmp_path / "root")
+    health = root.below(tmp_path / "health", "Health Intermediate")
+    for name in ("persons", "institutions", "systems"):
+        health.certify(folder / f"{name}.csr", folder / f"{name}.pem")
+    joined(folder / "parent-chain.pem", [health.certificate, root.certificate])
+    empty_site.hold(script)
+    deployment = empty_site.deployment
+    assert deployment.exists()
+    assert deployment.anchor.read_bytes() == root.certificate.read_bytes()
+    assert not deployment.certificate_file("root").exists()
+    assert len(load_certificates(deployment.exchange_clients.read_bytes())) == 5
+    with opened_database(deployment) as (database, _ledger), database.read() as connection:
+        kept = connection.exec_driver_sql("SELECT count(*) FROM authority_parents").scalar_one()
+    assert kept == 2 * len(("persons", "institutions", "systems"))
+    verified = empty_site.mohr("hsm", "ceremony", "--verify", folder / "transcript.jsonl")
+    assert verified.status == 0, verified.messages

@@ -43,8 +43,27 @@ def test_every_example_is_a_script(path: Path) -> None:
     assert len(script.steps) == len(script.kinds)
 
 
-def test_there_are_four_examples() -> None:
-    assert [path.stem for path in EXAMPLES] == ["pilot-root", "real-parent", "root-crl", "second-site"]
+def test_there_are_five_examples() -> None:
+    names = [path.stem for path in EXAMPLES]
+    assert names == ["pilot-root", "real-parent", "root-crl", "second-site", "subordinate"]
+
+
+PERSONS = 'key = "ca-persons"\nauthority = "persons"\ncertificate'
+SYSTEMS = 'authority = "systems"\ncertificate'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (PERSONS, PERSONS.replace("ca-p", "ca-x-p"), "the key of persons is ca-persons in the token service"),
+        (SYSTEMS, "certificate", "a deployment needs a step certify-authority for systems"),
+    ],
+)
+def test_a_deployment_under_a_parent_has_a_certificate_for_each_authority(before: str, after: str, said: str) -> None:
+    text = next(path for path in EXAMPLES if path.stem == "subordinate").read_text()
+    assert before in text
+    with pytest.raises(ScriptRefused, match=said):
+        parse_script(text.replace(before, after).encode())
 
 
 def test_a_script_is_named_by_the_digest_of_its_bytes() -> None:
