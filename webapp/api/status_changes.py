@@ -55,6 +55,7 @@ class StatusAnswer(BaseModel):
     unapproved: bool
     reason: RevocationReason | None
     revoked_at: datetime | None
+    predecessor: str | None = Field(description="What it renews or replaces.")
     crl_number: int | None = Field(
         description="The published list that tells it; null where the worker publishes one, within a minute."
     )

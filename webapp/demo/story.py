@@ -15,7 +15,7 @@ from webapp.demo.people import DemoPhysician
 from webapp.demo.programs import Programs
 
 SIGN_PIN, AUTH_PIN = "135790", "246801"
-FIRST_OFFICER, SECOND_OFFICER = "officer-akbari", "officer-bahrami"
+CLERK, FIRST_OFFICER, SECOND_OFFICER = "clerk-parsa", "officer-akbari", "officer-bahrami"
 
 
 @dataclass
@@ -50,10 +50,10 @@ class Story:
         """Register the physician, make both keys on the card, issue and write back both certificates."""
         self.say("A physician is enrolled; two officers approve; the keys are made on the card")
         self._file("physician.json").write_bytes(self.physician.registration())
-        submitted = self._mohr("ca", "file", "submit", str(self._file("physician.json")), "--officer", "clerk-parsa")
+        submitted = self._mohr("ca", "file", "submit", str(self._file("physician.json")), "--officer", CLERK)
         file_id = str(submitted["id"])
         early = self.programs.run(
-            "mohr", "ca", "file", "approve", file_id, "--officer", "clerk-parsa", "--home", str(self.home), expect=None
+            "mohr", "ca", "file", "approve", file_id, "--officer", CLERK, "--home", str(self.home), expect=None
         )
         self.check("the submitter cannot approve", "1", early.status)
         self._mohr("ca", "file", "approve", file_id, "--officer", FIRST_OFFICER)
@@ -65,9 +65,8 @@ class Story:
     def _issue_to_card(self, usage: str, profile: str, pin: str, file_id: str) -> None:
         csr, certificate = self._file(f"{usage}.csr"), self._file(f"{usage}.pem")
         self.programs.run("mohr-agent", "personalise", "keygen", "--usage", usage, "--csr", str(csr), secrets=(pin,))
-        issued = self._mohr(
-            "ca", "issue", "--profile", profile, "--file", file_id, "--csr", str(csr), "-o", str(certificate)
-        )
+        order = ("--profile", profile, "--file", file_id, "--csr", str(csr), "-o", str(certificate))
+        issued = self._mohr("ca", "issue", *order, "--officer", CLERK)
         self.serials[usage] = str(issued["serial"])
         self.programs.run("mohr-agent", "personalise", "write", "--usage", usage, str(certificate), secrets=(pin,))
         cards = self.programs.run("mohr-agent", "cards", "--json").json()
@@ -126,15 +125,14 @@ class Story:
         """Give a centre its HIX token, get an access token and call the protected endpoint with it."""
         self.say("A centre gets its HIX token and calls the exchange")
         requested = self._mohr(
-            "token", "request", "--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", "clerk-parsa"
+            "token", "request", "--siam", "pilot-clinic-1", "--system", "his-demo-1", "--officer", CLERK
         )
         token_id = str(requested["id"])
         self._mohr("token", "approve", token_id, "--officer", FIRST_OFFICER)
         self._mohr("token", "approve", token_id, "--officer", SECOND_OFFICER)
         self.programs.run("mohr", "centre", "keygen", "--out", "centre.key", "--csr", "centre.csr")
-        activated = self._mohr(
-            "token", "activate", token_id, "--csr", str(self._file("centre.csr")), "-o", str(self._file("centre.pem"))
-        )
+        mine = ("--csr", str(self._file("centre.csr")), "-o", str(self._file("centre.pem")))
+        activated = self._mohr("token", "activate", token_id, *mine, "--officer", CLERK)
         self.check("connection token", "active", activated["state"])
         self._call_exchange(token_id)
 
@@ -176,7 +174,10 @@ class Story:
     def revoke(self) -> None:
         """Revoke the signing certificate; old signatures with a timestamp stand, new ones fall."""
         self.say("The card is reported lost: the signing certificate is revoked")
-        revoked = self._mohr("ca", "revoke", self.serials["sign"], "--reason", "key-compromise")
+        lost = ("ca", "revoke", self.serials["sign"], "--reason", "key-compromise", "--officer")
+        clerk = self.programs.run("mohr", *lost, CLERK, "--home", str(self.home), expect=None)
+        self.check("who issues does not revoke", "1", clerk.status)
+        revoked = self._mohr(*lost, FIRST_OFFICER)
         self.check("certificate state", "revoked", revoked["state"])
         self._sign("rx.json", "jades", "late.jades.json", "--level", "T", "--tsa", f"{self.public_url}/tsa")
         self.verify("rx.jades.json", "TOTAL-PASSED/-", 0)
