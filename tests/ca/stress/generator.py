@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 
-from ca.config import AuthoritySettings, PersonSerial
+from ca.config import AuthoritySettings, PersonSerial, validate_settings
 from ca.hierarchy import Hierarchy
 from ca.issuance import prepare
 from ca.key_policy import KeyKind
@@ -22,10 +22,26 @@ from pki.errors import ServiceError
 from pki.identity import parse_legal_id
 from pki.identity_file import pilot_identities
 from tests.ca.mutants import content_of
-from tests.ca.world import FILE_PROFILES, SETTINGS, national_code
+from tests.ca.test_profile_file import document, pilots
+from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, SETTINGS, national_code
 
 POOL: Final = 3  # RSA keys of each size: making one takes longer than linting a hundred certificates
 OPAQUE: Final = replace(SETTINGS, person_serial=PersonSerial.OPAQUE)
+# Whatever a deployer may switch on, at once.
+RICH: Final = validate_settings(
+    replace(
+        RAW_SETTINGS,
+        admission_authority="سازمان آزمایشی",
+        profiles=document(
+            {
+                "clin-sign": pilots("clin-sign", title=True, hc_role=True, extended_key_usage=["documentSigning"]),
+                "clin-auth": pilots("clin-auth", title=True, hc_role=True, qc_statements=["semantics"]),
+                **{name: pilots(name, organizational_unit=True) for name in ("hix-tls", "hix-seal", "hix-enc")},
+            },
+            extends="pilot",
+        ),
+    )
+)
 JUDGE: Final = PkilintJudge()
 
 _GIVEN: Final = ("علی", "زهرا", "مه‌لقا", "آرش", "Sara", "رضا علی", "ژاله", "يحيى", "كوروش", "ا", "Åsa", "عبد‌الله")
@@ -97,6 +113,7 @@ def _centre(random: Random) -> dict[str, Any]:
         "legal_id": _legal_id(random),
         "province": random.choice(_PLACES),
         "city": random.choice(_PLACES),
+        **({} if random.random() < 0.5 else {"unit": random.choice(_PLACES)}),
     }
 
 
@@ -132,7 +149,7 @@ def cases(seed: int, count: int) -> Iterator[Case]:
             key=key,
             hardware=random.random() < 0.5,
             serial=serial_from(random.randbytes(SERIAL_OCTETS)),
-            settings=random.choice((SETTINGS, OPAQUE)),
+            settings=random.choice((SETTINGS, OPAQUE, RICH)),
             members=None if holder is None else _HOLDERS[holder["kind"]](random),
         )
 
