@@ -2,7 +2,7 @@
 
 from ca import certificate_queries, repository
 from ca import file_repository as files
-from ca.context import event
+from ca.context import Authority, event
 from ca.issuing.line import authority_of
 from ca.issuing.service_orders import ServiceOrder
 from ca.issuing_desk import IssuingDesk
@@ -43,13 +43,16 @@ class UpkeepDesk(IssuingDesk):
     def renew_services(self) -> tuple[str, ...]:
         """Renew the certificate of each service whose profile's window has begun; return their names.
 
-        One that fails holds no other back; its failure is raised last. One that needs a new key waits for it.
+        One that fails holds no other back; its failure is raised last. One that needs a new key waits for it; one that
+        ends with its authority is left alone.
         """
         renewed, failures = [], list[ServiceError]()
         for own in self.own_certificates():
             if self._now() < own.renews_from:
                 continue
             try:
+                if own.usable_until >= self._authority_of(own).certificate.not_after:
+                    continue  # nothing ends after its issuer: another certificate would end no later
                 label = self._label_for_next(own)
                 if label is not None:
                     self._renew(own, label)
@@ -96,7 +99,6 @@ class UpkeepDesk(IssuingDesk):
     def _certify(self, own: OwnCertificate, label: str) -> str:
         service = service_of(own.name)
         old = self._record_of(own)
-        authorities = self._authorities()
         if service is None:
             subject, hardware = self._of_file(own, old)
         else:
@@ -105,7 +107,7 @@ class UpkeepDesk(IssuingDesk):
             holder=old.holder,
             name=old.name,
             profile=own.profile.name,
-            authority=authority_of(own.profile, authorities) if service is None else authorities[service.issuer],
+            authority=self._authority_of(own),
             subject=subject,
             public_key=own.certificate.public_key if service is None else self._keys.signing_key(label).public_key(),
             predecessor=old.serial_hex,
@@ -114,6 +116,10 @@ class UpkeepDesk(IssuingDesk):
             unapproved=old.unapproved,
         )
         return self.line.certify_service(order).serial_hex
+
+    def _authority_of(self, own: OwnCertificate) -> Authority:
+        service, authorities = service_of(own.name), self._authorities()
+        return authority_of(own.profile, authorities) if service is None else authorities[service.issuer]
 
     def _of_file(self, own: OwnCertificate, old: CertificateRecord) -> tuple[Subject, bool]:
         """Say again what the listener's file says, whatever became of that file; and whether its key is in hardware."""

@@ -18,6 +18,7 @@ from ca.registration_states import FileState
 from ca.revocation import CertificateState
 from ca.tokens.config import TokenSettings
 from hsm.custodian.policy import KeyNames, Policy
+from pki.certificates import Certificate
 from storage.engine import Database
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.world import FILE_PROFILES, SETTINGS, START, World, new_csr
@@ -149,6 +150,18 @@ def test_what_was_certified_before_a_crash_is_taken_and_not_made_again(
 
 def _crash(*_arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_ends_with_its_authority_is_not_made_again_and_again(world: World) -> None:
+    with_listener(world)
+    end = Certificate.parse(world.hierarchy.certificate("systems")).not_after
+    world.clock.time = end - timedelta(days=8)
+    world.authority.prepare_keys()
+    for _ in range(3):
+        renewed = world.authority.renew_services()
+        world.clock.move(hours=1)
+    assert renewed == ()
+    assert all(one.usable_until >= end for one in world.authority.own_certificates())
 
 
 def test_units_are_counted_and_other_services_keep_their_name() -> None:

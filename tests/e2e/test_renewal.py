@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import sqlite3
+import ssl
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ca.own_certificates import LISTENER, OwnCertificate
 from hsm.soft import UnsafeSoftKey
-from pki.certificates import load_certificates, pem
+from pki.certificates import Certificate, load_certificates, pem
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
 from tests.e2e.door import Door
@@ -111,3 +115,55 @@ def test_files_of_the_listener_are_put_right(live: LiveDeployment) -> None:
     clients.write_text(pem(load_certificates(whole)[0].der))
     live.answerless("ca", "renew-services")
     assert clients.read_bytes() == whole
+
+
+def test_the_listener_shows_its_new_certificate_and_drops_no_connection(
+    door: Door, live: LiveDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_due(own: OwnCertificate) -> datetime:
+        return datetime.min.replace(tzinfo=UTC) if own.name == LISTENER else datetime.max.replace(tzinfo=UTC)
+
+    context = ssl.create_default_context(cafile=str(live.deployment.anchor))
+    folder = live.deployment.officers / ISSUER
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+
+    def connected() -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(door.url.removeprefix("https://"), context=context, timeout=20)
+
+    with closing(connected()) as before, closing(connected()) as after:
+        first = shown_by(before)
+        key = live.deployment.tls_key.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(OwnCertificate, "renews_from", property(is_due))
+            patch.setattr(OwnCertificate, "needs_new_key", False)
+            live.answerless("ca", "renew-services")
+        second = shown_by(after)
+        assert shown_by(before) == first
+    assert live.deployment.tls_key.read_bytes() == key
+    old, new = Certificate.parse(first), Certificate.parse(second)
+    assert (new.spki_der, new.subject_der) == (old.spki_der, old.subject_der)
+    assert new.serial != old.serial
+    assert live.answer("ca", "show", new.serial_hex)["predecessor"] == old.serial_hex
+    assert live.answer("ca", "show", old.serial_hex)["successor"] == new.serial_hex
+
+
+def shown_by(connection: http.client.HTTPSConnection) -> bytes:
+    """Ask over a connection that stays open; return the certificate that the listener showed there."""
+    connection.request("GET", "/openapi.json")
+    with connection.getresponse() as answer:
+        assert answer.status == 200
+        answer.read()
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    return connection.sock.getpeercert(binary_form=True) or b""
+
+
+def test_a_listener_s_foreign_certificate_is_the_deployer_s(live: LiveDeployment) -> None:
+    shown = live.deployment.tls_certificate
+    whole = shown.read_bytes()
+    foreign = pem(load_certificates(live.deployment.anchor.read_bytes())[0].der)
+    shown.write_text(foreign)
+    try:
+        live.answerless("ca", "renew-services")
+        assert shown.read_text() == foreign
+    finally:
+        shown.write_bytes(whole)

@@ -1,0 +1,27 @@
+"""The health page tells of a service whose certificate is a day within its window and not renewed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ca.hierarchy import SERVICE_SEAL, TSA
+from storage.engine import Database
+from tests.ca.conftest import WorldMaker, ceremony, make_world, sqlite_database  # noqa: F401 - fixtures
+from webapp.checks import RENEWAL_PATIENCE, services_part
+from webapp.health import PartState
+
+
+def test_a_service_that_was_not_renewed_is_told_with_its_end(
+    sqlite_database: Database,  # noqa: F811 - a fixture
+    make_world: WorldMaker,  # noqa: F811 - a fixture
+) -> None:
+    own = [one for one in make_world(sqlite_database).authority.own_certificates() if one.name in (TSA, SERVICE_SEAL)]
+    unit = next(one for one in own if one.name == TSA)
+    late = unit.renews_from + RENEWAL_PATIENCE
+    assert services_part(own, late - timedelta(seconds=1)).state is PartState.OK
+    told = services_part(own, late)
+    assert (told.state, told.since, told.vital) == (PartState.DEGRADED, unit.renews_from, False)
+    assert told.note == f"tsa until {unit.usable_until:%Y-%m-%d}, a new key is needed"
+    both = services_part(own, max(one.usable_until for one in own)).note
+    assert both.startswith("tsa until ")
+    assert "; service-seal until " in both
