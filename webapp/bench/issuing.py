@@ -1,4 +1,4 @@
-"""`issue.batch` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside the `openssl` command line."""
+"""`issue.*` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside `openssl` and OpenBao."""
 
 import base64
 import re
@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from ca.hierarchy import authority_key
 from ca.issuing.orders import IssueOrder
@@ -19,6 +20,8 @@ from pki.certificates import Certificate
 from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
+from webapp.bench.issuing_http import ORDERS as ORDERS_OVER_HTTP
+from webapp.bench.issuing_http import approved_files, http_figure, orders_of
 from webapp.bench.measure import Figure, median_ms, per_second
 from webapp.bench.openssl_peer import OpensslCa
 from webapp.bench.peers_bao import openbao_figure
@@ -43,7 +46,7 @@ def scratch_deployment(folder: Path) -> Deployment:
 
 
 def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
-    """Measure batches of certificates, then pre-signed OCSP over HTTP."""
+    """Measure batches of certificates, pre-signed OCSP over HTTP, and certificates over HTTP."""
     with tempfile.TemporaryDirectory(prefix="mohr-bench-") as folder:
         peer = OpensslCa.make(Path(folder) / "ca")
         peer_rate = per_second(lambda: peer.issue(PEER_COUNT), runs=2)
@@ -52,10 +55,14 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
             leaf = _any_leaf(parts)
             parts.authority.presign()
             rows = _rows_rate(parts, leaf)
+            host = urlsplit(deployment.settings().exchange_url).netloc
+            orders = orders_of(approved_files(parts, ORDERS_OVER_HTTP, _officer("bench-clerk")), host)
         beside = openbao_figure(batch.floor, batch.floor_value)
         figures = [batch] if beside is None else [batch, beside]
         if shutil.which("ab") is not None:
             figures.append(_ocsp(deployment, leaf, peer, rows))
+        with running_server(deployment):
+            figures.append(http_figure(deployment, orders, beside))
         return tuple(figures)
 
 

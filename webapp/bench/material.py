@@ -28,9 +28,10 @@ class Material:
     pdf: bytes
 
 
-def _certificate(
+def certificate_of(
     name: str, issuer: str, key: PublicKey, issuer_key: UnsafeSoftKey, at: datetime, *, ca: bool
 ) -> Certificate:
+    """Make a certificate as a library's user would: no profile, no lint."""
     usage = x509.KeyUsage(False, not ca, False, False, False, ca, ca, False, False)  # noqa: FBT003 - the builder's own order
     built = (
         x509.CertificateBuilder()
@@ -53,9 +54,9 @@ def make_material() -> Material:
     """Make keys, certificates and documents afresh."""
     at = datetime.now(UTC).replace(microsecond=0)
     root, middle, leaf = (UnsafeSoftKey.generate(SignatureAlgorithm.ES256) for _ in range(3))
-    anchor = _certificate("Bench root", "Bench root", root.public_key(), root, at, ca=True)
-    issuing = _certificate("Bench issuing CA", "Bench root", middle.public_key(), root, at, ca=True)
-    signer = _certificate("Bench signer", "Bench issuing CA", leaf.public_key(), middle, at, ca=False)
+    anchor = certificate_of("Bench root", "Bench root", root.public_key(), root, at, ca=True)
+    issuing = certificate_of("Bench issuing CA", "Bench root", middle.public_key(), root, at, ca=True)
+    signer = certificate_of("Bench signer", "Bench issuing CA", leaf.public_key(), middle, at, ca=False)
     return Material(
         key=leaf,
         chain=(signer, issuing),
