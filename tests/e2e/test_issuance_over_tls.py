@@ -6,19 +6,24 @@ import base64
 import json
 import os
 import sqlite3
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate, load_certificates
 from pki.csr import build_csr, parse_csr
+from pki.errors import VerificationFailed
 from pki.keys import SignatureAlgorithm
 from tests.e2e.door import Door
 from tests.support.deployment import LiveDeployment
 from tests.support.programs import REPOSITORY
+from webapp.bench.https_driver import await_listener, drive
+from webapp.bench.issuing_http import orders_of
 
 pytestmark = pytest.mark.real
 PATH = "/api/v1/certificates"
@@ -151,6 +156,21 @@ def test_a_card_s_key_is_ordered_with_what_the_station_states(door: Door, live: 
     with sqlite3.connect(live.deployment.database_file) as database:
         found = database.execute("SELECT serial, card FROM key_proofs WHERE serial IS NOT NULL").fetchall()
     assert {(issued["serial"], "0042-7731"), (serial, "0042-7732")} <= set(found)
+
+
+def test_connections_that_stay_open_order_one_after_the_other(door: Door, live: LiveDeployment) -> None:
+    folder, place = live.deployment.officers / ISSUER, urlsplit(door.url)
+    context = ssl.create_default_context(cafile=str(live.deployment.anchor))
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    address, orders = (str(place.hostname), int(place.port or 0)), orders_of(iter([live.file_id]), place.netloc)
+    await_listener(address)
+    driven = drive(address, context, iter(orders), connections=2, seconds=20, status=201)
+    assert (driven.answers, len(driven.milliseconds)) == (1, 1)
+    with pytest.raises(VerificationFailed):
+        drive(address, context, iter(orders), connections=1, seconds=20, status=201)  # repeated: 200
+    driven = drive(address, context, iter(orders * 3), connections=2, seconds=20, status=200)
+    assert driven.answers == 3
+    assert driven.percentile(0.5) <= driven.percentile(0.99)
 
 
 def test_the_linter_is_heard_before_the_signature_when_that_is_asked(door: Door, live: LiveDeployment) -> None:
