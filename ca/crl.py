@@ -119,6 +119,7 @@ class CrlEntry:
     """One entry, decoded."""
 
     serial: int
+    since: datetime
     on_hold: bool
 
 
@@ -127,7 +128,8 @@ def read_entry(entry: bytes) -> CrlEntry:
     parts = der.parse(entry).sequence()
     reason = read_extensions(parts[2]).get(oids.CRL_REASON) if len(parts) > 2 else None
     code = None if reason is None else der.parse(reason.value).integer(der.ENUMERATED)
-    return CrlEntry(serial=parts[0].integer(), on_hold=code == RevocationReason.CERTIFICATE_HOLD.code)
+    on_hold = code == RevocationReason.CERTIFICATE_HOLD.code
+    return CrlEntry(serial=parts[0].integer(), since=parts[1].time(), on_hold=on_hold)
 
 
 def _read_tbs(tbs: bytes) -> CrlSummary:

@@ -129,5 +129,6 @@ def _is_excused(unit: UnitOfWork, entry: CrlEntry, last: CrlSummary) -> bool:
     record = certificate_queries.find(unit.connection, serial_hex(entry.serial))
     if record is None:
         return False
-    lifted = entry.on_hold and record.released_at is not None and not record.status.listed
+    later = record.released_at is not None and record.released_at >= entry.since
+    lifted = entry.on_hold and later and not record.status.listed
     return lifted or record.not_after < last.this_update

@@ -83,6 +83,11 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     },
     ErrorCode.PROFILE_UNKNOWN: {"profile.unknown": "No profile goes by this name."},
     ErrorCode.PROFILE_RETIRED: {"profile.retired": "Nothing new is issued by this profile."},
+    ErrorCode.ACTIVATION_REFUSED: {
+        "activation.refused": "One of the two codes is wrong, or both are, or new codes were made meanwhile.",
+    },
+    ErrorCode.ACTIVATION_LOCKED: {"activation.locked": "Wrong codes were given five times; an officer makes new ones."},
+    ErrorCode.ACTIVATION_EXPIRED: {"activation.expired": "The time of the codes is over; an officer makes new ones."},
     ErrorCode.NOT_ALLOWED: {
         "replacement.foreign": "What another authority issued is replaced there.",
         "profile.wrong-holder": "The profile is for another kind of holder than the file's.",
@@ -108,6 +113,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "file.closed": "The registration file was refused, withdrawn or has ended.",
     },
     ErrorCode.STATE_ILLEGAL: {
+        "activation.nothing": "No certificate of this file waits for its holder.",
         "bulk.running": "The rows of a bulk file are still being entered.",
         "file.draft": "The registration file is a draft.",
         "file.submitted": "The registration file is submitted, which forbids this act.",
@@ -175,6 +181,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "realm.scope": "A realm's scope lies within its parent's.",
     },
     ErrorCode.INPUT_MALFORMED: {
+        "activation.mistyped": "The name of the activation or one of the codes is mistyped; no try was used up.",
         "file.province-unsaid": "This deployment takes no file of this kind without a province.",
         "evidence.digest-differs": "The octets are not those that the registration file names.",
         "replacement.reason": "A replacement is for keyCompromise, superseded or unspecified.",

@@ -4,11 +4,12 @@ A revoker changes it, whose role must cover the holder's registration file; what
 certificate, takes a role over everything in the topmost realm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Final
 
 from ca import certificate_queries, repository
 from ca import file_repository as files
@@ -21,7 +22,7 @@ from ca.officers.scopes import EVERYTHING, NOTHING
 from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
-from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, hold, release, revoke
+from ca.revocation import CertificateState, RevocationReason, Status, activate, encode_crl_entry, hold, release, revoke
 from ca.status_repository import store_responses
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
@@ -186,10 +187,25 @@ class RevocationDesk(AuthorityContext):
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)
             changed = _write(unit, record, change(record, now), wanted.action, now, wanted.actor)
-        self._presign_now(changed)
+        self.presign_now(changed)
         return changed
 
-    def _presign_now(self, record: CertificateRecord) -> None:
+    def activate_within(
+        self, unit: UnitOfWork, serials: Sequence[str], actor: str, way: str
+    ) -> tuple[CertificateRecord, ...]:
+        """Make good what waits for its holder, in a transaction of the caller's; IllegalTransition for anything else.
+
+        The rows must be locked. Once it is committed, `presign_now` makes it known.
+        """
+        now = self._now().replace(microsecond=0)
+        found = [certificate_queries.find(unit.connection, serial) for serial in serials]
+        return tuple(
+            _write(unit, record, activate(record.status), AuditAction.CERTIFICATE_ACTIVATED, now, actor, way=way)
+            for record in found
+            if record is not None
+        )
+
+    def presign_now(self, record: CertificateRecord) -> None:
         """Store the response that tells the new status; the old one stopped counting with the commit.
 
         The change is durable whatever becomes of this: without a response, the status is signed when asked for.
@@ -204,16 +220,25 @@ class RevocationDesk(AuthorityContext):
                 store_responses(unit.connection, rows)
 
 
+_LIFTING: Final = (AuditAction.CERTIFICATE_RELEASED, AuditAction.CERTIFICATE_ACTIVATED)
+
+
 def _write(
-    unit: UnitOfWork, record: CertificateRecord, status: Status, action: AuditAction, now: datetime, actor: str
+    unit: UnitOfWork,
+    record: CertificateRecord,
+    status: Status,
+    action: AuditAction,
+    now: datetime,
+    actor: str,
+    **more: str,
 ) -> CertificateRecord:
     """Write a new status with its audit event; lists may drop the entry of one that was lifted."""
     entry = encode_crl_entry(record.serial, status) if status.listed else None
-    released = now if action is AuditAction.CERTIFICATE_RELEASED else record.released_at
+    released = now if action in _LIFTING else record.released_at
     changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
     if status.reason is RevocationReason.KEY_COMPROMISE:
         mark_compromised(unit.connection, record.serial_hex)
-    facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value}
+    facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value, **more}
     if status.invalidity_date is not None:
         facts["invalidity_date"] = status.invalidity_date.isoformat()
     unit.audit.record(event(action, now, actor, record.serial_hex, **facts))

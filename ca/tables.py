@@ -116,6 +116,7 @@ certificates: Final = Table(
 )
 
 INTENDED: Final = literal_column("'intended'", String)
+WAITING: Final = literal_column("'issued'", String)
 
 # States that time does not change any more; all others are in the index of what may end.
 ENDED: Final = tuple(literal_column(f"'{state}'", String) for state in ("abandoned", "expired", "revoked"))
@@ -177,6 +178,12 @@ Index(
     certificates.c.shard,
     sqlite_where=certificates.c.crl_entry.is_not(None),
     postgresql_where=certificates.c.crl_entry.is_not(None),
+)
+Index(
+    "ix_certificates_waiting",
+    certificates.c.file_id,
+    sqlite_where=certificates.c.state == WAITING,
+    postgresql_where=certificates.c.state == WAITING,
 )
 _WAITS_FOR_LINT: Final = (certificates.c.lint_state == "pending") & certificates.c.der.is_not(None)
 Index(

@@ -60,6 +60,7 @@ class AuditAction(StrEnum):
     CERTIFICATE_LINT_HELD = "certificate.lint-held"
     CERTIFICATE_LINT_RELEASED = "certificate.lint-released"
     ACTIVATION_MADE = "activation.made"
+    ACTIVATION_SENT = "activation.sent"
     ACTIVATION_FAILED = "activation.failed"
     ACTIVATION_LOCKED = "activation.locked"
     LINT_ALARM = "lint.alarm"

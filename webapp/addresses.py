@@ -25,6 +25,7 @@ class Language(StrEnum):
 PAGES: Final = {
     "home": "/",
     "verify": "/verify",
+    "activate": "/activate",
     "help": "/help",
     "problems": "/help/problems",
     "policy": "/cps",

@@ -4,10 +4,11 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from ca.activation.desk import ActivationDesk
 from ca.bulk.desk import BulkDesk
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.context import WORKER
@@ -59,6 +60,7 @@ from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
 from webapp.evidence_key import EvidenceKey
 from webapp.guards import before_intent, clock_guard, headroom
+from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import custodian_for_us
 
@@ -124,6 +126,7 @@ class Parts:
     statistics: StatisticsDesk
     linting: LintDesk
     est: EnrolmentDesk
+    activation: ActivationDesk
     secrets: SecretDesk
     evidence: EvidenceDesk
     nonces: NonceDesk
@@ -237,6 +240,7 @@ def assemble(
         believed=believed,
         registration=terms,
     )
+    linting = linting_of(settings, database, clock, judge)
     registry = FileRegistry(deployment.registry, own.identities)
     return Parts(
         deployment=deployment,
@@ -258,9 +262,18 @@ def assemble(
         inventory=InventoryDesk(database, gate, clock),
         exports=ExportDesk(database, gate, clock),
         statistics=StatisticsDesk(database, clock),
-        linting=linting_of(settings, database, clock, judge),
+        linting=linting,
         nonces=NonceDesk(database, gate, clock),
         est=EnrolmentDesk(database, authority, authority.line, clock, terms),
+        activation=ActivationDesk(
+            database,
+            authority,
+            gate,
+            Outbox(deployment.outbox),
+            clock,
+            judge=linting.verdict_of,
+            life=timedelta(days=settings.activation_days),
+        ),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
             database,

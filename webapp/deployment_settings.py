@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ca.activation.desk import LIFE
 from ca.notices import REMINDER_DAYS, check_reminder_days
 from pki.errors import ErrorCode, InvalidInput
 from pki.oids import PILOT_ARC
@@ -13,6 +14,8 @@ from webapp.certificate_settings import CertificateSettings, read_certificate_se
 from webapp.registration_settings import RegistrationSettings, read_registration_settings
 
 MIN_FREE_MB: Final = 200
+ACTIVATION_DAYS: Final = LIFE.days
+MAX_ACTIVATION_DAYS: Final = 365
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,7 @@ class DeploymentSettings:
     `status_url` takes its place there when the public URL is https: lists and responders answer over plain HTTP.
     `profiles` and `identities` are the deployer's own profile set and identity scheme (`profiles.toml` and
     `identities.toml`, beside `mohr.toml`), None for the pilot's.
-    Holders are reminded `reminder_days` before a certificate ends.
+    Holders are reminded `reminder_days` before a certificate ends; their activation codes last `activation_days`.
     `refused_keys_file` lists keys that are never certified, by a path from HOME.
     Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
     """
@@ -37,6 +40,7 @@ class DeploymentSettings:
     profiles: bytes | None = field(default=None, repr=False)
     identities: bytes | None = field(default=None, repr=False)
     reminder_days: tuple[int, ...] = REMINDER_DAYS
+    activation_days: int = ACTIVATION_DAYS
     min_free_mb: int = MIN_FREE_MB
     refused_keys_file: str | None = None
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
@@ -98,6 +102,7 @@ def parse_settings(data: bytes, *, profiles: bytes | None, identities: bytes | N
         status_url=text("status_url") if "status_url" in table else None,
         production=table.get("production") is True,
         reminder_days=_reminder_days(table),
+        activation_days=_activation_days(table.get("activation_days", ACTIVATION_DAYS)),
         profiles=profiles,
         identities=identities,
         refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
@@ -120,6 +125,14 @@ def _reminder_days(table: dict[str, Any]) -> tuple[int, ...]:
     return check_reminder_days(days)
 
 
+def _activation_days(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ACTIVATION_DAYS:
+        raise InvalidInput(
+            ErrorCode.INPUT_MALFORMED, f"mohr.toml: `activation_days` is a number from 1 to {MAX_ACTIVATION_DAYS}"
+        )
+    return value
+
+
 def settings_toml(settings: DeploymentSettings) -> bytes:
     """Write settings as `parse_settings` reads them."""
     values = {
@@ -135,6 +148,8 @@ def settings_toml(settings: DeploymentSettings) -> bytes:
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
     if settings.min_free_mb != MIN_FREE_MB:
         lines.append(f"min_free_mb = {settings.min_free_mb}")
+    if settings.activation_days != ACTIVATION_DAYS:
+        lines.append(f"activation_days = {settings.activation_days}")
     if settings.reminder_days != REMINDER_DAYS:
         lines.append(f"reminder_days = {list(settings.reminder_days)}")
     lines.append(f"production = {'true' if settings.production else 'false'}")

@@ -4,6 +4,7 @@ A file is there whole or not at all, readable by its owner alone. Whoever has to
 `outbox/told`; a notice that lies there is not written again.
 """
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ TOLD: Final = "told"
 
 
 class Outbox:
-    """Satisfies `ca.notices.Notifier`."""
+    """Satisfies `ca.notices.Notifier`; `codes_of` reads what a holder would, for demonstrations and tests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,3 +40,15 @@ class Outbox:
             **notice.facts,
         }
         write_atomically(self._folder / name, compact_json(members) + b"\n", mode=0o600)
+
+    def codes_of(self, activation: str) -> tuple[str, str]:
+        """Return the codes that were sent last for an activation: the letter's and the SMS's; Unavailable."""
+        found: dict[str, str] = {}
+        name = f"activation-{activation.replace('-', '').lower()}"
+        for file in sorted(self._folder.glob(f"{name}-*.json"), key=lambda path: int(path.stem.split("-")[2])):
+            members = json.loads(file.read_bytes())
+            found[members["channel"]] = members["code"]
+        try:
+            return found["letter"], found["sms"]
+        except KeyError as error:
+            raise Unavailable(ErrorCode.FILE_UNREADABLE, "no codes were sent for this activation") from error

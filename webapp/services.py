@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ca.activation.desk import ActivationDesk
 from ca.bulk.desk import BulkDesk
 from ca.est.enrolment import EnrolmentDesk
 from ca.est.secret_desk import SecretDesk
@@ -102,6 +103,7 @@ class Services:
     statistics: StatisticsDesk | None = None
     renewals: RenewalDesk | None = None
     issuing: IssuingLine | None = None
+    activation: ActivationDesk | None = None
     nonces: NonceDesk | None = None
     lint_first: TwinJudge | None = None
 

@@ -61,6 +61,7 @@ def services_of(parts: Parts) -> Services:
         registrations=parts.authority,
         officers=parts.officers,
         est=parts.est,
+        activation=parts.activation,
         secrets=parts.secrets,
         evidence=parts.evidence,
         bulk=parts.bulk,

@@ -29,8 +29,9 @@ from ca.issuing.recovery import abandon, enrol
 from ca.issuing.succession import Succession, Successions, succeed
 from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
-from ca.profiles import CertificateProfile, IssuerName
+from ca.profiles import Activation, CertificateProfile, IssuerName
 from ca.records import UNMARKED, HolderMarks
+from ca.revocation import CertificateState
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction
 from pki.certificates import serial_hex
@@ -77,6 +78,16 @@ class Candidate:
     def profile(self) -> CertificateProfile:
         """The profile of the certificate to be."""
         return self.prepared.content.profile
+
+    @property
+    def waits(self) -> bool:
+        """Whether its holder activates it before it is good."""
+        return self.profile.activation is Activation.HOLDER
+
+    @property
+    def first_state(self) -> CertificateState:
+        """The state in which it is issued."""
+        return CertificateState.ISSUED if self.waits else CertificateState.GOOD
 
     @property
     def claim(self) -> KeyHolder:
@@ -338,16 +349,24 @@ class CarryingOut:
     def _record(self, candidates: Candidates, signed: Mapping[int, bytes]) -> Outcomes:
         now = self._clock.now()
         with self._database.begin() as unit:
-            repository.complete(unit.connection, {c.serial: signed[index] for index, c in candidates.items()}, now)
+            ders = {candidate.serial: signed[index] for index, candidate in candidates.items()}
+            waiting = {c.serial: c.prepared.content.not_before for c in candidates.values() if c.waits}
+            repository.complete(unit.connection, ders, now, waiting=waiting)
             for index, candidate in candidates.items():
                 digest = sha256(signed[index]).hexdigest()
-                facts = {"issuer": str(candidate.authority.issuer.label), "sha256": digest}
+                state = candidate.first_state.value
+                facts = {"issuer": str(candidate.authority.issuer.label), "sha256": digest, "state": state}
                 unit.audit.record(
                     event(AuditAction.CERTIFICATE_ISSUED, now, candidate.actor, candidate.serial, **facts)
                 )
                 if candidate.succession is not None:
                     succeed(unit, candidate.succession, candidate.serial, candidate.actor, now)
         return {
-            index: Issued(der=signed[index], serial_hex=c.serial, issuer=c.authority.issuer.label.value)
+            index: Issued(
+                der=signed[index],
+                serial_hex=c.serial,
+                issuer=c.authority.issuer.label.value,
+                state=c.first_state,
+            )
             for index, c in candidates.items()
         }

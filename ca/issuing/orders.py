@@ -84,7 +84,10 @@ class IssueOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A certificate that is signed and recorded; `repeated` when an earlier order of the same key made it."""
+    """A certificate that is signed and recorded; `repeated` when an earlier order of the same key made it.
+
+    In the state `issued` it waits for its holder, and is told as on hold until then.
+    """
 
     der: bytes = field(repr=False)
     serial_hex: str

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from ca.errors import KeyRefused, NotApproved, ProfileMismatch, ProfileUnknown
 from ca.issuing.orders import Issued, IssueOrder
+from ca.profiles import Activation
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
 from ca.tables import certificates, ocsp_responses
@@ -54,11 +55,14 @@ def rows(world: World) -> int:
 
 @pytest.mark.parametrize("profile", FILE_PROFILES)
 def test_an_approved_file_and_a_request_make_a_certificate(profile: str, world: World) -> None:
-    issued = world.issue(profile)
+    issued = world.issue_waiting(profile)
     certificate = Certificate.parse(issued.der)
     certificate.verify_signed_by(Certificate.parse(world.hierarchy.certificate(issued.issuer)))
     record = world.authority.get(issued.serial_hex)
-    assert (record.state, record.der, record.profile) == (CertificateState.GOOD, issued.der, profile)
+    waits = SETTINGS.profiles.get(profile).activation is Activation.HOLDER
+    state = CertificateState.ISSUED if waits else CertificateState.GOOD
+    assert (record.state, record.der, record.profile) == (state, issued.der, profile)
+    assert issued.state is state
     assert record.serial == certificate.serial
     assert actions(world.database, issued.serial_hex) == {
         AuditAction.CERTIFICATE_INTENDED: 1,
@@ -310,7 +314,7 @@ def presigned(world: World) -> int:
 
 
 def test_an_answer_about_a_new_certificate_is_signed_when_asked_for(world: World) -> None:
-    issued = world.issue()
+    issued = world.issue("hix-tls")
     assert presigned(world) == 0
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from cryptography import x509
@@ -12,17 +14,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from ca.activation.desk import ActivationDesk
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.hierarchy import Hierarchy
 from ca.issuing.orders import Issued
 from ca.issuing.recovery import Recovery
+from ca.lint.findings import Finding
+from ca.linting.desk import LintDesk
+from ca.notices import Notice
 from ca.officers.identity import Officer
 from ca.registration import RegistrationFile
+from ca.revocation import CertificateState
 from ca.service import CertificateAuthority
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
 from storage.engine import Database
+from tests.support.officers import EveryOfficer
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CLERK, FIRST, SECOND, THIRD = (Officer(id=name) for name in ("clerk", "first", "second", "third"))
@@ -98,6 +106,33 @@ def new_csr(algorithm: SignatureAlgorithm = SignatureAlgorithm.ES256) -> bytes:
     return build_csr(UnsafeSoftKey.generate(algorithm), "a wish")
 
 
+@dataclass
+class Postbox:
+    """A channel to holders that keeps what it took over."""
+
+    notices: dict[str, Notice] = field(default_factory=dict)
+
+    def send(self, notice: Notice) -> None:
+        self.notices.setdefault(notice.id, notice)
+
+    def codes_of(self, activation_id: str) -> tuple[str, str]:
+        """Return the latest codes that came for an activation: the letter's and the SMS's."""
+        name = f"activation-{activation_id.lower()}-"
+        found = {n.facts["channel"]: n.facts["code"] for id_, n in self.notices.items() if id_.startswith(name)}
+        return str(found["letter"]), str(found["sms"])
+
+
+class ContentJudge:
+    """An independent linter that finds nothing."""
+
+    name = "pkilint"
+    version = "1.0"
+
+    def judge(self, certificate_der: bytes, linters: Sequence[str]) -> tuple[Finding, ...]:
+        del certificate_der, linters
+        return ()
+
+
 @dataclass(kw_only=True, repr=False)
 class World:
     """One deployment: its authority, and what a test needs to play with it."""
@@ -108,6 +143,7 @@ class World:
     hierarchy: Hierarchy
     clock: FakeClock
     settings: AuthoritySettings = field(default=SETTINGS)
+    postbox: Postbox = field(default_factory=Postbox)
 
     @property
     def recovery(self) -> Recovery:
@@ -121,9 +157,35 @@ class World:
         self.authority.approve(file.id, FIRST)
         return self.authority.approve(file.id, SECOND)
 
-    def issue(self, profile: str = "clin-sign", members: dict[str, Any] | None = None) -> Issued:
+    @cached_property
+    def activation(self) -> ActivationDesk:
+        judge = LintDesk(self.database, ContentJudge(), self.settings.profiles, self.clock, EveryOfficer())
+        return ActivationDesk(
+            self.database,
+            self.authority,
+            EveryOfficer(),
+            self.postbox,
+            self.clock,
+            judge=judge.verdict_of,
+            cost=2,
+        )
+
+    def issue_waiting(self, profile: str = "clin-sign", members: dict[str, Any] | None = None) -> Issued:
+        """Issue, and leave to its holder what a holder activates."""
         file = self.approved(FILE_PROFILES[profile] if members is None else members)
         return self.authority.issue(profile, file.id, new_csr(), "clerk")
+
+    def issue(self, profile: str = "clin-sign", members: dict[str, Any] | None = None) -> Issued:
+        """Issue a certificate that is good: its holder activates it, where that is the profile's rule."""
+        return self.activated(self.issue_waiting(profile, members))
+
+    def activated(self, issued: Issued) -> Issued:
+        """Have the holder activate what waits in the certificate's file."""
+        if issued.state is CertificateState.ISSUED:
+            file_id = self.authority.get(issued.serial_hex).file_id
+            made = self.activation.send(self.activation.make(str(file_id), CLERK).id)
+            self.activation.activate(made.id, *self.postbox.codes_of(made.id), "test")
+        return issued
 
     def issuer(self, name: str = "persons") -> x509.Certificate:
         return x509.load_der_x509_certificate(self.hierarchy.certificate(name))

@@ -22,6 +22,7 @@ def serial(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> st
     request = tmp_path_factory.mktemp("acting") / "csr"
     live.new_request(request)
     issued = live.answer("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", request)
+    live.activate(live.file_id)
     return str(issued["serial"])
 
 

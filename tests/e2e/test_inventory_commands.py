@@ -26,7 +26,9 @@ def serial(live: LiveDeployment, tmp_path_factory: pytest.TempPathFactory) -> st
     """A certificate of the physician."""
     csr = tmp_path_factory.mktemp("inventory") / "csr"
     live.new_request(csr)
-    return str(live.answer("ca", "issue", "--profile", "clin-sign", "--file", live.file_id, "--csr", csr)["serial"])
+    issued = live.answer("ca", "issue", "--profile", "clin-sign", "--file", live.file_id, "--csr", csr)
+    live.activate(live.file_id)
+    return str(issued["serial"])
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_killed_issue_leaves_a_certificate_that_is_issued_or_abandoned(
                 killer.kill_after(chance.uniform(0.3, 1.1) * usual)
             _no_custodian_outlives_its_command(live)
     states = _settled(live, first)
-    assert "good" in states, states
+    assert "issued" in states, states
     assert "abandoned" in states, states
     _outputs_are_whole(live, killer.outputs)
     _everything_still_works(live, tmp_path)
@@ -133,10 +133,10 @@ def _settled(live: LiveDeployment, first: int) -> list[str]:
         events = set(database.execute("SELECT subject, action FROM audit_events").fetchall())
     for serial, state, der in rows:
         assert (serial, "certificate.intended") in events
-        assert state in ("good", "abandoned"), serial
-        assert ((serial, "certificate.issued") in events) == (state == "good")
+        assert state in ("issued", "abandoned"), serial
+        assert ((serial, "certificate.issued") in events) == (state == "issued")
         assert ((serial, "certificate.abandoned") in events) == (state == "abandoned")
-        assert (der is not None) == (state == "good")
+        assert (der is not None) == (state == "issued")
         if der is not None:
             certificate = Certificate.parse(der)
             certificate.verify_signed_by(issuer)
@@ -146,11 +146,11 @@ def _settled(live: LiveDeployment, first: int) -> list[str]:
 
 
 def _outputs_are_whole(live: LiveDeployment, outputs: list[Path]) -> None:
-    """A file that was written holds a whole certificate that is in force; nothing half-written lies around."""
+    """A file that was written holds a whole certificate of the register; nothing half-written lies around."""
     for path in outputs:
         if path.exists():
             (certificate,) = load_certificates(path.read_bytes())
-            assert live.answer("ca", "show", certificate.serial_hex)["state"] == "good"
+            assert live.answer("ca", "show", certificate.serial_hex)["state"] == "issued"
     assert {path.suffix for path in outputs[0].parent.iterdir() if not path.name.startswith(".mohr-")} <= {
         ".pem",
         ".csr",
@@ -167,4 +167,4 @@ def _everything_still_works(live: LiveDeployment, folder: Path) -> None:
     killed = folder / "again.csr"
     live.new_request(killed)
     issued = live.answer("ca", "issue", "--profile", "clin-sign", "--file", live.file_id, "--csr", killed)
-    assert live.answer("ca", "show", issued["serial"])["state"] == "good"
+    assert live.answer("ca", "show", issued["serial"])["state"] == "issued"

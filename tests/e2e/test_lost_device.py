@@ -34,7 +34,7 @@ from pki.csr import build_csr
 from pki.errors import ErrorCode
 from pki.instants import parse_instant
 from pki.programs import ExitStatus
-from tests.support.deployment import PHYSICIAN, SETTINGS
+from tests.support.deployment import PHYSICIAN, SETTINGS, activate
 from tests.support.lost_hsm import LostHsm, needs_p11_kit
 from tests.support.programs import Ended, run_here
 from tests.support.separated import Served, descendants, free_ports, until
@@ -81,9 +81,9 @@ class Lost(Served):
     file_id: str = ""
     pid: int = 0
 
-    def mohr(self, *arguments: str | Path) -> Ended:
+    def mohr(self, *arguments: str | Path, answers: str = "") -> Ended:
         """Run one command of `mohr` beside the served programs, in this process."""
-        return run_here(mohr, *map(str, arguments), "--home", str(self.deployment.home))
+        return run_here(mohr, *map(str, arguments), "--home", str(self.deployment.home), answers=answers)
 
     def asked(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> Answer:
         """Ask the plain listener for something."""
@@ -119,11 +119,14 @@ class Lost(Served):
         return self.asked("POST", "/oauth2/token", urlencode(form).encode(), "application/x-www-form-urlencoded")
 
     def issue(self, name: str) -> Ended:
-        """Ask for a certificate, which goes to a file."""
+        """Ask for a certificate, which goes to a file, and have its holder activate it."""
         request = self.folder / f"{name}.csr"
         request.write_bytes(build_csr(CentreKey.generate(), "a wish"))
         wish = ("--profile", "clin-sign", "--file", self.file_id, "--csr", request)
-        return self.mohr("ca", "issue", *wish, "-o", self.folder / f"{name}.pem")
+        ended = self.mohr("ca", "issue", *wish, "-o", self.folder / f"{name}.pem")
+        if ended.status == 0:
+            activate(self.deployment, self.file_id)
+        return ended
 
     # --- what needs none ---
 

@@ -23,7 +23,9 @@ PARSA, AKBARI, BAHRAMI = "clerk-parsa", "officer-akbari", "officer-bahrami"
 def issued(live: LiveDeployment, folder: Path) -> str:
     live.new_request(folder / "csr")
     wish = ("--profile", "clin-auth", "--file", live.file_id, "--csr", folder / "csr")
-    return str(live.answer("ca", "issue", *wish)["serial"])
+    serial = str(live.answer("ca", "issue", *wish)["serial"])
+    live.activate(live.file_id)
+    return serial
 
 
 def actors(live: LiveDeployment, serial: str) -> list[tuple[str, str]]:
@@ -109,6 +111,7 @@ def test_a_command_does_the_same_by_a_server(door: Door, live: LiveDeployment, t
     again = json.loads(there(door, PARSA, *order, "--idempotency-key", "k-1").output)
     assert (again["repeated"], again["serial"]) == (True, made["serial"])
     serial = made["serial"]
+    live.activate(live.file_id)
     found = there(door, AKBARI, "ca", "search", "--serial", serial, "--json", home=nowhere)
     assert [one["serial"] for one in json.loads(found.output)["certificates"]] == [serial]
     assert json.loads(there(door, AKBARI, "ca", "hold", serial).output)["state"] == "on_hold"

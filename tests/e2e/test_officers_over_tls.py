@@ -36,6 +36,7 @@ def test_three_officers_take_a_registration_through_four_eyes(door: Door, live: 
     wish, issued = door.folder / "wish.csr", door.folder / "issued.pem"
     live.new_request(wish)
     live.answer("ca", "issue", "--profile", "clin-auth", "--file", file["id"], "--csr", wish, "-o", issued)
+    live.activate(file["id"])
 
 
 def test_a_refusal_is_said_with_its_reason(door: Door) -> None:

@@ -36,6 +36,7 @@ def new_csr(folder: Path) -> Path:
 def issued(live: LiveDeployment, folder: Path, *, ends_in_days: int | None = None) -> str:
     """Issue a certificate; its row says that it ends soon, where that is wanted."""
     answer = live.answer("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", new_csr(folder))
+    live.activate(live.file_id)
     if ends_in_days is not None:
         end = datetime.now(UTC) + timedelta(days=ends_in_days)
         with sqlite3.connect(live.deployment.database_file) as database:
@@ -88,6 +89,7 @@ def test_an_officer_replaces_and_renews_over_tls(door: Door, live: LiveDeploymen
     status, replaced = ask(renewed["serial"], "replacement", "r-2", reason="superseded")
     assert status == 201, replaced
     assert live.answer("ca", "show", renewed["serial"])["state"] == "revoked"
+    live.activate(live.file_id)
     status, problem = ask(replaced["serial"], "renewal", "r-3")
     assert (status, problem["code"], problem["reason"]) == (409, "renewal-too-early", "renewal.too-early")
     status, problem = ask(replaced["serial"], "replacement", "r-4", reason="cessationOfOperation")

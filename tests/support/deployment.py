@@ -27,6 +27,7 @@ from webapp.ceremony import hold_ceremony
 from webapp.cli import mohr
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
+from webapp.outbox import Outbox
 
 SETTINGS = DeploymentSettings(
     public_url="http://127.0.0.1:18440",
@@ -70,6 +71,10 @@ class LiveDeployment:
         line: dict[str, Any] = json.loads(ended.output.splitlines()[-1])
         return line
 
+    def activate(self, file_id: str) -> dict[str, Any]:
+        """Have the holder of a file activate what waits."""
+        return activate(self.deployment, file_id)
+
     @cached_property
     def file_id(self) -> str:
         """The approved registration file of a physician."""
@@ -98,6 +103,19 @@ class LiveDeployment:
         key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
         path.write_bytes(build_csr(key, "a wish"))
         return key
+
+
+def activate(deployment: Deployment, file_id: str) -> dict[str, Any]:
+    """Have the holder of a file activate what waits, by the codes in the outbox; return what was answered."""
+    home = ("--home", str(deployment.home))
+    sent = run_here(mohr, "ca", "activation", "send", file_id, "--officer", "clerk-parsa", *home)
+    assert sent.status == 0, sent.messages + sent.trace
+    name = json.loads(sent.output)["activation"]
+    codes = Outbox(deployment.outbox).codes_of(name)
+    ended = run_here(mohr, "ca", "activate", name, *home, answers="".join(f"{code}\n" for code in codes))
+    assert ended.status == 0, ended.messages + ended.trace
+    line: dict[str, Any] = json.loads(ended.output)
+    return line
 
 
 @pytest.fixture(scope="session")

@@ -141,12 +141,13 @@ class Served:
         words = [str(argument) for argument in arguments]
         return [*self.prefix, str(self.python), "-P", "-m", "webapp", *words, "--home", str(self.deployment.home)]
 
-    def mohr(self, *arguments: str | Path) -> Ended:
-        """Run one command beside the served programs."""
+    def mohr(self, *arguments: str | Path, answers: str = "") -> Ended:
+        """Run one command beside the served programs; `answers` is its standard input."""
         ended = subprocess.run(
             self.command(*arguments),
             env={**_environment(), **self.environment},
             cwd="/",
+            input=answers.encode(),
             capture_output=True,
             timeout=PROCESS_SECONDS,
             check=False,
@@ -157,9 +158,9 @@ class Served:
             messages=ended.stderr.decode(errors="replace"),
         )
 
-    def answer(self, *arguments: str | Path) -> dict[str, object]:
+    def answer(self, *arguments: str | Path, answers: str = "") -> dict[str, object]:
         """Run a command that must succeed; return its last JSON line."""
-        ended = self.mohr(*arguments)
+        ended = self.mohr(*arguments, answers=answers)
         assert ended.status == 0, ended.messages
         line: dict[str, object] = json.loads(ended.output.splitlines()[-1])
         return line

@@ -80,6 +80,7 @@ def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
     serial = live.answer(
         *("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr"),
     )["serial"]
+    live.activate(live.file_id)
     issuer, shard = parts.authority.get(serial).issuer, parts.authority.get(serial).shard
 
     def listed() -> bool:

@@ -7,6 +7,7 @@ from flask import Flask
 
 from ca.officers.identity import Officer
 from webapp.api import (
+    activations,
     alarms,
     bulk,
     evidence,
@@ -47,6 +48,7 @@ def install(app: Flask, services: Services) -> None:
     )
     public.install(api, services)
     registrations.install(api, services)
+    activations.install(api, services)
     evidence.install(api, services)
     bulk.install(api, services)
     alarms.install(api, services)

@@ -20,6 +20,7 @@ from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
 from webapp.commands import bulk, inventory, renewal, status_changes
 from webapp.commands.acting import acting_officer
+from webapp.commands.activation import activate, activation_group, told_to_wait
 from webapp.commands.chain import install_chain
 from webapp.commands.est import est_secret
 from webapp.commands.files import file_group
@@ -52,6 +53,8 @@ for _command in (*bulk.COMMANDS, *inventory.COMMANDS, *status_changes.COMMANDS, 
 ca.add_command(officer_group)
 ca.add_command(realm_group)
 ca.add_command(est_secret)
+ca.add_command(activation_group)
+ca.add_command(activate)
 ca.add_command(install_chain)
 ca.add_command(nonce)
 
@@ -131,10 +134,12 @@ def issue(
         digest = order.body_digest.hex()
         by = acting_officer(parts, officer, Act.CERTIFICATE_ISSUE, subject=file_id, digest=digest)
         issued = parts.authority.line.issue(replace(order, actor=by.id, officer=by))
+        waits = told_to_wait(parts, file_id, issued)
     text = pem(issued.der)
     if output is not None:
         write_file(output, text.encode())
-    answer({"serial": issued.serial_hex, "issuer": issued.issuer, "repeated": issued.repeated, "pem": text})
+    members = {"serial": issued.serial_hex, "issuer": issued.issuer, "state": str(issued.state), **waits}
+    answer({**members, "repeated": issued.repeated, "pem": text})
 
 
 @ca.command()

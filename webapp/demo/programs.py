@@ -41,11 +41,18 @@ class Programs:
     folder: Path
     environment: Mapping[str, str]
 
-    def run(self, program: str, *arguments: str, expect: int | None = 0, secrets: Sequence[str] = ()) -> Ended:
+    def run(
+        self,
+        program: str,
+        *arguments: str,
+        expect: int | None = 0,
+        secrets: Sequence[str] = (),
+        typed: Sequence[str] = (),
+    ) -> Ended:
         """Run one program to its end.
 
-        `secrets` are handed over a pipe whose number follows `--pin-fd`. VerificationFailed
-        (`demo-differs`) when the exit status is not the expected one.
+        `secrets` are handed over a pipe whose number follows `--pin-fd`, `typed` are lines of standard input.
+        VerificationFailed (`demo-differs`) when the exit status is not the expected one.
         """
         command = [sys.executable, "-m", _MODULES[program], *arguments]
         descriptors: tuple[int, ...] = ()
@@ -64,7 +71,7 @@ class Programs:
                 pass_fds=descriptors,
                 timeout=TIMEOUT_SECONDS,
                 check=False,
-                stdin=subprocess.DEVNULL,
+                input="".join(f"{line}\n" for line in typed).encode(),
             )
         except subprocess.TimeoutExpired as error:
             what = f"{program} {' '.join(arguments[:3])} did not end within {TIMEOUT_SECONDS} s"

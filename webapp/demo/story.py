@@ -3,16 +3,24 @@
 Each step compares what happened with what must happen; the first difference ends the demo loudly.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from pki.certificates import load_certificates
 from pki.errors import ErrorCode, VerificationFailed
 from signer.samples import sample_pdf, sample_prescription
+from signer.validation import ocsp
+from signer.validation.answers import Good, Revoked
 from webapp.demo.people import DemoPhysician
 from webapp.demo.programs import Programs
+from webapp.http_client import ask
+from webapp.outbox import Outbox
 
 SIGN_PIN, AUTH_PIN = "135790", "246801"
 CLERK, FIRST_OFFICER, SECOND_OFFICER = "clerk-parsa", "officer-akbari", "officer-bahrami"
@@ -61,6 +69,37 @@ class Story:
         self.check("registration file", "approved", approved["state"])
         for usage, profile, pin in (("sign", "clin-sign", SIGN_PIN), ("auth", "clin-auth", AUTH_PIN)):
             self._issue_to_card(usage, profile, pin, file_id)
+        self._activate(file_id)
+
+    def _activate(self, file_id: str) -> None:
+        """Have the physician give the codes of the letter and the SMS."""
+        self.say("Nothing is good before the physician activates it with two codes")
+        self.check("OCSP before activation", "certificateHold", self._ocsp("sign"))
+        sent = self._mohr("ca", "activation", "send", file_id, "--officer", "clerk-parsa")
+        codes = Outbox(self.home / "outbox").codes_of(sent["activation"])
+        done = self.programs.run(
+            "mohr", "ca", "activate", sent["activation"], "--home", str(self.home), typed=codes
+        ).json()
+        states = {certificate["serial"]: certificate["state"] for certificate in done["certificates"]}
+        for usage, serial in self.serials.items():
+            self.check(f"{usage} certificate after activation", "good", states.get(serial))
+        self.check("OCSP after activation", "good", self._ocsp("sign"))
+
+    def _ocsp(self, usage: str) -> str:
+        """Ask the responder about a certificate: `good`, or why not."""
+        certificate = load_certificates(self._file(f"{usage}.pem").read_bytes())[0]
+        issuer = load_certificates((self.home / "public" / "ca" / "persons.cer").read_bytes())[0]
+        question = base64.b64encode(ocsp.build_request(certificate, issuer)).decode()
+        answer = ask(f"{self.public_url}/ocsp/{quote(question, safe='')}")
+        found = ocsp.evaluate(
+            ocsp.parse_response(answer.body), certificate, issuer, datetime.now(UTC), origin=self.public_url
+        )
+        match found:
+            case Good():
+                return "good"
+            case Revoked(reason=reason):
+                return reason
+        return "silent"
 
     def _issue_to_card(self, usage: str, profile: str, pin: str, file_id: str) -> None:
         csr, certificate = self._file(f"{usage}.csr"), self._file(f"{usage}.pem")

@@ -40,7 +40,7 @@ class Est:
 
     def certificate(self, profile: str = "infosys", members: dict[str, Any] = SYSTEM) -> bytes:
         file = self.world.approved(members)
-        return self.world.authority.issue(profile, file.id, new_csr(), "clerk").der
+        return self.world.activated(self.world.authority.issue(profile, file.id, new_csr(), "clerk")).der
 
     def events(self) -> list[tuple[str, str, dict[str, Any]]]:
         with self.world.database.read() as connection:

@@ -48,7 +48,7 @@ def refused(server: Server, wanted: IssueOrder) -> ErrorCode:
 
 
 def issued_count(world: World) -> int:
-    return len(world.authority.certificates(state=CertificateState.GOOD, limit=1000))
+    return len(world.authority.certificates(state=CertificateState.ISSUED, limit=1000))
 
 
 def test_the_same_order_again_is_answered_by_the_same_certificate(both: World) -> None:

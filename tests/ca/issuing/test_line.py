@@ -126,7 +126,7 @@ def test_what_the_device_refuses_takes_nobody_with_it(world: World) -> None:
     found = list(server.line.issue_many([order(file.id, csr=csr) for csr in csrs]))
     assert [code(one) for one in found] == [None, None, ErrorCode.HSM_PURPOSE_REFUSED, None]
     states = [record.state for record in world.authority.certificates(file_id=file.id)]
-    assert sorted(states) == ["abandoned", "good", "good", "good"]
+    assert sorted(states) == ["abandoned", "issued", "issued", "issued"]
 
 
 def test_an_authority_whose_key_is_away_holds_no_other_up(world: World) -> None:
@@ -151,7 +151,7 @@ def test_a_reader_who_stops_early_leaves_nothing_open(world: World) -> None:
     assert isinstance(next(outcomes), Issued)
     outcomes.close()  # type: ignore[attr-defined]  # a generator
     states = {record.state for record in world.authority.certificates(file_id=file.id, limit=1000)}
-    assert states == {CertificateState.GOOD}
+    assert states == {CertificateState.ISSUED}
 
 
 def test_a_database_that_is_away_refuses_all_and_what_was_begun_is_abandoned_when_it_is_back(world: World) -> None:

@@ -124,5 +124,5 @@ def test_a_retry_after_a_real_kill_makes_exactly_one_certificate(both: World) ->
     issued = server.line.issue(wanted)
     assert server.line.issue(wanted).serial_hex == issued.serial_hex
     states = {record.serial_hex: record.state for record in both.authority.certificates(file_id=file.id)}
-    assert states == {left: CertificateState.ABANDONED, issued.serial_hex: CertificateState.GOOD}
+    assert states == {left: CertificateState.ABANDONED, issued.serial_hex: CertificateState.ISSUED}
     server.die()

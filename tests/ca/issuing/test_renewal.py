@@ -36,6 +36,7 @@ from tests.ca.world import CENTRE, CLERK, CLINICIAN, FILE_PROFILES, SETTINGS, Wo
 from tests.support.officers import EveryOfficer
 
 GOOD, REVOKED, ON_HOLD = CertificateState.GOOD, CertificateState.REVOKED, CertificateState.ON_HOLD
+WAITS = CertificateState.ISSUED  # for its holder, as every new one of a person does
 COMPROMISE, SUPERSEDED = RevocationReason.KEY_COMPROMISE, RevocationReason.SUPERSEDED
 
 
@@ -87,7 +88,7 @@ def test_renewal_leaves_the_old_one_good_and_links_both(office: Office) -> None:
     old = office.world.issue("clin-sign")
     office.within_window(old)
     new = office.renew(old)
-    assert (office.state(old), office.state(new)) == (GOOD, GOOD)
+    assert (office.state(old), office.state(new)) == (GOOD, WAITS)
     record, before = office.world.authority.get(new.serial_hex), office.world.authority.get(old.serial_hex)
     assert (record.predecessor, record.file_id, record.profile) == (old.serial_hex, before.file_id, before.profile)
     assert office.events("certificate.renewed") == {
@@ -111,7 +112,7 @@ def test_a_successor_says_of_its_holder_what_the_old_one_said(profile: str, offi
 def test_a_key_may_be_kept(office: Office) -> None:
     csr = build_csr(UnsafeSoftKey.generate(SignatureAlgorithm.ES256), "a wish")
     file = office.world.approved(CLINICIAN)
-    old = office.world.authority.issue("clin-sign", file.id, csr, "clerk")
+    old = office.world.activated(office.world.authority.issue("clin-sign", file.id, csr, "clerk"))
     office.within_window(old)
     new = office.renew(old, csr=csr)
     assert Certificate.parse(new.der).spki_der == Certificate.parse(old.der).spki_der
@@ -123,7 +124,7 @@ def test_the_window_is_the_profile_s(office: Office) -> None:
     office.world.clock.time = begins - timedelta(seconds=1)
     assert refused(lambda: office.renew(old)) == ("renewal-too-early", "renewal.too-early")
     office.world.clock.time = begins
-    assert office.state(office.renew(old)) is GOOD
+    assert office.state(office.renew(old)) is WAITS
 
 
 @pytest.mark.parametrize("state", ["on_hold", "revoked", "ended", "absent", "service"])
@@ -244,7 +245,7 @@ def test_silence_takes_a_reason(office: Office) -> None:
     office.within_window(old)
     office.told[Source.COUNCIL].say = silent
     assert refused(lambda: office.renew(old)) == ("registry-silent", "file.registry-silent")
-    assert office.state(office.renew(old, silence_reason="the council's line is down")) is GOOD
+    assert office.state(office.renew(old, silence_reason="the council's line is down")) is WAITS
 
 
 def test_nobody_accepts_the_silence_of_the_licences(office: Office) -> None:
@@ -270,7 +271,7 @@ def test_replacement_revokes_the_old_one_with_the_new_one_s_record(
         office.world.authority.hold(old.serial_hex, CLERK)
     new = office.renew(old, reason=reason)
     status = office.world.authority.get(old.serial_hex).status
-    assert (status.state, status.reason, office.state(new)) == (REVOKED, reason, GOOD)
+    assert (status.state, status.reason, office.state(new)) == (REVOKED, reason, WAITS)
     first, second = Certificate.parse(old.der), Certificate.parse(new.der)
     assert (first.subject_der, first.admission) == (second.subject_der, second.admission)
     assert office.events("certificate.replaced").keys() == {old.serial_hex, new.serial_hex}
@@ -282,7 +283,7 @@ def test_what_is_revoked_already_is_replaced_without_another_word(office: Office
     office.world.authority.revoke(old.serial_hex, COMPROMISE, CLERK)
     before = office.world.authority.get(old.serial_hex).status
     new = office.renew(old, reason=SUPERSEDED)
-    assert (office.world.authority.get(old.serial_hex).status, office.state(new)) == (before, GOOD)
+    assert (office.world.authority.get(old.serial_hex).status, office.state(new)) == (before, WAITS)
 
 
 @pytest.mark.parametrize("reason", [RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AFFILIATION_CHANGED])
@@ -296,18 +297,22 @@ def test_who_lost_the_right_gets_no_replacement(reason: RevocationReason, office
 
 def test_a_replacement_is_for_a_new_key(office: Office) -> None:
     csr = new_csr()
-    old = office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    old = office.world.activated(
+        office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    )
     assert refused(lambda: office.renew(old, csr=csr, reason=COMPROMISE)) == ("key-refused", "replacement.same-key")
     assert office.state(old) is GOOD
 
 
 def test_a_compromised_key_leaves_no_certificate_good(office: Office) -> None:
     csr = new_csr()
-    old = office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    old = office.world.activated(
+        office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
+    )
     office.within_window(old)
     renewed = office.renew(old, csr=csr)
     new = office.renew(renewed, reason=COMPROMISE)
-    assert [office.state(one) for one in (old, renewed, new)] == [REVOKED, REVOKED, GOOD]
+    assert [office.state(one) for one in (old, renewed, new)] == [REVOKED, REVOKED, WAITS]
     file_id = _file_of(office, old) or ""
     again = lambda: office.world.authority.issue("clin-sign", file_id, csr, "clerk")  # noqa: E731
     assert refused(again) == ("key-refused", "key.compromised")
@@ -325,7 +330,7 @@ def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: Revocatio
     assert office.state(old) is GOOD
     office.world.clock.move(minutes=6)
     assert len(office.world.recovery.reconcile()) == 1
-    assert office.state(office.renew(old, reason=reason)) is GOOD
+    assert office.state(office.renew(old, reason=reason)) is WAITS
     assert office.state(old) is REVOKED
 
 

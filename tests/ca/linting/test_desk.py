@@ -29,14 +29,6 @@ def settled(world: World) -> World:
     return world
 
 
-def not_activated(world: World, serial: str) -> None:
-    """Put a certificate into a state before its activation."""
-    with world.database.begin() as unit:
-        unit.connection.execute(
-            update(certificates).where(certificates.c.serial == serial).values(state=CertificateState.INTENDED.value)
-        )
-
-
 def actions(world: World, serial: str) -> list[str]:
     with world.database.read() as connection:
         rows = connection.execute(
@@ -68,7 +60,7 @@ def refusal_of_activation(world: World, serial: str) -> str:
 def test_the_worst_finding_decides_and_all_are_kept(
     words: tuple[Finding, ...], state: LintState, settled: World
 ) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     verdict = desk_of(settled, SpokenJudge(words=words)).verdict_of(serial)
     assert verdict.state is state
     assert [j.findings for j in verdict.judgements] == [words]
@@ -76,13 +68,13 @@ def test_the_worst_finding_decides_and_all_are_kept(
 
 def test_a_judge_is_told_what_the_profile_names(settled: World) -> None:
     judge = SpokenJudge()
-    settled.issue("hix-tls")
+    settled.issue_waiting("hix-tls")
     assert desk_of(settled, judge).sweep(10) == 1
     assert judge.asked[0][1] == ("pkix", "NCP_LEGAL_PERSON_CERTIFICATE")
 
 
 def test_certificates_are_judged_in_the_order_of_issue_and_once(settled: World) -> None:
-    issued = [settled.issue() for _ in range(5)]
+    issued = [settled.issue_waiting() for _ in range(5)]
     judge = SpokenJudge()
     desk = desk_of(settled, judge)
     assert desk.backlog().waiting == 5
@@ -103,7 +95,7 @@ def test_an_intent_is_not_waited_for(settled: World) -> None:
 def test_what_our_own_rules_remark_is_kept_beside_it(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
     remark: Rule[object] = Rule(code="house.a", clause="a", severity=Severity.NOTICE, check=lambda _: "seen")
     monkeypatch.setattr(gate, "RULES", (*gate.RULES, remark))
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     own = desk_of(settled, None).verdict_of(serial)
     assert own.state is LintState.PENDING
     assert [(j.linter, [f.code for f in j.findings]) for j in own.judgements] == [("mohr", ["house.a"])]
@@ -113,7 +105,7 @@ def test_what_our_own_rules_remark_is_kept_beside_it(settled: World, monkeypatch
 
 
 def test_nothing_unjudged_is_activated(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     assert refusal_of_activation(settled, serial) == "lint.pending"
     assert desk_of(settled, None).verdict_of(serial).holds  # a program without a judge cannot change that
     desk_of(settled, SpokenJudge(words=(WARNING,))).verdict_of(serial)
@@ -121,8 +113,7 @@ def test_nothing_unjudged_is_activated(settled: World) -> None:
 
 
 def test_an_error_holds_what_is_not_yet_activated_until_two_officers_release_it(settled: World) -> None:
-    serial = settled.issue().serial_hex
-    not_activated(settled, serial)
+    serial = settled.issue_waiting().serial_hex
     desk = desk_of(settled, SpokenJudge(words=(ERROR,)))
     assert desk.verdict_of(serial).holds
     assert refusal_of_activation(settled, serial) == "lint.failed"
@@ -146,7 +137,7 @@ def test_an_error_holds_what_is_not_yet_activated_until_two_officers_release_it(
 
 
 def test_an_error_about_an_active_certificate_raises_an_alarm_and_nothing_else(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue("hix-seal").serial_hex
     before = settled.authority.get(serial)
     desk = desk_of(settled, SpokenJudge(words=(FATAL,)))
     desk.sweep(10)
@@ -162,7 +153,7 @@ def test_an_error_about_an_active_certificate_raises_an_alarm_and_nothing_else(s
 
 
 def test_a_revoked_certificate_raises_no_alarm(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     settled.authority.revoke(serial, RevocationReason.SUPERSEDED, CLERK)
     desk = desk_of(settled, SpokenJudge(words=(ERROR,)))
     assert desk.verdict_of(serial).state is LintState.FAILED
@@ -170,7 +161,7 @@ def test_a_revoked_certificate_raises_no_alarm(settled: World) -> None:
 
 
 def test_a_newer_linter_judges_again_and_only_raises_alarms(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue("hix-seal").serial_hex
     desk_of(settled, SpokenJudge(words=(NOTICE,))).sweep(10)
     newer = desk_of(settled, SpokenJudge(version="2.0", words=(ERROR,)))
     while newer.sweep(100):
@@ -185,9 +176,9 @@ def test_a_newer_linter_judges_again_and_only_raises_alarms(settled: World) -> N
 
 def test_a_newer_linter_is_slow_and_comes_after_what_waits(settled: World) -> None:
     for _ in range(20):
-        settled.issue()
+        settled.issue_waiting()
     desk_of(settled, SpokenJudge()).sweep(100)
-    waiting = settled.issue()
+    waiting = settled.issue_waiting()
     judge = SpokenJudge(version="2.0")
     newer = desk_of(settled, judge)
     assert newer.sweep(16) == 1
@@ -198,7 +189,7 @@ def test_a_newer_linter_is_slow_and_comes_after_what_waits(settled: World) -> No
 
 
 def test_the_same_breach_raises_one_alarm_whatever_the_version(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     other = finding(Severity.ERROR, "pkilint.another_rule")
     desk_of(settled, SpokenJudge(words=(ERROR,))).sweep(10)
     for version, words in (("2.0", (ERROR,)), ("3.0", (ERROR, other))):
@@ -211,7 +202,7 @@ def test_the_same_breach_raises_one_alarm_whatever_the_version(settled: World) -
 
 
 def test_two_officers_at_once_close_an_alarm_once(settled: World) -> None:
-    settled.issue()
+    settled.issue_waiting()
     desk = desk_of(settled, SpokenJudge(words=(ERROR,)))
     desk.sweep(10)
     alarm = desk.alarms()[0]
@@ -221,7 +212,7 @@ def test_two_officers_at_once_close_an_alarm_once(settled: World) -> None:
 
 
 def test_two_linters_at_once_leave_one_verdict_and_one_alarm(settled: World) -> None:
-    serial = settled.issue().serial_hex
+    serial = settled.issue_waiting().serial_hex
     desks = [desk_of(settled, SpokenJudge(words=(ERROR,))) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda desk: desk.verdict_of(serial), desks))
@@ -230,7 +221,7 @@ def test_two_linters_at_once_leave_one_verdict_and_one_alarm(settled: World) -> 
 
 
 def test_a_twin_that_breaks_rules_is_refused_before_it_is_signed(settled: World) -> None:
-    issued = settled.issue()
+    issued = settled.issue_waiting()
     with pytest.raises(LintFailed, match=r"pkilint\.a_rule"):
         desk_of(settled, SpokenJudge(words=(ERROR,))).judge_before(issued.der, "clin-sign")
     assert desk_of(settled, SpokenJudge(words=(NOTICE,))).judge_before(issued.der, "clin-sign") == (NOTICE,)

@@ -176,12 +176,12 @@ def test_a_system_that_bears_an_officer_s_name_is_not_the_officer(founded: Offic
 def test_a_certificate_for_signing_proves_no_officer(founded: Offices) -> None:
     world = founded.world
     file = world.approved()
-    signing = world.authority.issue("clin-sign", file.id, new_csr(), "clerk").der
+    signing = world.activated(world.authority.issue("clin-sign", file.id, new_csr(), "clerk")).der
     founded.desk.enrol("doctor", "یک پزشک", "0000012343", "ministry", founded.of("parsa"))
     with pytest.raises(NotAllowed) as error:
         founded.desk.bind("doctor", signing, founded.of("parsa"))
     assert error.value.reason == "officer.certificate-purpose"
-    login = world.authority.issue("clin-auth", file.id, new_csr(), "clerk").der
+    login = world.activated(world.authority.issue("clin-auth", file.id, new_csr(), "clerk")).der
     founded.desk.bind("doctor", login, founded.of("parsa"))
     assert founded.gate.of_peer(login).national_code == "0000012343"
 

@@ -1,0 +1,325 @@
+"""Activation of what waits for its holder: codes made and sent, tried, and what they make good.
+
+An activation is a row first. Its codes are made where they are sent, their digest is durable before they are, and
+the mark that they were sent comes last: who is killed in between leaves a row whose codes are made anew, with a
+notice of another id. A try is counted, durably, before it is compared; a right one is given back.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from ca import certificate_queries
+from ca import file_repository as files
+from ca.activation import repository
+from ca.activation.codes import (
+    CODE_SYMBOLS,
+    COST,
+    NAME_SYMBOLS,
+    SALT_OCTETS,
+    digest_of,
+    grouped,
+    new_code,
+    read_code,
+)
+from ca.activation.records import MAX_TRIES, Activated, Activation, CodeDigest
+from ca.activation.tables import activations
+from ca.context import WORKER, event
+from ca.errors import IllegalTransition
+from ca.linting.desk import check_activation
+from ca.notices import Notice, NoticeKind, Notifier
+from ca.officers.gate import OfficerGate
+from ca.officers.identity import Act, Officer
+from ca.records import CertificateRecord
+from pki.audit import AuditAction
+from pki.clock import Clock
+from pki.errors import Conflict, ErrorCode, NotAllowed, NotFound
+from pki.instants import format_instant
+from storage.engine import Database
+from storage.unit_of_work import UnitOfWork, take_turn
+
+LIFE: Final = timedelta(days=30)
+CHANNELS: Final = ("letter", "sms")
+ROUND: Final = 50
+SENDING_PATIENCE: Final = timedelta(minutes=5)
+HOLDER: Final = "holder"  # the actor of what codes do
+
+
+class StatusDoor(Protocol):
+    """Where certificates are made good."""
+
+    def activate_within(
+        self, unit: UnitOfWork, serials: Sequence[str], actor: str, way: str
+    ) -> tuple[CertificateRecord, ...]:
+        """Make good what waits, in a transaction of the caller's."""
+        ...
+
+    def presign_now(self, record: CertificateRecord) -> None:
+        """Make a new status known; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sending:
+    """Codes of one sending: in memory from here to the channel, and nowhere else."""
+
+    activation: Activation
+    first: str = field(repr=False)
+    second: str = field(repr=False)
+    digest: CodeDigest
+    expires_at: datetime
+
+
+class ActivationDesk:
+    """Use cases of activation; safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        status: StatusDoor,
+        gate: OfficerGate,
+        notifier: Notifier,
+        clock: Clock,
+        *,
+        judge: Callable[[str], object],
+        life: timedelta = LIFE,
+        cost: int = COST,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """`judge` has the linter look at a certificate (its serial number) that it did not see yet, where one runs."""
+        self._database, self._status, self._gate = database, status, gate
+        self._notifier, self._clock, self._judge = notifier, clock, judge
+        self._life, self._cost, self._random_bytes = life, cost, random_bytes
+
+    # -- making -------------------------------------------------------------------------------------
+
+    def make(self, file_id: str, officer: Officer, *, claimed: bool = False) -> Activation:
+        """Have new codes made for what waits for the holder of a file; earlier ones are void from now on.
+
+        The worker's sweep makes and sends them; with `claimed` it leaves that to the caller's `send`. NotAllowed as
+        the gate's; NotFound; IllegalTransition where nothing waits.
+        """
+        with self._database.begin() as unit:
+            take_turn(unit.connection, activations)
+            file = files.lock_file(unit.connection, files.get_file(unit.connection, file_id).id)
+            scope = file.registration.scope
+            self._gate.allow(
+                officer, Act.ACTIVATION_MAKE, scope, unit, realm=file.realm, subject=file.id, digest=file.digest
+            )
+            if not repository.waiting_serials(unit.connection, file.id):
+                raise _nothing_waits()
+            return self._write(unit, file.id, officer.id, claimed=claimed)
+
+    def plan(self) -> int:
+        """Write activations for what waits and has none; return how many."""
+        planned = 0
+        while True:
+            with self._database.begin() as unit:
+                take_turn(unit.connection, activations)
+                found = repository.files_without(unit.connection, ROUND)
+                for file_id in found:
+                    self._write(unit, file_id, WORKER)
+            planned += len(found)
+            if len(found) < ROUND:
+                return planned
+
+    def _write(self, unit: UnitOfWork, file_id: str, actor: str, *, claimed: bool = False) -> Activation:
+        now = self._clock.now()
+        made = Activation(
+            id=new_code(NAME_SYMBOLS, self._random_bytes),
+            file_id=file_id,
+            made_by=actor,
+            made_at=now,
+            expires_at=now + self._life,
+            tries=0,
+            sendings=0,
+            sent_at=None,
+            done_at=None,
+        )
+        repository.replace_open(unit.connection, made, now if claimed else None)
+        unit.audit.record(event(AuditAction.ACTIVATION_MADE, now, actor, file_id, days=self._life.days))
+        return made
+
+    # -- sending ------------------------------------------------------------------------------------
+
+    def sweep(self, limit: int = ROUND) -> int:
+        """Make and send at most `limit` pairs of codes that are due; return how many.
+
+        Unavailable when the channel does not answer: the next sweep goes on.
+        """
+        self.plan()
+        given_up = self._clock.now() - SENDING_PATIENCE
+        with self._database.read() as connection:
+            due = repository.unsent(connection, given_up_before=given_up, limit=limit)
+        return self._send(due)
+
+    def send(self, activation_id: str) -> Activation:
+        """Make and send the codes of one activation now, unless somebody did; NotFound, Unavailable."""
+        found = self._get(activation_id)
+        if found.sent_at is None and found.done_at is None:
+            self._send([found])
+        return self._get(activation_id)
+
+    def _get(self, activation_id: str) -> Activation:
+        with self._database.read() as connection:
+            found = repository.find(connection, activation_id)
+        if found is None:
+            raise NotFound(ErrorCode.NOT_FOUND, "no such activation")
+        return found
+
+    def _send(self, due: Sequence[Activation]) -> int:
+        drawn = [self._draw(activation) for activation in due]
+        sent: list[_Sending] = []
+        with self._database.begin() as unit:
+            now = self._clock.now()
+            started = [
+                one
+                for one in drawn
+                if repository.start_sending(unit.connection, one.activation, one.digest, one.expires_at, now)
+            ]
+        try:
+            for one in started:
+                for notice in self._notices(one):
+                    self._notifier.send(notice)
+                sent.append(one)
+        finally:
+            self._mark(sent)
+        return len(sent)
+
+    def _draw(self, activation: Activation) -> _Sending:
+        first, second = (new_code(CODE_SYMBOLS, self._random_bytes) for _ in CHANNELS)
+        salt = self._random_bytes(SALT_OCTETS)
+        digest = CodeDigest(
+            activation_id=activation.id,
+            file_id=activation.file_id,
+            salt=salt,
+            digest=digest_of(first, second, salt, self._cost),
+            tries=0,
+        )
+        expires_at = self._clock.now() + self._life
+        return _Sending(activation=activation, first=first, second=second, digest=digest, expires_at=expires_at)
+
+    def _notices(self, one: _Sending) -> tuple[Notice, ...]:
+        """Write the letter, which names the activation, and the SMS, which does not."""
+        letter, sms = CHANNELS
+        number = one.activation.sendings + 1
+        common = {"expires_at": format_instant(one.expires_at)}
+        told: dict[str, dict[str, str | int]] = {
+            letter: {"activation": grouped(one.activation.id), "code": grouped(one.first), **common},
+            sms: {"code": grouped(one.second), **common},
+        }
+        return tuple(
+            Notice(
+                id=f"activation-{one.activation.id.lower()}-{number}-{channel}",
+                kind=NoticeKind.ACTIVATION_CODE,
+                file_id=one.activation.file_id,
+                at=self._clock.now(),
+                facts={"channel": channel, **facts},
+            )
+            for channel, facts in told.items()
+        )
+
+    def _mark(self, sent: Sequence[_Sending]) -> None:
+        if not sent:
+            return
+        now = self._clock.now()
+        with self._database.begin() as unit:
+            for one in sent:
+                if repository.mark_sent(unit.connection, one.digest, now):
+                    facts: dict[str, str | int] = {"sending": one.activation.sendings + 1}
+                    unit.audit.record(event(AuditAction.ACTIVATION_SENT, now, WORKER, one.activation.file_id, **facts))
+
+    # -- what the holder does -----------------------------------------------------------------------
+
+    def activate(self, name: str, first: str, second: str, way: str) -> Activated:
+        """Make good what waits, for who knows both codes; the same codes, given again, are answered the same.
+
+        `way` is where they were typed. InvalidInput for a mistyped name or code, which costs no try. NotAllowed
+        (`activation-refused`): a wrong code, never which. Conflict: `activation-locked` from the fifth wrong pair on;
+        `activation-expired` and `lint-hold` (not judged yet, or badly) for right codes. IllegalTransition where
+        everything was revoked meanwhile.
+        """
+        activation_id = read_code(name, NAME_SYMBOLS)
+        typed = (read_code(first, CODE_SYMBOLS), read_code(second, CODE_SYMBOLS))
+        codes = self._count_try(activation_id)
+        if not hmac.compare_digest(digest_of(*typed, codes.salt, self._cost), codes.digest):
+            raise self._record_wrong(codes, way)
+        with self._database.begin() as unit:
+            repository.give_back_try(unit.connection, codes)
+        with self._database.read() as connection:
+            waiting = repository.waiting_serials(connection, codes.file_id)
+        for serial in waiting:
+            self._judge(serial)
+        done = self._make_good(codes, way)
+        for record in () if done.repeated else done.certificates:
+            self._status.presign_now(record)
+        return done
+
+    def _count_try(self, activation_id: str) -> CodeDigest:
+        with self._database.begin() as unit:
+            codes = repository.count_try(unit.connection, activation_id)
+            locked = codes is None and repository.digest_of(unit.connection, activation_id) is not None
+        if codes is None:
+            raise _locked() if locked else _refused()
+        return codes
+
+    def _record_wrong(self, codes: CodeDigest, way: str) -> NotAllowed | Conflict:
+        """Keep that a try was wrong, and return how it is refused."""
+        now = self._clock.now()
+        with self._database.begin() as unit:
+            facts: dict[str, str | int] = {"tries": codes.tries, "way": way}
+            unit.audit.record(event(AuditAction.ACTIVATION_FAILED, now, HOLDER, codes.file_id, **facts))
+            if codes.tries < MAX_TRIES:
+                return _refused()
+            unit.audit.record(event(AuditAction.ACTIVATION_LOCKED, now, HOLDER, codes.file_id, **facts))
+            return _locked()
+
+    def _make_good(self, codes: CodeDigest, way: str) -> Activated:
+        now, name, file_id = self._clock.now(), codes.activation_id, codes.file_id
+        with self._database.begin() as unit:
+            connection = unit.connection
+            still = repository.digest_of(connection, name, locked=True)
+            found = repository.find(connection, name)
+            if found is None or still is None or still.digest != codes.digest:
+                raise _refused()  # new codes were made meanwhile
+            if found.done_at is not None:
+                certificates = _records(unit, repository.activated_by(connection, name))
+                return Activated(activation_id=name, file_id=file_id, certificates=certificates, repeated=True)
+            if now >= found.expires_at:
+                raise Conflict(ErrorCode.ACTIVATION_EXPIRED, "ask for new codes", reason="activation.expired")
+            serials = repository.waiting_serials(connection, file_id, locked=True)
+            if not serials:
+                raise _nothing_waits()
+            check_activation(connection, serials)
+            certificates = self._status.activate_within(unit, serials, HOLDER, way)
+            repository.finish(connection, name, serials, now)
+        return Activated(activation_id=name, file_id=file_id, certificates=certificates)
+
+    # -- what officers see --------------------------------------------------------------------------
+
+    def status(self, file_id: str) -> tuple[Activation | None, tuple[str, ...]]:
+        """Return a file's activation, if there is or was one, and the serial numbers that wait; NotFound."""
+        with self._database.read() as connection:
+            known = files.get_file(connection, file_id).id
+            found = repository.latest_of(connection, known)
+            return found, tuple(repository.waiting_serials(connection, known))
+
+
+def _records(unit: UnitOfWork, serials: Sequence[str]) -> tuple[CertificateRecord, ...]:
+    found = (certificate_queries.find(unit.connection, serial) for serial in serials)
+    return tuple(record for record in found if record is not None)
+
+
+def _refused() -> NotAllowed:
+    return NotAllowed(ErrorCode.ACTIVATION_REFUSED, reason="activation.refused")
+
+
+def _locked() -> Conflict:
+    return Conflict(ErrorCode.ACTIVATION_LOCKED, "ask for new codes", reason="activation.locked")
+
+
+def _nothing_waits() -> IllegalTransition:
+    return IllegalTransition("nothing waits for this holder", reason="activation.nothing")

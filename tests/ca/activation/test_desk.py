@@ -1,0 +1,417 @@
+"""What waits for its holder becomes good by two codes, and by nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from cryptography.x509 import ocsp
+from sqlalchemy import select
+
+from ca.activation.desk import LIFE, SENDING_PATIENCE, ActivationDesk
+from ca.activation.records import MAX_TRIES, Activation, ActivationState
+from ca.crl import read_crl, read_entry
+from ca.errors import IllegalTransition
+from ca.issuing.orders import Issued
+from ca.lint.findings import Severity
+from ca.notices import Notice
+from ca.officers.identity import Act
+from ca.revocation import CertificateState, RevocationReason
+from pki.audit import AuditAction
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, Unavailable
+from storage.base import metadata
+from storage.engine import Database
+from storage.ledger_tables import audit_events
+from tests.ca.conftest import WorldMaker
+from tests.ca.linting.judges import SpokenJudge, desk_of, finding
+from tests.ca.world import CLERK, CLINICIAN, FIRST, SECOND, World, new_csr
+from tests.support.officers import EveryOfficer
+
+WRONG = "0000-0000"  # well typed, and drawn once in 2 ** 35
+
+
+def sent(world: World, issued: Issued) -> Activation:
+    """Have codes made and sent for what waits."""
+    file_id = str(world.authority.get(issued.serial_hex).file_id)
+    return world.activation.send(world.activation.make(file_id, CLERK).id)
+
+
+def state_of(world: World, issued: Issued) -> CertificateState:
+    return world.authority.get(issued.serial_hex).state
+
+
+def actions(world: World, *subjects: str) -> list[str]:
+    with world.database.read() as connection:
+        rows = connection.execute(
+            select(audit_events.c.action).where(audit_events.c.subject.in_(subjects)).order_by(audit_events.c.id)
+        )
+        return [action for action in rows.scalars() if "activat" in action]
+
+
+def refused(world: World, name: str, first: str, second: str) -> ErrorCode:
+    with pytest.raises((NotAllowed, Conflict)) as error:
+        world.activation.activate(name, first, second, "test")
+    return error.value.code
+
+
+def test_nobody_is_told_good_before_the_holder_says_so(world: World) -> None:
+    issued = world.issue_waiting()
+    assert issued.state is CertificateState.ISSUED
+    record = world.authority.get(issued.serial_hex)
+    assert record.status.revoked_at == record.not_before
+    answer = world.ask(issued)
+    assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
+    assert answer.revocation_reason.value == "certificateHold"  # type: ignore[union-attr]
+    (entry,) = map(read_entry, read_crl(world.authority.publish_crl("persons", record.shard).der).entries)
+    assert (entry.serial, entry.on_hold) == (record.serial, True)
+    assert world.authority.presign() >= 1  # the answer that is signed ahead says the same
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.REVOKED
+
+    codes = sent(world, issued)
+    done = world.activation.activate(codes.id, *world.postbox.codes_of(codes.id), "test")
+    assert [one.serial_hex for one in done.certificates] == [issued.serial_hex]
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
+    latest = world.authority.latest_crl("persons", record.shard)
+    assert latest is not None
+    assert world.authority.is_outdated(latest)
+    assert read_crl(world.authority.publish_crl("persons", record.shard).der).entries == frozenset()
+
+
+@pytest.mark.parametrize("profile", ["hix-tls", "hix-seal", "tls-server", "officer-auth"])
+def test_what_no_holder_activates_is_good_at_once(world: World, profile: str) -> None:
+    issued = world.issue_waiting(profile)
+    assert (issued.state, state_of(world, issued)) == (CertificateState.GOOD, CertificateState.GOOD)
+
+
+def test_one_activation_covers_both_certificates_of_a_card(world: World) -> None:
+    file = world.approved()
+    sign, login = (world.authority.issue(name, file.id, new_csr(), "clerk") for name in ("clin-sign", "clin-auth"))
+    other = world.issue_waiting("cit-sign")
+    codes = sent(world, sign)
+    done = world.activation.activate(codes.id, *world.postbox.codes_of(codes.id), "test")
+    assert {one.serial_hex for one in done.certificates} == {sign.serial_hex, login.serial_hex}
+    assert {state_of(world, sign), state_of(world, login)} == {CertificateState.GOOD}
+    assert state_of(world, other) is CertificateState.ISSUED
+
+
+def test_the_same_codes_again_are_answered_the_same_and_change_nothing(world: World) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    typed = world.postbox.codes_of(codes.id)
+    first, again = (world.activation.activate(codes.id, *typed, "test") for _ in range(2))
+    assert (first.repeated, again.repeated) == (False, True)
+    assert again.certificates == first.certificates
+    world.clock.move(days=LIFE.days + 1)
+    assert world.activation.activate(codes.id, *typed, "test").repeated
+    assert actions(world, issued.serial_hex) == [AuditAction.CERTIFICATE_ACTIVATED]
+
+
+@pytest.mark.parametrize("which", ["first", "second", "both", "swapped"])
+def test_a_wrong_code_never_says_which(world: World, which: str) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    a, b = world.postbox.codes_of(codes.id)
+    typed = {"first": (WRONG, b), "second": (a, WRONG), "both": (WRONG, WRONG), "swapped": (b, a)}[which]
+    with pytest.raises(NotAllowed) as error:
+        world.activation.activate(codes.id, *typed, "test")
+    said = (error.value.code, error.value.detail, error.value.reason)
+    assert said == (ErrorCode.ACTIVATION_REFUSED, "", "activation.refused")
+    assert state_of(world, issued) is CertificateState.ISSUED
+    found, _ = world.activation.status(codes.file_id)
+    assert found is not None
+    assert found.tries == 1
+
+
+def test_the_fifth_wrong_pair_locks_and_an_officer_opens(world: World) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    right = world.postbox.codes_of(codes.id)
+    wrong = [refused(world, codes.id, WRONG, right[1]) for _ in range(MAX_TRIES)]
+    assert wrong == [ErrorCode.ACTIVATION_REFUSED] * (MAX_TRIES - 1) + [ErrorCode.ACTIVATION_LOCKED]
+    assert refused(world, codes.id, *right) is ErrorCode.ACTIVATION_LOCKED
+    locked, waiting = world.activation.status(codes.file_id)
+    assert locked is not None
+    assert (locked.state(world.clock.now()), waiting) == (ActivationState.LOCKED, (issued.serial_hex,))
+    assert world.activation.sweep() == 0  # nobody but an officer
+
+    new = sent(world, issued)
+    assert refused(world, codes.id, *right) is ErrorCode.ACTIVATION_REFUSED
+    world.activation.activate(new.id, *world.postbox.codes_of(new.id), "test")
+    assert state_of(world, issued) is CertificateState.GOOD
+    assert Counter(actions(world, codes.file_id, issued.serial_hex)) == {
+        AuditAction.ACTIVATION_MADE: 2,
+        AuditAction.ACTIVATION_SENT: 2,
+        AuditAction.ACTIVATION_FAILED: MAX_TRIES,
+        AuditAction.ACTIVATION_LOCKED: 1,
+        AuditAction.CERTIFICATE_ACTIVATED: 1,
+    }
+
+
+def test_what_is_mistyped_costs_no_try(world: World) -> None:
+    codes = sent(world, world.issue_waiting())
+    a, b = world.postbox.codes_of(codes.id)
+    for typed in ((codes.id, a, b[:-1]), (codes.id, "", b), ("no such", a, b), (codes.id, a + "0", b)):
+        with pytest.raises(InvalidInput):
+            world.activation.activate(*typed, "test")
+    found, _ = world.activation.status(codes.file_id)
+    assert found is not None
+    assert found.tries == 0
+
+
+def test_codes_end(world: World) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    typed = world.postbox.codes_of(codes.id)
+    world.clock.move(days=LIFE.days)
+    assert refused(world, codes.id, *typed) is ErrorCode.ACTIVATION_EXPIRED
+    assert refused(world, codes.id, typed[0], WRONG) is ErrorCode.ACTIVATION_REFUSED  # only who knows them hears it
+    assert state_of(world, issued) is CertificateState.ISSUED
+    assert world.activation.sweep() == 0
+
+
+def test_what_the_linter_holds_waits_on_and_the_codes_stay_right(world: World) -> None:
+    issued = world.issue_waiting()
+    desk_of(world, SpokenJudge(words=(finding(Severity.ERROR),))).verdict_of(issued.serial_hex)
+    codes = sent(world, issued)
+    typed = world.postbox.codes_of(codes.id)
+    assert [refused(world, codes.id, *typed) for _ in range(MAX_TRIES + 1)] == [ErrorCode.LINT_HOLD] * (MAX_TRIES + 1)
+    desk = desk_of(world, None)
+    for officer in (FIRST, SECOND):
+        desk.close_alarm(desk.alarms()[0].id, officer, "seen") if desk.alarms() else None
+    assert not world.activation.activate(codes.id, *typed, "test").repeated
+
+
+def test_what_no_linter_saw_yet_waits(world: World) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    blind = ActivationDesk(
+        world.database,
+        world.authority,
+        EveryOfficer(),
+        world.postbox,
+        world.clock,
+        judge=desk_of(world, None).verdict_of,
+        cost=2,
+    )
+    with pytest.raises(Conflict) as error:
+        blind.activate(codes.id, *world.postbox.codes_of(codes.id), "test")
+    assert (error.value.code, error.value.reason) == (ErrorCode.LINT_HOLD, "lint.pending")
+
+
+def test_what_was_revoked_meanwhile_is_left_out_for_good(world: World) -> None:
+    file = world.approved()
+    sign, login = (world.authority.issue(name, file.id, new_csr(), "clerk") for name in ("clin-sign", "clin-auth"))
+    codes = sent(world, sign)
+    revoked = world.authority.revoke(sign.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    assert revoked.status.revoked_at == revoked.not_before  # nothing signed before ever becomes good
+    done = world.activation.activate(codes.id, *world.postbox.codes_of(codes.id), "test")
+    assert [one.serial_hex for one in done.certificates] == [login.serial_hex]
+    assert state_of(world, sign) is CertificateState.REVOKED
+
+
+def test_nothing_left_to_activate_is_said(world: World) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    assert refused(world, codes.id, *world.postbox.codes_of(codes.id)) is ErrorCode.STATE_ILLEGAL
+    with pytest.raises(IllegalTransition):
+        world.activation.make(codes.file_id, CLERK)
+    with pytest.raises(NotFound):
+        world.activation.make("0" * 20, CLERK)
+
+
+def test_what_waits_is_neither_held_nor_released(world: World) -> None:
+    issued = world.issue_waiting()
+    for act in (world.authority.hold, world.authority.unhold):
+        with pytest.raises(IllegalTransition):
+            act(issued.serial_hex, CLERK)
+
+
+def test_what_is_never_activated_ends_as_suspended(world: World) -> None:
+    issued = world.issue_waiting()
+    world.clock.move(days=4 * 366)
+    world.authority.expire()
+    record = world.authority.get(issued.serial_hex)
+    assert (record.state, record.status.listed) == (CertificateState.EXPIRED, True)
+
+
+def test_an_officer_is_asked_for_leave_about_the_file(world: World) -> None:
+    asked: list[tuple[str, Act, str, str]] = []
+
+    class Refusing(EveryOfficer):
+        def allow(self, officer, act, scope, unit, *, realm=None, subject="", digest=""):  # type: ignore[no-untyped-def]
+            asked.append((officer.id, act, subject, digest))
+            raise NotAllowed(ErrorCode.NOT_ALLOWED, reason="officer.no-role")
+
+    file = world.authority.file(str(world.authority.get(world.issue_waiting().serial_hex).file_id))
+    desk = ActivationDesk(
+        world.database, world.authority, Refusing(), world.postbox, world.clock, judge=lambda _: None, cost=2
+    )
+    with pytest.raises(NotAllowed):
+        desk.make(file.id, CLERK)
+    assert asked == [(CLERK.id, Act.ACTIVATION_MAKE, file.id, file.digest)]
+    assert desk.status(file.id)[0] is None
+
+
+# -- sending -----------------------------------------------------------------------------------------
+
+
+def test_codes_come_by_two_ways_without_an_officer(world: World) -> None:
+    issued = world.issue_waiting()
+    assert [world.activation.sweep(), world.activation.sweep()] == [1, 0]
+    found, _ = world.activation.status(str(world.authority.get(issued.serial_hex).file_id))
+    assert found is not None
+    assert (found.made_by, found.state(world.clock.now())) == ("mohr", ActivationState.OPEN)
+    letter, sms = sorted(world.postbox.notices.values(), key=lambda notice: str(notice.facts["channel"]))
+    assert set(letter.facts) == {"channel", "activation", "code", "expires_at"}
+    assert set(sms.facts) == {"channel", "code", "expires_at"}
+    assert letter.facts["code"] != sms.facts["code"]
+    assert str(letter.facts["code"]) not in repr(letter)
+    world.activation.activate(str(letter.facts["activation"]), str(letter.facts["code"]), str(sms.facts["code"]), "p")
+    assert state_of(world, issued) is CertificateState.GOOD
+
+
+def test_a_sweep_reaches_every_file_and_goes_on_next_time(world: World) -> None:
+    for _ in range(3):
+        world.issue_waiting("cit-sign")
+    assert [world.activation.sweep(2), world.activation.sweep(2), world.activation.sweep(2)] == [2, 1, 0]
+    assert len(world.postbox.notices) == 6
+
+
+class Killed(BaseException):
+    """What ends a process."""
+
+
+class DyingBox:
+    """A channel whose program is killed after so many notices."""
+
+    def __init__(self, world: World, after: int) -> None:
+        self.world, self.left = world, after
+
+    def send(self, notice: Notice) -> None:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        self.world.postbox.send(notice)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_whoever_is_killed_while_sending_leaves_codes_that_are_made_anew(world: World, after: int) -> None:
+    issued = world.issue_waiting()
+    dying = ActivationDesk(
+        world.database,
+        world.authority,
+        EveryOfficer(),
+        DyingBox(world, after),
+        world.clock,
+        judge=lambda _: None,
+        cost=2,
+    )
+    with pytest.raises(Killed):
+        dying.sweep()
+    stale = {notice.facts["code"] for notice in world.postbox.notices.values()}
+    assert world.activation.sweep() == 0  # somebody may still be sending
+    world.clock.move(seconds=SENDING_PATIENCE.total_seconds() + 1)
+    assert world.activation.sweep() == 1
+    found, _ = world.activation.status(str(world.authority.get(issued.serial_hex).file_id))
+    assert found is not None
+    assert found.sendings == 2
+    fresh = world.postbox.codes_of(found.id)
+    assert stale.isdisjoint(fresh)
+    world.activation.activate(found.id, *fresh, "test")
+    assert state_of(world, issued) is CertificateState.GOOD
+
+
+def test_a_channel_that_is_silent_is_tried_again(world: World) -> None:
+    world.issue_waiting()
+
+    class Silent:
+        def send(self, notice: Notice) -> None:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, "outbox")
+
+    silent = ActivationDesk(
+        world.database, world.authority, EveryOfficer(), Silent(), world.clock, judge=lambda _: None, cost=2
+    )
+    with pytest.raises(Unavailable):
+        silent.sweep()
+    world.clock.move(seconds=SENDING_PATIENCE.total_seconds() + 1)
+    assert world.activation.sweep() == 1
+
+
+# -- races -------------------------------------------------------------------------------------------
+
+
+def test_two_activations_at_once_make_one_event(world: World, make_world: WorldMaker, database: Database) -> None:
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    typed = world.postbox.codes_of(codes.id)
+    desks = [make_world(database).activation for _ in range(3)]
+
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda desk: desk.activate(codes.id, *typed, "test"), desks))
+    assert sorted(one.repeated for one in done) == [False, True, True]
+    assert actions(world, issued.serial_hex) == [AuditAction.CERTIFICATE_ACTIVATED]
+
+
+def test_wrong_pairs_at_once_have_five_tries_together(world: World, make_world: WorldMaker, database: Database) -> None:
+    codes = sent(world, world.issue_waiting())
+    desks = [make_world(database).activation for _ in range(8)]
+
+    def guess(desk: ActivationDesk) -> ErrorCode:
+        with pytest.raises((NotAllowed, Conflict)) as error:
+            desk.activate(codes.id, WRONG, WRONG, "test")
+        return error.value.code
+
+    with ThreadPoolExecutor(4) as pool:
+        said = sorted(pool.map(guess, desks))
+    assert said == [ErrorCode.ACTIVATION_LOCKED] * 4 + [ErrorCode.ACTIVATION_REFUSED] * 4
+    assert actions(world, codes.file_id).count(AuditAction.ACTIVATION_FAILED) == MAX_TRIES
+    assert actions(world, codes.file_id).count(AuditAction.ACTIVATION_LOCKED) == 1
+
+
+def test_two_workers_make_one_pair_of_codes(world: World, make_world: WorldMaker, database: Database) -> None:
+    world.issue_waiting()
+    workers = [make_world(database) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(lambda worker: worker.activation.sweep(), workers))
+    assert sum(counts) == 1
+    assert sum(len(worker.postbox.notices) for worker in workers) == 2
+
+
+# -- secrecy -----------------------------------------------------------------------------------------
+
+
+def test_no_code_is_anywhere_but_in_its_notice(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    issued = world.issue_waiting()
+    codes = sent(world, issued)
+    first, second = world.postbox.codes_of(codes.id)
+    said = [repr(codes), repr(world.activation.__dict__)]
+    for typed in ((first, WRONG), (WRONG, second), (first, second[:-1])):
+        with pytest.raises((NotAllowed, InvalidInput)) as error:
+            world.activation.activate(codes.id, *typed, "test")
+        said.append(repr(error.value) + str(error.value.__dict__))
+    said.append(repr(world.activation.activate(codes.id, first, second, "test")))
+    said.append(caplog.text)
+    with world.database.read() as connection:
+        for table in metadata.sorted_tables:
+            said += [repr(tuple(row)) for row in connection.execute(select(table))]
+    everything = "\n".join(said)
+    assert codes.id in everything  # the name of an activation is no secret of this kind: the search would find one
+    for code in (first, second):
+        assert code not in everything
+        assert code.replace("-", "") not in everything
+    assert CLINICIAN["national_code"] not in "\n".join(said[:5])
+
+
+def test_times_are_told_by_the_clock(world: World) -> None:
+    codes = sent(world, world.issue_waiting())
+    assert codes.expires_at - codes.made_at == LIFE
+    assert codes.sent_at == world.clock.now()
+    world.clock.move(days=1)
+    unsent = world.activation.make(codes.file_id, CLERK)
+    assert unsent.state(world.clock.now()) is ActivationState.UNSENT
+    assert world.activation.send(unsent.id).expires_at == world.clock.now() + timedelta(days=LIFE.days)
