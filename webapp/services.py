@@ -73,6 +73,7 @@ class Services:
     health: Callable[[], HealthReport]
     organization: str = ""
     oid_arc: str = PILOT_ARC
+    own_root: bool = True
     identities: IdentityScheme = field(default_factory=pilot_identities, repr=False)
     origins: frozenset[str] = frozenset()
     font_file: Path | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ca.custody_policy import SERVER
+from ca.profiles import IssuerName
 from webapp.app import create_app
 from webapp.checks import check_parts
 from webapp.compose import Parts, linting_of, open_parts
@@ -42,6 +43,7 @@ def services_of(parts: Parts) -> Services:
         health=CachedHealth(partial(check_parts, parts), parts.clock),
         organization=settings.organization,
         oid_arc=settings.oid_arc,
+        own_root=deployment.certificate_file(IssuerName.ROOT).exists(),
         identities=parts.authority.identities,
         origins=frozenset({settings.exchange_url}),
         font_file=cut_font(deployment.cache),

@@ -139,3 +139,17 @@ def test_page_and_api_tell_the_same(client: FlaskClient, check: Callable[..., An
         assert signature["signer"]["serial"] in page
         for reason in signature["reasons"]:
             assert reason["code"] in page
+
+
+@pytest.mark.parametrize(
+    ("page", "own", "other"),
+    [
+        ("policy", "A pilot root of its own", "Another authority"),
+        ("help", "Its root is its own", "certified its"),
+    ],
+)
+def test_the_pages_say_whether_the_root_is_our_own(client_of: Client, page: str, own: str, other: str) -> None:
+    path = page_path(page, Language.EN)
+    ours, theirs = (client_of(own_root=whose).get(path).get_data(as_text=True) for whose in (True, False))
+    assert (own in ours, other in ours) == (True, False)
+    assert (own in theirs, other in theirs) == (False, True)

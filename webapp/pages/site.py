@@ -14,7 +14,7 @@ def install(app: Flask, services: Services) -> None:
         return render_template("home.html", here="home")
 
     def help_page() -> str:
-        return render_template("help.html", here="help")
+        return render_template("help.html", here="help", own_root=services.own_root)
 
     def problems() -> str:
         rows = [
@@ -23,7 +23,8 @@ def install(app: Flask, services: Services) -> None:
         return render_template("problems.html", here="problems", rows=rows)
 
     def policy() -> str:
-        return render_template("policy.html", here="policy", arc=services.oid_arc, organization=services.organization)
+        whose = {"organization": services.organization, "own_root": services.own_root}
+        return render_template("policy.html", here="policy", arc=services.oid_arc, **whose)
 
     def status() -> str:
         return render_template("status.html", here="status", report=services.health())
