@@ -88,6 +88,7 @@ def programs(
                 *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS)),
                 *("--blocking-threads", str(WEB_THREADS)),
                 *("--backpressure", "64", "--http", "1", "--no-ws"),
+                "--respawn-failed-workers",  # else one that is killed takes the others with it
                 *("--log-level", "error"),  # it warns of the number of threads at every start
             ),
             environment=home,
