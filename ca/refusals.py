@@ -186,6 +186,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "evidence.digest-differs": "The octets are not those that the registration file names.",
         "replacement.reason": "A replacement is for keyCompromise, superseded or unspecified.",
         "registration.malformed": "A member of the registration file is missing, unknown or of a wrong form.",
+        "officer.scope-unknown": "A role or realm names a profession or province that the deployment does not have.",
         "officer.statement-malformed": "The officer's statement is malformed.",
         "request.not-base64": "The body of the request is not base64.",
         "request.no-idempotency-key": "The request does not say its Idempotency-Key.",

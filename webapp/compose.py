@@ -257,7 +257,7 @@ def assemble(
         gate=gate,
         room=room,
         clock_guard=guard,
-        officers=OfficerDesk(database, gate, clock),
+        officers=OfficerDesk(database, gate, clock, own.identities),
         bulk=BulkDesk(database, authority, gate, clock),
         inventory=InventoryDesk(database, gate, clock),
         exports=ExportDesk(database, gate, clock),

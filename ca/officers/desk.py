@@ -17,7 +17,7 @@ from ca.officers.gate import OfficerGate, check_purpose
 from ca.officers.identity import MAX_OFFICER, Act, Officer, Role
 from ca.officers.realms import Level, Realm, check_below
 from ca.officers.records import Grant, OfficerRecord, OfficerState, RequestState, RoleRequest
-from ca.officers.scopes import NOTHING, names_text
+from ca.officers.scopes import NOTHING, check_names, names_text
 from ca.profiles import HolderKind
 from ca.revocation import CertificateState
 from pki.audit import AuditAction
@@ -25,6 +25,7 @@ from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound
 from pki.identity import parse_name, parse_national_code
+from pki.identity_scheme import IdentityScheme
 from storage.engine import Database
 from storage.unit_of_work import UnitOfWork
 
@@ -52,10 +53,13 @@ class OfficerDesk:
         database: Database,
         gate: OfficerGate,
         clock: Clock,
+        identities: IdentityScheme,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        """Take the professions and provinces that scopes may name from `identities`."""
         self._database, self._gate, self._clock, self._random_bytes = database, gate, clock, random_bytes
+        self._identities = identities
 
     # -- realms -----------------------------------------------------------------------------------
 
@@ -63,6 +67,7 @@ class OfficerDesk:
         """Add a realm below another; InvalidInput when it is not lower or reaches further, NotFound, Conflict."""
         if realm.parent is None:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "there is one topmost realm, made with the deployment")
+        check_names(realm.scope, self._identities)
         with self._database.begin() as unit:
             chain = repository.chain_of(unit.connection, realm.parent)
             self._gate.allow(by, Act.REALM_ADD, realm.scope, unit, realm=realm.parent, subject=realm.id)
@@ -211,6 +216,7 @@ class OfficerDesk:
 
     def request_role(self, officer_id: str, grant: Grant, by: Officer) -> RoleRequest:
         """Ask for a role for another officer; `by` must be able to do themself what the role covers."""
+        check_names(grant.scope, self._identities)
         now = self._clock.now()
         request = RoleRequest(
             id=self._random_bytes(_ID_OCTETS).hex(),

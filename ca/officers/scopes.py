@@ -4,10 +4,15 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from ca.profiles import HolderKind
 from pki.errors import ErrorCode, InvalidInput
+from pki.identity_scheme import IdentityScheme
 
 MAX_NAMES: Final = 64
 MAX_NAME: Final = 64
+_WITHOUT_PROFESSION: Final = tuple(
+    kind.value for kind in (HolderKind.CITIZEN, HolderKind.CENTRE, HolderKind.SYSTEM, HolderKind.OFFICER)
+)
 
 Names = frozenset[str] | None
 """Names that are meant; None for all there are."""
@@ -58,6 +63,19 @@ def _is_name(name: str) -> bool:
 EVERYTHING: Final = Scope()
 NOTHING: Final = Scope(professions=frozenset(), provinces=frozenset())
 """What an act on no file at all is about; every scope covers it."""
+
+
+def check_names(scope: Scope, scheme: IdentityScheme) -> None:
+    """Refuse a scope of what the deployment does not have, which would cover nothing; InvalidInput."""
+    known = {*scheme.professions, *_WITHOUT_PROFESSION}
+    for what, names, those in (
+        ("profession", scope.professions, known),
+        ("province", scope.provinces, scheme.provinces or scope.provinces),
+    ):
+        unknown = (names or frozenset()) - (those or frozenset())
+        if unknown:
+            detail = f"this deployment has no {what} {min(unknown)!r}"
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="officer.scope-unknown")
 
 
 def names_text(names: Names) -> str | None:

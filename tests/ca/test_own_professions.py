@@ -94,11 +94,12 @@ def test_a_deployers_profession_is_registered_issued_linted_found_and_scoped(eye
     scope = eyes.authority.file(issued_file(eyes, issued.serial_hex)).registration.scope
     limited = Scope(professions=frozenset({"optometrist"}), provinces=frozenset({"تهران"}))
     assert limited.covers(scope)
-    realms.enrol("nikan", "ministry", realms.of("parsa"), realms.of("bahrami"))
-    realms.grant("nikan", Role.APPROVER, "ministry", realms.of("parsa"), realms.of("bahrami"), limited)
-    realms.allow(realms.of("nikan"), Act.REGISTRATION_APPROVE, scope)
+    office = Offices(eyes, realms.keys, realms.certificates)
+    office.enrol("nikan", "ministry", office.of("parsa"), office.of("bahrami"))
+    office.grant("nikan", Role.APPROVER, "ministry", office.of("parsa"), office.of("bahrami"), limited)
+    office.allow(office.of("nikan"), Act.REGISTRATION_APPROVE, scope)
     with pytest.raises(NotAllowed) as caught:
-        realms.allow(realms.of("nikan"), Act.REGISTRATION_APPROVE, eyes.submitted(CLINICIAN).registration.scope)
+        office.allow(office.of("nikan"), Act.REGISTRATION_APPROVE, eyes.submitted(CLINICIAN).registration.scope)
     assert caught.value.reason == "officer.out-of-profession"
 
     scheme, arc = eyes.settings.identities, eyes.settings.oids

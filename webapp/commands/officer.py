@@ -21,7 +21,7 @@ from signer.files import read_file, write_file
 from webapp.commands import officers_there
 from webapp.commands.options import answer, file_argument, home_option, officer_option, output_option
 from webapp.commands.served import served_by
-from webapp.compose import RealClock, opened_database, opened_parts
+from webapp.compose import RealClock, identities_of, opened_database, opened_parts
 from webapp.deployment import Deployment
 from webapp.founders import Founder, found_officer
 from webapp.officer_documents import officer_members, realm_members, request_members
@@ -69,7 +69,8 @@ def _opened(deployment: Deployment) -> Iterator[_Office]:
     with opened_database(deployment) as (database, _ledger):
         clock = RealClock()
         gate = RegisterGate(database, clock)
-        yield _Office(gate=gate, desk=OfficerDesk(database, gate, clock), clock=clock)
+        desk = OfficerDesk(database, gate, clock, identities_of(deployment.settings()))
+        yield _Office(gate=gate, desk=desk, clock=clock)
 
 
 @click.group("officer")

@@ -37,7 +37,7 @@ class Offices:
 
     @cached_property
     def desk(self) -> OfficerDesk:
-        return OfficerDesk(self.world.database, self.gate, self.world.clock)
+        return OfficerDesk(self.world.database, self.gate, self.world.clock, self.world.settings.identities)
 
     def certify(self, officer_id: str, *, unapproved: bool = False) -> bytes:
         """Issue an officer's certificate for a new key."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import Officer, Role
-from ca.officers.realms import reach
+from ca.officers.realms import Level, Realm, reach
 from ca.officers.records import Grant
-from ca.officers.scopes import EVERYTHING, NOTHING, Scope, names_text, parse_names
+from ca.officers.scopes import EVERYTHING, NOTHING, Scope, check_names, names_text, parse_names
 from pki.errors import InvalidInput, ServiceError
+from pki.identity_file import pilot_identities
 from storage.engine import Database, open_database
 from tests.ca.conftest import WorldMaker
 from tests.ca.officers.conftest import Offices
@@ -62,6 +64,32 @@ def test_a_scope_of_strange_names_is_refused(names: set[str]) -> None:
             Scope(**scope)
 
 
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (Scope(professions=frozenset({"healer"})), "healer"),
+        (Scope(professions=frozenset({"nurse", "clinician"})), "clinician"),
+        (Scope(provinces=frozenset({"Atlantis"})), None),
+    ],
+)
+def test_a_scope_names_what_the_deployment_has(scope: Scope, said: str | None, realms: Offices) -> None:
+    realms.enrol("nikan", "ministry", realms.of("parsa"), realms.of("akbari"))
+    grant = Grant(role=Role.APPROVER, realm="ministry", scope=scope)
+    if said is None:  # the pilot names no provinces: any is one
+        assert realms.desk.request_role("nikan", grant, realms.of("parsa")).grant == grant
+        check_names(Scope(provinces=frozenset({"فارس"})), replace(pilot_identities(), provinces=frozenset({"فارس"})))
+        with pytest.raises(InvalidInput):
+            check_names(scope, replace(pilot_identities(), provinces=frozenset({"فارس"})))
+        return
+    with pytest.raises(InvalidInput) as caught:
+        realms.desk.request_role("nikan", grant, realms.of("parsa"))
+    assert (caught.value.reason, said in caught.value.detail) == ("officer.scope-unknown", True)
+    beyond = Realm(id="beyond", parent="ministry", level=Level.UNIVERSITY, name="دانشگاه", scope=scope)
+    with pytest.raises(InvalidInput) as caught:
+        realms.desk.add_realm(beyond, realms.of("parsa"))
+    assert caught.value.reason == "officer.scope-unknown"
+
+
 LIMIT = Scope(professions=frozenset({"physician", "nurse"}), provinces=frozenset({"تهران"}))
 PEOPLE = ("dean", "deputy", "matron", "nikan")
 
@@ -105,7 +133,7 @@ def test_no_chain_of_grants_reaches_further_than_its_beginning(
         shutil.copyfile(source, copy)
         database = open_database(f"sqlite:///{copy}")
         gate = RegisterGate(database, university.world.clock)
-        desk = OfficerDesk(database, gate, university.world.clock)
+        desk = OfficerDesk(database, gate, university.world.clock, university.world.settings.identities)
         by = {officer_id: gate.of_peer(university.certificates[officer_id]) for officer_id in PEOPLE}
         granted = [grant for step in chain for grant in tried(desk, by, *step)]
         realms = {realm.id: realm for realm in desk.realms()}
