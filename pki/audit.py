@@ -80,6 +80,7 @@ class AuditAction(StrEnum):
     TOKEN_REQUESTED = "token.requested"
     TOKEN_APPROVED = "token.approved"
     TOKEN_ACTIVATED = "token.activated"
+    TOKEN_FOLLOWED = "token.followed"
     TOKEN_SUSPENDED = "token.suspended"
     TOKEN_RESTORED = "token.restored"
     TOKEN_TERMINATED = "token.terminated"

@@ -24,6 +24,7 @@ from ca.tokens.life_cycle import BoundCertificate
 from ca.tokens.oauth_answers import OAuthError, RequestRefused
 from ca.tokens.rate_limit import RateLimiter
 from ca.tokens.standing import Standing
+from ca.tokens.succession import follow
 from pki.compact_jws import TokenReason, TokenRefused
 from pki.errors import ErrorCode
 from storage.engine import Database
@@ -83,7 +84,7 @@ class ClientAuthenticator:
         client_id: str | None = None
         try:
             jws = read_assertion(form["client_assertion"])
-            registered = self._named_by(certificate_digest(jws), jws.header.get("kid"))
+            registered = self._registered_as(certificate_digest(jws), jws.header.get("kid"), peer_certificate_der, now)
             client_id, certificate = registered.client_id, registered.certificate
             assertion = check_assertion(jws, certificate.spki, client_id, self._settings, now)
         except TokenRefused as refusal:
@@ -95,10 +96,27 @@ class ClientAuthenticator:
         self._limit(client_id, now)
         return Client(client_id=client_id, certificate=certificate, assertion=assertion)
 
+    def _registered_as(
+        self, sha256: bytes | None, key_id: str | None, peer_der: bytes | None, now: datetime
+    ) -> "_Registered":
+        """Find the client, whose token may follow to the certificate that the connection shows; TokenRefused."""
+        try:
+            found = self._named_by(sha256, key_id)
+        except TokenRefused:
+            if peer_der is None or not follow(self._database, peer_der, now):
+                raise
+        else:
+            if peer_der is None or hashlib.sha256(peer_der).digest() == found.certificate.sha256:
+                return found
+            if not follow(self._database, peer_der, now):
+                return found
+        self._registered.clear()
+        return self._named_by(sha256, key_id)
+
     def _named_by(self, sha256: bytes | None, key_id: str | None) -> "_Registered":
         """Find the client whose certificate or key an assertion names; TokenRefused (`key-unknown`).
 
-        What was found is remembered: a binding never changes, and `confirm` looks at the present one.
+        What was found is remembered: a binding changes only by `follow`, and `confirm` looks at the present one.
         """
         found = self._registered.get((sha256, key_id))
         if found is not None:
