@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,13 +171,14 @@ class Orders(RuleBasedStateMachine):
     """Orders, faults and deaths in any sequence, beside what must have become of each key."""
 
     world: World
+    numbers = itertools.count()
 
     def __init__(self) -> None:
         super().__init__()
         self.world.authority.files(limit=1) or self.world.approved()
         self.keys: dict[str, tuple[int, str]] = {}  # key → body, and done | open | free
         self.serials: dict[str, str] = {}
-        self.prefix = str(id(self))
+        self.prefix = f"{next(self.numbers)}-"  # an object's id comes again
         self.server = Server(self.world)
         self.before = issued_count(self.world)
 
