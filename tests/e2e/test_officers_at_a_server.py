@@ -119,8 +119,20 @@ def test_a_command_does_the_same_by_a_server(door: Door, live: LiveDeployment, t
     remote = json.loads(there(door, AKBARI, "ca", "hold", serial, home=nowhere).output)
     assert set(remote) == set(local)
     assert json.loads(there(door, BAHRAMI, "ca", "unhold", serial).output)["state"] == "good"
+    live.new_request(tmp_path / "new.csr")
+    successor = ("--csr", tmp_path / "new.csr", "--idempotency-key", "k-2")
+    early = there(door, PARSA, "ca", "renew", serial, *successor, home=nowhere)
+    assert (early.status, "renewal-too-early" in early.messages) == (1, True), early.messages
     gone = there(door, AKBARI, "ca", "revoke", serial, "--reason", "key-compromise", home=nowhere)
     assert json.loads(gone.output)["reason"] == "keyCompromise"
+    made = json.loads(there(door, PARSA, *order[:-1], tmp_path / "new.csr", home=nowhere).output)
+    live.new_request(tmp_path / "third.csr")
+    lost = ("--reason", "superseded", "--csr", tmp_path / "third.csr")
+    replaced = json.loads(there(door, PARSA, "ca", "replace", made["serial"], *lost, home=nowhere).output)
+    assert (replaced["predecessor"], replaced["repeated"]) == (made["serial"], False)
+    assert live.answer("ca", "show", made["serial"])["state"] == "revoked"
+    nonce = there(door, PARSA, "ca", "nonce", live.file_id, home=nowhere)
+    assert set(json.loads(nonce.output)) == {"id", "nonce", "file", "expires_at"}
     assert not nowhere.exists()
 
 

@@ -1,10 +1,8 @@
 """`mohr ca`: registration files, certificates, revocation and lists, for operators."""
 
-from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_urlsafe
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -18,7 +16,7 @@ from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
-from webapp.commands import bulk, inventory, renewal, status_changes
+from webapp.commands import bulk, inventory, orders_there, renewal, status_changes
 from webapp.commands.acting import acting_officer
 from webapp.commands.activation import activate, activation_group, told_to_wait
 from webapp.commands.chain import install_chain
@@ -33,7 +31,6 @@ from webapp.commands.profiles import profiles
 from webapp.commands.served import served_by
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
-from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
 MAX_CSR_OCTETS: Final = 64 * 1024
@@ -59,34 +56,8 @@ ca.add_command(install_chain)
 ca.add_command(nonce)
 
 
-def _issue_there(
-    client: OfficerClient,
-    output: Path | None,
-    profile: str,
-    file_id: str,
-    csr_file: Path,
-    unapproved_pilot: bool,  # noqa: FBT001 - click passes options by name
-    lint_first: bool,  # noqa: FBT001 - click passes options by name
-    idempotency_key: str | None,
-    key_proof: tuple[str, str] | None,
-) -> None:
-    if unapproved_pilot:
-        raise click.UsageError("no server issues without approvals")
-    csr = read_file(csr_file, limit=MAX_CSR_OCTETS)
-    text = csr.decode("ascii", "replace") if csr.lstrip().startswith(b"-----BEGIN") else b64encode(csr).decode()
-    body: dict[str, Any] = {"profile": profile, "file": file_id, "csr": text, "lint": "before" if lint_first else None}
-    if key_proof is not None:
-        body["key_proof"] = {"nonce": key_proof[0], "card": key_proof[1], "generated_on_card": True}
-    key = token_urlsafe() if idempotency_key is None else idempotency_key
-    IssueOrder(profile=profile, file_id=file_id, csr=csr, actor="", idempotency_key=key)  # a key that is none
-    issued = client.post("/api/v1/certificates", body, {"Idempotency-Key": key})
-    if output is not None:
-        write_file(output, str(issued.get("pem")).encode())
-    answer(issued)
-
-
 @ca.command()
-@served_by(_issue_there)
+@served_by(orders_there.issue)
 @home_option
 @acting_officer_option
 @output_option

@@ -6,12 +6,19 @@ from ca.officers.identity import Act
 from pki.instants import format_instant
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option
+from webapp.commands.served import served_by
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
+from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
 
+def _nonce_there(client: OfficerClient, file_id: str) -> None:
+    answer(client.post("/api/v1/csr-nonces", {"file": file_id}))
+
+
 @click.command("nonce")
+@served_by(_nonce_there)
 @home_option
 @acting_officer_option
 @click.argument("file_id", metavar="FILE")

@@ -15,8 +15,10 @@ from pki.certificates import pem
 from pki.csr import MAX_CSR_OCTETS
 from pki.instants import format_instant
 from signer.files import read_file, write_file
+from webapp.commands import orders_there
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option, output_option
+from webapp.commands.served import served_by
 from webapp.commands.status_changes import hyphenless
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
@@ -68,6 +70,7 @@ def _carry_out(parts: Parts, wish: Wish, officer: Signatory | None, output: Path
 
 
 @click.command()
+@served_by(orders_there.renew)
 @home_option
 @acting_officer_option
 @output_option
@@ -102,6 +105,7 @@ def renew(
 
 
 @click.command()
+@served_by(orders_there.replace)
 @home_option
 @acting_officer_option
 @output_option
