@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from ca.crl import PublishedCrl
 from ca.custody_policy import WORKER
 from ca.officers.identity import Officer
+from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
@@ -21,6 +23,7 @@ from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixt
 from webapp.checks import check_parts
 from webapp.compose import Parts, RealClock, open_parts
 from webapp.custody import sockets_for
+from webapp.deployment import Deployment
 from webapp.health import PartState
 from webapp.worker import Sweep, Worker, refresh_crls, seal
 
@@ -95,6 +98,35 @@ def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
     number = getattr(parts.authority.latest_crl(issuer, shard), "number", 0)
     refresh_crls(parts)
     assert getattr(parts.authority.latest_crl(issuer, shard), "number", 0) == number
+
+
+def test_a_list_that_the_server_may_not_write_is_published_by_the_worker(
+    live: LiveDeployment,  # noqa: F811 - the fixture of that name
+    parts: Parts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live.new_request(tmp_path / "csr")
+    serial = live.answer(
+        *("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr"),
+    )["serial"]
+    refresh_crls(parts)
+    record = parts.authority.revoke(serial, RevocationReason.SUPERSEDED, Officer.of_deployment("a route"))
+    before = parts.deployment.published_crl(record.issuer, record.shard)
+
+    def closed(_deployment: Deployment) -> NoReturn:
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, "publishing.lock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deployment, "publishing", closed)
+        assert parts.publish_status_soon(serial) is None
+    assert parts.deployment.published_crl(record.issuer, record.shard) == before
+    refresh_crls(parts)
+    latest = parts.authority.latest_crl(record.issuer, record.shard)
+    assert latest is not None
+    assert parts.deployment.published_crl(record.issuer, record.shard) == latest.der
+    assert bytes.fromhex(serial) in latest.der
+    assert isinstance(parts.publish_status_soon(serial), int)
 
 
 def test_one_list_that_fails_holds_no_other_back(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
