@@ -132,7 +132,7 @@ def path_of(spki_der: bytes, certificates: Sequence[Certificate]) -> Path | None
     below = own
     while not below.self_issued:
         if len(above) == MAX_CHAIN:
-            raise _refuse(f"the chain has 1 to {MAX_CHAIN} certificates", reason="chain.too-long")
+            raise refuse_chain(f"the chain has 1 to {MAX_CHAIN} certificates", reason="chain.too-long")
         below = _issuer_of(below, certificates, above)
         above.append(below)
     return Path(own=own, above=tuple(above))
@@ -141,21 +141,22 @@ def path_of(spki_der: bytes, certificates: Sequence[Certificate]) -> Path | None
 def _issuer_of(below: Certificate, certificates: Sequence[Certificate], above: Sequence[Certificate]) -> Certificate:
     named = [one for one in certificates if one.subject_der == below.issuer_der and one not in above]
     if not named:
-        raise _refuse(f"the certificate of {below.issuer} is missing", reason="chain.issuer-missing")
+        raise refuse_chain(f"the certificate of {below.issuer} is missing", reason="chain.issuer-missing")
     for issuer in named:
         try:
             below.verify_signed_by(issuer)
         except ServiceError:
             continue
         return issuer
-    raise _refuse(f"{below.issuer} did not sign the one before", reason="chain.signature-wrong")
+    raise refuse_chain(f"{below.issuer} did not sign the one before", reason="chain.signature-wrong")
 
 
 # --- judging ------------------------------------------------------------------------------------------------
 
 
-def _refuse(what: str, *, reason: str) -> VerificationFailed:
-    return VerificationFailed(ErrorCode.VERIFICATION_FAILED, what, reason=reason)
+def refuse_chain(what: str, *, reason: str) -> VerificationFailed:
+    """Make the refusal of what a parent sent; its reason is told to people too, who have no other answer of it."""
+    return VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"{reason}: {what}", reason=reason)
 
 
 def check_installable(
@@ -168,33 +169,33 @@ def check_installable(
     """
     own = path.own
     if own.spki_der != spki_der:
-        raise _refuse("the certificate is for another key", reason="chain.key-differs")
+        raise refuse_chain("the certificate is for another key", reason="chain.key-differs")
     if own.subject_der != name_der:
-        raise _refuse(f"the certificate is for another name, {own.subject}", reason="chain.name-differs")
+        raise refuse_chain(f"the certificate is for another name, {own.subject}", reason="chain.name-differs")
     if own.subject_key_identifier is None or (
         present is not None and own.subject_key_identifier != present.subject_key_identifier
     ):
-        raise _refuse(
+        raise refuse_chain(
             "subjectKeyIdentifier is not what certificates under this key name", reason="chain.key-identifier"
         )
     _check_authority(own, now, "the certificate")
     if not 1 <= len(path.above) <= MAX_CHAIN:
-        raise _refuse(f"the chain has 1 to {MAX_CHAIN} certificates", reason="chain.too-long")
+        raise refuse_chain(f"the chain has 1 to {MAX_CHAIN} certificates", reason="chain.too-long")
     below = own
     for depth, issuer in enumerate(path.above):
         what = f"certificate {depth + 1} of the chain"
         _check_authority(issuer, now, what)
         if issuer.path_length is not None and issuer.path_length <= depth:
-            raise _refuse(f"{what} allows no further authority below it", reason="chain.path-length")
+            raise refuse_chain(f"{what} allows no further authority below it", reason="chain.path-length")
         if below.issuer_der != issuer.subject_der:
-            raise _refuse(f"{what} is not the issuer of the one before", reason="chain.issuer-missing")
+            raise refuse_chain(f"{what} is not the issuer of the one before", reason="chain.issuer-missing")
         _check_signed(below, issuer, what)
         below = issuer
     if not below.self_issued:
-        raise _refuse("the chain does not end with an anchor", reason="chain.issuer-missing")
+        raise refuse_chain("the chain does not end with an anchor", reason="chain.issuer-missing")
     _check_signed(below, below, "the anchor")
     if present is not None and own.issuer_der == present.issuer_der and own.not_before < present.not_before:
-        raise _refuse("the certificate in use is newer", reason="chain.older")
+        raise refuse_chain("the certificate in use is newer", reason="chain.older")
 
 
 def check_compatible(path: Path, label: IssuerName, settings: AuthoritySettings, *, hosts: Sequence[str] = ()) -> None:
@@ -206,12 +207,16 @@ def check_compatible(path: Path, label: IssuerName, settings: AuthoritySettings,
     for one in (path.own, *path.above):
         _check_strength(one, settings, anchor=one is path.above[-1])
     for purpose in limits.missing_purposes(needed_purposes(label, settings)):
-        raise _refuse(f"the key purpose {purpose}, which {label} certifies, is not allowed", reason="chain.purpose")
+        raise refuse_chain(
+            f"the key purpose {purpose}, which {label} certifies, is not allowed", reason="chain.purpose"
+        )
     for policy in limits.missing_policies(needed_policies(label, settings)):
-        raise _refuse(f"the policy {policy}, which {label} asserts, is not allowed", reason="chain.policy")
+        raise refuse_chain(f"the policy {policy}, which {label} asserts, is not allowed", reason="chain.policy")
     for what, name in _needed_names(label, settings, hosts):
         if not limits.names.admits(name):
-            raise _refuse(f"the name of {what} is not within the name constraints", reason="chain.name-constraints")
+            raise refuse_chain(
+                f"the name of {what} is not within the name constraints", reason="chain.name-constraints"
+            )
 
 
 def _needed_names(
@@ -234,26 +239,26 @@ def _check_strength(certificate: Certificate, settings: AuthoritySettings, *, an
         check_key(certificate.public_key, frozenset(KeyKind), known_bad=settings.refused_keys)
         digest = signature_hash(certificate.signature_algorithm)
     except InvalidInput as error:
-        raise _refuse(f"the key of {certificate.subject}: {error.detail}", reason="chain.weak-key") from error
+        raise refuse_chain(f"the key of {certificate.subject}: {error.detail}", reason="chain.weak-key") from error
     if digest == oids.SHA1 and not anchor:  # an anchor is trusted for itself, not for its signature
-        raise _refuse(f"{certificate.subject} is signed over SHA-1", reason="chain.weak-signature")
+        raise refuse_chain(f"{certificate.subject} is signed over SHA-1", reason="chain.weak-signature")
 
 
 def _check_authority(certificate: Certificate, now: datetime, what: str) -> None:
     if not certificate.not_before <= now <= certificate.not_after:
-        raise _refuse(f"{what} is not valid now", reason="chain.not-valid-now")
+        raise refuse_chain(f"{what} is not valid now", reason="chain.not-valid-now")
     constraints = certificate.extensions.get(oids.BASIC_CONSTRAINTS)
     if not certificate.is_ca or constraints is None or not constraints.critical:
-        raise _refuse(f"{what} is not a CA's", reason="chain.not-an-authority")
+        raise refuse_chain(f"{what} is not a CA's", reason="chain.not-an-authority")
     if certificate.key_usage is None or not certificate.key_usage >= _CA_USAGES:
-        raise _refuse(f"{what} may not sign certificates and lists", reason="chain.key-usage")
+        raise refuse_chain(f"{what} may not sign certificates and lists", reason="chain.key-usage")
     for name, extension in certificate.extensions.items():
         if extension.critical and name not in _UNDERSTOOD:
-            raise _refuse(f"{what} has the critical extension {name}", reason="chain.critical-extension")
+            raise refuse_chain(f"{what} has the critical extension {name}", reason="chain.critical-extension")
 
 
 def _check_signed(certificate: Certificate, issuer: Certificate, what: str) -> None:
     try:
         certificate.verify_signed_by(issuer)
     except ServiceError as error:
-        raise _refuse(f"{what} did not sign the one before", reason="chain.signature-wrong") from error
+        raise refuse_chain(f"{what} did not sign the one before", reason="chain.signature-wrong") from error

@@ -21,7 +21,7 @@ from ca.ceremony.services import make_services
 from ca.config import AuthoritySettings
 from ca.custody_policy import OPERATOR
 from ca.hierarchy import authority_common_name, authority_key
-from ca.parents import check_compatible, check_installable, path_of, requested_extensions
+from ca.parents import check_compatible, check_installable, path_of, refuse_chain, requested_extensions
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.revocation import CertificateState
 from ca.subjects import service_subject
@@ -34,7 +34,6 @@ from pki.audit import AuditAction
 from pki.certificates import Certificate, pem
 from pki.clock import Clock
 from pki.csr import build_request
-from pki.errors import ErrorCode, VerificationFailed
 from pki.keys import SignatureAlgorithm
 from storage.engine import Database, open_database
 from storage.migrate import bring_up, upgrade
@@ -151,7 +150,7 @@ def _open(deployment: Deployment, settings: DeploymentSettings, given: Sequence[
         paths = _judged(given, register, keys, settings)
         missing = [label.value for label in ISSUING_AUTHORITIES if label not in paths]
         if missing:
-            raise _refuse(f"no certificate for the key of {', '.join(missing)}", reason="chain.authority-missing")
+            raise refuse_chain(f"no certificate for the key of {', '.join(missing)}", reason="chain.authority-missing")
         installed = _install(paths, register)
         made = make_services(register, keys, RowNotes(database))
         open_for_service(assemble(deployment, settings, database, keys), INSTALLING)
@@ -181,12 +180,8 @@ def _judged(given: Sequence[Certificate], register: Register, keys: KeyProvider,
         check_compatible(path, label, register.settings, hosts=hosts)
         paths[label] = path
     if not paths:
-        raise _refuse("no certificate is for a key of these authorities", reason="chain.authority-missing")
+        raise refuse_chain("no certificate is for a key of these authorities", reason="chain.authority-missing")
     return paths
-
-
-def _refuse(what: str, *, reason: str) -> VerificationFailed:
-    return VerificationFailed(ErrorCode.VERIFICATION_FAILED, what, reason=reason)
 
 
 def _install(paths: Paths, register: Register) -> Installed:

@@ -128,11 +128,11 @@ def subordinate() -> Iterator[Subordinate]:
     ("what", "code", "said"),
     [
         ("list", "deployment-waiting", "install-chain"),
-        ("missing intermediate", "verification-failed", "CN=Health Intermediate is missing"),
-        ("expired", "verification-failed", "not valid now"),
-        ("path length", "verification-failed", "allows no further authority"),
-        ("name constraints", "verification-failed", "the name of 127.0.0.1 is not within the name constraints"),
-        ("another key", "verification-failed", "no certificate is for a key of these authorities"),
+        ("missing intermediate", "verification-failed", "chain.issuer-missing: "),
+        ("expired", "verification-failed", "chain.not-valid-now: "),
+        ("path length", "verification-failed", "chain.path-length: "),
+        ("name constraints", "verification-failed", "chain.name-constraints: the name of 127.0.0.1 "),
+        ("another key", "verification-failed", "chain.authority-missing: "),
     ],
 )
 def test_what_the_parent_did_wrong_is_refused_and_opens_nothing(
@@ -254,3 +254,4 @@ def test_an_authoritys_certificate_is_renewed_by_its_parent(subordinate: Subordi
         subordinate.root.certificate,
     )  # fmt: skip
     assert (old.status, old.code) == (1, "verification-failed")
+    assert "chain.older: " in old.messages
