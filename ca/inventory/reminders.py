@@ -64,9 +64,10 @@ def _of_text(element: _LifeInDays, compiler: SQLCompiler, **options: Any) -> str
 
 
 def _succeeded() -> Exists:
-    """Whether a certificate has a successor that has not ended: its holder need not be told any more."""
+    """Whether a certificate has a successor in use, which its holder activated: there is nothing left to tell."""
     following = certificates.alias("following")
-    return exists().where(following.c.predecessor == _c.serial, following.c.state.not_in(ENDED))
+    in_use = (CertificateState.GOOD.value, CertificateState.ON_HOLD.value)
+    return exists().where(following.c.predecessor == _c.serial, following.c.state.in_(in_use))
 
 
 def _entering(now: datetime, days: int, until: int) -> Select[Any]:

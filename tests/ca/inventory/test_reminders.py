@@ -94,13 +94,15 @@ def test_who_has_a_successor_is_not_reminded(fresh: Database) -> None:
         certificate("a1", 900, predecessor="a0"),
         certificate("b0", 20, predecessor=None),
         certificate("b1", 900, predecessor="b0", state=CertificateState.REVOKED.value),
+        certificate("c0", 20, predecessor=None),
+        certificate("c1", 900, predecessor="c0", state=CertificateState.ISSUED.value),
     ]
     insert_rows(fresh, rows)
     box = Box()
-    assert desk_of(fresh, box).sweep() == 1
-    assert told(box) == {("b0", 30)}
+    assert desk_of(fresh, box).sweep() == 2
+    assert told(box) == {("b0", 30), ("c0", 30)}
     with fresh.read() as connection:
-        assert successors_of(connection, ["a0", "b0", "a1"]) == {"a0": "a1"}
+        assert successors_of(connection, ["a0", "b0", "c0", "a1"]) == {"a0": "a1", "c0": "c1"}
 
 
 def test_over_the_days_each_kind_comes_once(fresh: Database) -> None:
