@@ -136,7 +136,7 @@ def _status_url(raw: RawAuthoritySettings) -> str:
 
 
 def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
-    """Check what a deployer says; InvalidInput (`input-malformed`, `profile-invalid`, `identities-invalid`) names it."""
+    """Check a deployer's settings; InvalidInput (`input-malformed`, `profile-invalid`, `identities-invalid`)."""
     if not re.fullmatch(r"[A-Z]{2}", raw.country):
         raise _refuse("country is two capital letters (ISO 3166-1)")
     if not re.fullmatch(r"[0-2](?:\.(?:0|[1-9]\d{0,17})){1,20}", raw.oid_arc) or raw.oid_arc.startswith(NATIONAL_ARC):
