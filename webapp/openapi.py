@@ -31,6 +31,14 @@ FOR_OFFICERS: Final = (
     ErrorCode.CROSS_SITE_REFUSED,
     ErrorCode.UNAVAILABLE,
 )
+OF_BODIES: Final = (
+    ErrorCode.JSON_MALFORMED,
+    ErrorCode.INPUT_MALFORMED,
+    ErrorCode.INPUT_EMPTY,
+    ErrorCode.INPUT_TOO_LARGE,
+    ErrorCode.LENGTH_REQUIRED,
+)
+"""What a JSON request body may be refused for."""
 PUBLIC: Final[tuple[str, ...]] = ()
 """The security of an operation that anybody may ask for."""
 OFFICER: Final = ("officerCertificate",)
@@ -76,7 +84,8 @@ class Operation:
 
     `{name}` in `path` is handed to the view as that keyword. `security` is stated by every operation; PUBLIC means
     that anybody may ask. An `answer` of another `media_type` than JSON is one line of it; without one, the answer is
-    octets of one of `media_types`. `body` is a JSON request body, `request_body` describes any other.
+    octets of one of `media_types`. `body` is a JSON request body, `request_body` describes any other. `problems` are
+    those that only this operation has: the ones of its body, of officers and of all need not be said.
     """
 
     method: str
@@ -190,7 +199,8 @@ def _describe(operation: Operation) -> dict[str, Any]:
     for status, text in operation.other_statuses.items():
         answers[str(status)] = {"description": text, "content": success["content"]}
     everywhere = FOR_OFFICERS + EVERYWHERE if operation.security == OFFICER else EVERYWHERE
-    known = tuple(dict.fromkeys((*operation.problems, *everywhere)))
+    of_body = OF_BODIES if operation.body is not None else ()
+    known = tuple(dict.fromkeys((*operation.problems, *of_body, *everywhere)))
     for status in sorted({STATUS[code] for code in known}):
         codes = [str(code) for code in known if STATUS[code] == status]
         answers.setdefault(

@@ -44,11 +44,6 @@ MAKE: Final = Operation(
     problems=(
         ErrorCode.NOT_FOUND,
         ErrorCode.STATE_ILLEGAL,
-        ErrorCode.JSON_MALFORMED,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.LENGTH_REQUIRED,
     ),
     security=OFFICER,
 )

@@ -68,11 +68,6 @@ CLOSE: Final = Operation(
         ErrorCode.NOT_FOUND,
         ErrorCode.FOUR_EYES,
         ErrorCode.STATE_ILLEGAL,
-        ErrorCode.JSON_MALFORMED,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.LENGTH_REQUIRED,
     ),
     security=OFFICER,
 )

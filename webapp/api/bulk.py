@@ -129,11 +129,6 @@ APPROVE: Final = Operation(
         ErrorCode.NOT_FOUND,
         ErrorCode.FOUR_EYES,
         ErrorCode.STATE_ILLEGAL,
-        ErrorCode.JSON_MALFORMED,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.LENGTH_REQUIRED,
     ),
     security=OFFICER,
 )

@@ -92,14 +92,7 @@ class StatisticsAnswer(BaseModel):
     counts: dict[str, dict[str, int]]
 
 
-_REFUSED: Final = (
-    ErrorCode.JSON_MALFORMED,
-    ErrorCode.INPUT_MALFORMED,
-    ErrorCode.INPUT_EMPTY,
-    ErrorCode.INPUT_TOO_LARGE,
-    ErrorCode.LENGTH_REQUIRED,
-    ErrorCode.IDENTITY_INVALID,
-)
+_REFUSED: Final = (ErrorCode.IDENTITY_INVALID,)
 SEARCH: Final = Operation(
     method="POST",
     path=PATH + "/search",

@@ -116,16 +116,8 @@ class CertificateAnswer(BaseModel):
     pem: str | None = Field(description="Null while it is being made, and where nothing came of it.")
 
 
-READING: Final = (
-    ErrorCode.JSON_MALFORMED,
-    ErrorCode.INPUT_MALFORMED,
-    ErrorCode.INPUT_EMPTY,
-    ErrorCode.INPUT_TOO_LARGE,
-    ErrorCode.LENGTH_REQUIRED,
-    ErrorCode.OVERLOADED,
-)
 ISSUING: Final = (
-    *READING,
+    ErrorCode.OVERLOADED,
     ErrorCode.NOT_FOUND,
     ErrorCode.PROFILE_UNKNOWN,
     ErrorCode.PROFILE_RETIRED,
@@ -168,7 +160,7 @@ BATCH: Final = Operation(
     description="Give up to 256 orders at once, each with a key of its own; a refused one hurts no other.",
     answer=BatchAnswer,
     body=BatchBody,
-    problems=READING,
+    problems=(ErrorCode.OVERLOADED,),
     security=OFFICER,
 )
 SHOW: Final = Operation(

@@ -44,11 +44,6 @@ MAKE: Final = Operation(
     problems=(
         ErrorCode.NOT_FOUND,
         ErrorCode.NOT_APPROVED,
-        ErrorCode.JSON_MALFORMED,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.LENGTH_REQUIRED,
     ),
     security=OFFICER,
 )

@@ -145,14 +145,7 @@ class RealmBody(_ScopedBody):
     name: str
 
 
-_READING: Final = (
-    ErrorCode.JSON_MALFORMED,
-    ErrorCode.INPUT_MALFORMED,
-    ErrorCode.INPUT_EMPTY,
-    ErrorCode.INPUT_TOO_LARGE,
-    ErrorCode.LENGTH_REQUIRED,
-)
-_CHANGING: Final = (ErrorCode.NOT_FOUND, ErrorCode.CONFLICT, ErrorCode.FOUR_EYES, ErrorCode.STATE_ILLEGAL, *_READING)
+_CHANGING: Final = (ErrorCode.NOT_FOUND, ErrorCode.CONFLICT, ErrorCode.FOUR_EYES, ErrorCode.STATE_ILLEGAL)
 
 
 def _list(path: str, name: str, summary: str, answer: type[BaseModel]) -> Operation:

@@ -12,7 +12,7 @@ from ca.registration import MAX_FILE_OCTETS, MAX_REASON, FileState, Registration
 from pki.errors import ErrorCode
 from pki.instants import format_instant
 from webapp.json_requests import read_json, read_octets
-from webapp.openapi import OFFICER, Api, Operation, Parameter, json_response
+from webapp.openapi import OF_BODIES, OFFICER, Api, Operation, Parameter, json_response
 from webapp.queries import check_query, choice_in_query, flag_in_query
 from webapp.registration_documents import listed_file_members, whole_file_members
 from webapp.services import Services, installed
@@ -137,14 +137,7 @@ class SecretAnswer(BaseModel):
 
 
 _READING: Final = (ErrorCode.NOT_FOUND,)
-_BODY: Final = (
-    ErrorCode.JSON_MALFORMED,
-    ErrorCode.INPUT_MALFORMED,
-    ErrorCode.INPUT_EMPTY,
-    ErrorCode.INPUT_TOO_LARGE,
-    ErrorCode.LENGTH_REQUIRED,
-)
-_ACTING: Final = (*_READING, ErrorCode.STATE_ILLEGAL, *_BODY)
+_ACTING: Final = (*_READING, ErrorCode.STATE_ILLEGAL)
 SUBMIT: Final = Operation(
     method="POST",
     path=PATH,
@@ -154,7 +147,7 @@ SUBMIT: Final = Operation(
     "Two other officers approve it.",
     answer=RegistrationAnswer,
     status=201,
-    problems=(*_BODY, ErrorCode.IDENTITY_INVALID, ErrorCode.IDENTITY_DIFFERS, ErrorCode.STATE_ILLEGAL, *_READING),
+    problems=(*OF_BODIES, ErrorCode.IDENTITY_INVALID, ErrorCode.IDENTITY_DIFFERS, ErrorCode.STATE_ILLEGAL, *_READING),
     security=OFFICER,
     parameters=(
         Parameter(

@@ -64,11 +64,6 @@ class StatusAnswer(BaseModel):
 _PROBLEMS: Final = (
     ErrorCode.NOT_FOUND,
     ErrorCode.STATE_ILLEGAL,
-    ErrorCode.JSON_MALFORMED,
-    ErrorCode.INPUT_MALFORMED,
-    ErrorCode.INPUT_EMPTY,
-    ErrorCode.INPUT_TOO_LARGE,
-    ErrorCode.LENGTH_REQUIRED,
     ErrorCode.DATABASE_UNAVAILABLE,
 )
 
