@@ -131,9 +131,7 @@ def _said(door: Running, officer: str, path: str, members: dict[str, str]) -> _A
 
 def _intended(deployment: Deployment) -> int:
     with reading(deployment) as connection:
-        waiting = text(
-            "SELECT count(*) FROM certificates WHERE state NOT IN ('good', 'abandoned', 'revoked', 'expired')"
-        )
+        waiting = text("SELECT count(*) FROM certificates WHERE state = 'intended'")
         return int(connection.execute(waiting).scalar_one())
 
 
