@@ -69,7 +69,7 @@ def test_time_stamping_alone_has_a_critical_purpose() -> None:
 
 def test_clinicians_centres_and_instances_carry_admission_and_citizens_do_not() -> None:
     with_admission = {profile.name for profile in EVERY if profile.admission}
-    assert with_admission == {"clin-sign", "clin-auth", "hix-tls", "hix-seal", "infosys", "infosys-server"}
+    assert with_admission == {"clin-sign", "clin-auth", "hix-tls", "hix-seal", "hix-enc", "infosys", "infosys-server"}
 
 
 def test_only_the_deployments_own_certificates_need_no_file() -> None:
