@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from ssl import SSLSocket
 from typing import TYPE_CHECKING
 
+from hsm.daemon import collect_garbage_seldom
 from webapp.services import OVER_TLS, PEER_CERTIFICATE
 from webapp.wsgi import build_application
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def create_application() -> "WSGIApplication":
     """Build the application for the listener that asks for client certificates."""
     application = build_application()
+    collect_garbage_seldom()
 
     def with_peer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         connection = environ.get("gunicorn.socket")
