@@ -24,7 +24,8 @@ from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import open_pdf
 from signer.parsers.model import MAX_SIGNATURES, Note, Octets
-from signer.parsers.pdf_changes import Addition, ChangeFound, additions
+from signer.parsers.pdf_changes import Addition, additions
+from signer.parsers.pdf_objects import ChangeFound
 from signer.validation.reasons import Reason
 
 MAX_EVIDENCE: Final = 256

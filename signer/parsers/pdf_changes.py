@@ -3,49 +3,41 @@
 Both are walked from their catalogues at once (ISO 32000-2 §7.7.2). Whatever can be reached must be the same, but for
 what later signatures need: entries of the form that are signature fields, their widgets on pages, and validation
 data. Everything else is a change, also where some rule of PDF would allow it (fails closed). Where an object lies in
-the file, and how often it was written, does not matter; objects that nothing points to do not either.
+the file, and how often it was written, does not matter; objects that nothing points to do not either. Which of two
+equal objects is meant does (layers are told apart by that alone): one object is one object in both.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from pyhanko.pdf_utils.generic import (
     ArrayObject,
-    ByteStringObject,
     DictionaryObject,
     IndirectObject,
-    NameObject,
     NullObject,
     Reference,
     StreamObject,
-    TextStringObject,
 )
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.pdf_utils.xref import ObjStreamRef, XRefSectionType
+from pyhanko.pdf_utils.xref import ObjStreamRef, XRefSectionMetaInfo, XRefSectionType
+from pyhanko.sign.fields import enumerate_sig_fields
 
 from signer.errors import PdfTooComplex
+from signer.parsers.pdf_default_appearance import check_default_appearance
+from signer.parsers.pdf_objects import MAX_PATH, NULL, ChangeFound, Side, items, raw, refers_to, same_scalar
 
 MAX_STEPS: Final = 500_000
-MAX_PATH: Final = 160
 
 _OF_NO_CONTENT: Final = frozenset({"/DSS", "/Extensions", "/Metadata", "/Version"})  # of the catalogue
-_FILLED: Final = frozenset({"/V", "/AP", "/F", "/AS"})  # what signing writes into an empty signature field
-_OF_NEW_FIELDS: Final = _FILLED | {
-    *("/Type", "/Subtype", "/FT", "/T", "/TU", "/TM", "/Ff", "/Rect", "/P", "/MK", "/DA", "/BS", "/Border"),
-    *("/Parent", "/Kids", "/Lock", "/SV", "/Lang", "/NM", "/M", "/C", "/H", "/Q", "/DR", "/StructParent"),
+_SHOWN: Final = frozenset({"/AP", "/F", "/AS"})  # what signing writes into the widget of an empty signature field
+_OF_WIDGETS: Final = _SHOWN | {
+    *("/Type", "/Subtype", "/FT", "/TU", "/TM", "/Ff", "/Rect", "/P", "/MK", "/DA", "/BS", "/Border", "/Parent"),
+    *("/Lang", "/NM", "/M", "/C", "/H", "/Q", "/DR", "/StructParent"),
 }
+_OF_NEW_FIELDS: Final = _OF_WIDGETS | {"/V", "/T", "/Kids", "/Lock", "/SV"}
 _NOT_IN_TEXT: Final = "/XObject"  # a default appearance shows text: it draws none of these (§12.7.4.3)
 _OF_TWO_MEANINGS: Final = (XRefSectionType.HYBRID_MAIN, XRefSectionType.HYBRID_STREAM)
-_NULL: Final = NullObject()
-
-
-class ChangeFound(Exception):
-    """Something that was signed is not as it was; says where and what."""
-
-    def __init__(self, path: str, what: str) -> None:
-        super().__init__(f"{path[:MAX_PATH] or 'catalogue'}: {what}")
 
 
 class Addition(Enum):
@@ -67,8 +59,14 @@ class _Role(Enum):
     CATEGORY = auto()
     FIELDS = auto()
     FIELD = auto()
+    FILLED = auto()
     PAGE = auto()
     ANNOTATIONS = auto()
+
+
+_OF_ONE_PLACE: Final = frozenset({_Role.FORM, _Role.RESOURCES, _Role.CATEGORY})  # may be written apart for the form
+
+_OF_FIELDS: Final = frozenset({_Role.FIELD, _Role.FILLED})
 
 
 class _Pair(NamedTuple):
@@ -85,77 +83,75 @@ class _Pair(NamedTuple):
         return _Pair(signed, now, role, f"{self.path}{step}"[: MAX_PATH + 1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One of the two documents."""
-
-    reader: PdfFileReader
-
-    def object(self, value: Any) -> Any:
-        """Follow a reference; one that leads nowhere is null (ISO 32000-2 §7.3.10)."""
-        if not isinstance(value, IndirectObject):
-            return value
-        if self.reader.xrefs[value.reference] is None:
-            return _NULL
-        return self.reader.get_object(value.reference)  # type: ignore[no-untyped-call]  # untyped upstream
-
-    def place(self, reference: Reference) -> Any:
-        """Return where an object lies: an offset, or an object stream's offset and the index in it; None: nowhere."""
-        found = self.reader.xrefs[reference]
-        if isinstance(found, ObjStreamRef):
-            return self.reader.xrefs[Reference(found.obj_stream_id, 0)], found.ix_in_stream
-        return found
-
-
 def additions(signed: PdfFileReader, now: PdfFileReader) -> frozenset[Addition]:
     """Return what was added since a revision; ChangeFound, PdfTooComplex, or what pyHanko raises on a broken file."""
-    return _Comparison(_Side(signed), _Side(now)).run()
+    return _Comparison(Side(signed), Side(now)).run()
 
 
 class _Comparison:
     """One walk through two documents."""
 
-    def __init__(self, signed: _Side, now: _Side) -> None:
+    def __init__(self, signed: Side, now: Side) -> None:
         self._signed, self._now = signed, now
         self._roles: dict[Reference, _Role] = {}
         self._seen: set[tuple[Reference, Reference, _Role]] = set()
         self._steps = 0
+        self._waiting: list[_Pair] = []
         self._found: set[Addition] = set()
         self._new_widgets: frozenset[Reference] = frozenset()
+        self._filled: frozenset[Reference] = frozenset()
+        self._twins: tuple[dict[Reference, Reference], dict[Reference, Reference]] = {}, {}
 
     def run(self) -> frozenset[Addition]:
-        before, after = self._signed.reader.xrefs, self._now.reader.xrefs
-        added = map(after.get_xref_container_info, range(before.total_revisions, after.total_revisions))
-        if any(section.xref_section_type in _OF_TWO_MEANINGS for section in added):
-            raise ChangeFound("", "cross-references that readers understand in two ways")
+        self._check_sections()
         roots = self._signed.reader.trailer.raw_get("/Root"), self._now.reader.trailer.raw_get("/Root")
         signed, now = self._signed.object(roots[0]), self._now.object(roots[1])
         if not isinstance(signed, DictionaryObject) or not isinstance(now, DictionaryObject):
             raise ChangeFound("", "not a dictionary")
-        for value, role in ((roots[0], _Role.CATALOGUE), (_raw(signed, "/AcroForm"), _Role.FORM)):
+        for value, role in ((roots[0], _Role.CATALOGUE), (raw(signed, "/AcroForm"), _Role.FORM)):
             if isinstance(value, IndirectObject):
                 self._roles[value.reference] = role
-        for page in self._tree(self._signed, _raw(signed, "/Pages"), "/Kids"):
+        for page in self._tree(self._signed, raw(signed, "/Pages"), "/Kids"):
             self._roles[page] = _Role.PAGE
         old_fields = self._form_fields(self._signed, signed)
         self._roles |= dict.fromkeys(old_fields, _Role.FIELD)
         self._new_widgets = self._form_fields(self._now, now) - old_fields
+        self._filled = _signature_fields(self._now, filled=True)
+        for field in _signature_fields(self._signed, filled=False) & self._filled:
+            self._roles |= dict.fromkeys((field, *self._widgets_of(field)), _Role.FILLED)
         encryption = _trailer(self._signed.reader, "/Encrypt"), _trailer(self._now.reader, "/Encrypt")
-        self._walk([_Pair(*roots, _Role.CATALOGUE, ""), _Pair(*encryption, _Role.CONTENT, "/Encrypt")])
+        self._waiting += [_Pair(*roots, _Role.CATALOGUE, ""), _Pair(*encryption, _Role.CONTENT, "/Encrypt")]
+        self._walk()
         return frozenset(self._found)
 
-    def _form_fields(self, side: _Side, catalogue: DictionaryObject) -> frozenset[Reference]:
-        form = side.object(_raw(catalogue, "/AcroForm"))
+    def _check_sections(self) -> None:
+        """See that the signed revisions are all there, and that what follows can be read in one way."""
+        before, after = _sections(self._signed.reader), _sections(self._now.reader)
+        if after[: len(before)] != before:
+            raise ChangeFound("", "a revision that was signed is passed over")
+        if any(section.xref_section_type in _OF_TWO_MEANINGS for section in after[len(before) :]):
+            raise ChangeFound("", "cross-references that readers understand in two ways")
+
+    def _widgets_of(self, field: Reference) -> Iterator[Reference]:
+        """Yield the widgets of a signed field that are no fields themselves."""
+        kids = self._signed.object(raw(self._signed.at(field), "/Kids"))
+        for kid in items(kids) if isinstance(kids, ArrayObject) else ():
+            found = self._signed.object(kid)
+            if isinstance(kid, IndirectObject) and isinstance(found, DictionaryObject) and "/T" not in found:
+                yield kid.reference
+
+    def _form_fields(self, side: Side, catalogue: DictionaryObject) -> frozenset[Reference]:
+        form = side.object(raw(catalogue, "/AcroForm"))
         if not isinstance(form, DictionaryObject):
             return frozenset()
-        fields = side.object(_raw(form, "/Fields"))
+        fields = side.object(raw(form, "/Fields"))
         return frozenset(
             reference
-            for field in (_items(fields) if isinstance(fields, ArrayObject) else ())
+            for field in (items(fields) if isinstance(fields, ArrayObject) else ())
             for reference in self._tree(side, field, "/Kids")
         )
 
-    def _tree(self, side: _Side, top: Any, branches: str) -> Iterator[Reference]:
+    def _tree(self, side: Side, top: Any, branches: str) -> Iterator[Reference]:
         """Yield the references of a tree of dictionaries, each once."""
         waiting, known = [top], set[Reference]()
         while waiting:
@@ -167,9 +163,9 @@ class _Comparison:
                 known.add(node.reference)
                 yield node.reference
             found = side.object(node)
-            below = side.object(_raw(found, branches)) if isinstance(found, DictionaryObject) else _NULL
+            below = side.object(raw(found, branches)) if isinstance(found, DictionaryObject) else NULL
             if isinstance(below, ArrayObject):
-                waiting += _items(below)
+                waiting += items(below)
 
     def _step(self) -> None:
         self._steps += 1
@@ -178,31 +174,55 @@ class _Comparison:
 
     # --- the walk ---
 
-    def _walk(self, waiting: list[_Pair]) -> None:
-        while waiting:
+    def _walk(self) -> None:
+        while self._waiting:
             self._step()
-            resolved = self._resolved(waiting.pop())
+            resolved = self._resolved(self._waiting.pop())
             if resolved is not None:
-                waiting += self._below(resolved)
+                self._waiting += self._below(resolved)
 
     def _resolved(self, pair: _Pair) -> _Pair | None:
         """Follow references on both sides; None for what was compared before."""
         before, after, role = pair.signed, pair.now, pair.role
-        if isinstance(before, IndirectObject):
-            role = self._roles.get(before.reference, role)
-            if isinstance(after, IndirectObject):
-                key = (before.reference, after.reference, role)
-                if key in self._seen:
+        one, other = refers_to(before), refers_to(after)
+        if one is not None:
+            role = self._roles.get(one, role)
+            if other is not None:
+                if (one, other, role) in self._seen:
                     return None
-                self._seen.add(key)
-                if before.reference == after.reference and self._is_untouched(before.reference):
-                    found = self._now.object(after)
-                    return _Pair(found, found, role, pair.path)
-        return _Pair(self._signed.object(before), self._now.object(after), role, pair.path)
+                self._seen.add((one, other, role))
+        there = self._signed.object(before)
+        is_same = role is _Role.CONTENT and one is not None and one == other and self._is_untouched(one)
+        found = _Pair(there, there if is_same else self._now.object(after), role, pair.path)
+        if isinstance(found.signed, DictionaryObject) and role not in _OF_ONE_PLACE:
+            self._check_identity(one, other, pair.path)
+        return found
 
     def _is_untouched(self, reference: Reference) -> bool:
-        """Whether both documents read an object from the same octets."""
-        return bool(self._signed.place(reference) == self._now.place(reference))
+        """Whether what the signed document reads of an object is what the present one reads.
+
+        It is where both read it at the same place: the signed one found its end within its own octets. What its stream,
+        or the one that it lies in, says by reference is compared as all else is.
+        """
+        place = self._signed.place(reference)
+        if place is None or place != self._now.place(reference):
+            return False
+        if isinstance(place, ObjStreamRef):
+            container = IndirectObject(place.obj_stream_id, 0, self._signed.reader)  # type: ignore[no-untyped-call]  # untyped upstream
+            if not self._is_untouched(container.reference):
+                return False
+            self._waiting.append(_Pair(container, container, _Role.CONTENT, "object stream"))
+        return True
+
+    def _check_identity(self, one: Reference | None, other: Reference | None, path: str) -> None:
+        """One object in the signed document is one object now, and one alone."""
+        there, back = self._twins
+        if one is None or other is None:
+            is_same = one is other
+        else:
+            is_same = there.setdefault(one, other) == other and back.setdefault(other, one) == one
+        if not is_same:
+            raise ChangeFound(path, "another object")
 
     def _below(self, pair: _Pair) -> Iterable[_Pair]:
         """Compare two values and return what lies below them."""
@@ -220,32 +240,33 @@ class _Comparison:
         if isinstance(before, ArrayObject):
             if not isinstance(after, ArrayObject) or len(before) != len(after):
                 raise ChangeFound(pair.path, "another array")
-            pairs = zip(_items(before), _items(after), strict=True)
+            pairs = zip(items(before), items(after), strict=True)
             return [pair.at(i, one, other) for i, (one, other) in enumerate(pairs)]
-        if before is not after and not _same_scalar(before, after):
+        if not same_scalar(before, after):
             raise ChangeFound(pair.path, "another value")
         return ()
 
     def _dictionary(self, pair: _Pair) -> Iterator[_Pair]:
         before, after = pair.signed, pair.now
-        if isinstance(before, StreamObject) and before is not after and before.encoded_data != after.encoded_data:
+        if isinstance(before, StreamObject) and before.encoded_data != after.encoded_data:
             raise ChangeFound(pair.path, "another stream")
         roles = self._special(pair)
         for key in sorted({*before, *after}):
             role = roles.get(key, _Role.CONTENT)
-            if role is None or (key == "/Length" and isinstance(before, StreamObject)):
-                continue
-            yield pair.at(key, _raw(before, key), _raw(after, key), role)
+            if role is not None:
+                yield pair.at(key, raw(before, key), raw(after, key), role)
 
     def _special(self, pair: _Pair) -> dict[str, _Role | None]:
         """Return which entries of a dictionary are something special; None: they may change as they like."""
         before, after = pair.signed, pair.now
         match pair.role:
             case _Role.CATALOGUE:
-                if not isinstance(self._now.object(_raw(after, "/DSS")), NullObject):
+                if not isinstance(self._now.object(raw(after, "/DSS")), NullObject):
                     self._found.add(Addition.VALIDATION_DATA)
                 return dict.fromkeys(_OF_NO_CONTENT) | {"/AcroForm": _Role.FORM}
             case _Role.FORM:
+                fields = [self._signed.at(one) for one, role in self._roles.items() if role in _OF_FIELDS]
+                check_default_appearance(fields, (self._signed, before), (self._now, after))
                 special: dict[str, _Role | None] = {key: None for key in ("/DA", "/DR") if key not in before}
                 return {"/SigFlags": None, "/Fields": _Role.FIELDS, "/DR": _Role.RESOURCES} | special
             case _Role.RESOURCES:
@@ -254,10 +275,9 @@ class _Comparison:
                 return {key: None for key in after if key not in before}
             case _Role.PAGE:
                 return {"/Annots": _Role.ANNOTATIONS}
-            case _Role.FIELD:
-                if str(before.get("/FT")) == "/Sig" and isinstance(self._signed.object(_raw(before, "/V")), NullObject):
-                    self._note_value(after)
-                    return dict.fromkeys(_FILLED)
+            case _Role.FILLED:
+                return dict.fromkeys(self._filled_in(before, after, pair.path))
+            case _Role.FIELD if "/Kids" in before and "/FT" not in before:
                 return {"/Kids": _Role.FIELDS}
         return {}
 
@@ -269,11 +289,11 @@ class _Comparison:
         wanted = iter([*before, None])
         next_one = next(wanted)
         for index, field in enumerate(after):
-            if next_one is not None and _refers_to(field) == _refers_to(next_one):
+            if next_one is not None and refers_to(field) == refers_to(next_one):
                 yield pair.at(index, next_one, field, _Role.FIELD)
                 next_one = next(wanted)
             else:
-                self._check_new_field(field, pair.at(index, _NULL, field).path)
+                self._check_new_field(field, pair.at(index, NULL, field).path)
         if next_one is not None:
             raise ChangeFound(pair.path, "a field is gone")
 
@@ -283,11 +303,11 @@ class _Comparison:
         wanted = iter([*before, None])
         next_one = next(wanted)
         for index, annotation in enumerate(after):
-            if next_one is not None and _refers_to(annotation) == _refers_to(next_one):
+            if next_one is not None and refers_to(annotation) == refers_to(next_one):
                 yield pair.at(index, next_one, annotation)
                 next_one = next(wanted)
-            elif _refers_to(annotation) not in self._new_widgets:
-                raise ChangeFound(pair.at(index, _NULL, _NULL).path, "an annotation was added")
+            elif refers_to(annotation) not in self._new_widgets:
+                raise ChangeFound(pair.at(index, NULL, NULL).path, "an annotation was added")
         if next_one is not None:
             raise ChangeFound(pair.path, "an annotation is gone")
 
@@ -296,7 +316,7 @@ class _Comparison:
         for value in (pair.signed, pair.now):
             if not isinstance(value, ArrayObject | NullObject):
                 raise ChangeFound(pair.path, "not an array")
-            sides.append(_items(value) if isinstance(value, ArrayObject) else [])
+            sides.append(items(value) if isinstance(value, ArrayObject) else [])
         return sides[0], sides[1]
 
     def _check_new_field(self, field: Any, path: str) -> None:
@@ -306,47 +326,65 @@ class _Comparison:
             raise ChangeFound(path, "a field was added that is none")
         if str(found.get("/FT")) != "/Sig":
             raise ChangeFound(path, "a form field was added")
-        widgets = self._now.object(_raw(found, "/Kids"))
-        below = [self._now.object(kid) for kid in _items(widgets)] if isinstance(widgets, ArrayObject) else []
-        for one in (found, *below):
-            if not isinstance(one, DictionaryObject) or not _OF_NEW_FIELDS.issuperset(one):
+        kids = self._now.object(raw(found, "/Kids"))
+        widgets = [self._now.object(kid) for kid in items(kids)] if isinstance(kids, ArrayObject) else []
+        for one, allowed in ((found, _OF_NEW_FIELDS), *((widget, _OF_WIDGETS) for widget in widgets)):
+            if not _is_of(one, allowed) or isinstance(one, StreamObject):
                 raise ChangeFound(path, "a signature field that does more than hold a signature")
-        self._note_value(found)
+        if field.reference in self._filled:
+            self._note_value(found)
+            return
+        if any(self._is_drawn(one) for one in (found, *widgets)):
+            raise ChangeFound(path, "a signature field without a signature that shows something")
+        self._found.add(Addition.FIELD)
+
+    def _filled_in(self, before: DictionaryObject, after: DictionaryObject, path: str) -> frozenset[str]:
+        """Return what may change where a signature was put into a field of before: its value, and how it is shown."""
+        changed = frozenset({"/V"} if "/T" in before else ())
+        if changed:
+            self._note_value(after)
+        if str(before.get("/Subtype")) != "/Widget":
+            return changed
+        if not isinstance(self._now.object(raw(after, "/F")), int | NullObject):  # of a widget: its flags
+            raise ChangeFound(path, "a signature field that does more than hold a signature")
+        return changed | _SHOWN
+
+    def _is_drawn(self, widget: DictionaryObject) -> bool:
+        """Whether a widget has an appearance that draws anything."""
+        appearance = self._now.object(raw(widget, "/AP"))
+        if isinstance(appearance, NullObject):
+            return False
+        if not isinstance(appearance, DictionaryObject) or isinstance(appearance, StreamObject):
+            return True
+        faces = (self._now.object(raw(appearance, key)) for key in appearance)
+        return not all(isinstance(face, StreamObject) and not face.data.strip() for face in faces)
 
     def _note_value(self, field: DictionaryObject) -> None:
-        value = self._now.object(_raw(field, "/V"))
-        if not isinstance(value, DictionaryObject):
-            self._found.add(Addition.FIELD)
-        elif str(value.get("/SubFilter")) == "/ETSI.RFC3161":
-            self._found.add(Addition.TIMESTAMP)
-        else:
-            self._found.add(Addition.SIGNATURE)
+        value = self._now.object(raw(field, "/V"))
+        is_stamp = isinstance(value, DictionaryObject) and str(value.get("/SubFilter")) == "/ETSI.RFC3161"
+        self._found.add(Addition.TIMESTAMP if is_stamp else Addition.SIGNATURE)
 
 
-def _raw(found: DictionaryObject, key: str) -> Any:
-    """Return an entry as it is written, references too; null where there is none."""
-    return found.raw_get(key) if key in found else _NULL
+def _is_of(widget: Any, allowed: frozenset[str]) -> bool:
+    """Whether a dictionary is a signature field's or its widget's, and has these entries at most."""
+    return (
+        isinstance(widget, DictionaryObject)
+        and allowed.issuperset(widget)
+        and str(widget.get("/FT", "/Sig")) == "/Sig"
+        and str(widget.get("/Subtype", "/Widget")) == "/Widget"
+    )
+
+
+def _signature_fields(side: Side, *, filled: bool) -> frozenset[Reference]:
+    """Return the signature fields that a verifier sees, by whether they hold a signature."""
+    found = enumerate_sig_fields(side.reader, filled_status=filled)
+    return frozenset(field.reference for _name, _value, field in found)
+
+
+def _sections(reader: PdfFileReader) -> list[XRefSectionMetaInfo]:
+    """Return where the cross-references of each revision lie, the first one first."""
+    return [reader.xrefs.get_xref_container_info(number) for number in range(reader.xrefs.total_revisions)]
 
 
 def _trailer(reader: PdfFileReader, key: str) -> Any:
-    return reader.trailer.raw_get(key) if key in reader.trailer else _NULL
-
-
-def _items(array: ArrayObject) -> list[Any]:
-    """Return the elements as they are written, references too."""
-    return [array.raw_get(index) for index in range(len(array))]
-
-
-def _refers_to(value: Any) -> Reference | None:
-    return value.reference if isinstance(value, IndirectObject) else None
-
-
-def _same_scalar(one: Any, other: Any) -> bool:
-    strings = (TextStringObject, ByteStringObject)
-    if isinstance(one, strings) and isinstance(other, strings):
-        return bool(one.original_bytes == other.original_bytes)
-    if isinstance(one, NameObject) != isinstance(other, NameObject) or isinstance(one, strings) != isinstance(
-        other, strings
-    ):
-        return False
-    return bool(one == other)
+    return reader.trailer.raw_get(key) if key in reader.trailer else NULL

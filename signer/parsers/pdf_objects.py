@@ -1,0 +1,78 @@
+"""Objects of a PDF as a comparison of two documents reads them: references kept, nothing repaired."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyhanko.pdf_utils.generic import (
+    ArrayObject,
+    ByteStringObject,
+    DictionaryObject,
+    IndirectObject,
+    NameObject,
+    NullObject,
+    Reference,
+    TextStringObject,
+)
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.pdf_utils.xref import ObjStreamRef
+
+MAX_PATH: Final = 160
+NULL: Final = NullObject()
+
+
+class ChangeFound(Exception):
+    """Something that was signed is not as it was; says where and what."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path[:MAX_PATH] or 'catalogue'}: {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two documents."""
+
+    reader: PdfFileReader
+
+    def at(self, reference: Reference) -> Any:
+        """Read an object; one that is nowhere is null. ChangeFound where it is a reference itself, which few follow."""
+        if self.reader.xrefs[reference] is None:
+            return NULL
+        found = self.reader.get_object(reference)  # type: ignore[no-untyped-call]  # untyped upstream
+        if isinstance(found, IndirectObject):
+            raise ChangeFound("", "a reference that leads to a reference")
+        return found
+
+    def place(self, reference: Reference) -> int | ObjStreamRef | None:
+        """Return where an object lies: an offset, or which place of which object stream; None: nowhere."""
+        return self.reader.xrefs[reference]  # type: ignore[no-any-return]  # untyped upstream
+
+    def object(self, value: Any) -> Any:
+        """Follow a reference; one that leads nowhere is null (ISO 32000-2 §7.3.10)."""
+        return self.at(value.reference) if isinstance(value, IndirectObject) else value
+
+
+def raw(found: DictionaryObject, key: str) -> Any:
+    """Return an entry as it is written, references too; null where there is none."""
+    return found.raw_get(key) if key in found else NULL
+
+
+def items(array: ArrayObject) -> list[Any]:
+    """Return the elements as they are written, references too."""
+    return [array.raw_get(index) for index in range(len(array))]
+
+
+def refers_to(value: Any) -> Reference | None:
+    """Return the object that is meant; None for a value that stands in place."""
+    return value.reference if isinstance(value, IndirectObject) else None
+
+
+def same_scalar(one: Any, other: Any) -> bool:
+    """Whether two values without parts are the same: strings by their octets, names as names."""
+    strings = (TextStringObject, ByteStringObject)
+    if isinstance(one, strings) and isinstance(other, strings):
+        return bool(one.original_bytes == other.original_bytes)
+    if isinstance(one, NameObject) != isinstance(other, NameObject) or isinstance(one, strings) != isinstance(
+        other, strings
+    ):
+        return False
+    return bool(one == other)
