@@ -13,8 +13,8 @@ from typing import Final
 from ca.hierarchy import SERVICES, NamedService
 from ca.profiles import CertificateProfile, ProfileName, ProfileSet
 from ca.records import NamedCertificate
-from pki import oids
 from pki.certificates import Certificate
+from pki.key_period import key_period
 
 LISTENER: Final = "exchange"
 """The mutual-TLS listener's name in the register; its key is in a file that only the server reads."""
@@ -34,11 +34,7 @@ class OwnCertificate:
     @property
     def usable_until(self) -> datetime:
         """When it, or the time to use its key, ends."""
-        period = self.profile.private_key_usage
-        ends = self.certificate.not_after
-        if oids.PRIVATE_KEY_USAGE_PERIOD not in self.certificate.extensions or period is None:
-            return ends
-        return min(self.certificate.not_before + period, ends)
+        return key_period(self.certificate)[1]
 
     @property
     def renews_from(self) -> datetime:

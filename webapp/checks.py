@@ -117,16 +117,22 @@ def _services(parts: Parts) -> PartHealth:
 
 
 def services_part(own: Iterable[OwnCertificate], now: datetime) -> PartHealth:
-    """Say which services' certificates are a day within their window and not renewed."""
+    """Say which services' certificates are a day within their window and not renewed; down once one is over."""
     late = [one for one in own if now >= one.renews_from + RENEWAL_PATIENCE]
     if not late:
         return PartHealth(name="services", state=PartState.OK, vital=False)
     said = (
-        f"{one.name} until {one.usable_until:%Y-%m-%d}{', a new key is needed' if one.needs_new_key else ''}"
+        f"{one.name} until {one.usable_until:%Y-%m-%d}{_over(one, now)}"
+        f"{', a new key is needed' if one.needs_new_key else ''}"
         for one in late
     )
     since = min(one.renews_from for one in late)
-    return PartHealth(name="services", state=PartState.DEGRADED, since=since, note="; ".join(said), vital=False)
+    state = PartState.DOWN if any(_over(one, now) for one in late) else PartState.DEGRADED
+    return PartHealth(name="services", state=state, since=since, note="; ".join(said), vital=False)
+
+
+def _over(one: OwnCertificate, now: datetime) -> str:
+    return " (over)" if now > one.usable_until else ""
 
 
 def _worker(deployment: Deployment, clock: Clock) -> PartHealth:

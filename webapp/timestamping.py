@@ -51,7 +51,8 @@ class TimestampDesk:
     def answer(self, request: bytes) -> bytes:
         """Answer one DER TimeStampReq; Unavailable when the TSA key or the database does not answer.
 
-        `timeNotAvailable` while the clock is not believed (RFC 3161 §2.4.2).
+        `timeNotAvailable` while the clock is not believed, `systemFailure` once the time to use the unit's key is over
+        and no other unit is certified (RFC 3161 §2.4.2).
         """
         answered = self._open().answer(request)
         if answered.error is not None:

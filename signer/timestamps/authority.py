@@ -2,7 +2,8 @@
 
 Tokens follow ETSI EN 319 422: SHA-2 imprints, accuracy always stated, milliseconds, serials of 127 random
 bits, signing-certificate-v2. Time never runs backwards within a process: a clock that falls behind by
-more than the accuracy stops the service (time-not-available) until it has caught up.
+more than the accuracy stops the service (time-not-available) until it has caught up. Outside the time in which the
+key may be used, by its certificate, nothing is stamped (system-failure).
 """
 
 import secrets
@@ -17,6 +18,7 @@ from pki import der, oids
 from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import ErrorCode, InvalidInput, ServiceError, Unavailable
+from pki.key_period import key_period
 from pki.keys import SigningKey
 from signer.formats.cms import digest_method, sign_digest
 from signer.formats.signing import signer_of
@@ -73,6 +75,7 @@ class TimestampAuthority:
             raise InvalidInput(ErrorCode.KEY_REFUSED, "not a time-stamping certificate")
         if not timedelta(milliseconds=1) <= accuracy < timedelta(seconds=1000):
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "accuracy out of range")
+        self._period = key_period(leaf)
         self._key, self._chain, self._clock, self._random_bits = key, tuple(chain), clock, random_bits
         self._policy, self._accuracy = policy_oid, accuracy
         self._digest = digest_method(key.algorithm).new
@@ -102,6 +105,9 @@ class TimestampAuthority:
         moment = self._moment()
         if moment is None:
             return _reject(Failure.TIME_NOT_AVAILABLE, "the authority's clock is being corrected")
+        begins, ends = self._period
+        if not begins <= moment <= ends:
+            return _reject(Failure.SYSTEM_FAILURE, "the time in which the authority's key is used is over")
         serial = self._random_bits(SERIAL_BITS) | 1 << (SERIAL_BITS - 1)
         info = self._encode_info(request, serial, moment)
         token = sign_digest(

@@ -25,3 +25,14 @@ def test_a_service_that_was_not_renewed_is_told_with_its_end(
     both = services_part(own, max(one.usable_until for one in own)).note
     assert both.startswith("tsa until ")
     assert "; service-seal until " in both
+
+
+def test_a_service_whose_time_is_over_is_down(
+    sqlite_database: Database,  # noqa: F811 - a fixture
+    make_world: WorldMaker,  # noqa: F811 - a fixture
+) -> None:
+    unit = next(one for one in make_world(sqlite_database).authority.own_certificates() if one.name == TSA)
+    assert services_part([unit], unit.usable_until).state is PartState.DEGRADED
+    told = services_part([unit], unit.usable_until + timedelta(seconds=1))
+    assert told.state is PartState.DOWN
+    assert told.note == f"tsa until {unit.usable_until:%Y-%m-%d} (over), a new key is needed"

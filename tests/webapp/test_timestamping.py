@@ -10,7 +10,7 @@ import pytest
 
 from ca.hierarchy import TSA
 from ca.own_certificates import OwnCertificate
-from signer.timestamps.messages import build_request
+from signer.timestamps.messages import Failure, build_rejection, build_request
 from storage.clock_guard import ClockGuard
 from storage.engine import Database
 from tests.ca.conftest import Ceremony, WorldMaker, ceremony, make_world, sqlite_database  # noqa: F401 - fixtures
@@ -57,3 +57,27 @@ def test_a_renewed_unit_is_taken_up_within_a_minute(
     answer = desk.answer(request)
     assert second.certificate.der in answer
     assert first.certificate.der not in answer
+
+
+def test_a_unit_whose_time_is_over_stamps_nothing_until_another_is_certified(
+    sqlite_database: Database,  # noqa: F811 - a fixture
+    make_world: WorldMaker,  # noqa: F811 - a fixture
+    ceremony: Ceremony,  # noqa: F811 - a fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ceremony.keys, "_keys", dict(vars(ceremony.keys)["_keys"]))
+    world, uptime = make_world(sqlite_database), [0.0]
+    guard = cast("ClockGuard", Believed(world.clock))
+    desk = TimestampDesk(world.database, world.authority, world.keys, SETTINGS.oids, guard, monotonic=lambda: uptime[0])
+    request, unit = build_request(bytes(32), 1), unit_of(world)
+    assert unit.usable_until < unit.certificate.not_after
+    world.clock.time = unit.usable_until
+    assert unit.certificate.der in desk.answer(request)
+    world.clock.move(seconds=1)
+    assert desk.answer(request) == build_rejection(
+        Failure.SYSTEM_FAILURE, "the time in which the authority's key is used is over"
+    )
+    world.authority.prepare_keys()
+    world.authority.renew_services()
+    uptime[0] += LOOK_SECONDS
+    assert unit_of(world).certificate.der in desk.answer(request)
