@@ -259,6 +259,9 @@ class ActivationDesk:
         return done
 
     def _count_try(self, activation_id: str) -> CodeDigest:
+        with self._database.read() as connection:  # strangers, who know no name, never wait for a writer's turn
+            if repository.digest_of(connection, activation_id) is None:
+                raise _refused()
         with self._database.begin() as unit:
             codes = repository.count_try(unit.connection, activation_id)
             locked = codes is None and repository.digest_of(unit.connection, activation_id) is not None

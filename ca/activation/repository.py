@@ -65,8 +65,12 @@ def replace_open(connection: Connection, activation: Activation, sending_since: 
 
 
 def files_without(connection: Connection, limit: int) -> list[str]:
-    """List files with certificates that wait for their holder and no open activation."""
-    covered = exists().where(_a.file_id == _c.file_id, _OPEN)
+    """List files with certificates that wait for their holder and no open activation that was there for them.
+
+    Codes that had ended when a certificate was issued are no codes for it.
+    """
+    there = or_(_a.sent_at.is_(None), _a.expires_at > _c.issued_at)
+    covered = exists().where(_a.file_id == _c.file_id, _OPEN, there)
     statement = select(_c.file_id).where(_c.state == WAITING, _c.file_id.is_not(None), ~covered)
     return list(connection.execute(statement.distinct().order_by(_c.file_id).limit(limit)).scalars())
 

@@ -97,6 +97,28 @@ def test_one_activation_covers_both_certificates_of_a_card(world: World) -> None
     assert state_of(world, other) is CertificateState.ISSUED
 
 
+def test_codes_that_had_ended_when_a_certificate_was_issued_are_followed_by_new_ones(world: World) -> None:
+    first = world.issue_waiting()
+    ended = sent(world, first)
+    world.clock.move(days=LIFE.days + 1)
+    assert world.activation.plan() == 0  # who is too late asks an officer
+    file_id = str(world.authority.get(first.serial_hex).file_id)
+    second = world.authority.issue("clin-sign", file_id, new_csr(), "clerk")
+    assert (world.activation.plan(), world.activation.plan()) == (1, 0)
+    assert world.activation.sweep() == 1
+    made, waiting = world.activation.status(file_id)
+    assert made is not None
+    assert made.id != ended.id
+    assert set(waiting) == {first.serial_hex, second.serial_hex}
+    world.activation.activate(made.id, *world.postbox.codes_of(made.id), "test")
+    assert state_of(world, second) is CertificateState.GOOD
+
+
+def test_who_knows_no_name_holds_no_writer_up(world: World) -> None:
+    with world.database.begin(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(refused, world, "0" * 12, WRONG, WRONG).result() is ErrorCode.ACTIVATION_REFUSED
+
+
 def test_the_same_codes_again_are_answered_the_same_and_change_nothing(world: World) -> None:
     issued = world.issue_waiting()
     codes = sent(world, issued)
