@@ -18,9 +18,12 @@ from typing import Final
 from ca.lint.findings import Finding, Severity
 from ca.linting.pkilint_judge import CRASHED, PkilintJudge
 from hsm.child_process import child_environment, module_command
+from webapp.overload import Places
 
 PILOT: Final = "--pilot"
 PATIENCE_SECONDS: Final = 30.0
+WAITING: Final = 8
+"""How many orders wait for the one process, in turns: a third of a listener's places, so that others go on."""
 
 
 class JudgeProcess:
@@ -30,7 +33,7 @@ class JudgeProcess:
 
     def __init__(self, *, pilot: bool) -> None:
         self._command = module_command("webapp.judging", *((PILOT,) if pilot else ()))
-        self._turn = threading.Lock()
+        self._turn, self._places = threading.Lock(), Places(WAITING)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,9 +42,12 @@ class JudgeProcess:
         return version("pkilint")
 
     def judge(self, certificate_der: bytes, linters: Sequence[str]) -> tuple[Finding, ...]:
-        """Apply the rule sets; a process that dies or does not answer is a finding of severity ERROR."""
+        """Apply the rule sets; a process that dies or does not answer is a finding of severity ERROR.
+
+        Unavailable (`overloaded`) where too many wait for it already.
+        """
         wish = json.dumps({"der": b64encode(certificate_der).decode(), "linters": list(linters)})
-        with self._turn:
+        with self._places.taken(), self._turn:
             try:
                 said = json.loads(self._ask(wish.encode() + b"\n"))
             except (OSError, ValueError) as error:

@@ -8,8 +8,11 @@ import pytest
 
 from ca.lint.findings import Severity
 from ca.linting.pkilint_judge import CRASHED, PkilintJudge
+from pki.errors import ErrorCode, Unavailable
 from tests.support.pki import make_root
 from webapp import judging
+from webapp.api import issuing, renewals
+from webapp.commands.serve import EXCHANGE_THREADS
 from webapp.judging import JudgeProcess
 
 pytestmark = pytest.mark.real
@@ -53,3 +56,17 @@ def test_a_process_that_does_not_answer_is_a_finding(judge: JudgeProcess, monkey
     (finding,) = judge.judge(b"", ())
     assert (finding.code, finding.severity) == (CRASHED, Severity.ERROR)
     assert judge._process is None
+
+
+def test_where_too_many_wait_for_the_process_an_order_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judging, "WAITING", 0)
+    with pytest.raises(Unavailable) as error:
+        JudgeProcess(pilot=True).judge(b"", ())
+    assert error.value.code is ErrorCode.OVERLOADED
+
+
+def test_orders_renewals_and_batches_leave_the_listener_threads_for_others() -> None:
+    assert issuing.WAITING + issuing.BATCHES + renewals.RENEWING < EXCHANGE_THREADS
+    assert judging.WAITING < issuing.WAITING

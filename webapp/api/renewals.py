@@ -15,7 +15,6 @@ from webapp.api.inventory import PATH
 from webapp.api.issuing import (
     ISSUING,
     MAX_TEXT,
-    WAITING,
     IssuedAnswer,
     KeyProofBody,
     csr_of,
@@ -28,6 +27,9 @@ from webapp.json_requests import read_json
 from webapp.openapi import IDEMPOTENCY_KEY, OFFICER, Api, Operation, json_response
 from webapp.overload import Places
 from webapp.services import Services, installed
+
+RENEWING: Final = 4
+"""How many renewals and replacements a listener's process has under way: each may wait for a registry."""
 
 
 class RenewalBody(BaseModel):
@@ -78,7 +80,7 @@ REPLACE: Final = Operation(
     name="replaceCertificate",
     summary="The successor",
     description="Replace a certificate whose key is lost or in strangers' hands. The old one is revoked in the very "
-    "transaction that records the new one.",
+    "transaction that records the new one; its list is published at once.",
     answer=IssuedAnswer,
     status=201,
     other_statuses={200: "The certificate that an earlier order of this key made"},
@@ -91,7 +93,7 @@ REPLACE: Final = Operation(
 
 def install(api: Api, services: Services) -> None:
     """Serve `/api/v1/certificates/{serial}/renewal` and `…/replacement`."""
-    waiting = Places(WAITING)
+    waiting = Places(RENEWING)
 
     def carry_out(serial: str, officer: Officer, body: RenewalBody, reason: RevocationReason | None) -> Response:
         wish = Wish(
@@ -105,6 +107,8 @@ def install(api: Api, services: Services) -> None:
         )
         with waiting.taken():
             issued = installed(services.renewals).carry_out(wish, officer)
+            if reason is not None and not issued.repeated:
+                installed(services.publish_status)(serial)
         answer = json_response(issued_members(issued), status_of(issued))
         answer.headers["Location"] = f"{PATH}/{issued.serial_hex}"
         return answer
