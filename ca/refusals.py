@@ -140,6 +140,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "officer.own-file": "Nobody approves a file about themself.",
         "officer.own-role": "Nobody asks for a role of their own, or grants it.",
         "officer.own-certificate": "Nobody binds a certificate to themself.",
+        "officer.own-order": "Nobody orders a certificate of their own.",
         "officer.twice": "One officer approves once.",
     },
     ErrorCode.OFFICER_UNKNOWN: {

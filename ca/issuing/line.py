@@ -24,7 +24,7 @@ from ca.issuing.carrying_out import MAX_ROUND, Candidate, CarryingOut, Outcome
 from ca.issuing.file_states import check_state
 from ca.issuing.idempotency import Earlier
 from ca.issuing.key_proofs import ProofShown, shown_by
-from ca.issuing.leave import LeaveWanted
+from ca.issuing.leave import LeaveWanted, ask_ahead
 from ca.issuing.orders import Channel, Issued, IssueOrder
 from ca.issuing.service_orders import ServiceOrder
 from ca.issuing.succession import Succession, check_key, check_succession
@@ -92,6 +92,13 @@ class IssuingLine(AuthorityContext):
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome
+
+    def check_leave(self, order: IssueOrder) -> None:
+        """Refuse ahead of time what its officer may not order; NotAllowed as `issue`, NotFound (file)."""
+        with self._database.read() as connection:
+            wanted = _leave(order, files.get_file(connection, order.file_id))
+        if wanted is not None:
+            ask_ahead(self._database, self._gate, wanted)
 
     def issue_many(self, orders: Iterable[IssueOrder]) -> Iterator[Outcome]:
         """Carry out many orders in rounds, each prepared while the one before is carried out.
@@ -268,6 +275,7 @@ def _leave(order: IssueOrder, file: RegistrationFile) -> LeaveWanted | None:
     return LeaveWanted(
         officer=order.officer,
         file_id=file.id,
+        holder=file.registration.holder,
         scope=file.registration.scope,
         realm=file.realm,
         digest=order.body_digest,

@@ -34,6 +34,10 @@ class IssuingDoor(Protocol):
         """Carry out one order, or refuse it with a ServiceError."""
         ...
 
+    def check_leave(self, order: IssueOrder) -> None:
+        """Refuse what its officer may not order, before anybody is asked about a holder."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -83,6 +87,7 @@ class RenewalDesk:
         (`identity-differs`) as `check_succession`; NotAllowed (`registry-refused`), Unavailable (`registry-silent`).
         """
         order = self.order(wish, officer)
+        self._door.check_leave(order)
         self.ask_again(order.file_id, officer.id, wish.silence_reason)
         return self._door.issue(order)
 

@@ -122,6 +122,7 @@ ISSUING: Final = (
     ErrorCode.PROFILE_UNKNOWN,
     ErrorCode.PROFILE_RETIRED,
     ErrorCode.NOT_APPROVED,
+    ErrorCode.FOUR_EYES,
     ErrorCode.CSR_MALFORMED,
     ErrorCode.CSR_PROOF_INVALID,
     ErrorCode.KEY_REFUSED,

@@ -104,6 +104,9 @@ def test_a_server_that_is_killed_while_it_issues_makes_no_second_certificate(est
         pass
 
     class Killing:
+        def check_leave(self, order: IssueOrder) -> None:
+            raise NotImplementedError
+
         def issue(self, order: IssueOrder) -> Issued:
             if after:
                 world.authority.line.issue(order)
@@ -132,6 +135,9 @@ def test_an_authority_that_does_not_answer_keeps_the_secret_for_the_same_request
     world, secret, csr = est.world, est.secret(est.world.approved(SYSTEM)), new_csr()
 
     class Silent:
+        def check_leave(self, order: IssueOrder) -> None:
+            raise NotImplementedError
+
         def issue(self, _order: IssueOrder) -> Issued:
             raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
 

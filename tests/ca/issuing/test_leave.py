@@ -11,14 +11,19 @@ import pytest
 
 from ca.issuing.line import IssuingLine
 from ca.issuing.orders import Channel, Issued, IssueOrder
+from ca.issuing.renewal import RenewalDesk, Wish
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import Officer, Role
 from ca.officers.scopes import Scope
 from ca.officers.statements import sign_statement
+from ca.registration_terms import RegistrationTerms
+from ca.registries.answers import Source
+from ca.registries.ports import Registries
 from ca.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotAllowed, ServiceError
 from tests.ca.officers.conftest import CEREMONY, Offices, founded, offices  # noqa: F401 - fixtures
+from tests.ca.registration.conftest import Told
 from tests.ca.world import CENTRE, CLINICIAN, SETTINGS, new_csr
 
 ISSUER = "nikan"
@@ -83,6 +88,48 @@ def test_a_file_outside_the_scope_is_refused_before_an_intent(
 
 def test_a_claimed_name_issues_nothing(issuing: Offices) -> None:
     assert refused(line_of(issuing), order(issuing, Officer(id=ISSUER))) == ("officer-unknown", "officer.unknown")
+
+
+def test_nobody_orders_a_certificate_of_their_own(issuing: Offices) -> None:
+    own = replace(issuing.of(ISSUER), national_code=CLINICIAN["national_code"])
+    wanted = order(issuing, own, idempotency_key="own")
+    assert refused(line_of(issuing), wanted) == ("four-eyes", "officer.own-order")
+    assert issuing.world.authority.certificates(file_id=wanted.file_id) == ()
+
+
+def test_who_may_not_renew_has_no_registry_asked_about_anybody(issuing: Offices) -> None:
+    world, told = issuing.world, Told(Source.COUNCIL)
+    old = line_of(issuing).issue(order(issuing, issuing.of("parsa"), CLINICIAN))
+    file_id = str(world.authority.get(old.serial_hex).file_id)
+    terms = RegistrationTerms(registries=Registries(council=told))
+    desk = RenewalDesk(world.database, line_of(issuing), terms, world.clock)
+    wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=RevocationReason.SUPERSEDED)
+    with pytest.raises(NotAllowed) as error:
+        desk.carry_out(wish, issuing.of(ISSUER))
+    assert error.value.reason == "officer.province-unsaid"
+    assert world.authority.words(file_id) == ()
+    assert desk.carry_out(wish, issuing.of("parsa")).state is CertificateState.ISSUED
+
+
+def test_a_signed_replacement_is_carried_out_once(issuing: Offices) -> None:
+    world, nikan = issuing.world, issuing.of(ISSUER)
+    old = line_of(issuing).issue(order(issuing, nikan))
+    desk = RenewalDesk(world.database, line_of(issuing), RegistrationTerms(), world.clock)
+    wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=RevocationReason.SUPERSEDED)
+    ordered = desk.order(wish, nikan)
+    said = sign_statement(
+        issuing.keys[ISSUER],
+        "certificate.issue",
+        subject=ordered.file_id,
+        sha256=ordered.body_digest.hex(),
+        now=world.clock.now(),
+        random=secrets.token_bytes(16),
+    )
+    proven = issuing.gate.of_statement(said.data, said.signature, issuing.certificates[ISSUER])
+    assert desk.carry_out(wish, proven).state is CertificateState.ISSUED
+    with pytest.raises(NotAllowed) as error:
+        desk.carry_out(wish, proven)
+    assert error.value.reason == "officer.statement-used"
 
 
 def test_nobody_orders_in_another_s_name(issuing: Offices) -> None:
