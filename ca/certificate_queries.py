@@ -42,6 +42,9 @@ _COLUMNS: Final = (
 )
 
 
+_ENDED_STATES: Final = (CertificateState.EXPIRED.value, CertificateState.REVOKED.value)
+
+
 def status_of(row: Any) -> Status:
     """Read the status columns of a row."""
     return Status(
@@ -109,6 +112,19 @@ def living_successor(connection: Connection, serial: str) -> CertificateRecord |
     return None if row is None else _record(row)
 
 
+def living_end(connection: Connection, serial: str) -> CertificateRecord | None:
+    """Return the living one of those that came after a certificate, past successors that ended; perhaps an intent."""
+    before = [serial]
+    while before:
+        query = select(*_COLUMNS).where(_c.predecessor.in_(before), _c.state != CertificateState.ABANDONED.value)
+        rows = connection.execute(query.order_by(_c.id.desc())).all()
+        living = next((row for row in rows if row.state not in _ENDED_STATES), None)
+        if living is not None:
+            return _record(living)
+        before = [row.serial for row in rows]
+    return None
+
+
 def living_with_key_of(connection: Connection, serial: str) -> tuple[CertificateRecord, ...]:
     """Return every certificate for the key of this one, itself too, that is issued and has not ended, locked."""
     key = select(_c.spki_sha256).where(_c.serial == serial).scalar_subquery()
@@ -116,6 +132,13 @@ def living_with_key_of(connection: Connection, serial: str) -> tuple[Certificate
     serials = select(_c.serial).where(_c.spki_sha256 == key, *living).order_by(_c.id).with_for_update()
     found = (find(connection, each) for each in connection.execute(serials).scalars().all())
     return tuple(record for record in found if record is not None)
+
+
+def intents_with_key_of(connection: Connection, serial: str) -> tuple[str, ...]:
+    """List the intents without a result for the key of a certificate."""
+    key = select(_c.spki_sha256).where(_c.serial == serial).scalar_subquery()
+    found = select(_c.serial).where(_c.spki_sha256 == key, _c.state == CertificateState.INTENDED.value)
+    return tuple(connection.execute(found).scalars())
 
 
 def page(

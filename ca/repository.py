@@ -208,7 +208,8 @@ def expire(connection: Connection, now: datetime) -> tuple[str, ...]:
     ended = select(_c.serial).where(_c.state.not_in(ENDED), _c.state != INTENDED, _c.not_after < now)
     statement = (
         update(certificates)
-        .where(_c.serial.in_(ended.limit(_ROUND)))
+        # Said again of the row itself: who was revoked while its lock was waited for is no longer to end.
+        .where(_c.serial.in_(ended.limit(_ROUND)), _c.state.not_in(ENDED))
         .values(state=CertificateState.EXPIRED.value)
         .returning(_c.serial)
     )

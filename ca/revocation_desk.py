@@ -16,7 +16,7 @@ from ca import file_repository as files
 from ca.context import AuthorityContext, event
 from ca.errors import FourEyesRequired
 from ca.inventory.search import MAX_WORD, Search, parse_serial
-from ca.issuing.key_holders import mark_compromised
+from ca.issuing.endings import end_key
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import EVERYTHING, NOTHING
 from ca.presigning import presigned_rows
@@ -141,6 +141,7 @@ class RevocationDesk(AuthorityContext):
     ) -> CertificateRecord:
         """Revoke for good; `act` and `subject` are what the officer does, where the revocation is but a part of it.
 
+        For `keyCompromise`, whatever else is certified for the key is revoked too, and intents for it are abandoned.
         NotAllowed as the gate's; IllegalTransition, NotFound, InvalidInput for an invalidity date outside its life.
         """
         wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_REVOKED, actor=officer.id)
@@ -187,7 +188,9 @@ class RevocationDesk(AuthorityContext):
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)
             changed = _write(unit, record, change(record, now), wanted.action, now, wanted.actor)
-        self.presign_now(changed)
+            also = _end_key_of(unit, changed, wanted.actor, now)
+        for each in (changed, *also):
+            self.presign_now(each)
         return changed
 
     def activate_within(
@@ -220,6 +223,16 @@ class RevocationDesk(AuthorityContext):
                 store_responses(unit.connection, rows)
 
 
+def _end_key_of(
+    unit: UnitOfWork, changed: CertificateRecord, actor: str, now: datetime
+) -> tuple[CertificateRecord, ...]:
+    """Return what was revoked with a certificate, where its key was compromised: whatever else is for that key."""
+    status = changed.status
+    if status.reason is not RevocationReason.KEY_COMPROMISE:
+        return ()
+    return end_key(unit, changed.serial_hex, actor, now, invalidity_date=status.invalidity_date)
+
+
 _LIFTING: Final = (AuditAction.CERTIFICATE_RELEASED, AuditAction.CERTIFICATE_ACTIVATED)
 
 
@@ -236,8 +249,6 @@ def _write(
     entry = encode_crl_entry(record.serial, status) if status.listed else None
     released = now if action in _LIFTING else record.released_at
     changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
-    if status.reason is RevocationReason.KEY_COMPROMISE:
-        mark_compromised(unit.connection, record.serial_hex)
     facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value, **more}
     if status.invalidity_date is not None:
         facts["invalidity_date"] = status.invalidity_date.isoformat()

@@ -19,13 +19,14 @@ from ca.context import Authority, event
 from ca.errors import KeyRefused
 from ca.issuance import PreparedCertificate, sign_prepared_apart
 from ca.issuing import idempotency
+from ca.issuing.endings import abandon
 from ca.issuing.file_states import check_state
 from ca.issuing.idempotency import Earlier, Reservation
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.issuing.key_proofs import STATEMENT, Nonces, ProofShown, use
 from ca.issuing.leave import Leave, LeaveWanted
 from ca.issuing.orders import Channel, Issued
-from ca.issuing.recovery import abandon, enrol
+from ca.issuing.recovery import enrol
 from ca.issuing.succession import Succession, Successions, succeed
 from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
@@ -238,8 +239,7 @@ class CarryingOut:
             if earlier.serial == own.serial:
                 continue
             same = earlier.body_sha256 == own.body_sha256
-            if same and own.id not in taken and (earlier.given_up or self._is_orphan(earlier)):
-                abandon(unit, [earlier.serial], now)
+            if same and own.id not in taken and self._came_to_nothing(unit, earlier, now):
                 idempotency.take_over(unit.connection, own, now)
                 taken.add(own.id)
                 continue
@@ -249,9 +249,15 @@ class CarryingOut:
                 outcomes[index] = error
         return outcomes
 
-    def _is_orphan(self, earlier: Earlier) -> bool:
-        """Whether an order is an intent of a server that is dead."""
-        return earlier.open and earlier.server is not None and not is_alive(self._database, earlier.server)
+    def _came_to_nothing(self, unit: UnitOfWork, earlier: Earlier, now: datetime) -> bool:
+        """Whether nothing became of an order; the intent of a server that is dead is abandoned.
+
+        A server that seemed dead may have recorded its certificate meanwhile: then there is nothing to abandon.
+        """
+        if earlier.given_up:
+            return True
+        dead = earlier.open and earlier.server is not None and not is_alive(self._database, earlier.server)
+        return dead and bool(abandon(unit, [earlier.serial], now))
 
     def _check_leave(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
         leave = Leave(self._gate, unit)

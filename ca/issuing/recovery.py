@@ -5,22 +5,19 @@ abandoned at once, whatever their age: their certificates were given to nobody, 
 """
 
 import platform
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ca import certificate_queries, repository
-from ca.context import WORKER, event
+from ca import certificate_queries
 from ca.issuing import idempotency
+from ca.issuing.endings import abandon
 from ca.issuing.tables import servers
-from pki.audit import AuditAction
 from pki.clock import Clock
 from storage.engine import Database
 from storage.presence import forget, is_alive
-from storage.unit_of_work import UnitOfWork
 
 INTENT_PATIENCE: Final = timedelta(minutes=5)
 _MAX_HOST: Final = 255
@@ -36,14 +33,6 @@ def enrol(connection: Connection, server: str, now: datetime) -> None:
     """Write down a server that begins to issue."""
     row = {"id": server, "host": platform.node()[:_MAX_HOST], "started_at": now}
     connection.execute(_ENROL[connection.dialect.name], row)
-
-
-def abandon(unit: UnitOfWork, serials: Iterable[str], now: datetime) -> tuple[str, ...]:
-    """Abandon what still are intents, each with its event; return those."""
-    abandoned = repository.abandon(unit.connection, serials)
-    for serial in abandoned:
-        unit.audit.record(event(AuditAction.CERTIFICATE_ABANDONED, now, WORKER, serial))
-    return abandoned
 
 
 class Recovery:

@@ -98,7 +98,7 @@ class RenewalDesk:
         is nobody's to accept here: Unavailable (`registry-silent`).
         """
         with self._database.read() as connection:
-            lost = certificate_queries.living_successor(connection, record.serial_hex)
+            lost = certificate_queries.living_end(connection, record.serial_hex)
         succession = Succession(predecessor=record.serial_hex, at_any_time=True)
         if lost is not None and lost.der is not None:
             succession = Succession(predecessor=lost.serial_hex, reason=RevocationReason.SUPERSEDED)

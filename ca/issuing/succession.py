@@ -11,13 +11,13 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from ca import certificate_queries, repository
+from ca import certificate_queries
 from ca.context import event
 from ca.errors import IllegalTransition, KeyRefused
-from ca.issuing.key_holders import mark_compromised
+from ca.issuing.endings import end_key, revoke_on_record
 from ca.profiles import ISSUING_AUTHORITIES, CertificateProfile
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState, RevocationReason, encode_crl_entry, revoke
+from ca.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound
@@ -135,7 +135,8 @@ class Successions:
 def succeed(unit: UnitOfWork, succession: Succession, serial: str, actor: str, now: datetime) -> None:
     """Record that `serial` came after its predecessor, and revoke what it replaces.
 
-    IllegalTransition where a certificate that is renewed was suspended or revoked meanwhile: nothing comes after it.
+    IllegalTransition where a certificate that is renewed was suspended or revoked meanwhile, or one that is replaced
+    was revoked for what nothing comes after.
     """
     old = certificate_queries.lock(unit.connection, succession.predecessor)
     if old is None:
@@ -146,6 +147,8 @@ def succeed(unit: UnitOfWork, succession: Succession, serial: str, actor: str, n
             raise IllegalTransition(f"the certificate is {old.state} now", reason="renewal.not-good")
     else:
         action = AuditAction.CERTIFICATE_REPLACED
+        if old.state is not CertificateState.EXPIRED:
+            _check_replaceable(old)
         _revoke_replaced(unit, old, succession.reason, actor, now.replace(microsecond=0))
     facts = {} if succession.reason is None else {"reason": succession.reason.value}
     unit.audit.record(event(action, now, actor, serial, predecessor=old.serial_hex, **facts))
@@ -160,15 +163,7 @@ def _revoke_replaced(
     unit: UnitOfWork, old: CertificateRecord, reason: RevocationReason, actor: str, now: datetime
 ) -> None:
     """Revoke one certificate, or every living one for its key where that is compromised."""
-    connection, compromised = unit.connection, reason is RevocationReason.KEY_COMPROMISE
-    concerned = certificate_queries.living_with_key_of(connection, old.serial_hex) if compromised else (old,)
-    for record in concerned:
-        if record.state not in _LIVING:
-            continue
-        status = revoke(record.status, now, reason, not_before=record.not_before)
-        entry = encode_crl_entry(record.serial, status)
-        repository.change_status(connection, record, status, crl_entry=entry, released_at=record.released_at)
-        facts = {"issuer": str(record.issuer), "reason": reason.value}
-        unit.audit.record(event(AuditAction.CERTIFICATE_REVOKED, now, actor, record.serial_hex, **facts))
-    if compromised:
-        mark_compromised(connection, old.serial_hex)
+    if reason is RevocationReason.KEY_COMPROMISE:
+        end_key(unit, old.serial_hex, actor, now)
+    elif old.state in _LIVING:
+        revoke_on_record(unit, old, reason, actor, now)

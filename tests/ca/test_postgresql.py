@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from cryptography.x509 import ocsp
+from sqlalchemy import text
 
+from ca import certificate_queries
 from ca.crl import PublishedCrl
 from ca.errors import CrlRegression, FourEyesRequired, IllegalTransition
 from ca.hierarchy import adopt
+from ca.issuing.endings import revoke_on_record
 from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import FileState
 from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
 from hsm.errors import HsmUnavailable
+from pki.certificates import Certificate
 from pki.errors import Unavailable
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
@@ -46,6 +51,29 @@ def postgresql(ceremony: Ceremony) -> Iterator[Database]:
 @pytest.fixture
 def world(postgresql: Database, make_world: WorldMaker) -> World:
     return make_world(postgresql)
+
+
+def test_a_revocation_is_not_overwritten_by_the_end_that_waited_for_it(world: World) -> None:
+    issued = world.issue()
+    world.clock.time = Certificate.parse(issued.der).not_after + timedelta(seconds=1)
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as unit:
+            record = certificate_queries.find(unit.connection, issued.serial_hex, locked=True)
+            assert record is not None
+            revoke_on_record(unit, record, RevocationReason.KEY_COMPROMISE, "clerk", world.clock.now())
+            swept = pool.submit(world.authority.expire)
+            wait_for_a_lock(world.database)
+        swept.result(timeout=30)
+    assert world.authority.get(issued.serial_hex).state is CertificateState.REVOKED
+
+
+def wait_for_a_lock(database: Database) -> None:
+    """Return when somebody waits for a row of an open transaction."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while True:
+        with database.read() as connection:
+            if connection.execute(waiting).scalar_one():
+                return
 
 
 def test_officers_who_press_at_once_are_counted_one_by_one(world: World) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from ca.hierarchy import adopt
+from ca.issuing import carrying_out
 from ca.issuing.orders import Issued, IssueOrder
 from ca.revocation import CertificateState, RevocationReason
 from hsm.errors import HsmUnavailable
@@ -118,6 +119,41 @@ def test_an_order_that_is_under_way_elsewhere_is_in_progress_until_its_server_is
     (left,) = both.authority.certificates(state=CertificateState.ABANDONED)
     assert actions(both.database, left.serial_hex)[AuditAction.CERTIFICATE_ABANDONED] == 1
     assert both.recovery.reconcile() == ()
+    other.die()
+
+
+def test_a_server_that_seemed_dead_and_recorded_its_certificate_gets_no_second_one(
+    both: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = Server(both), Server(both)
+    wanted, signed = order(both), threading.Event()
+    asked = threading.Event()
+
+    def sign_late() -> None:
+        asked.set()
+        assert signed.wait(30)
+
+    monkeypatch.setattr(slow.keys, "fail", sign_late)
+
+    def not_alive(_database: object, _server: str) -> bool:
+        return False
+
+    def recorded_before(_unit: object, serials: list[str], _now: object) -> tuple[str, ...]:
+        assert serials  # its row is locked by the transaction that records it, and is no intent afterwards
+        return ()
+
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(slow.line.issue, wanted)
+        assert asked.wait(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(carrying_out, "is_alive", not_alive)
+            patch.setattr(carrying_out, "abandon", recorded_before)
+            refusal = refused(other, wanted)
+        signed.set()
+        made = one.result(timeout=30)
+    assert refusal is ErrorCode.REQUEST_IN_PROGRESS
+    assert other.line.issue(wanted).der == made.der
+    slow.die()
     other.die()
 
 

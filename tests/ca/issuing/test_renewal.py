@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from ca import certificate_queries
 from ca.issuing.line import IssuingLine
-from ca.issuing.orders import Issued
+from ca.issuing.orders import Issued, IssueOrder
 from ca.issuing.renewal import RenewalDesk, Wish
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
@@ -211,8 +211,34 @@ def test_who_is_revoked_while_the_successor_is_signed_gets_none(office: Office) 
     assert states == {REVOKED, CertificateState.ABANDONED}
 
 
+def test_who_loses_the_right_while_the_replacement_is_signed_gets_none(office: Office) -> None:
+    old = office.world.issue("clin-sign")
+    keys = RevokingKeys(office.world, old)
+    line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
+    wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=SUPERSEDED)
+    assert refused(lambda: office.desk(line).carry_out(wish, CLERK)) == ("state-illegal", "replacement.not-replaceable")
+    states = {record.state for record in office.world.authority.certificates(file_id=_file_of(office, old))}
+    assert states == {REVOKED, CertificateState.ABANDONED}
+
+
+def test_a_key_that_is_compromised_while_it_is_certified_again_gets_no_certificate(office: Office) -> None:
+    csr, file = new_csr(), office.world.approved(CLINICIAN)
+    old = office.world.activated(office.world.authority.issue("clin-sign", file.id, csr, "clerk"))
+    keys = RevokingKeys(office.world, old)
+    keys.reason = COMPROMISE
+    line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
+    assert refused(lambda: line.issue(IssueOrder(profile="clin-sign", file_id=file.id, csr=csr, actor="clerk"))) == (
+        "state-illegal",
+        "",
+    )
+    states = {record.state for record in office.world.authority.certificates(file_id=file.id)}
+    assert states == {REVOKED, CertificateState.ABANDONED}
+
+
 class RevokingKeys(FaultyKeys):
     """Keys whose device takes so long that an officer revokes the old certificate meanwhile."""
+
+    reason = RevocationReason.PRIVILEGE_WITHDRAWN
 
     def __init__(self, world: World, old: Issued) -> None:
         super().__init__(world)
@@ -220,7 +246,7 @@ class RevokingKeys(FaultyKeys):
 
     def signing_key(self, label: str) -> SigningKey:
         if self._world.authority.get(self._old.serial_hex).state is GOOD:
-            self._world.authority.revoke(self._old.serial_hex, RevocationReason.PRIVILEGE_WITHDRAWN, CLERK)
+            self._world.authority.revoke(self._old.serial_hex, self.reason, CLERK)
         return super().signing_key(label)
 
 
@@ -318,6 +344,22 @@ def test_a_compromised_key_leaves_no_certificate_good(office: Office) -> None:
     assert refused(again) == ("key-refused", "key.compromised")
 
 
+@pytest.mark.parametrize("revoked", [0, 1])
+def test_whoever_revokes_for_compromise_revokes_all_that_is_for_the_key(revoked: int, office: Office) -> None:
+    csr, world = new_csr(), office.world
+    old = world.activated(world.authority.issue("clin-sign", world.approved(CLINICIAN).id, csr, "clerk"))
+    office.within_window(old)
+    both = (old, office.renew(old, csr=csr))
+    since = world.clock.now() - timedelta(days=1)
+    wanted = None if revoked else since
+    world.authority.revoke(both[revoked].serial_hex, COMPROMISE, CLERK, invalidity_date=wanted)
+    found = [world.authority.get(one.serial_hex).status for one in both]
+    assert [(status.state, status.reason) for status in found] == [(REVOKED, COMPROMISE)] * 2
+    assert office.events("certificate.revoked").keys() == {one.serial_hex for one in both}
+    if not revoked:
+        assert found[1].invalidity_date == Certificate.parse(both[1].der).not_before
+
+
 @pytest.mark.parametrize("reason", [SUPERSEDED, COMPROMISE])
 def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: RevocationReason, office: Office) -> None:
     old = office.world.issue("clin-sign")
@@ -335,6 +377,13 @@ def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: Revocatio
 
 
 # -- machines -------------------------------------------------------------------------------------
+
+
+def test_a_machine_that_never_gets_an_answer_never_has_two_successors(office: Office) -> None:
+    old = office.world.issue("infosys", FILE_PROFILES["infosys"])
+    record = office.world.authority.get(old.serial_hex)
+    made = [office.desk().succeed_by_holder(record, new_csr(), "est") for _ in range(4)]
+    assert [office.state(one) for one in (old, *made)] == [GOOD, REVOKED, REVOKED, REVOKED, GOOD]
 
 
 def test_a_machine_whose_successor_never_arrived_gets_another(office: Office) -> None:
