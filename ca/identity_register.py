@@ -9,9 +9,10 @@ from sqlalchemy import Connection, insert, select
 
 from ca.context import event
 from ca.identity_tables import identity_versions
+from ca.tables import certificates
 from pki.audit import AuditAction
 from pki.clock import Clock
-from pki.identity_file import IdentitiesInvalid, scheme_body
+from pki.identity_file import IdentitiesInvalid, pilot_identities, scheme_body
 from pki.identity_scheme import IdentityScheme
 from storage.engine import Database
 from storage.unit_of_work import take_turn
@@ -32,18 +33,27 @@ def _roles(body: bytes) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _check_meanings(body: bytes, earlier: bytes) -> None:
     """Hold two schemes against each other: certificates of the earlier one are read by the later one."""
     recorded: dict[tuple[str, str], dict[str, Any]] = {}
-    numbers: dict[tuple[bool, int], str] = {}
+    taken: dict[tuple[object, ...], tuple[str, str]] = {}
     for section, slug, role in _roles(earlier):
         recorded[section, slug] = role
-        numbers[section == "technical_roles", role["number"]] = slug
+        taken |= dict.fromkeys(_identifiers(section, role).values(), (section, slug))
     for section, slug, role in _roles(body):
         before = recorded.get((section, slug), role)
         for member in _SAID:
             if role.get(member) != before.get(member):
                 rule = "stays as it was adopted, because certificates say it: another is another name and number"
                 raise IdentitiesInvalid(f"{section}.{slug}.{member}", rule)
-        if numbers.get((section == "technical_roles", role["number"]), slug) != slug:
-            raise IdentitiesInvalid(f"{section}.{slug}.number", "was adopted for another: retire that one instead")
+        for member, identifier in _identifiers(section, role).items():
+            if taken.get(identifier, (section, slug)) != (section, slug):
+                raise IdentitiesInvalid(
+                    f"{section}.{slug}.{member}", "was adopted for another: retire that one instead"
+                )
+
+
+def _identifiers(section: str, role: dict[str, Any]) -> dict[str, tuple[object, ...]]:
+    """Return what no other role may have, by member; numbers of technical roles end another arc."""
+    found: dict[str, tuple[object, ...]] = {"number": (section == "technical_roles", role["number"])}
+    return found | ({"oid": (role["oid"],)} if "oid" in role else {})
 
 
 def _is_new(connection: Connection, scheme: IdentityScheme, body: bytes) -> bool:
@@ -55,9 +65,15 @@ def _is_new(connection: Connection, scheme: IdentityScheme, body: bytes) -> bool
     if recorded is not None:
         rule = f"rises when the scheme changes: {scheme.version} was adopted with other members"
         raise IdentitiesInvalid("version", rule)
-    for earlier in connection.execute(select(_v.body)).scalars():
+    for earlier in connection.execute(select(_v.body)).scalars().all() or _unrecorded(connection):
         _check_meanings(body, earlier)
     return True
+
+
+def _unrecorded(connection: Connection) -> tuple[bytes, ...]:
+    """Return what a deployment issued by before schemes were recorded: the pilot's; nothing where it issued nothing."""
+    issued = select(certificates.c.id).where(certificates.c.file_id.is_not(None)).limit(1)
+    return () if connection.execute(issued).first() is None else (scheme_body(pilot_identities()),)
 
 
 class IdentityRegister:

@@ -9,7 +9,7 @@ from pki.identity_file import IdentitiesInvalid, parse_identities, pilot_identit
 from storage.engine import Database
 from storage.ledger_tables import audit_events
 from tests.ca.test_own_professions import OWN
-from tests.ca.world import FakeClock
+from tests.ca.world import FakeClock, World
 
 SCHEME = parse_identities(OWN.encode())
 
@@ -76,3 +76,32 @@ def test_what_is_left_out_may_come_back_as_itself(register: IdentityRegister) ->
     without = OWN[: OWN.index("[professions")].replace("version = 1", "version = 2")
     assert register.adopt(parse_identities(without.encode()), "operator")
     assert register.adopt(parse_identities(changed("", "", version=3).encode()), "operator")
+
+
+@pytest.mark.parametrize(
+    ("later", "member"),
+    [
+        ('[professions.orthoptist]\nnumber = 22\noid = "1.3.6.1.4.1.32473.99.121"\ncouncil_number = "[0-9]{4}"', "oid"),
+        ("[institutions.optometrist]\nnumber = 21", "number"),
+    ],
+)
+def test_an_identifier_goes_to_nothing_else_once_its_role_is_left_out(
+    register: IdentityRegister, later: str, member: str
+) -> None:
+    register.adopt(SCHEME, "operator")
+    head = OWN[: OWN.index("[professions")].replace("version = 1", "version = 2")
+    titles = '\ntitle_fa = "دیگری"\ntitle_en = "Another"\n'
+    with pytest.raises(IdentitiesInvalid) as caught:
+        register.adopt(parse_identities((head + later + titles).encode()), "operator")
+    assert caught.value.member.endswith(f".{member}")
+
+
+def test_a_deployment_that_issued_before_schemes_were_recorded_issued_by_the_pilot_s(world: World) -> None:
+    own = OWN[: OWN.index("[institutions")].replace('extends = "pilot"', 'organization_identifier = "NTR"')
+    scheme = parse_identities(own.replace("number = 21", "number = 1").encode())
+    register = IdentityRegister(world.database, world.clock)
+    assert register.check(scheme)
+    world.issue()
+    with pytest.raises(IdentitiesInvalid) as caught:
+        register.check(scheme)
+    assert caught.value.member == "professions.optometrist.number"
