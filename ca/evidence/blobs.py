@@ -10,6 +10,7 @@ MAX_OCTETS: Final = 5 * 1024 * 1024
 MAX_OCTETS_OF_FILE: Final = 20 * 1024 * 1024
 _PIECE: Final = 64 * 1024
 _MAGIC: Final = {b"%PDF-": "application/pdf", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+_TELLING: Final = max(map(len, _MAGIC))
 MEDIA_TYPES: Final = tuple(_MAGIC.values())
 
 
@@ -32,8 +33,8 @@ def media_type_of(data: bytes) -> str:
 def read_blob(source: Reader, digest: bytes) -> tuple[str, bytes]:
     """Read a scan to its end; return its media type and octets.
 
-    No more is read than a scan may have. InvalidInput: `input-empty`, `input-format-unknown` at the first piece,
-    `input-too-large`, and `input-malformed` where its SHA-256 is not `digest`.
+    No more is read than a scan may have. InvalidInput: `input-empty`, `input-format-unknown` as soon as enough is here
+    to tell, `input-too-large`, and `input-malformed` where its SHA-256 is not `digest`.
     """
     hashed, pieces, octets = sha256(), list[bytes](), 0
     media_type = ""
@@ -41,12 +42,14 @@ def read_blob(source: Reader, digest: bytes) -> tuple[str, bytes]:
         octets += len(piece)
         if octets > MAX_OCTETS:
             raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "evidence has at most 5 MiB", reason="evidence.too-large")
-        if not pieces:
-            media_type = media_type_of(piece)
         hashed.update(piece)
         pieces.append(piece)
+        if not media_type and octets >= _TELLING:
+            media_type = media_type_of(b"".join(pieces))
     if not pieces:
         raise InvalidInput(ErrorCode.INPUT_EMPTY)
+    if not media_type:
+        media_type = media_type_of(b"".join(pieces))
     if not compare_digest(hashed.digest(), digest):
         detail = "these are not the octets that the file names"
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="evidence.digest-differs")

@@ -17,6 +17,18 @@ def test_a_scan_is_known_by_its_first_octets(scan: bytes, media_type: str) -> No
     assert read_blob(BytesIO(scan), sha256(scan).digest()) == (media_type, scan)
 
 
+class Dripping(BytesIO):
+    """A sender whose octets come one by one."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        return super().read(1)
+
+
+@pytest.mark.parametrize("scan", [PDF, JPEG, PNG])
+def test_a_scan_that_comes_in_small_pieces_is_known_too(scan: bytes) -> None:
+    assert read_blob(Dripping(scan), sha256(scan).digest())[1] == scan
+
+
 def refused(data: bytes, digest: bytes) -> tuple[str, str]:
     with pytest.raises(InvalidInput) as refusal:
         read_blob(BytesIO(data), digest)
