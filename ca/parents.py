@@ -27,6 +27,7 @@ from pki.signatures import signature_hash
 
 MAX_CHAIN: Final = 6
 MAX_CERTIFICATES: Final = 64
+MAX_SERIAL_BITS: Final = 160  # what the register holds; RFC 5280 §4.1.2.2 allows one less
 _CA_USAGES: Final = frozenset({"keyCertSign", "cRLSign"})
 _PKCS7_LABELS: Final = (b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----")
 _DIRECTORY_NAME: Final = 0xA4
@@ -139,7 +140,9 @@ def path_of(spki_der: bytes, certificates: Sequence[Certificate]) -> Path | None
 
 
 def _issuer_of(below: Certificate, certificates: Sequence[Certificate], above: Sequence[Certificate]) -> Certificate:
-    named = [one for one in certificates if one.subject_der == below.issuer_der and one not in above]
+    """Return the issuer: of several certificates of one, its own, which ends the path, and then what begins last."""
+    found = (one for one in certificates if one.subject_der == below.issuer_der and one not in above)
+    named = sorted(found, key=lambda one: (one.self_issued, one.not_before), reverse=True)
     if not named:
         raise refuse_chain(f"the certificate of {below.issuer} is missing", reason="chain.issuer-missing")
     for issuer in named:
@@ -168,6 +171,8 @@ def check_installable(
     VerificationFailed says which of the conditions does not hold (RFC 5280 §4.2.1, §6.1).
     """
     own = path.own
+    if not 0 < own.serial.bit_length() <= MAX_SERIAL_BITS or own.serial < 0:
+        raise refuse_chain("a serial number is positive, of at most 20 octets", reason="chain.serial-number")
     if own.spki_der != spki_der:
         raise refuse_chain("the certificate is for another key", reason="chain.key-differs")
     if own.subject_der != name_der:

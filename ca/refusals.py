@@ -225,6 +225,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     ErrorCode.VERIFICATION_FAILED: {
         "chain.key-differs": "What a parent issued is for another key than the request's.",
         "chain.name-differs": "What a parent issued is for another name than the request's.",
+        "chain.serial-number": "The serial number of what a parent issued is not positive, or has more than 20 octets.",
         "chain.key-identifier": "The subjectKeyIdentifier is missing, or not what certificates under this key name.",
         "chain.not-valid-now": "A certificate of the path is not valid now.",
         "chain.not-an-authority": "A certificate of the path is no CA's, or says so without being critical.",

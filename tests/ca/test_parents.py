@@ -71,6 +71,25 @@ def test_a_path_is_found_in_any_order_among_others() -> None:
     assert (path.own, path.above) == (parsed(own)[0], parsed(health, root))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_certificates_of_one_issuer_the_later_one_counts_in_any_order(turned: bool) -> None:
+    root = Parent()
+    health, certificate = root.below("Health")
+    ended = root.certificate(health.name, health.key.public_key(), path_length=1, days=(-9, -2))
+    both = (ended, certificate)[:: -1 if turned else 1]
+    anchor = root.own()
+    assert judge(issued(health), *both, anchor).above == parsed(certificate, anchor)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_root_that_another_certified_too_ends_the_path(turned: bool) -> None:
+    root, older = Parent(), Parent(name=x509.Name.from_rfc4514_string("CN=Older"))
+    anchor = root.own(days=(-9, 365))
+    crossed = older.certificate(root.name, root.key.public_key(), path_length=None)
+    both = (anchor, crossed)[:: -1 if turned else 1]
+    assert judge(issued(root), *both).above == parsed(anchor)
+
+
 def _policies(*names: str) -> tuple[x509.ExtensionType, bool]:
     return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(n), None) for n in names]), False
 
@@ -111,6 +130,18 @@ def _sha1() -> tuple[x509.Certificate, ...]:
     return x509.load_der_x509_certificate(whole), root.own()
 
 
+def _long_serial() -> tuple[x509.Certificate, ...]:
+    """Sign again under a serial number of 21 octets, which the library itself does not write."""
+    root = Parent()
+    good = issued(root)
+    tbs, algorithm, _signature = der.parse(good.public_bytes(Encoding.DER)).sequence()
+    fields = [one.raw for one in tbs.sequence()]
+    fields[1] = der.integer(1 << 160)
+    new = der.sequence(*fields)
+    whole = der.sequence(new, algorithm.raw, der.bit_string(root.key.sign(new, ec.ECDSA(hashes.SHA384()))))
+    return x509.load_der_x509_certificate(whole), root.own()
+
+
 def _one(**changes: Any) -> tuple[x509.Certificate, ...]:
     root = Parent()
     return issued(root, **changes), root.own()
@@ -134,6 +165,7 @@ UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.32473.9
 TEHRAN = x509.DirectoryName(x509.Name.from_rfc4514_string("O=Somebody else,C=IR"))
 WRONG: dict[str, list[Callable[[], tuple[x509.Certificate, ...]]]] = {
     "chain.name-differs": [_other_name],
+    "chain.serial-number": [_long_serial],
     "chain.not-valid-now": [
         lambda: _one(days=(-9, -1)),
         lambda: _one(days=(1, 9)),
