@@ -143,6 +143,12 @@ def _for_all_or_each(step: Callable[[Candidates], Outcomes], candidates: Candida
     return outcomes
 
 
+def _predecessor_of(item: tuple[int, Candidate]) -> str:
+    """Order by what is locked at the record: nobody waits in a circle."""
+    succession = item[1].succession
+    return "" if succession is None else succession.predecessor
+
+
 def _by_authority(candidates: Candidates) -> dict[IssuerName, dict[int, Candidate]]:
     found: dict[IssuerName, dict[int, Candidate]] = {}
     for index, candidate in candidates.items():
@@ -358,7 +364,7 @@ class CarryingOut:
             ders = {candidate.serial: signed[index] for index, candidate in candidates.items()}
             waiting = {c.serial: c.prepared.content.not_before for c in candidates.values() if c.waits}
             repository.complete(unit.connection, ders, now, waiting=waiting)
-            for index, candidate in candidates.items():
+            for index, candidate in sorted(candidates.items(), key=_predecessor_of):
                 digest = sha256(signed[index]).hexdigest()
                 state = candidate.first_state.value
                 facts = {"issuer": str(candidate.authority.issuer.label), "sha256": digest, "state": state}

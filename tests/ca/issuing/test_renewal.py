@@ -12,12 +12,13 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from ca import certificate_queries
 from ca.issuing.line import IssuingLine
 from ca.issuing.orders import Issued, IssueOrder
 from ca.issuing.renewal import RenewalDesk, Wish
+from ca.records import CertificateRecord
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
 from ca.registries.ports import Registries
@@ -32,7 +33,7 @@ from storage.ledger_tables import audit_events
 from tests.ca.issuing.faults import FaultyKeys, Killed
 from tests.ca.issuing.test_key_holders import reopened
 from tests.ca.registration.conftest import Told, no, silent
-from tests.ca.world import CENTRE, CLERK, CLINICIAN, FILE_PROFILES, SETTINGS, World, new_csr
+from tests.ca.world import CENTRE, CLERK, CLINICIAN, SETTINGS, World, new_csr
 from tests.support.officers import EveryOfficer
 
 GOOD, REVOKED, ON_HOLD = CertificateState.GOOD, CertificateState.REVOKED, CertificateState.ON_HOLD
@@ -177,6 +178,21 @@ def test_of_two_orders_in_one_round_one_is_carried_out(office: Office) -> None:
     assert [isinstance(outcome, Issued) for outcome in outcomes] == [True, False]
     assert isinstance(outcomes[1], ServiceError)
     assert (outcomes[1].code, outcomes[1].reason) == (ErrorCode.REQUEST_IN_PROGRESS, "renewal.at-once")
+
+
+def test_a_round_locks_what_it_replaces_in_one_order(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    olds = sorted((office.world.issue("clin-sign") for _ in range(3)), key=lambda one: one.serial_hex, reverse=True)
+    desk, locked = office.desk(), list[str]()
+    orders = [desk.order(Wish(serial=one.serial_hex, csr=new_csr(), reason=SUPERSEDED), CLERK) for one in olds]
+    lock = certificate_queries.lock
+
+    def watched(connection: Connection, serial: str) -> CertificateRecord | None:
+        locked.append(serial)
+        return lock(connection, serial)
+
+    monkeypatch.setattr(certificate_queries, "lock", watched)
+    assert all(isinstance(one, Issued) for one in office.world.authority.line.issue_many(orders))
+    assert locked == sorted(one.serial_hex for one in olds) * 2
 
 
 def test_of_two_servers_at_once_one_renews(office: Office) -> None:
@@ -374,25 +390,3 @@ def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: Revocatio
     assert len(office.world.recovery.reconcile()) == 1
     assert office.state(office.renew(old, reason=reason)) is WAITS
     assert office.state(old) is REVOKED
-
-
-# -- machines -------------------------------------------------------------------------------------
-
-
-def test_a_machine_that_never_gets_an_answer_never_has_two_successors(office: Office) -> None:
-    old = office.world.issue("infosys", FILE_PROFILES["infosys"])
-    record = office.world.authority.get(old.serial_hex)
-    made = [office.desk().succeed_by_holder(record, new_csr(), "est") for _ in range(4)]
-    assert [office.state(one) for one in (old, *made)] == [GOOD, REVOKED, REVOKED, REVOKED, GOOD]
-
-
-def test_a_machine_whose_successor_never_arrived_gets_another(office: Office) -> None:
-    old = office.world.issue("infosys", FILE_PROFILES["infosys"])
-    record = office.world.authority.get(old.serial_hex)
-    lost = office.desk().succeed_by_holder(record, new_csr(), "est")
-    second = office.desk().succeed_by_holder(record, new_csr(), "est")
-    assert [office.state(one) for one in (old, lost, second)] == [GOOD, REVOKED, GOOD]
-    with office.world.database.read() as connection:
-        living = certificate_queries.living_successor(connection, lost.serial_hex)
-    assert living is not None
-    assert living.serial_hex == second.serial_hex
