@@ -178,7 +178,7 @@ def test_a_swapped_key_does_not_sign_under_the_generation_it_was_proved_in(opene
     generation = opened.link.generation
     opened.hsm.swap_key(opened.reference)
     assert not opened.sign()
-    opened.owner.run_until(lambda: opened.link.available, 5)
+    opened.owner.run_until(lambda: opened.link.available)
     assert opened.link.generation > generation
     shown = partial(opened.link.public_key, opened.reference, ES256)
     assert opened.owner.value(shown) != opened.spki_der
@@ -191,7 +191,7 @@ def test_a_device_process_that_crashes_is_started_again(opened: Bench) -> None:
     for _ in range(3):
         assert opened.link.pid is not None
         os.kill(opened.link.pid, signal.SIGSEGV)
-        opened.owner.run_until(lambda: not opened.link.available, 5)
+        opened.owner.run_until(lambda: not opened.link.available)
         opened.resumes()
     assert opened.tries.failed == 0
 
@@ -221,7 +221,7 @@ def test_a_device_that_hangs_in_the_login_of_a_good_pin_never_burns_the_tries(op
         opened.hsm.restart()
         process = opened.link.pid
         assert not opened.sign()
-        opened.owner.run_until(partial(_replaced, opened, process), 5)
+        opened.owner.run_until(partial(_replaced, opened, process))
         assert stops
         opened.hsm.cont()
         opened.resumes()
@@ -236,7 +236,7 @@ def test_a_login_with_a_pin_that_was_never_good_is_waited_for(bench: Bench) -> N
     bench.owner.run_until(lambda: time.monotonic() > end)
     assert not bench.sign(), "calls are answered meanwhile"
     bench.hsm.cont()
-    bench.owner.run_until(lambda: bench.link.available, 5)
+    bench.owner.run_until(lambda: bench.link.available)
     assert bench.link.pid == process, "a login was cut short"
     assert bench.tries.failed == 0
 
