@@ -10,7 +10,7 @@ from ca.inventory.queries import page_rows
 from ca.inventory.search import Search
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
-from ca.revocation import CertificateState, RevocationReason, Status
+from ca.status.revocation import CertificateState, RevocationReason, Status
 from ca.tables import ENDED, authority_parents, certificates, named_certificates
 
 MAX_PAGE: Final = 1000

@@ -13,14 +13,14 @@ from hashlib import sha256
 from typing import Final
 
 from ca import certificate_queries, repository
-from ca import status_repository as status_rows
 from ca.config import AuthoritySettings
 from ca.context import event, responder_common_name, responder_name
-from ca.crl import CrlPlan, PublishedCrl, build_tbs_crl, check_plan
 from ca.issuance import PreparedCertificate, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.signing import sign_structures
+from ca.status import repository as status_rows
+from ca.status.crl import CrlPlan, PublishedCrl, build_tbs_crl, check_plan
 from ca.subjects import service_subject
 from ca.tbs import SERIAL_OCTETS, CertificateContent, Issuer, serial_from, validity
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, spki_of

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.certificates import Certificate
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from ca.profiles import IssuerName, ProfileName
-from ca.revocation import CertificateState, Status
+from ca.status.revocation import CertificateState, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

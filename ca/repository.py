@@ -14,7 +14,7 @@ from ca.errors import IllegalTransition
 from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
 from ca.records import UNMARKED, CertificateRecord, HolderMarks
-from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, issue_waiting
+from ca.status.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, issue_waiting
 from ca.tables import ENDED, INTENDED, authority_parents, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
 from pki.errors import Conflict, ErrorCode

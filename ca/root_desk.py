@@ -3,11 +3,11 @@
 Made where the root's key is, with its provider; the running service has no such desk.
 """
 
-from ca.crl import PublishedCrl
-from ca.crl_desk import CrlDesk
 from ca.profiles import IssuerName, ProfileName
 from ca.records import CertificateRecord
-from ca.revocation_desk import RevocationDesk
+from ca.status.crl import PublishedCrl
+from ca.status.crl_desk import CrlDesk
+from ca.status.revocation_desk import RevocationDesk
 from pki.errors import ErrorCode, NotAllowed
 
 

@@ -10,10 +10,10 @@ In short:
 """
 
 from ca.certificate_queries import certificates_above, named
-from ca.crl_desk import CrlDesk
-from ca.ocsp_desk import OcspDesk
 from ca.registration_desk import RegistrationDesk
-from ca.revocation_desk import RevocationDesk
+from ca.status.crl_desk import CrlDesk
+from ca.status.ocsp_desk import OcspDesk
+from ca.status.revocation_desk import RevocationDesk
 from ca.upkeep_desk import UpkeepDesk
 
 

@@ -11,10 +11,10 @@ from ca.ceremony.grammar import SERVICE
 from ca.ceremony.script import Script
 from ca.ceremony.tokens import TokenPlace
 from ca.config import AuthoritySettings
-from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.profiles import IssuerName
-from ca.status_repository import latest_crl
+from ca.status.crl import PublishedCrl
+from ca.status.repository import latest_crl
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider

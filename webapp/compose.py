@@ -12,7 +12,6 @@ from ca.activation.desk import ActivationDesk
 from ca.bulk.desk import BulkDesk
 from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.context import WORKER
-from ca.crl import PublishedCrl
 from ca.custody_policy import OPERATOR
 from ca.custody_policy import WORKER as BACKGROUND
 from ca.errors import CrlRegression
@@ -37,6 +36,7 @@ from ca.profile_register import ProfileRegister
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
+from ca.status.crl import PublishedCrl
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
 from ca.tokens.service import TokenService

@@ -26,7 +26,7 @@ from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
-from ca.revocation_desk import RevocationDesk
+from ca.status.revocation_desk import RevocationDesk
 from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable

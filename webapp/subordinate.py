@@ -23,7 +23,7 @@ from ca.custody_policy import OPERATOR
 from ca.hierarchy import authority_common_name, authority_key
 from ca.parents import check_compatible, check_installable, path_of, refuse_chain, requested_extensions
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tables import certificates as rows
 from ca.tbs import Issuer

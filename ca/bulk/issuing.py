@@ -15,7 +15,7 @@ from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import NOTHING
 from ca.registration_states import FileState
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates, registration_files
 from pki.csr import parse_csr
 from pki.errors import ErrorCode, NotFound, ServiceError

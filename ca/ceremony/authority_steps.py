@@ -19,7 +19,7 @@ from ca.ceremony.services import make_services
 from ca.hierarchy import authority_key
 from ca.officers.identity import Officer
 from ca.profiles import IssuerName, ProfileName
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tbs import Issuer
 from hsm.private_files import write_private

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from hsm.provider import KeyPurpose
 from pki.errors import ServiceError
 from pki.identity import parse_name

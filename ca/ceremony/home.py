@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ca.ceremony.tokens import TokenPlace
 from ca.config import AuthoritySettings
-from ca.crl import PublishedCrl
+from ca.status.crl import PublishedCrl
 from hsm.provider import KeyProvider
 from storage.engine import Database
 

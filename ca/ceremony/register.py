@@ -21,7 +21,7 @@ from ca.key_policy import spki_digest
 from ca.parents import Path
 from ca.profiles import IssuerName, ProfileName
 from ca.records import NamedCertificate
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tbs import SERIAL_OCTETS, Issuer, serial_from
 from hsm.provider import KeyProvider

@@ -24,7 +24,7 @@ from ca.records import CertificateRecord
 from ca.registration import Registration, RegistrationFile, SystemIdentity
 from ca.registration_states import BEFORE_APPROVERS
 from ca.registration_terms import RegistrationTerms
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki import oids
 from pki.audit import AuditAction
 from pki.certificates import Certificate

@@ -11,7 +11,7 @@ from ca.inventory.index_choice import beside, sorted_by
 from ca.inventory.search import InventoryEntry, Page, Search
 from ca.inventory.tables import statistics
 from ca.records import UNMARKED, HolderMarks
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import ENDED, certificates
 from pki.errors import ErrorCode, InvalidInput
 

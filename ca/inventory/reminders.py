@@ -18,7 +18,7 @@ from ca.context import WORKER, event
 from ca.inventory.index_choice import beside
 from ca.inventory.tables import reminders
 from ca.notices import REMINDER_DAYS, Notice, NoticeKind, Notifier, check_reminder_days
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import ENDED, certificates
 from pki.audit import AuditAction
 from pki.clock import Clock

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity import ascii_digits, parse_name
 from pki.instants import format_instant, parse_instant

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, delete, func, insert, select
 
 from ca.inventory.tables import statistics
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.clock import Clock
 from storage.engine import Database

@@ -32,7 +32,7 @@ from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
 from ca.profiles import Activation, CertificateProfile, IssuerName
 from ca.records import UNMARKED, HolderMarks
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction
 from pki.certificates import serial_hex

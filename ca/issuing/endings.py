@@ -7,7 +7,7 @@ from ca import certificate_queries, repository
 from ca.context import WORKER, event
 from ca.issuing.key_holders import mark_compromised
 from ca.records import CertificateRecord
-from ca.revocation import RevocationReason, encode_crl_entry, revoke
+from ca.status.revocation import RevocationReason, encode_crl_entry, revoke
 from pki.audit import AuditAction
 from storage.unit_of_work import UnitOfWork
 

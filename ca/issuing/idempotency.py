@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.issuing.orders import Issued
 from ca.issuing.tables import idempotency
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.errors import Conflict, ErrorCode
 from storage.base import UtcDateTime

@@ -22,7 +22,7 @@ from ca.issuing.file_states import check_state
 from ca.issuing.tables import key_proofs
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.audit import AuditAction
 from pki.clock import Clock

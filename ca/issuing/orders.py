@@ -9,7 +9,7 @@ from ca.issuance import TwinJudge
 from ca.issuing.key_proofs import KeyProof
 from ca.issuing.succession import Succession
 from ca.officers.identity import Officer
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import canonical_json
 

@@ -20,7 +20,7 @@ from ca.records import CertificateRecord
 from ca.registration_rules import check_words, parse_reason
 from ca.registration_terms import RegistrationTerms
 from ca.registries import repository as words_repository
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from pki.audit import AuditAction
 from pki.clock import Clock
 from pki.errors import ErrorCode, NotFound

@@ -17,7 +17,7 @@ from ca.errors import IllegalTransition, KeyRefused
 from ca.issuing.endings import end_key, revoke_on_record
 from ca.profiles import ISSUING_AUTHORITIES, CertificateProfile
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound

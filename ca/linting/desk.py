@@ -31,7 +31,7 @@ from ca.officers.identity import Act, Officer
 from ca.officers.scopes import NOTHING
 from ca.profiles import ProfileSet
 from ca.registration import MAX_REASON
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound

@@ -14,7 +14,7 @@ from ca.lint.findings import GATE, Finding, Severity
 from ca.lint.gate import PACK_NAME, PACK_VERSION
 from ca.linting.tables import lint_alarm_notes, lint_alarms, lint_verdicts
 from ca.linting.verdicts import Alarm, AlarmNote, Backlog, Judgement, LintState
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.errors import ErrorCode, NotFound
 

@@ -19,7 +19,7 @@ from ca.officers.realms import Level, Realm, check_below
 from ca.officers.records import Grant, OfficerRecord, OfficerState, RequestState, RoleRequest
 from ca.officers.scopes import NOTHING, check_names, names_text
 from ca.profiles import HolderKind
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.clock import Clock

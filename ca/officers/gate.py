@@ -16,7 +16,7 @@ from ca.officers.realms import Realm, reach
 from ca.officers.records import Grant, OfficerRecord, OfficerState
 from ca.officers.scopes import Scope
 from ca.officers.statements import PATIENCE, parse_statement
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki import oids
 from pki.certificates import Certificate
 from pki.clock import Clock

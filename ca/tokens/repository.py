@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, delete,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.registration import KeyStorage
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from ca.tokens.life_cycle import BoundCertificate, ConnectionToken, Hold, TokenKind, TokenState
 from ca.tokens.lights import Answer, Light, LightKind

@@ -16,7 +16,7 @@ from ca.officers.identity import Act, Officer
 from ca.profiles import HolderKind, ProfileName
 from ca.records import CertificateRecord
 from ca.registration import FileState, KeyStorage, Registration, RegistrationFile, registration_json
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tokens import repository
 from ca.tokens.access import OpensKeys
 from ca.tokens.config import TokenSettings

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tokens.gate import GateDecision, GatePolicy, decide
 from ca.tokens.life_cycle import ConnectionToken, TokenState
 from ca.tokens.lights import Light, LightKind

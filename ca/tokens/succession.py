@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ca import certificate_queries
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tokens import repository
 from ca.tokens.life_cycle import BoundCertificate, TokenState
 from pki.audit import AuditAction, AuditEvent

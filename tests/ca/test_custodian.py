@@ -11,8 +11,8 @@ from cryptography.x509 import ocsp
 
 from ca.hierarchy import adopt, create_hierarchy
 from ca.issuing.orders import Issued, IssueOrder
-from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.revocation import RevocationReason
 from hsm.errors import PurposeRefused
 from hsm.soft import UnsafeSoftKeys
 from pki.certificates import Certificate

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from ca.hierarchy import adopt, create_hierarchy
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
-from ca.revocation import CertificateState
 from ca.service import CertificateAuthority
+from ca.status.revocation import CertificateState
 from hsm.errors import KeyExists, PurposeRefused
 from hsm.provider import KeyPurpose
 from hsm.soft import UnsafeSoftKeys

@@ -20,8 +20,8 @@ from sqlalchemy import select
 from ca.errors import KeyRefused, NotApproved, ProfileMismatch, ProfileUnknown
 from ca.issuing.orders import Issued, IssueOrder
 from ca.profiles import Activation
-from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, ocsp_responses
 from hsm.errors import HsmUnavailable
 from hsm.provider import spki_of

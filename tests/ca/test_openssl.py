@@ -10,7 +10,7 @@ import pytest
 
 from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from pki.certificates import pem
 from tests.ca.world import CLERK, FILE_PROFILES, START, World, new_csr
 

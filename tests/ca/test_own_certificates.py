@@ -15,7 +15,7 @@ from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, servic
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.records import CertificateRecord
 from ca.registration_states import FileState
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tokens.config import TokenSettings
 from hsm.custodian.policy import KeyNames, Policy
 from pki.certificates import Certificate

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ca.issuance import prepare
 from ca.profiles import HolderKind
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from ca.tbs import build_twin
 from pki import der
 from tests.ca import linters

@@ -11,14 +11,14 @@ from cryptography.x509 import ocsp
 from sqlalchemy import text
 
 from ca import certificate_queries
-from ca.crl import PublishedCrl
 from ca.errors import CrlRegression, FourEyesRequired, IllegalTransition
 from ca.hierarchy import adopt
 from ca.issuing.endings import revoke_on_record
 from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import FileState
-from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.crl import PublishedCrl
+from ca.status.revocation import CertificateState, RevocationReason
 from hsm.errors import HsmUnavailable
 from pki.certificates import Certificate
 from pki.errors import Unavailable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ca.crl import PublishedCrl
 from ca.errors import CrlRegression
+from ca.status.crl import PublishedCrl
 from storage.engine import Database
 from tests.ca.conftest import WorldMaker
 from tests.ca.world import World, new_csr

@@ -5,8 +5,8 @@ from datetime import timedelta
 from cryptography.x509 import ocsp
 
 from ca.profiles import ISSUING_AUTHORITIES
-from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
 from tests.ca.world import CLERK, SETTINGS, START, World
 

@@ -24,8 +24,8 @@ from ca.linting.desk import LintDesk
 from ca.notices import Notice
 from ca.officers.identity import Officer
 from ca.registration import RegistrationFile
-from ca.revocation import CertificateState
 from ca.service import CertificateAuthority
+from ca.status.revocation import CertificateState
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm

@@ -22,7 +22,7 @@ from ca.ceremony.script import Script, parse_script
 from ca.ceremony.tokens import TokenPlace
 from ca.ceremony.workshop import CustodianWorkshop
 from ca.officers.identity import Officer
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from hsm.private_files import write_private
 from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import find_module

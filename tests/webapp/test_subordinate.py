@@ -18,7 +18,7 @@ from ca.hierarchy import SERVICES, authority_common_name, authority_key
 from ca.parents import Path as Chain
 from ca.parents import requested_extensions
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tables import certificates
 from hsm.provider import KeyPurpose

@@ -8,11 +8,11 @@ from typing import NoReturn
 
 import pytest
 
-from ca.crl import PublishedCrl
 from ca.custody_policy import WORKER
 from ca.officers.identity import Officer
-from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.crl import PublishedCrl
+from ca.status.revocation import RevocationReason
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
 from pki.notes import open_checkpoint, parse_verifier_key

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ca.inventory.export import ExportFormat
 from ca.inventory.search import MAX_WORD, entry_members, parse_search
 from ca.officers.identity import Officer
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.errors import ErrorCode
 from pki.instants import format_instant
 from webapp.json_requests import read_json

@@ -11,7 +11,7 @@ from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import MAX_KEY, Channel, Issued, IssueOrder
 from ca.officers.identity import Officer
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.certificates import pem
 from pki.csr import MAX_CSR_OCTETS
 from pki.errors import ErrorCode, InvalidInput, ServiceError

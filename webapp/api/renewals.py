@@ -9,7 +9,7 @@ from ca.issuing.orders import Channel
 from ca.issuing.renewal import Wish
 from ca.officers.identity import Officer
 from ca.registration import MAX_REASON
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from pki.errors import ErrorCode
 from webapp.api.inventory import PATH
 from webapp.api.issuing import (

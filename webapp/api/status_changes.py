@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ca.errors import IllegalTransition
 from ca.officers.identity import Officer
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState, RevocationReason
-from ca.revocation_desk import parse_reason
+from ca.status.revocation import CertificateState, RevocationReason
+from ca.status.revocation_desk import parse_reason
 from pki.errors import ErrorCode
 from pki.instants import parse_instant
 from webapp.api.inventory import PATH

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert
 from ca.inventory import queries
 from ca.inventory.search import Search
 from ca.inventory.statistics import StatisticsDesk
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates
 from pki.identity_file import pilot_identities
 from storage.engine import Database, open_database

@@ -9,7 +9,7 @@ from ca.activation.codes import NAME_SYMBOLS, grouped, read_code
 from ca.activation.records import ActivationState
 from ca.issuing.orders import Issued
 from ca.officers.identity import Act
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.errors import ErrorCode, NotFound, ServiceError
 from webapp.activation_documents import activation_members
 from webapp.certificate_documents import certificate_members

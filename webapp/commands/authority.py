@@ -11,7 +11,7 @@ from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Act, Officer
 from ca.profiles import ProfileName
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file, write_file

@@ -10,7 +10,7 @@ from ca.issuing.key_proofs import KeyProof
 from ca.issuing.renewal import Wish
 from ca.officers.identity import Act
 from ca.own_certificates import OwnCertificate
-from ca.revocation_desk import parse_reason
+from ca.status.revocation_desk import parse_reason
 from pki.certificates import pem
 from pki.csr import MAX_CSR_OCTETS
 from pki.instants import format_instant

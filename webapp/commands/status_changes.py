@@ -9,7 +9,7 @@ import click
 from ca.inventory.search import parse_serial
 from ca.officers.identity import Act, Officer
 from ca.records import CertificateRecord
-from ca.revocation_desk import parse_reason, revocation_digest
+from ca.status.revocation_desk import parse_reason, revocation_digest
 from pki.instants import parse_instant
 from webapp.certificate_documents import certificate_members
 from webapp.commands.acting import acting_officer

@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from ca.activation.desk import LIFE, SENDING_PATIENCE, ActivationDesk
 from ca.activation.records import MAX_TRIES, Activation, ActivationState
-from ca.crl import read_crl, read_entry
 from ca.errors import IllegalTransition
 from ca.issuing.orders import Issued
 from ca.lint.findings import Severity
 from ca.notices import Notice
 from ca.officers.identity import Act
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.crl import read_crl, read_entry
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, NotFound, Unavailable
 from storage.base import metadata

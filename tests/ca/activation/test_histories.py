@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 
 from ca.activation.desk import LIFE
 from ca.activation.records import MAX_TRIES, ActivationState
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.errors import Conflict, ErrorCode, NotAllowed
 from tests.ca.world import CLERK, World, new_csr
 

@@ -14,7 +14,7 @@ from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import Script, parse_script
 from ca.ceremony.tokens import TokenPlace, TokenRecord
 from ca.config import AuthoritySettings
-from ca.crl import PublishedCrl
+from ca.status.crl import PublishedCrl
 from hsm.errors import ConfigurationInvalid, PinIncorrect
 from hsm.pin import Pin
 from hsm.provider import KeyProvider, KeyPurpose

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from ca import certificate_queries
 from ca.ceremony.script import Script, parse_script
 from ca.ceremony.transcript import verify_transcript
-from ca.crl import read_crl
-from ca.revocation import CertificateState
+from ca.status.crl import read_crl
+from ca.status.revocation import CertificateState
 from ca.tables import certificates, crls
 from pki.certificates import Certificate
 from storage.ledger_tables import audit_events

@@ -16,10 +16,10 @@ from sqlalchemy import select
 
 from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.script import Script, parse_script
-from ca.crl_desk import CrlDesk
 from ca.profiles import IssuerName
-from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.crl_desk import CrlDesk
+from ca.status.revocation import RevocationReason
 from ca.tables import certificates
 from pki.certificates import Certificate
 from pki.errors import NotAllowed, ServiceError, VerificationFailed

@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 
 from ca.ceremony.script import Script, parse_script
-from ca.crl import read_crl
 from ca.errors import CrlRegression, IllegalTransition
 from ca.officers.identity import Officer
 from ca.profiles import IssuerName
-from ca.revocation import CertificateState
 from ca.root_desk import RootDesk
+from ca.status.crl import read_crl
+from ca.status.revocation import CertificateState
 from pki.certificates import Certificate, pem
 from pki.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from tests.ca.ceremony.rehearsal import EXAMPLES, Rehearsal

@@ -19,7 +19,7 @@ from ca.est.errors import EnrolmentUnproven
 from ca.est.secrets import EnrolmentSecrets
 from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import RegistrationFile
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki import der, oids
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable

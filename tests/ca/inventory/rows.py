@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, registration_files
 from storage.engine import Database
 from tests.ca.world import START, national_code

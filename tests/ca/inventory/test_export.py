@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ca.inventory import export as exporting
 from ca.inventory.export import ExportDesk, ExportFormat
 from ca.inventory.search import COLUMNS, InventoryEntry, Search, entry_members
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.jose import json_object
 from storage.engine import Database

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event
 from ca import certificate_queries, repository
 from ca.inventory import queries
 from ca.inventory.search import Search
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from tests.ca.inventory.conftest import Stock
 from tests.ca.inventory.rows import HOLDERS
 from tests.ca.world import START

@@ -14,7 +14,7 @@ import pytest
 from ca.inventory.queries import successors_of
 from ca.inventory.reminders import ReminderDesk
 from ca.notices import Notice, NoticeKind, check_reminder_days
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, Unavailable
 from pki.jose import json_object

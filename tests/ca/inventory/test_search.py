@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ca.inventory import queries
 from ca.inventory.search import MIN_PREFIX, InventoryEntry, Search, entry_members, parse_search
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from pki.errors import ErrorCode, InvalidInput
 from tests.ca.inventory.conftest import Stock
 from tests.ca.inventory.rows import FILES, HOLDERS, PROFESSIONS, PROVINCES, STATES

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from ca.hierarchy import adopt
 from ca.issuing import carrying_out
 from ca.issuing.orders import Issued, IssueOrder
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from hsm.errors import HsmUnavailable
 from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, ServiceError, Unavailable

@@ -16,7 +16,7 @@ from ca.errors import KeyRefused
 from ca.hierarchy import adopt
 from ca.issuing.key_holders import KeyHolder, claim_keys, mark_compromised
 from ca.issuing.tables import key_holders
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from storage.engine import Database, open_database
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.world import CLERK, CLINICIAN, SETTINGS, FakeClock, World, national_code, new_csr

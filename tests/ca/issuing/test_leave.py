@@ -19,7 +19,7 @@ from ca.officers.statements import sign_statement
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
 from ca.registries.ports import Registries
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotAllowed, ServiceError
 from tests.ca.officers.conftest import CEREMONY, Offices, founded, offices  # noqa: F401 - fixtures

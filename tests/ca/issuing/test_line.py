@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from ca.issuing.carrying_out import MAX_ROUND
 from ca.issuing.orders import Channel, Issued, IssueOrder
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from hsm.errors import HsmUnavailable, PurposeRefused
 from pki.audit import AuditAction

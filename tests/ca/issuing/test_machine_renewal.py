@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ca import certificate_queries
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from tests.ca.issuing.test_renewal import Office, office  # noqa: F401 - a fixture
 from tests.ca.world import FILE_PROFILES, new_csr
 

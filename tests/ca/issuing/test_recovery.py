@@ -13,7 +13,7 @@ from sqlalchemy import select
 from ca.hierarchy import adopt
 from ca.issuing.orders import IssueOrder
 from ca.issuing.tables import servers
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from storage.engine import Database
 from tests.ca.conftest import Ceremony, WorldMaker
 from tests.ca.issuing.faults import Killed, Server

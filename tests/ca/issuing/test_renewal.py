@@ -22,7 +22,7 @@ from ca.records import CertificateRecord
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
 from ca.registries.ports import Registries
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate
 from pki.csr import build_csr

@@ -12,7 +12,7 @@ from ca.lint import gate
 from ca.lint.findings import Finding, Rule, Severity
 from ca.linting.desk import check_activation
 from ca.linting.verdicts import LintState
-from ca.revocation import CertificateState, RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates
 from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound

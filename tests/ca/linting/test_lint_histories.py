@@ -21,7 +21,7 @@ from ca.lint.findings import GATE, Severity
 from ca.linting.desk import check_activation
 from ca.linting.verdicts import LintState
 from ca.officers.identity import Officer
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.errors import Conflict
 from tests.ca.linting.judges import SpokenJudge, desk_of, finding, settle

@@ -19,7 +19,7 @@ from ca.officers.gate import RegisterGate
 from ca.officers.identity import ROLES_FOR, Act, Officer, Role
 from ca.officers.scopes import EVERYTHING, NOTHING, Scope
 from ca.officers.statements import PATIENCE, parse_statement, sign_statement
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, NotAllowed, ServiceError
 from tests.ca.officers.conftest import CEREMONY, Offices

@@ -14,9 +14,9 @@ from ca.officers.identity import Act, Officer, Role
 from ca.officers.scopes import Scope
 from ca.officers.statements import sign_statement
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState, RevocationReason
-from ca.revocation_desk import revocation_digest
 from ca.service import CertificateAuthority
+from ca.status.revocation import CertificateState, RevocationReason
+from ca.status.revocation_desk import revocation_digest
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import NotAllowed, NotFound, ServiceError

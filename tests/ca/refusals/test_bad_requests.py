@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.key_policy import spki_digest
 from ca.profiles import ProfileStatus
 from ca.refusals import REFUSALS
-from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.revocation import RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki import der
 from pki.certificates import pem

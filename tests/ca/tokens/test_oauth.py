@@ -9,7 +9,7 @@ import pytest
 from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
 
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from ca.tokens.gate import HIX_POLICY
 from hsm.soft import UnsafeSoftKey
 from pki.compact_jws import TokenReason

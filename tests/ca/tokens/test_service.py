@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ca.officers.identity import Officer
 from ca.registration import KeyStorage
-from ca.revocation import CertificateState
+from ca.status.revocation import CertificateState
 from ca.tokens import repository
 from ca.tokens.life_cycle import TokenState
 from ca.tokens.lights import Answer

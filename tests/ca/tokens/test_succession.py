@@ -9,7 +9,7 @@ import pytest
 
 from ca.issuing.renewal import RenewalDesk, Wish
 from ca.registration_terms import RegistrationTerms
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate
 from pki.csr import build_csr

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from asn1crypto import tsp
 
-from ca.crl import read_crl
+from ca.status.crl import read_crl
 from pki.audit import AuditAction
 from pki.errors import ErrorCode
 from signer.timestamps.messages import Failure, build_rejection, build_request

@@ -13,8 +13,8 @@ from ca.inventory.search import parse_serial
 from ca.issuing.orders import Issued
 from ca.profiles import ProfileName
 from ca.records import CertificateRecord
-from ca.revocation import CertificateState, RevocationReason
-from ca.revocation_desk import parse_reason
+from ca.status.revocation import CertificateState, RevocationReason
+from ca.status.revocation_desk import parse_reason
 from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, NotAllowed, NotFound, ServiceError

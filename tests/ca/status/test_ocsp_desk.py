@@ -10,9 +10,9 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca.issuing.orders import Issued
-from ca.ocsp import issuer_prefix, usual_cert_id
-from ca.revocation import RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.ocsp import issuer_prefix, usual_cert_id
+from ca.status.revocation import RevocationReason
 from hsm.custodian.purposes import MessageKind, SigningRule, check_message
 from hsm.errors import HsmUnavailable
 from hsm.provider import KeyPurpose
@@ -20,8 +20,8 @@ from pki import der
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, Unavailable
 from pki.keys import SignatureAlgorithm
+from tests.ca.status.test_ocsp import request
 from tests.ca.test_issuing_desk import DyingKeys
-from tests.ca.test_ocsp import request
 from tests.ca.world import CLERK, SETTINGS, START, World, new_csr
 from tests.support.officers import EveryOfficer
 

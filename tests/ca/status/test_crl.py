@@ -12,11 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.crl import CrlPlan, CrlSummary, build_tbs_crl, check_plan, lost_entries, read_crl, read_entry, read_tbs_crl
 from ca.errors import CrlRegression
 from ca.profiles import IssuerName
-from ca.revocation import CertificateState, RevocationReason, Status, encode_crl_entry
 from ca.signing import sign_structures
+from ca.status.crl import (
+    CrlPlan,
+    CrlSummary,
+    build_tbs_crl,
+    check_plan,
+    lost_entries,
+    read_crl,
+    read_entry,
+    read_tbs_crl,
+)
+from ca.status.revocation import CertificateState, RevocationReason, Status, encode_crl_entry
 from ca.tbs import Issuer
 from pki.builder_keys import builder_key
 from pki.certificates import Certificate

@@ -10,7 +10,7 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.ocsp import (
+from ca.status.ocsp import (
     MAX_CERTIFICATES,
     MAX_REQUEST_OCTETS,
     OCSP_NONCE,

@@ -7,10 +7,11 @@ from cryptography import x509
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ca.crl import CrlPlan, build_tbs_crl
 from ca.errors import IllegalTransition
 from ca.hierarchy import Hierarchy
-from ca.revocation import (
+from ca.signing import sign_structures
+from ca.status.crl import CrlPlan, build_tbs_crl
+from ca.status.revocation import (
     TRANSITIONS,
     Act,
     CertificateState,
@@ -23,7 +24,6 @@ from ca.revocation import (
     release,
     revoke,
 )
-from ca.signing import sign_structures
 from ca.tbs import Issuer
 from pki.certificates import Certificate
 from pki.errors import InvalidInput

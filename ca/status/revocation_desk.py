@@ -19,11 +19,20 @@ from ca.inventory.search import MAX_WORD, Search, parse_serial
 from ca.issuing.endings import end_key
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import EVERYTHING, NOTHING
-from ca.presigning import presigned_rows
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
-from ca.revocation import CertificateState, RevocationReason, Status, activate, encode_crl_entry, hold, release, revoke
-from ca.status_repository import store_responses
+from ca.status.presigning import presigned_rows
+from ca.status.repository import store_responses
+from ca.status.revocation import (
+    CertificateState,
+    RevocationReason,
+    Status,
+    activate,
+    encode_crl_entry,
+    hold,
+    release,
+    revoke,
+)
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
 from pki.instants import format_instant

@@ -5,12 +5,12 @@ from hashlib import sha256
 from typing import Final
 
 from ca import certificate_queries
-from ca import status_repository as status_rows
 from ca.context import WORKER, Authority, AuthorityContext, event
-from ca.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
 from ca.errors import CrlRegression
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.signing import sign_structures
+from ca.status import repository as status_rows
+from ca.status.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
 from pki.audit import AuditAction, AuditEvent
 from pki.certificates import serial_hex
 from pki.errors import ErrorCode, NotFound, ServiceError

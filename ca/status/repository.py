@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from sqlalchemy.exc import IntegrityError
 
 from ca.certificate_queries import status_of
-from ca.crl import CrlPlan, PublishedCrl
 from ca.errors import CrlRegression
 from ca.records import ToPresign
-from ca.revocation import CertificateState, Status
+from ca.status.crl import CrlPlan, PublishedCrl
+from ca.status.revocation import CertificateState, Status
 from ca.tables import certificates, crls, ocsp_responses
 from storage.base import UtcDateTime
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select, update
 
-from ca.crl import PublishedCrl
 from ca.errors import CrlRegression
 from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
-from ca.revocation import CertificateState, RevocationReason
 from ca.service import CertificateAuthority
+from ca.status.crl import PublishedCrl
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, crls, ocsp_responses
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable

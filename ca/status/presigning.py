@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from ca.config import AuthoritySettings
 from ca.context import Authority, Responder
-from ca.ocsp import SingleAnswer, build_response_data, issuer_prefix, usual_cert_id, wrap_response
 from ca.records import ToPresign
 from ca.signing import sign_structures
+from ca.status.ocsp import SingleAnswer, build_response_data, issuer_prefix, usual_cert_id, wrap_response
 from hsm.provider import KeyProvider
 from pki.errors import ErrorCode, Unavailable
 

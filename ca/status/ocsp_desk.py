@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from ca import status_repository as status_rows
 from ca.context import Authority, AuthorityContext
-from ca.ocsp import (
+from ca.status import repository as status_rows
+from ca.status.ocsp import (
     CertId,
     OcspRequest,
     ResponseStatus,
@@ -18,7 +18,7 @@ from ca.ocsp import (
     parse_request,
     usual_cert_id,
 )
-from ca.presigning import MAX_ROUND, living_responder, presigned_rows, sign_responses
+from ca.status.presigning import MAX_ROUND, living_responder, presigned_rows, sign_responses
 from pki.certificates import serial_hex
 from pki.errors import InvalidInput
 

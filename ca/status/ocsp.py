@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import IntEnum, unique
 from typing import Final
 
-from ca.revocation import RevocationReason, Status
+from ca.status.revocation import RevocationReason, Status
 from pki import der, oids
 from pki.certificates import Certificate, read_extensions
 from pki.errors import ErrorCode, InvalidInput

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from ca.errors import CrlRegression
-from ca.revocation import RevocationReason
+from ca.status.revocation import RevocationReason
 from ca.tbs import Issuer
 from pki import der, oids
 from pki.certificates import read_extensions
