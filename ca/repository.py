@@ -14,6 +14,7 @@ from ca.errors import IllegalTransition
 from ca.issuance import PreparedCertificate
 from ca.profiles import IssuerName, ProfileName
 from ca.records import UNMARKED, CertificateRecord, HolderMarks
+from ca.status.changes import record_changes
 from ca.status.revocation import CertificateState, RevocationReason, Status, encode_crl_entry, issue_waiting
 from ca.tables import ENDED, INTENDED, authority_parents, certificates, named_certificates
 from pki.certificates import Certificate, serial_hex
@@ -111,6 +112,8 @@ def complete(
     done += connection.execute(_COMPLETE_WAITING, on_hold).rowcount if on_hold else 0
     if done != len(signed):
         raise IllegalTransition("an intent was abandoned before its signature came")
+    record_changes(connection, [row["of"] for row in good], at, listed=False)
+    record_changes(connection, [row["of"] for row in on_hold], at, listed=True)
 
 
 def _waiting_columns(serial: str, not_before: datetime) -> dict[str, Any]:
@@ -172,6 +175,7 @@ def change_status(
     connection: Connection,
     record: CertificateRecord,
     status: Status,
+    at: datetime,
     *,
     crl_entry: bytes | None,
     released_at: datetime | None,
@@ -192,6 +196,7 @@ def change_status(
     )
     if connection.execute(statement).rowcount != 1:
         raise IllegalTransition("the certificate's status was changed by someone else")
+    record_changes(connection, [record.serial_hex], at, listed=record.status.listed or status.listed)
     return replace(record, status=status, status_version=record.status_version + 1, released_at=released_at)
 
 

@@ -211,6 +211,25 @@ authority_parents: Final = Table(
     Column("der", LargeBinary, nullable=False),
 )
 
+# What became of certificates, in the order of the commits; `listed`: a list is to say so.
+status_changes: Final = Table(
+    "status_changes",
+    metadata,
+    Column("id", BIG_INTEGER, primary_key=True),
+    Column("serial", String(40), nullable=False),
+    Column("issuer", String(32), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_status_changes_listed",
+    *(status_changes.c[column] for column in ("issuer", "shard", "id")),
+    sqlite_where=status_changes.c.listed,
+    postgresql_where=status_changes.c.listed,
+)
+
 crls: Final = Table(
     "crls",
     metadata,

@@ -32,7 +32,9 @@ def revoke_on_record(
     """Revoke one certificate, whose row is locked, with its event; `now` is a whole second."""
     status = revoke(record.status, now, reason, not_before=record.not_before, invalidity_date=invalidity_date)
     entry = encode_crl_entry(record.serial, status)
-    changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=record.released_at)
+    changed = repository.change_status(
+        unit.connection, record, status, now, crl_entry=entry, released_at=record.released_at
+    )
     facts = {"issuer": str(record.issuer), "reason": reason.value}
     if invalidity_date is not None:
         facts["invalidity_date"] = invalidity_date.isoformat()

@@ -257,7 +257,7 @@ def _write(
     """Write a new status with its audit event; lists may drop the entry of one that was lifted."""
     entry = encode_crl_entry(record.serial, status) if status.listed else None
     released = now if action in _LIFTING else record.released_at
-    changed = repository.change_status(unit.connection, record, status, crl_entry=entry, released_at=released)
+    changed = repository.change_status(unit.connection, record, status, now, crl_entry=entry, released_at=released)
     facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value, **more}
     if status.invalidity_date is not None:
         facts["invalidity_date"] = status.invalidity_date.isoformat()

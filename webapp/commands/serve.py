@@ -26,6 +26,7 @@ from webapp.supervisor import Program, Supervisor
 DEFAULT_BIND = "127.0.0.1:8440"
 WEB_WORKERS = 2
 LATER_SECONDS = 1.5
+RESPAWN_SECONDS = 0.1
 WEB_THREADS = 16  # of each worker: a sender that is slow with its body holds one
 EXCHANGE_THREADS = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
 
@@ -89,6 +90,7 @@ def programs(
                 *("--blocking-threads", str(WEB_THREADS)),
                 *("--backpressure", "64", "--http", "1", "--no-ws"),
                 "--respawn-failed-workers",  # else one that is killed takes the others with it
+                *("--respawn-interval", str(RESPAWN_SECONDS)),
                 *("--log-level", "error"),  # it warns of the number of threads at every start
             ),
             environment=home,

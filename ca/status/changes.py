@@ -1,0 +1,107 @@
+"""The feed of status changes: what became of which certificate, in the order of the commits.
+
+Whoever keeps something that follows from the rows (lists, deltas, stored answers) reads on from where it stopped, so
+that a change is seen at once and a look that finds nothing costs nothing. A change is written in the transaction that
+makes it. On PostgreSQL, writers share a lock until they commit and a reader waits for them: whoever has read up to a
+change has read every change before it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text
+
+from ca.tables import certificates, status_changes
+from storage.base import UtcDateTime
+from storage.engine import Database
+
+MOST: Final = 10_000
+_POSTGRESQL_LOCK: Final = 0x7374_6174  # "stat"
+
+_c = certificates.c
+_s = status_changes.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChange:
+    """A certificate whose status is another now; `listed` when a list is to say so.
+
+    What the status is stands in the certificate's row: it may have changed again since.
+    """
+
+    position: int
+    serial_hex: str
+    issuer: str
+    shard: int
+    listed: bool
+    at: datetime
+
+
+def record_changes(connection: Connection, serials: Sequence[str], at: datetime, *, listed: bool) -> None:
+    """Write that the status of these certificates, whose rows say it already, is another now."""
+    if not serials:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({_POSTGRESQL_LOCK})"))
+    changed = (
+        select(_c.serial, _c.issuer, _c.shard, literal(listed), literal(at, UtcDateTime()))
+        .where(_c.serial.in_(serials))
+        .order_by(_c.id)
+    )
+    connection.execute(insert(status_changes).from_select(["serial", "issuer", "shard", "listed", "at"], changed))
+
+
+def read_changes(database: Database, after: int, *, limit: int = MOST) -> tuple[StatusChange, ...]:
+    """Return the changes after a position, oldest first; none before them is still to come."""
+    statement = select(status_changes).where(_s.id > after).order_by(_s.id).limit(limit)
+    with database.read() as connection:
+        if connection.dialect.name == "sqlite":
+            return _changes(connection.execute(statement).all())
+        if connection.execute(select(_s.id).where(_s.id > after).limit(1)).first() is None:
+            return ()
+    with database.begin() as unit:
+        _await_writers(unit.connection)
+        return _changes(unit.connection.execute(statement).all())
+
+
+def position(connection: Connection) -> int:
+    """Return the position of the last change, in a writing transaction: a later one's position is higher."""
+    _await_writers(connection)
+    return int(connection.execute(select(func.max(_s.id))).scalar_one_or_none() or 0)
+
+
+def has_list_changed(connection: Connection, issuer: str, shard: int, after: int) -> bool:
+    """Whether a list has anything to say that it did not say at a position."""
+    return connection.execute(select(_s.id).where(*_of_list(issuer, shard, after)).limit(1)).first() is not None
+
+
+def listed_since(connection: Connection, issuer: str, shard: int, after: int) -> tuple[str, ...]:
+    """Return the serial numbers about which a list has something to say that it did not say at a position."""
+    statement = select(_s.serial).where(*_of_list(issuer, shard, after)).distinct()
+    return tuple(connection.execute(statement).scalars())
+
+
+def forget_changes(connection: Connection, before: datetime) -> None:
+    """Drop changes older than an instant, which nobody reads on from; the last stays, and with it the position."""
+    last = select(func.max(_s.id)).scalar_subquery()
+    connection.execute(delete(status_changes).where(_s.at < before, _s.id < last))
+
+
+def _of_list(issuer: str, shard: int, after: int) -> tuple[ColumnElement[bool], ...]:
+    return (_s.issuer == issuer, _s.shard == shard, _s.listed, _s.id > after)
+
+
+def _await_writers(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
+
+
+def _changes(rows: Sequence[Any]) -> tuple[StatusChange, ...]:
+    return tuple(
+        StatusChange(
+            position=row.id, serial_hex=row.serial, issuer=row.issuer, shard=row.shard, listed=row.listed, at=row.at
+        )
+        for row in rows
+    )
