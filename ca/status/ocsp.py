@@ -23,6 +23,8 @@ MAX_SERIAL_OCTETS: Final = 32
 
 OCSP_BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
 OCSP_NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
+OCSP_ARCHIVE_CUTOFF: Final = "1.3.6.1.5.5.7.48.1.6"
+CERT_HASH: Final = "1.3.36.8.3.13"
 
 Hash = Callable[[bytes], bytes]
 _HASHES: Final[dict[str, Hash]] = {
@@ -30,6 +32,7 @@ _HASHES: Final[dict[str, Hash]] = {
     oids.SHA256: lambda data: hashlib.sha256(data).digest(),
 }
 _SHA1_ALGORITHM: Final = der.sequence(der.oid(oids.SHA1), der.null())
+_SHA256_ALGORITHM: Final = der.sequence(der.oid(oids.SHA256))
 
 
 @unique
@@ -160,12 +163,18 @@ def usual_cert_id(prefix: bytes, serial: int) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleAnswer:
-    """The answer about one certificate; `status` None says `unknown`."""
+    """The answer about one certificate; `status` None says `unknown`.
+
+    `cert_sha256`: the digest of the certificate that is meant, told as certHash (Common PKI part 4).
+    `archive_cutoff`: the status of certificates that expired since then is still told (RFC 6960 §4.4.4).
+    """
 
     cert_id: bytes
     status: Status | None
     this_update: datetime
     next_update: datetime
+    cert_sha256: bytes | None = None
+    archive_cutoff: datetime | None = None
 
 
 def _cert_status(status: Status | None) -> bytes:
@@ -185,7 +194,22 @@ def _single_response(answer: SingleAnswer) -> bytes:
         _cert_status(answer.status),
         der.generalized_time(answer.this_update),
         der.context(0, der.generalized_time(answer.next_update)),
+        _single_extensions(answer),
     )
+
+
+def _single_extensions(answer: SingleAnswer) -> bytes:
+    extensions = []
+    if answer.archive_cutoff is not None:
+        extensions.append(_extension(OCSP_ARCHIVE_CUTOFF, der.generalized_time(answer.archive_cutoff)))
+    if answer.cert_sha256 is not None:
+        value = der.sequence(_SHA256_ALGORITHM, der.octet_string(answer.cert_sha256))
+        extensions.append(_extension(CERT_HASH, value))
+    return der.context(1, der.sequence(*extensions)) if extensions else b""
+
+
+def _extension(kind: str, value: bytes) -> bytes:
+    return der.sequence(der.oid(kind), der.octet_string(value))
 
 
 def build_response_data(
@@ -194,8 +218,7 @@ def build_response_data(
     """Build the to-be-signed ResponseData; the responder is named by its key (RFC 6960 §4.2.2.3)."""
     extensions = b""
     if nonce is not None:
-        value = der.octet_string(der.octet_string(nonce))
-        extensions = der.context(1, der.sequence(der.sequence(der.oid(OCSP_NONCE), value)))
+        extensions = der.context(1, der.sequence(_extension(OCSP_NONCE, der.octet_string(nonce))))
     return der.sequence(
         der.context(2, der.octet_string(responder.spki_sha1)),
         der.generalized_time(produced_at),
