@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
@@ -17,6 +17,9 @@ MAX_PAGE: Final = 500
 
 _f = registration_files.c
 _a = approvals.c
+_OF_IDS: Final = _f.id.in_(bindparam("ids", expanding=True))
+_FILES: Final = select(registration_files).where(_OF_IDS)
+_STATES: Final = select(_f.id, _f.state).where(_OF_IDS)
 
 
 def insert_file(connection: Connection, file: RegistrationFile) -> None:
@@ -79,7 +82,7 @@ def _with_approvals(connection: Connection, rows: list[Row[Any]]) -> dict[str, R
 def find_files(connection: Connection, ids: set[str]) -> dict[str, RegistrationFile]:
     """Return the files of these ids, by id; ids without a file, and what is no id, are left out."""
     known = [file_id for file_id in ids if file_id.isascii() and file_id.isalnum()]
-    rows = connection.execute(select(registration_files).where(_f.id.in_(known))).all()
+    rows = connection.execute(_FILES, {"ids": known}).all()
     return _with_approvals(connection, list(rows))
 
 
@@ -173,7 +176,7 @@ def files_past_end(connection: Connection, now: datetime, limit: int) -> tuple[R
 
 def file_states(connection: Connection, ids: set[str]) -> dict[str, FileState]:
     """Return the present states of files."""
-    rows = connection.execute(select(_f.id, _f.state).where(_f.id.in_(ids)))
+    rows = connection.execute(_STATES, {"ids": sorted(ids)})
     return {row.id: FileState(row.state) for row in rows}
 
 

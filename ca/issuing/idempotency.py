@@ -32,9 +32,12 @@ _TAKE_OVER: Final = (
     .where(_i.id == bindparam("of"))
     .values(serial=bindparam("to"), expires_at=bindparam("until", type_=UtcDateTime()))
 )
-_FIND: Final = select(_i.id, _i.body_sha256, _i.serial, _c.issuer, _c.state, _c.der, _c.server).outerjoin_from(
-    idempotency, certificates, _c.serial == _i.serial
+_FIND: Final = (
+    select(_i.id, _i.body_sha256, _i.serial, _c.issuer, _c.state, _c.der, _c.server)
+    .outerjoin_from(idempotency, certificates, _c.serial == _i.serial)
+    .where(_i.id.in_(bindparam("ids", expanding=True)))
 )
+_LOCK: Final = select(_i.id).where(_i.id.in_(bindparam("ids", expanding=True))).order_by(_i.id).with_for_update()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ def find_earlier(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Ea
     """Return what was ordered with these keys before."""
     if not ids:
         return {}
-    return {row.id: _earlier(row) for row in connection.execute(_FIND.where(_i.id.in_(ids)))}
+    return {row.id: _earlier(row) for row in connection.execute(_FIND, {"ids": ids})}
 
 
 def _earlier(row: Any) -> Earlier:
@@ -107,7 +110,7 @@ def reserve(connection: Connection, wanted: Iterable[Reservation], now: datetime
     ids = [one.id for one in wanted]
     # Locked first and read afterwards: what was waited for is seen whole, certificate and all. SQLite has one writer.
     if connection.dialect.name != "sqlite":
-        connection.execute(select(_i.id).where(_i.id.in_(ids)).order_by(_i.id).with_for_update())
+        connection.execute(_LOCK, {"ids": ids})
     return find_earlier(connection, ids)
 
 

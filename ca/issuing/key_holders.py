@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.issuing.tables import key_holders
@@ -19,6 +19,12 @@ _CLAIMS: Final = {
     "sqlite": sqlite.insert(key_holders).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(key_holders).on_conflict_do_nothing(),
 }
+_SHARED: Final = (
+    select(key_holders)
+    .where(_k.spki_sha256.in_(bindparam("digests", expanding=True)))
+    .order_by(_k.spki_sha256)
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +51,7 @@ def claim_keys(connection: Connection, claims: Iterable[KeyHolder]) -> dict[byte
     if not rows:
         return {}
     connection.execute(_CLAIMS[connection.dialect.name], rows)
-    wanted = _k.spki_sha256.in_([row["spki_sha256"] for row in rows])
-    found = connection.execute(select(key_holders).where(wanted).order_by(_k.spki_sha256).with_for_update(read=True))
+    found = connection.execute(_SHARED, {"digests": [row["spki_sha256"] for row in rows]})
     return {
         row.spki_sha256: KeyHolder(
             spki_sha256=row.spki_sha256, holder=row.holder, profile=row.profile, compromised=row.compromised

@@ -34,10 +34,11 @@ class IssueOrder:
 
     `actor` is who asks, authenticated. Where that is an officer, `officer` is asked for leave in the transaction that
     writes the intent; a signed statement names the file and `body_digest`. Orders of one actor with one
-    `idempotency_key` (1 to 128 printable ASCII characters) make one certificate. `unapproved` is the pilot switch: it
-    skips the approvals and is marked in the certificate's policy. `lint_first` is an independent linter that is heard
-    before the signature, not soon after. `succession` says which certificate it renews or replaces, `key_proof` what a
-    personalisation station states of the key.
+    `idempotency_key` (1 to 128 printable ASCII characters) make one certificate; `key_digest` is the SHA-256 that
+    stands for actor and key together, None without a key. `unapproved` is the pilot switch: it skips the approvals and
+    is marked in the certificate's policy. `lint_first` is an independent linter that is heard before the signature, not
+    soon after. `succession` says which certificate it renews or replaces, `key_proof` what a personalisation station
+    states of the key.
     """
 
     profile: str
@@ -51,6 +52,7 @@ class IssueOrder:
     succession: Succession | None = None
     lint_first: TwinJudge | None = field(default=None, repr=False)
     key_proof: KeyProof | None = None
+    key_digest: bytes | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.officer is not None and self.officer.id != self.actor:
@@ -58,13 +60,8 @@ class IssueOrder:
         key = self.idempotency_key
         if key is not None and not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"an idempotency key has 1 to {MAX_KEY} ASCII characters")
-
-    @property
-    def key_digest(self) -> bytes | None:
-        """SHA-256 that stands for actor and idempotency key together."""
-        if self.idempotency_key is None:
-            return None
-        return sha256(canonical_json({"actor": self.actor, "key": self.idempotency_key})).digest()
+        digest = None if key is None else sha256(canonical_json({"actor": self.actor, "key": key})).digest()
+        object.__setattr__(self, "key_digest", digest)
 
     @property
     def body_digest(self) -> bytes:

@@ -7,7 +7,7 @@ commit of what was decided by it; SQLite has one writer at a time.
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.officers.identity import Role
@@ -29,7 +29,14 @@ from storage.unit_of_work import take_turn
 MAX_PAGE: Final = 500
 
 _o, _r, _q = officers.c, officer_roles.c, role_requests.c
-_BOUND: Final = (
+
+
+def _alone_and_shared(query: Select[Any]) -> tuple[Select[Any], Select[Any]]:
+    """Return a query by whether its rows are locked: built once, for it is asked with every group of orders."""
+    return query, query.with_for_update(read=True)
+
+
+_BOUND: Final = _alone_and_shared(
     select(
         officer_certificates.c.officer_id,
         certificates.c.state,
@@ -38,12 +45,14 @@ _BOUND: Final = (
         certificates.c.der,
     )
     .join(certificates, certificates.c.serial == officer_certificates.c.serial)
-    .where(certificates.c.der.is_not(None))
+    .where(certificates.c.der.is_not(None), officer_certificates.c.sha256 == bindparam("digest"))
 )
-
-
-def _shared(query: Select[Any], *, locked: bool) -> Select[Any]:
-    return query.with_for_update(read=True) if locked else query
+_OFFICER: Final = _alone_and_shared(select(officers).where(_o.id == bindparam("id")))
+_HELD: Final = _alone_and_shared(
+    select(officer_roles).where(_r.officer_id == bindparam("id")).order_by(_r.realm_id, _r.role)
+)
+_REALM: Final = _alone_and_shared(select(realms).where(realms.c.id == bindparam("id")))
+_TOPMOST: Final = _alone_and_shared(select(realms).where(realms.c.parent_id.is_(None)))
 
 
 def _scope(row: Row[Any]) -> Scope:
@@ -77,13 +86,12 @@ def all_realms(connection: Connection) -> tuple[Realm, ...]:
 
 def chain_of(connection: Connection, realm_id: str | None, *, locked: bool = False) -> tuple[Realm, ...]:
     """Return a realm and those above it, lowest first; for None the topmost alone. NotFound."""
-    own = realms.c.parent_id.is_(None) if realm_id is None else realms.c.id == realm_id
+    own = _TOPMOST if realm_id is None else _REALM
     chain: list[Realm] = []
-    row = connection.execute(_shared(select(realms).where(own), locked=locked)).one_or_none()
+    row = connection.execute(own[locked], {"id": realm_id}).one_or_none()
     while row is not None and len(chain) < MAX_DEPTH:
         chain.append(_realm(row))
-        above = select(realms).where(realms.c.id == row.parent_id)
-        row = connection.execute(_shared(above, locked=locked)).one_or_none()
+        row = connection.execute(_REALM[locked], {"id": row.parent_id}).one_or_none()
     if not chain:
         raise NotFound(ErrorCode.NOT_FOUND, "no such realm")
     return tuple(chain)
@@ -127,11 +135,10 @@ def _grant(row: Row[Any]) -> Grant:
 
 def find_officer(connection: Connection, officer_id: str, *, locked: bool = False) -> OfficerRecord | None:
     """Return an officer with the roles held now; None when nobody goes by this id."""
-    row = connection.execute(_shared(select(officers).where(_o.id == officer_id), locked=locked)).one_or_none()
+    row = connection.execute(_OFFICER[locked], {"id": officer_id}).one_or_none()
     if row is None:
         return None
-    held = select(officer_roles).where(_r.officer_id == officer_id).order_by(_r.realm_id, _r.role)
-    return _officer(row, tuple(map(_grant, connection.execute(_shared(held, locked=locked)))))
+    return _officer(row, tuple(map(_grant, connection.execute(_HELD[locked], {"id": officer_id}))))
 
 
 def get_officer(connection: Connection, officer_id: str) -> OfficerRecord:
@@ -184,8 +191,7 @@ def bind(connection: Connection, officer_id: str, sha256: bytes, serial: str, by
 
 def bound_certificate(connection: Connection, sha256: bytes, *, locked: bool = False) -> BoundCertificate | None:
     """Return the certificate that an officer is bound to by its digest."""
-    query = _BOUND.where(officer_certificates.c.sha256 == sha256)
-    row = connection.execute(_shared(query, locked=locked)).one_or_none()
+    row = connection.execute(_BOUND[locked], {"digest": sha256}).one_or_none()
     if row is None:
         return None
     return BoundCertificate(

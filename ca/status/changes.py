@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text
+from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, delete, func, insert, select, text
 
 from ca.tables import certificates, status_changes
 from storage.base import UtcDateTime
@@ -22,6 +22,14 @@ _POSTGRESQL_LOCK: Final = 0x7374_6174  # "stat"
 
 _c = certificates.c
 _s = status_changes.c
+_AWAIT_READERS: Final = text(f"SELECT pg_advisory_xact_lock_shared({_POSTGRESQL_LOCK})")
+_AWAIT_WRITERS: Final = text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+_RECORD: Final = insert(status_changes).from_select(
+    ["serial", "issuer", "shard", "listed", "at"],
+    select(_c.serial, _c.issuer, _c.shard, bindparam("listed", type_=Boolean()), bindparam("at", type_=UtcDateTime()))
+    .where(_c.serial.in_(bindparam("serials", expanding=True)))
+    .order_by(_c.id),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +52,8 @@ def record_changes(connection: Connection, serials: Sequence[str], at: datetime,
     if not serials:
         return
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({_POSTGRESQL_LOCK})"))
-    changed = (
-        select(_c.serial, _c.issuer, _c.shard, literal(listed), literal(at, UtcDateTime()))
-        .where(_c.serial.in_(serials))
-        .order_by(_c.id)
-    )
-    connection.execute(insert(status_changes).from_select(["serial", "issuer", "shard", "listed", "at"], changed))
+        connection.execute(_AWAIT_READERS)
+    connection.execute(_RECORD, {"serials": serials, "listed": listed, "at": at})
 
 
 def read_changes(database: Database, after: int, *, limit: int = MOST) -> tuple[StatusChange, ...]:
@@ -95,7 +98,7 @@ def _of_list(issuer: str, shard: int, after: int) -> tuple[ColumnElement[bool], 
 
 def _await_writers(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
+        connection.execute(_AWAIT_WRITERS)
 
 
 def _changes(rows: Sequence[Any]) -> tuple[StatusChange, ...]:
