@@ -18,14 +18,14 @@ from webapp.compose import Parts
 from webapp.deployment import Deployment
 from webapp.health import HealthReport, PartHealth, PartState
 from webapp.key_journal import custodian_name
+from webapp.promises import RENEWAL_PATIENCE
 
 WORKER_PATIENCE: Final = timedelta(seconds=30)
-RENEWAL_PATIENCE: Final = timedelta(days=1)  # the worker renews every hour
 LINT_PATIENCE: Final = timedelta(seconds=60)  # how long a new certificate may wait for its verdict
 
 
 def check_parts(parts: Parts) -> HealthReport:
-    """Ask custodians, database, worker and linter how they are, and whether a journal has a gap."""
+    """Ask custodians, database, worker and linter how they are, whether a journal has a gap and a promise is late."""
     return HealthReport(
         at=parts.clock.now(),
         parts=(
@@ -37,6 +37,7 @@ def check_parts(parts: Parts) -> HealthReport:
             _worker(parts.deployment, parts.clock),
             linter_part(parts.deployment, parts.clock),
             _services(parts),
+            *parts.promises.parts(parts.clock.now()),
         ),
     )
 

@@ -33,6 +33,7 @@ from ca.linting.verdicts import Judge
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
+from ca.profiles import ISSUING_AUTHORITIES
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
@@ -62,6 +63,8 @@ from webapp.evidence_key import EvidenceKey
 from webapp.guards import before_intent, clock_guard, headroom
 from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
+from webapp.promises import StatusPromises
+from webapp.published_lists import PublishedLists
 from webapp.separation import custodian_for_us
 
 CRL_TRIES: Final = 3
@@ -130,6 +133,7 @@ class Parts:
     secrets: SecretDesk
     evidence: EvidenceDesk
     nonces: NonceDesk
+    promises: StatusPromises
 
     @property
     def oids(self) -> OidArc:
@@ -282,6 +286,11 @@ def assemble(
             KeySealer(EvidenceKey(deployment.evidence_key)),
             check_room=room.check,
             kept=settings.registration.evidence_kept,
+        ),
+        promises=StatusPromises(
+            PublishedLists(deployment.published_lists),
+            (f"{issuer}/{shard}" for issuer in ISSUING_AUTHORITIES for shard in range(own.shards_of(issuer))),
+            authority.own_certificates,
         ),
     )
 

@@ -315,7 +315,12 @@ class Deployment:
 
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""
-        return self.public / "crl" / issuer / f"{shard}.crl"
+        return self.published_lists / issuer / f"{shard}.crl"
+
+    @property
+    def published_lists(self) -> Path:
+        """Where the CRLs lie, a folder for each issuer."""
+        return self.public / "crl"
 
 
 def _own(file: Path) -> bytes | None:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from ca.hierarchy import SERVICE_SEAL, TSA
 from storage.engine import Database
 from tests.ca.conftest import WorldMaker, ceremony, make_world, sqlite_database  # noqa: F401 - fixtures
-from webapp.checks import RENEWAL_PATIENCE, services_part
+from webapp.checks import services_part
 from webapp.health import PartState
+from webapp.promises import RENEWAL_PATIENCE
 
 
 def test_a_service_that_was_not_renewed_is_told_with_its_end(
