@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pki.certificates import Certificate
+from pki.errors import ServiceError
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
@@ -63,3 +64,8 @@ class Silent:
 
 
 StatusAnswer = Good | Revoked | Silent
+
+
+def unreadable(error: Exception) -> str:
+    """Say why a piece of evidence could not be read."""
+    return error.detail if isinstance(error, ServiceError) else "unreadable"

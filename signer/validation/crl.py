@@ -1,7 +1,6 @@
-"""Reading CRLs and what they say of one certificate (RFC 5280 §5, §6.3), fast on lists of a million.
+"""Reading CRLs and finding one certificate in them (RFC 5280 §5), fast on lists of a million.
 
-Full CRLs by the certificate's own issuer, whole or sharded by distribution point. Of a delta CRL only a
-revocation counts; indirect CRLs, and CRLs signed with another key of the issuer, are silent.
+What a list says of a certificate, and whether it may, is `crl_judgement.py`'s.
 """
 
 from dataclasses import dataclass, field
@@ -14,17 +13,15 @@ from pki.certificates import Certificate, Extension, read_extensions
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput
 from pki.names import same_name
-from pki.signatures import signature_hash, verify_value
+from pki.signatures import verify_value
 from signer.parsers.model import UNREADABLE
-from signer.validation.answers import CLOCK_SKEW, REASONS, Good, Revoked, Silent, StatusAnswer
+from signer.validation.answers import REASONS
 
 MAX_CRL_OCTETS: Final = 128 * 1024 * 1024
 
+MAX_INDIRECT_ENTRIES: Final = 50_000
+
 _SMALL: Final = 256 * 1024
-_EXPIRED_CERTS_ON_CRL: Final = "2.5.29.60"  # X.509 §9.5.2.8
-_UNDERSTOOD: Final = frozenset(
-    (oids.CRL_NUMBER, oids.AUTHORITY_KEY_IDENTIFIER, oids.ISSUING_DISTRIBUTION_POINT, oids.DELTA_CRL_INDICATOR)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,6 +40,20 @@ class Crl:
     algorithm: Node
     signature: bytes
     verified: dict[bytes, bool] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int | None:
+        """The CRL number; InvalidInput where it cannot be read."""
+        return self._number_in(oids.CRL_NUMBER)
+
+    @property
+    def base_number(self) -> int | None:
+        """The number of the full list that this one adds to; None for a full list."""
+        return self._number_in(oids.DELTA_CRL_INDICATOR)
+
+    def _number_in(self, name: str) -> int | None:
+        extension = self.extensions.get(name)
+        return None if extension is None else der.parse(extension.value).integer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,108 +108,43 @@ def _parse(data: bytes) -> Crl:
         raise _refuse("a part is missing") from error
 
 
-def evaluate(crl: Crl, certificate: Certificate, issuer: Certificate, at: datetime, *, origin: str) -> StatusAnswer:
-    """Say what a CRL knows of a certificate; silent unless signature, issuer, scope and date all fit."""
-    problem = _unusable(crl, certificate, issuer, at)
-    if problem is not None:
-        return Silent(origin=origin, detail=problem)
-    entry = find_entry(crl, certificate.serial)
-    if oids.DELTA_CRL_INDICATOR in crl.extensions and (entry is None or entry.reason == "removeFromCRL"):
-        return Silent(origin=origin, detail="a delta without the certificate, not a full list")
-    hash_oid = signature_hash(crl.algorithm)
-    if entry is None:
-        return Good(
-            origin=origin,
-            this_update=crl.this_update,
-            next_update=crl.next_update,
-            signer=issuer,
-            hash_oid=hash_oid,
-            expired_since=_expired_since(crl),
-        )
-    return Revoked(
-        origin=origin,
-        this_update=crl.this_update,
-        next_update=crl.next_update,
-        signer=issuer,
-        hash_oid=hash_oid,
-        revoked_at=entry.revoked_at,
-        reason=entry.reason,
-        invalid_since=entry.invalid_since,
-    )
-
-
-def _unusable(crl: Crl, certificate: Certificate, issuer: Certificate, at: datetime) -> str | None:
-    if not same_name(crl.issuer_der, certificate.issuer_der):
-        return "another issuer's"
-    unknown = next((name for name, e in crl.extensions.items() if e.critical and name not in _UNDERSTOOD), None)
-    if unknown is not None:
-        return f"critical extension {unknown} is not understood"
-    if crl.this_update > at + CLOCK_SKEW:
-        return "issued in the future"
-    if issuer.key_usage is not None and "cRLSign" not in issuer.key_usage:
-        return "its issuer may not sign CRLs"
-    scope = crl.extensions.get(oids.ISSUING_DISTRIBUTION_POINT)
-    if scope is not None and (problem := _out_of_scope(der.parse(scope.value), certificate, issuer)) is not None:
-        return problem
-    if not _is_signed_by(crl, issuer):
-        return "signature does not hold"
-    return None
-
-
-def _out_of_scope(scope: Node, certificate: Certificate, issuer: Certificate) -> str | None:
-    """Compare issuingDistributionPoint with the certificate (RFC 5280 §6.3.3 b 2)."""
-    for part in scope.expect(der.SEQUENCE).children(6):
-        flag = part.content == b"\xff"
-        if part.tag == 0xA0 and not _names_of_point(part, issuer.subject_der) & _points_of(certificate):
-            return "another distribution point's"
-        if (part.tag == 0x81 and flag and certificate.is_ca) or (part.tag == 0x82 and flag and not certificate.is_ca):
-            return "for another kind of certificate"
-        if part.tag == 0x83:
-            return "for some reasons only"
-        if part.tag == 0x84 and flag:
-            return "an indirect list"
-        if part.tag == 0x85 and flag:
-            return "for attribute certificates only"
-    return None
-
-
-def _points_of(certificate: Certificate) -> set[bytes]:
-    extension = certificate.extensions.get(oids.CRL_DISTRIBUTION_POINTS)
-    found: set[bytes] = set()
-    for point in () if extension is None else der.parse(extension.value).children(64):
-        for part in point.children(3):
-            if part.tag == 0xA0:
-                found |= _names_of_point(part, certificate.issuer_der)
-    return found
-
-
-def _names_of_point(node: Node, issuer_der: bytes) -> set[bytes]:
-    """Spell the names of a DistributionPointName so that equal ones compare equal."""
-    inner = node.inner()
-    if inner.tag == 0xA0:
-        return {name.raw for name in inner.children(64)}
-    full = der.sequence(*(part.raw for part in der.parse(issuer_der).children()), der.tlv(der.SET, inner.content))
-    return {der.context(4, full)}
-
-
-def _is_signed_by(crl: Crl, issuer: Certificate) -> bool:
-    held = crl.verified.get(issuer.sha256)
+def is_signed_by(crl: Crl, signer: Certificate) -> bool:
+    """Say whether the signer's key made the list's signature."""
+    held = crl.verified.get(signer.sha256)
     if held is None:
         try:
-            verify_value(issuer.public_key, crl.algorithm, crl.signature, crl.tbs)
+            verify_value(signer.public_key, crl.algorithm, crl.signature, crl.tbs)
             held = True
         except UNREADABLE:
             held = False
-        crl.verified[issuer.sha256] = held
+        crl.verified[signer.sha256] = held
     return held
 
 
-def _expired_since(crl: Crl) -> datetime | None:
-    extension = crl.extensions.get(_EXPIRED_CERTS_ON_CRL)
-    return None if extension is None else der.parse(extension.value).time()
+def find_entry(crl: Crl, certificate: Certificate, *, indirect: bool) -> Entry | None:
+    """Return the entry of a certificate; an `indirect` list says of whose certificates its entries are."""
+    return _of_issuer(crl, certificate) if indirect else entry_of(crl, certificate.serial)
 
 
-def find_entry(crl: Crl, serial: int) -> Entry | None:
+def _of_issuer(crl: Crl, certificate: Certificate) -> Entry | None:
+    """Read an indirect list in its order: an issuer that an entry names holds for those that follow (§5.3.3)."""
+    issuer_der = crl.issuer_der
+    for node in der.parse(der.sequence(crl.entries)).children(MAX_INDIRECT_ENTRIES):
+        parts = node.expect(der.SEQUENCE).children(3)
+        extensions = read_extensions(parts[2]) if len(parts) == 3 else {}
+        if oids.CERTIFICATE_ISSUER in extensions:
+            issuer_der = _directory_name(extensions[oids.CERTIFICATE_ISSUER].value)
+        if parts[0].integer() == certificate.serial and same_name(issuer_der, certificate.issuer_der):
+            return _read_entry(parts)
+    return None
+
+
+def _directory_name(general_names: bytes) -> bytes:
+    (name,) = der.parse(general_names).expect(der.SEQUENCE).children(1)
+    return name.expect(0xA4).inner().raw
+
+
+def entry_of(crl: Crl, serial: int) -> Entry | None:
     """Look a serial number up without reading the list entry by entry.
 
     An entry is `SEQUENCE { INTEGER serial, Time, … }`: every place where the serial's octets stand is

@@ -1,19 +1,21 @@
 """Everything that a file and its context offer for judging it: certificates, and status from every source."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final
 
 from pki.certificates import Certificate
 from signer.parsers.model import ParsedFile, ParsedSignature, ParsedTimestamp
-from signer.validation.answers import StatusAnswer
+from signer.validation.answers import Good, Revoked, StatusAnswer
 from signer.validation.context import VerificationContext
-from signer.validation.path import CertificatePool
+from signer.validation.crl_judgement import ListSigners
+from signer.validation.path import CertificatePool, Path, find_paths
 from signer.validation.status import EmbeddedStatus, StatusSource
 
 MAX_EMBEDDED: Final = 256
+MAX_SIGNERS_DEEP: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +24,66 @@ class Evidence:
 
     pool: CertificatePool
     sources: tuple[StatusSource, ...]
+    anchors: frozenset[Certificate]
     _answers: dict[tuple[Certificate, Certificate], tuple[StatusAnswer, ...]] = field(default_factory=dict)
 
     def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[StatusAnswer, ...]:
         """Return what all sources say of a certificate; `at` is the one validation time."""
         key = (certificate, issuer)
         if key not in self._answers:
-            asked = (source.answers(certificate, issuer, at) for source in self.sources)
-            self._answers[key] = tuple(answer for answers in asked for answer in answers)
+            self._answers[key] = self.ask(certificate, issuer, at, _SignersInPool(evidence=self, at=at))
         return self._answers[key]
+
+    def ask(
+        self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners
+    ) -> tuple[StatusAnswer, ...]:
+        """Ask every source now, relying on `others` for lists that another key signed than the issuer's."""
+        asked = (source.answers(certificate, issuer, at, others) for source in self.sources)
+        return tuple(answer for answers in asked for answer in answers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SignersInPool:
+    """Signers of lists whose path ends where the path of the certificate's issuer does (RFC 5280 §6.3.3 f).
+
+    `asking` holds the signers that are being judged: a signer whose own status stands in a list of its own is not
+    asked about again and again, and what others say of it decides.
+    """
+
+    evidence: Evidence
+    at: datetime
+    asking: frozenset[Certificate] = frozenset()
+
+    def signers(self, name_der: bytes, issuer: Certificate) -> Iterator[Certificate]:
+        """Yield the certificates of a name that may be relied on now."""
+        if len(self.asking) >= MAX_SIGNERS_DEEP:
+            return
+        pool = self.evidence.pool
+        for candidate in pool.named(name_der):
+            if candidate == issuer:
+                continue
+            if candidate in self.asking or any(
+                self._holds(path, issuer) for path in find_paths(candidate, pool, self.evidence.anchors)
+            ):
+                yield candidate
+
+    def _holds(self, path: Path, issuer: Certificate) -> bool:
+        if path.problem is not None or not all(c.not_before <= self.at <= c.not_after for c in path.chain):
+            return False
+        if (
+            issuer != path.anchor
+            and next(find_paths(issuer, self.evidence.pool, frozenset((path.anchor,))), None) is None
+        ):
+            return False
+        deeper = replace(self, asking=self.asking | {path.chain[0]})
+        return all(deeper.is_good(*pair) for pair in pairwise(path.chain))
+
+    def is_good(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Whether somebody says now that a certificate of a signer's path is good, and nobody that it is not."""
+        answers = self.evidence.ask(certificate, issuer, self.at, self)
+        ends = [answer.next_update for answer in answers if isinstance(answer, Good)]
+        current = any(end is None or end >= self.at for end in ends)
+        return current and not any(isinstance(answer, Revoked) for answer in answers)
 
 
 def gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
@@ -45,7 +98,11 @@ def gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
         crls += holder.crls
         responses += holder.ocsp_responses
     embedded = EmbeddedStatus(crls=_first(crls), ocsp_responses=_first(responses))
-    return Evidence(pool=CertificatePool(certificates), sources=(embedded, *context.status_sources))
+    return Evidence(
+        pool=CertificatePool(certificates),
+        sources=(embedded, *context.status_sources),
+        anchors=frozenset(context.anchors),
+    )
 
 
 def _first(found: Iterable[bytes]) -> tuple[bytes, ...]:

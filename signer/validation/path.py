@@ -103,13 +103,17 @@ class CertificatePool:
             if key is not None:
                 self._by_subject.setdefault(key, []).append(certificate)
 
+    def named(self, name_der: bytes) -> tuple[Certificate, ...]:
+        """Return the certificates of a subject."""
+        key = _quiet_name_key(name_der)
+        return () if key is None else tuple(self._by_subject.get(key, ()))
+
     def issuers(self, certificate: Certificate) -> Iterator[Certificate]:
         """Yield the certificates whose key signed `certificate`; those whose key identifier fits come first."""
-        key = _quiet_name_key(certificate.issuer_der)
         wanted = _quiet_key_identifier(certificate, authority=True)
-        named = self._by_subject.get(key, []) if key is not None else []
         for candidate in sorted(
-            named, key=lambda c: wanted is None or _quiet_key_identifier(c, authority=False) != wanted
+            self.named(certificate.issuer_der),
+            key=lambda c: wanted is None or _quiet_key_identifier(c, authority=False) != wanted,
         ):
             self._checks_left -= 1
             if self._checks_left < 0:

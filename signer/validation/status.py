@@ -6,13 +6,16 @@ Every answer says where it comes from and how old it is; whether it is fresh eno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from pki.certificates import Certificate
-from pki.errors import ServiceError
 from signer.parsers.model import UNREADABLE
-from signer.validation import crl, ocsp
-from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
+from signer.validation import ocsp
+from signer.validation.answers import Good, Revoked, Silent, StatusAnswer, unreadable
+from signer.validation.crl import parse_crl
+from signer.validation.crl_judgement import ListSigners, NobodyElse, OriginalList, judge_lists
+
+NOBODY_ELSE: Final[ListSigners] = NobodyElse()
 
 __all__ = ["EmbeddedStatus", "Good", "Revoked", "Silent", "StatusAnswer", "StatusSource"]
 
@@ -20,8 +23,13 @@ __all__ = ["EmbeddedStatus", "Good", "Revoked", "Silent", "StatusAnswer", "Statu
 class StatusSource(Protocol):
     """Somewhere that certificates' revocation can be asked."""
 
-    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
-        """Yield what is known at time `at` of a certificate that `issuer` issued; never raises."""
+    def answers(
+        self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
+    ) -> Iterable[StatusAnswer]:
+        """Yield what is known at time `at` of a certificate that `issuer` issued; never raises.
+
+        `others` are relied on for lists that another key signed than the issuer's.
+        """
         ...
 
 
@@ -40,20 +48,40 @@ class EmbeddedStatus:
     crls: tuple[bytes, ...] = ()
     ocsp_responses: tuple[bytes, ...] = ()
 
-    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
+    def answers(
+        self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
+    ) -> Iterable[StatusAnswer]:
         """Yield an answer for each piece of evidence that speaks of the certificate."""
-        for data in self.crls:
-            yield judge_crl(data, certificate, issuer, at, origin="embedded CRL")
+        lists, silent = read_lists(self.crls, "embedded CRL")
+        yield from silent
+        yield from judge_lists(lists, certificate, issuer, at, others)
         for data in self.ocsp_responses:
             yield judge_ocsp(data, certificate, issuer, at, origin="embedded OCSP")
 
 
-def judge_crl(data: bytes, certificate: Certificate, issuer: Certificate, at: datetime, *, origin: str) -> StatusAnswer:
+def read_lists(crls: Iterable[bytes], origin: str) -> tuple[list[OriginalList], list[Silent]]:
+    """Read CRLs (DER); those that are none are silent."""
+    lists, silent = [], []
+    for data in crls:
+        try:
+            lists.append(OriginalList(crl=parse_crl(data), origin=origin))
+        except UNREADABLE as error:
+            silent.append(Silent(origin=origin, detail=unreadable(error)))
+    return lists, silent
+
+
+def judge_crl(
+    data: bytes,
+    certificate: Certificate,
+    issuer: Certificate,
+    at: datetime,
+    *,
+    origin: str,
+    others: ListSigners = NOBODY_ELSE,
+) -> StatusAnswer:
     """Read and evaluate one CRL; whatever is wrong with it makes it silent."""
-    try:
-        return crl.evaluate(crl.parse_crl(data), certificate, issuer, at, origin=origin)
-    except UNREADABLE as error:
-        return Silent(origin=origin, detail=_detail(error))
+    lists, silent = read_lists([data], origin)
+    return next(iter((*silent, *judge_lists(lists, certificate, issuer, at, others))))
 
 
 def judge_ocsp(
@@ -63,7 +91,7 @@ def judge_ocsp(
     try:
         return ocsp.evaluate(ocsp.parse_response(data), certificate, issuer, at, origin=origin, nonce=nonce)
     except UNREADABLE as error:
-        return Silent(origin=origin, detail=_detail(error))
+        return Silent(origin=origin, detail=unreadable(error))
 
 
 def urls_of(read: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
@@ -72,7 +100,3 @@ def urls_of(read: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
         return read()
     except UNREADABLE:
         return ()
-
-
-def _detail(error: Exception) -> str:
-    return error.detail if isinstance(error, ServiceError) else "unreadable"

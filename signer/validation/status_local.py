@@ -14,16 +14,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pki.certificates import Certificate, load_certificates
-from pki.errors import ErrorCode, NotFound, ServiceError
+from pki.errors import ErrorCode, NotFound
 from pki.identity_file import parse_identities, pilot_identities
 from pki.identity_scheme import IdentityScheme
 from pki.oids import OidArc
 from signer.parsers.model import UNREADABLE
 from signer.validation import crl
-from signer.validation.answers import Silent, StatusAnswer
+from signer.validation.answers import Silent, StatusAnswer, unreadable
 from signer.validation.crl import MAX_CRL_OCTETS, Crl
+from signer.validation.crl_judgement import ListSigners, OriginalList, judge_lists
 from signer.validation.policy import Policy
-from signer.validation.status import urls_of
+from signer.validation.status import NOBODY_ELSE, urls_of
 
 MAX_FILES: Final = 4096
 MAX_CERTIFICATE_FILE: Final = 1024 * 1024
@@ -101,15 +102,18 @@ class LocalStatus:
     folder: Path
     _read_before: dict[Path, tuple[tuple[int, int], Crl]] = field(default_factory=dict)
 
-    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
+    def answers(
+        self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
+    ) -> Iterable[StatusAnswer]:
         """Yield an answer for each list of the certificate's issuer, its own shard first."""
+        lists: list[OriginalList] = []
         for path in self._candidates(certificate):
             origin = f"local CRL {path.parent.name}/{path.name}"
             try:
-                yield crl.evaluate(self._load(path), certificate, issuer, at, origin=origin)
+                lists.append(OriginalList(crl=self._load(path), origin=origin))
             except (*UNREADABLE, OSError) as error:
-                detail = error.detail if isinstance(error, ServiceError) else "unreadable"
-                yield Silent(origin=origin, detail=detail)
+                yield Silent(origin=origin, detail=unreadable(error))
+        yield from judge_lists(lists, certificate, issuer, at, others)
 
     def _candidates(self, certificate: Certificate) -> Iterator[Path]:
         """Yield the files that the certificate's distribution points name; without any, all of them."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from pki.certificates import Certificate, load_certificates
@@ -17,8 +18,9 @@ from pki.errors import ErrorCode, ServiceError, Unavailable
 from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
+from signer.validation.crl_judgement import ListSigners
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
-from signer.validation.status import judge_crl, judge_ocsp, urls_of
+from signer.validation.status import NOBODY_ELSE, judge_crl, judge_ocsp, urls_of
 
 MAX_CRL_DOWNLOAD: Final = 16 * 1024 * 1024
 MAX_ISSUER_OCTETS: Final = 256 * 1024
@@ -37,9 +39,11 @@ class OnlineStatus:
     _spent: list[float] = field(default_factory=lambda: [0.0])
     _fetched: dict[tuple[str, bytes | None], bytes | ServiceError] = field(default_factory=dict)
 
-    def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterable[StatusAnswer]:
+    def answers(
+        self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
+    ) -> Iterable[StatusAnswer]:
         """Yield what the certificate's OCSP responders and CRL addresses say, until one answers for `at`."""
-        for ask in (self._ask_ocsp, self._ask_crls):
+        for ask in (self._ask_ocsp, partial(self._ask_crls, others)):
             for answer in ask(certificate, issuer, at):
                 yield answer
                 if _settles(answer, at):
@@ -55,7 +59,9 @@ class OnlineStatus:
             else:
                 yield judge_ocsp(data, certificate, issuer, at, origin=origin)
 
-    def _ask_crls(self, certificate: Certificate, issuer: Certificate, at: datetime) -> Iterator[StatusAnswer]:
+    def _ask_crls(
+        self, others: ListSigners, certificate: Certificate, issuer: Certificate, at: datetime
+    ) -> Iterator[StatusAnswer]:
         for url in urls_of(lambda: certificate.crl_urls)[:MAX_ADDRESSES]:
             origin = f"CRL {url[:120]}"
             try:
@@ -63,7 +69,7 @@ class OnlineStatus:
             except ServiceError as error:
                 yield Silent(origin=origin, detail=error.detail)
             else:
-                yield judge_crl(data, certificate, issuer, at, origin=origin)
+                yield judge_crl(data, certificate, issuer, at, origin=origin, others=others)
 
     def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """Fetch issuers by caIssuers; nothing when no address answers with certificates."""

@@ -183,8 +183,9 @@ class Issuer(Holder):
         reason: x509.ReasonFlags | None = None,
         invalid_since: datetime | None = None,
         extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
+        entries: Sequence[x509.RevokedCertificate] = (),
     ) -> bytes:
-        """Sign a full CRL, DER; `reason` and `invalid_since` go into every entry."""
+        """Sign a full CRL, DER; `reason` and `invalid_since` go into every entry of `revoked`."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.x509.subject)
@@ -200,6 +201,8 @@ class Issuer(Holder):
             if invalid_since is not None:
                 entry = entry.add_extension(x509.InvalidityDate(invalid_since.replace(tzinfo=None)), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
+        for made in entries:
+            builder = builder.add_revoked_certificate(made)
         for extension, critical in extra:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(builder_key(self.key), hashes.SHA256()).public_bytes(Encoding.DER)

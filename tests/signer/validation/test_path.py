@@ -1,9 +1,7 @@
 """Building paths over loose certificates, and rules of RFC 5280 §6.1 that the rows do not reach."""
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path as FilePath
 from typing import Any, Final
 
 import pytest
@@ -11,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.certificates import Certificate
-from pki.errors import ServiceError
 from pki.names import same_name
 from signer.validation import path as path_module
 from signer.validation.path import CertificatePool, Path, PathInputs, find_paths
@@ -117,49 +114,3 @@ def test_names_chain_without_regard_to_case_and_spacing(zoo: Zoo) -> None:
 
     assert same_name(name("Health  CA"), name("health ca"))
     assert not same_name(name("Health CA"), name("Health CB"))
-
-
-# NIST PKITS: the data come with a package that is only there where it was installed.
-
-CRL_SECTIONS: Final = ("4.4.", "4.14.", "4.15.")
-NOT_OURS: Final = {
-    "4.1.4": "DSA keys are not supported",
-    "4.1.5": "DSA keys are not supported",
-    "4.5.2": "the answer hangs on a CRL",
-    "4.5.5": "the answer hangs on a CRL",
-    "4.5.7": "the answer hangs on a CRL",
-    "4.7.4": "the answer hangs on a CRL",
-    "4.7.5": "the answer hangs on a CRL",
-}
-
-
-def test_nist_pkits_paths_are_judged_as_expected(vectors: FilePath) -> None:
-    package = pytest.importorskip("cryptography_vectors", reason="the package cryptography-vectors is not installed")
-    folder = FilePath(package.__path__[0]) / "x509" / "PKITS_data"
-    document = json.loads((vectors / "pkits" / "expected.json").read_bytes())
-    anchor = Certificate.parse((folder / document["trust_anchor"]).read_bytes())
-    judged = 0
-    for case in document["tests"]:
-        if case["id"].startswith(CRL_SECTIONS) or case["test"] in NOT_OURS:
-            continue
-        judged += 1
-        assert _valid(case, folder, anchor) == (case["expected"] == "valid"), case["id"]
-    assert judged > 150
-
-
-def _valid(case: dict[str, Any], folder: FilePath, anchor: Certificate) -> bool:
-    try:
-        leaf, *pool = (Certificate.parse((folder / n).read_bytes()) for n in (case["cert"], *case["intermediates"]))
-    except ServiceError:
-        return False
-    inputs = {
-        "wanted_policies": frozenset(case["initial_policy_set"]),
-        "explicit_policy": case["initial_explicit_policy"],
-        "inhibit_mapping": case["initial_policy_mapping_inhibit"],
-        "inhibit_any_policy": case["initial_any_policy_inhibit"],
-    }
-    moment = NOW - timedelta(days=1600)
-    return any(
-        found.problem is None and all(c.not_before <= moment <= c.not_after for c in found.chain)
-        for found in paths(leaf, tuple(pool), anchor, **inputs)
-    )
