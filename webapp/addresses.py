@@ -33,7 +33,7 @@ PAGES: Final = {
 }
 ENGLISH_PREFIX: Final = "/en"
 COOKIELESS: Final = ("/api/", "/oauth2/", "/.well-known/est/")
-_MACHINE: Final = (*COOKIELESS, "/.well-known/", "/healthz", "/openapi.json", "/static/")
+_MACHINE: Final = (*COOKIELESS, "/.well-known/", "/healthz", "/metrics", "/openapi.json", "/static/")
 
 
 def page_path(page: str, language: Language) -> str:

@@ -1,6 +1,7 @@
 """`create_app`: the Flask application, put together from its parts over given services."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,7 @@ def create_app(services: Services) -> Flask:
     app = Flask("webapp", static_folder=None, template_folder=str(TEMPLATES))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    _log_requests(app)
+    _log_requests(app, services.counted)
     uploads.install(app)
     languages.install(app)
     security.install(app, services.page_origins)
@@ -54,7 +55,7 @@ def create_app(services: Services) -> Flask:
     return app
 
 
-def _log_requests(app: Flask) -> None:
+def _log_requests(app: Flask, counted: Callable[[str, int], None] | None) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
@@ -68,6 +69,8 @@ def _log_requests(app: Flask) -> None:
             status=response.status_code,
             milliseconds=(time.perf_counter() - g.get("started", time.perf_counter())) * 1000,
         )
+        if counted is not None:
+            counted(_route(), response.status_code)
         return response
 
 

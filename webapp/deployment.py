@@ -186,6 +186,16 @@ class Deployment:
         return self.run / "worker" / "heartbeat.json"
 
     @property
+    def alarms(self) -> Path:
+        """What the worker has told of late status answers and has not seen put right yet."""
+        return self.worker_state.with_name("alarms.json")
+
+    @property
+    def request_counts(self) -> Path:
+        """Where server processes count their answers: the one folder under `run` that is theirs."""
+        return self.run / "server"
+
+    @property
     def linter_state(self) -> Path:
         """The linter's last heartbeat, in the one folder under `run` that is the linter's."""
         return self.run / "linter" / "heartbeat.json"

@@ -10,6 +10,7 @@ from ca.activation.desk import LIFE
 from ca.notices import REMINDER_DAYS, check_reminder_days
 from pki.errors import ErrorCode, InvalidInput
 from pki.oids import PILOT_ARC
+from webapp.callers_allowed import LOOPBACK, networks
 from webapp.certificate_settings import CertificateSettings, read_certificate_settings
 from webapp.registration_settings import RegistrationSettings, read_registration_settings
 
@@ -28,6 +29,7 @@ class DeploymentSettings:
     Holders are reminded `reminder_days` before a certificate ends; their activation codes last `activation_days`.
     `refused_keys_file` lists keys that are never certified, by a path from HOME.
     Nothing is signed with less than `min_free_mb` megabytes free for database, journals and published files.
+    `/metrics` answers the networks of `metrics_allow` alone.
     """
 
     public_url: str
@@ -43,6 +45,7 @@ class DeploymentSettings:
     activation_days: int = ACTIVATION_DAYS
     min_free_mb: int = MIN_FREE_MB
     refused_keys_file: str | None = None
+    metrics_allow: tuple[str, ...] = LOOPBACK
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
 
@@ -52,6 +55,7 @@ class DeploymentSettings:
                 raise InvalidInput(
                     ErrorCode.INPUT_MALFORMED, "a public URL is http(s)://host[:port][/path] without a slash"
                 )
+        networks(self.metrics_allow)
 
     @property
     def public_bind(self) -> str:
@@ -109,7 +113,15 @@ def parse_settings(data: bytes, *, profiles: bytes | None, identities: bytes | N
         certificates=read_certificate_settings(table.get("certificates", {})),
         registration=read_registration_settings(table.get("registration", {})),
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
+        metrics_allow=_texts(table, "metrics_allow", LOOPBACK),
     )
+
+
+def _texts(table: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    values = table.get(name, list(default))
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml: `{name}` must be a list of texts")
+    return tuple(values)
 
 
 def _megabytes(value: object) -> int:
@@ -152,6 +164,8 @@ def settings_toml(settings: DeploymentSettings) -> bytes:
         lines.append(f"activation_days = {settings.activation_days}")
     if settings.reminder_days != REMINDER_DAYS:
         lines.append(f"reminder_days = {list(settings.reminder_days)}")
+    if settings.metrics_allow != LOOPBACK:
+        lines.append(f"metrics_allow = {json.dumps(list(settings.metrics_allow))}")
     lines.append(f"production = {'true' if settings.production else 'false'}")
     tables = {"certificates": settings.certificates.given, "registration": settings.registration.given}
     for title, members in tables.items():  # last: a table ends what is outside of it

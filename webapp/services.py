@@ -34,6 +34,7 @@ from pki.gateway import TokenDecision
 from pki.identity_file import pilot_identities
 from pki.identity_scheme import IdentityScheme
 from pki.oids import PILOT_ARC
+from webapp.callers_allowed import LOOPBACK, Network, networks
 from webapp.health import HealthReport
 
 PEER_CERTIFICATE: Final = "mohr.peer_certificate"
@@ -106,6 +107,9 @@ class Services:
     issuing: IssuingLine | None = None
     activation: ActivationDesk | None = None
     nonces: NonceDesk | None = None
+    metrics: Callable[[], bytes] | None = None
+    metrics_allow: tuple[Network, ...] = networks(LOOPBACK)
+    counted: Callable[[str, int], None] | None = None
     lint_first: TwinJudge | None = None
 
     @property

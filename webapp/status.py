@@ -75,12 +75,18 @@ def status_wsgi(services: Services, fallback: "WSGIApplication") -> "WSGIApplica
         route = exact.get(path) or next((found for prefix, found in prefixed if path.startswith(prefix)), None)
         if route is None:
             return fallback(environ, start_response)
-        return _serve(route, path, environ, start_response)
+        return _serve(route, path, environ, start_response, services.counted)
 
     return application
 
 
-def _serve(route: _Route, path: str, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+def _serve(
+    route: _Route,
+    path: str,
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    counted: Callable[[str, int], None] | None,
+) -> Iterable[bytes]:
     try:
         answer, status = _answer(route, path, environ)
     except ServiceError as error:
@@ -93,6 +99,8 @@ def _serve(route: _Route, path: str, environ: "WSGIEnvironment", start_response:
     if status != 304:
         headers += [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
     start_response(_LINES[status], headers)
+    if counted is not None:
+        counted(route.name, status)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -50,6 +50,8 @@ class Sweep:
     act: Callable[[Parts], object]
     due: float = 0.0
     failure: str = ""
+    failures: int = 0
+    succeeded_at: datetime | None = None
 
     def run(self, parts: Parts, now: float) -> None:
         """Run once and plan the next run, which is soon after a failure."""
@@ -60,9 +62,17 @@ class Sweep:
             if not self.failure:
                 LOGGER.warning("sweep failed", extra={"fields": {"sweep": self.name, "code": str(error.code)}})
             self.failure = str(error.code)
+            self.failures += 1
             self.due = now + min(self.seconds, RETRY_SECONDS)
         else:
             self.failure = ""
+            self.succeeded_at = parts.clock.now()
+
+    @property
+    def account(self) -> dict[str, int | str | None]:
+        """What the heartbeat says of it: failures since the worker's start, and its last success."""
+        succeeded = None if self.succeeded_at is None else format_instant(self.succeeded_at)
+        return {"failures": self.failures, "succeeded_at": succeeded}
 
 
 def seal(parts: Parts) -> None:
@@ -154,9 +164,11 @@ class Worker:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def beat(self) -> None:
-        """Write the heartbeat: when, and which sweeps fail."""
-        failing = {sweep.name: sweep.failure for sweep in (*self.gates, *self.sweeps) if sweep.failure}
-        state = {"at": format_instant(self.parts.clock.now()), "failing": failing}
+        """Write the heartbeat: when, which sweeps fail, and how each one fared."""
+        every = (*self.gates, *self.sweeps)
+        failing = {sweep.name: sweep.failure for sweep in every if sweep.failure}
+        now = format_instant(self.parts.clock.now())
+        state = {"at": now, "failing": failing, "sweeps": {sweep.name: sweep.account for sweep in every}}
         write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
     def _try_to_beat(self) -> None:

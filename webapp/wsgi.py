@@ -1,6 +1,7 @@
 """The application that granian runs: plain HTTP, pages and status (HOME in MOHR_HOME)."""
 
 import os
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ca.custody_policy import SERVER
 from ca.profiles import IssuerName
 from webapp.app import create_app
+from webapp.callers_allowed import networks
 from webapp.checks import check_parts
 from webapp.compose import Parts, linting_of, open_parts
 from webapp.deployment import Deployment
@@ -16,6 +18,8 @@ from webapp.fonts import cut_font
 from webapp.health import CachedHealth
 from webapp.judging import JudgeProcess
 from webapp.logs import start_logging
+from webapp.measures import measured
+from webapp.request_counts import RequestCounts
 from webapp.services import OVER_TLS, PEER_CERTIFICATE, Services
 from webapp.status import status_wsgi
 from webapp.timestamping import TimestampDesk
@@ -36,11 +40,16 @@ def services_of(parts: Parts) -> Services:
     """Name the parts of a deployment as the web application asks for them."""
     deployment, settings = parts.deployment, parts.settings
     oauth, judge = parts.tokens.oauth, JudgeProcess(pilot=not settings.production)
+    health = CachedHealth(partial(check_parts, parts), parts.clock)
+    requests = RequestCounts(deployment.request_counts, time.monotonic)
     timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock_guard)
     return Services(
         public_url=settings.public_url,
         clock=parts.clock,
-        health=CachedHealth(partial(check_parts, parts), parts.clock),
+        health=health,
+        metrics=lambda: measured(parts, health(), requests),
+        metrics_allow=networks(settings.metrics_allow),
+        counted=requests.add,
         organization=settings.organization,
         oid_arc=settings.oid_arc,
         own_root=deployment.certificate_file(IssuerName.ROOT).exists(),

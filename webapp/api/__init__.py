@@ -13,6 +13,7 @@ from webapp.api import (
     evidence,
     inventory,
     issuing,
+    measuring,
     nonces,
     officers,
     public,
@@ -47,6 +48,7 @@ def install(app: Flask, services: Services) -> None:
         officer_of_request=officer_of_request,
     )
     public.install(api, services)
+    measuring.install(api, services)
     registrations.install(api, services)
     activations.install(api, services)
     evidence.install(api, services)
