@@ -73,6 +73,8 @@ class AuditAction(StrEnum):
     EST_REFUSED = "est.refused"
     CLOCK_SUSPECTED = "clock.suspected"
     CLOCK_ACCEPTED = "clock.accepted"
+    FRESHNESS_LATE = "freshness.late"
+    FRESHNESS_RESTORED = "freshness.restored"
     CRL_PUBLISHED = "crl.published"
     TIMESTAMP_ISSUED = "timestamp.issued"
     DOCUMENT_SIGNED = "document.signed"

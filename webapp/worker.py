@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from typing import Final
 
 from ca.custody_policy import WORKER
 from ca.profiles import ISSUING_AUTHORITIES
+from pki.audit import AuditEvent
 from pki.errors import ServiceError
 from pki.instants import format_instant
 from pki.jose import compact_json
@@ -31,6 +32,7 @@ from webapp.deployment import Deployment
 from webapp.guards import ClockWatch
 from webapp.inventory_sweeps import count, remind
 from webapp.key_journal import JournalSource, JournalTaker
+from webapp.late_watch import LateWatch
 from webapp.logs import start_logging
 from webapp.own_certificates import renew_services
 
@@ -171,10 +173,21 @@ class Worker:
         state = {"at": now, "failing": failing, "sweeps": {sweep.name: sweep.account for sweep in every}}
         write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
+    def look(self) -> None:
+        """Tell what was promised about status and is late, also while nothing is swept."""
+        now = self.parts.clock.now()
+        LateWatch(self.parts.deployment.alarms, self._record).look(self.parts.promises.parts(now), now)
+
+    def _record(self, event: AuditEvent) -> None:
+        at = self.parts.dates.now()
+        with self.parts.database.begin() as unit:
+            unit.audit.record(replace(event, at=at))
+
     def _try_to_beat(self) -> None:
         """Go on sweeping where the disk takes no heartbeat: the health page calls that silent."""
         try:
             self.beat()
+            self.look()
         except ServiceError as error:
             LOGGER.warning("no heartbeat", extra={"fields": {"code": str(error.code)}})
 

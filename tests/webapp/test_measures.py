@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from ca.custody_policy import WORKER
 from storage.engine import open_database
+from tests.support.clock import FakeClock
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
 from webapp.checks import check_parts
 from webapp.compose import Parts, open_parts
@@ -68,3 +71,19 @@ def test_files_are_measured_while_the_database_is_down(parts: Parts) -> None:
     assert found.keys() >= {name for name in known if re.match(r"mohr_(crl|ocsp|checkpoint|worker|sweep)_", name)}
     assert "mohr_status_changes_total" not in found
     assert found['mohr_part_state{part="database",state="ok"}'] == 0
+
+
+def test_a_worker_tells_once_what_is_late(parts: Parts) -> None:
+    def late() -> list[tuple[object, ...]]:
+        with parts.database.read() as connection:
+            rows = connection.execute(text("SELECT subject FROM audit_events WHERE action = 'freshness.late'"))
+            return [tuple(row) for row in rows]
+
+    worker = Worker(parts, sweeps=())
+    worker.look()
+    assert late() == []
+    passed = FakeClock(parts.clock.now() + timedelta(days=3))
+    worker = Worker(replace(parts, clock=passed), sweeps=())
+    worker.look()
+    worker.look()
+    assert late().count(("lists",)) == 1
