@@ -63,6 +63,7 @@ class ErrorCode(StrEnum):
     BULK_MALFORMED = "bulk-malformed"
     CLOCK_SUSPECT = "clock-suspect"
     STORAGE_LOW = "storage-low"
+    RECOVERY_PENDING = "recovery-pending"
     OVERLOADED = "overloaded"
     ENROLMENT_UNPROVEN = "enrolment-unproven"
     # Keys and devices

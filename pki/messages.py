@@ -108,6 +108,10 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ErrorCode.STORAGE_LOW: Message(
         "فضای ذخیره‌سازی کم است و فعلاً گواهی صادر نمی‌شود.", "Storage is nearly full; nothing is issued for now."
     ),
+    ErrorCode.RECOVERY_PENDING: Message(
+        "پایگاه داده از پشتیبان برگشته و هنوز تطبیق داده نشده است؛ فعلاً چیزی صادر یا آزاد نمی‌شود.",
+        "The database was restored and is not reconciled yet; nothing is issued or released for now.",
+    ),
     ErrorCode.OVERLOADED: Message(
         "سامانه پرکار است؛ کمی بعد دوباره تلاش کنید.", "Too much is asked at once; try again shortly."
     ),

@@ -203,31 +203,35 @@ def _keep(
     for entry in entries:
         tally.add(entry)
     event = AuditEvent(action=AuditAction.KEYS_USED, at=now, actor=ACTOR, subject=custodian, facts=tally.facts(end))
-    unit.connection.execute(
-        insert(key_uses),
-        [
-            {
-                "custodian": custodian,
-                "chain": end.chain,
-                "sequence": line.entry.sequence,
-                "line": line.line,
-                "line_hash": line.hash,
-            }
-            for line in lines
-        ],
-    )
-    unit.connection.execute(
+    _insert_segment(unit.connection, custodian, end.chain, lines, unit.audit.enter(event))
+    return end
+
+
+def _insert_segment(
+    connection: Connection, custodian: str, chain: int, lines: Sequence[JournalLine], event_id: str
+) -> None:
+    rows = [
+        {
+            "custodian": custodian,
+            "chain": chain,
+            "sequence": line.entry.sequence,
+            "line": line.line,
+            "line_hash": line.hash,
+        }
+        for line in lines
+    ]
+    connection.execute(insert(key_uses), rows)
+    connection.execute(
         insert(key_use_segments).values(
             custodian=custodian,
-            chain=end.chain,
-            first=entries[0].sequence,
-            last=end.sequence,
-            head=end.hash,
-            event_id=unit.audit.enter(event),
+            chain=chain,
+            first=lines[0].entry.sequence,
+            last=lines[-1].entry.sequence,
+            head=lines[-1].hash,
+            event_id=event_id,
         )
     )
-    _add_totals(unit.connection, entries)
-    return end
+    _add_totals(connection, [line.entry for line in lines])
 
 
 def _add_totals(connection: Connection, entries: Sequence[JournalEntry]) -> None:
@@ -264,3 +268,46 @@ def _record_gap(unit: UnitOfWork, custodian: str, expected: JournalPlace, found:
             event_id=unit.audit.enter(event),
         )
     )
+
+
+def keep_again(
+    connection: Connection, event_id: str, custodian: str, facts: Mapping[str, Any], lines: Sequence[bytes]
+) -> bool:
+    """Keep lines that were taken before, under the audit event that tells of them; False where they are not those.
+
+    For a database that lost them and has the event again.
+    """
+    chain, first, last, head = (facts[name] for name in ("chain", "first", "last", "head"))
+    if not lines:
+        return False
+    before = parse_line(lines[0])
+    if before.sequence != first:
+        return False
+    taken = continuing(JournalPlace(chain, first - 1, before.previous), lines)
+    if len(taken) != len(lines) or taken[-1].entry.sequence != last or taken[-1].hash.hex() != head:
+        return False
+    there = select(_segments.event_id).where(_segments.event_id == event_id)
+    if connection.execute(there).first() is None:
+        _insert_segment(connection, custodian, chain, taken, event_id)
+    return True
+
+
+def keep_gap_again(connection: Connection, event_id: str, custodian: str, facts: Mapping[str, Any]) -> None:
+    """Keep a gap that was recorded before, under the audit event that tells of it."""
+    if connection.execute(select(_gaps.event_id).where(_gaps.event_id == event_id)).first() is None:
+        values = {
+            "custodian": custodian,
+            "chain": facts["chain"],
+            "expected_sequence": facts["expected_sequence"],
+            "expected_hash": bytes.fromhex(facts["expected_hash"]),
+            "found_sequence": facts["found_sequence"],
+            "found_hash": bytes.fromhex(facts["found_hash"]),
+            "event_id": event_id,
+        }
+        connection.execute(insert(key_journal_gaps).values(values))
+
+
+def acknowledge_again(connection: Connection, gap_id: str, event_id: str) -> None:
+    """Close a gap by the audit event that closed it before."""
+    open_gap = (_gaps.event_id == gap_id, _gaps.acknowledgement.is_(None))
+    connection.execute(update(key_journal_gaps).where(*open_gap).values(acknowledgement=event_id))

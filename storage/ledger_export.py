@@ -56,13 +56,31 @@ def _write_files(folder: Path, events: Iterable[ProvableEvent], checkpoint: str,
             undo.callback((folder / name).unlink)
         events_file, entries_file, leaves_file, checkpoint_file = opened
         for item in events:
-            salt = item.salt.hex().encode()
-            events_file.write(_EVENT_START + salt + _EVENT_MIDDLE + item.event + _EVENT_END + b"\n")
+            events_file.write(event_line(item) + b"\n")
             entries_file.write(item.entry + b"\n")
             leaves_file.write(leaf_hash(item.entry).hex().encode() + b"\n")
             count += 1
         checkpoint_file.write(checkpoint.encode())
     return count
+
+
+def event_line(item: ProvableEvent) -> bytes:
+    """Write an event's line, without a line feed."""
+    return _EVENT_START + item.salt.hex().encode() + _EVENT_MIDDLE + item.event + _EVENT_END
+
+
+def event_of_line(line: bytes) -> ProvableEvent | None:
+    """Read an event's line; None when it is malformed."""
+    salt_end = len(_EVENT_START) + _SALT_DIGITS
+    event_start = salt_end + len(_EVENT_MIDDLE)
+    framed = line.startswith(_EVENT_START) and line[salt_end:event_start] == _EVENT_MIDDLE
+    if not framed or not line.endswith(_EVENT_END):
+        return None
+    event, salt = line[event_start : -len(_EVENT_END)], _unhex(line[len(_EVENT_START) : salt_end])
+    try:
+        return ProvableEvent(event=event, salt=salt, entry=entry_of(event, salt))
+    except InvalidInput:
+        return None
 
 
 def _new_file(path: Path) -> BinaryIO:
@@ -122,12 +140,5 @@ def _unhex(text: bytes) -> bytes:
 
 def _entry_of_line(line: bytes) -> bytes:
     """Compute the entry of an event's line; empty when the line is malformed."""
-    salt_end = len(_EVENT_START) + _SALT_DIGITS
-    event_start = salt_end + len(_EVENT_MIDDLE)
-    framed = line.startswith(_EVENT_START) and line[salt_end:event_start] == _EVENT_MIDDLE
-    if not framed or not line.endswith(_EVENT_END):
-        return b""
-    try:
-        return entry_of(line[event_start : -len(_EVENT_END)], _unhex(line[len(_EVENT_START) : salt_end]))
-    except InvalidInput:
-        return b""
+    found = event_of_line(line)
+    return b"" if found is None else found.entry

@@ -83,6 +83,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.BULK_MALFORMED: 400,
     ErrorCode.CLOCK_SUSPECT: 503,
     ErrorCode.STORAGE_LOW: 503,
+    ErrorCode.RECOVERY_PENDING: 503,
     ErrorCode.OVERLOADED: 503,
     # What follows concerns cards and local programs, which never speak through this server.
     **dict.fromkeys(

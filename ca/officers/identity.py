@@ -51,6 +51,7 @@ class Act(StrEnum):
     TOKEN_TERMINATE = "token.terminate"
     GAP_ACKNOWLEDGE = "gap.acknowledge"
     CLOCK_ACCEPT = "clock.accept"
+    RECOVERY_RELEASE = "recovery.release"
     PROFILE_ADOPT = "profile.adopt"
     REALM_ADD = "realm.add"
     OFFICER_ENROL = "officer.enrol"
@@ -92,6 +93,7 @@ ROLES_FOR: Final = MappingProxyType(
         Act.TOKEN_TERMINATE: frozenset({Role.REVOKER}),
         Act.GAP_ACKNOWLEDGE: frozenset({Role.AUDITOR}),
         Act.CLOCK_ACCEPT: frozenset({Role.AUDITOR}),
+        Act.RECOVERY_RELEASE: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
         Act.PROFILE_ADOPT: _ADMINISTRATORS,
         Act.REALM_ADD: _ADMINISTRATORS,
         Act.OFFICER_ENROL: _ADMINISTRATORS,
