@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from ca.inventory.queries import page_rows
 from ca.inventory.search import Search
-from ca.profiles import IssuerName, ProfileName
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.records import CertificateRecord, NamedCertificate
 from ca.status.revocation import CertificateState, RevocationReason, Status
 from ca.tables import ENDED, authority_parents, certificates, named_certificates
@@ -42,6 +42,9 @@ _COLUMNS: Final = (
 )
 
 
+_LIVING_STATES: Final = tuple(
+    state.value for state in (CertificateState.ISSUED, CertificateState.GOOD, CertificateState.ON_HOLD)
+)
 _ENDED_STATES: Final = (CertificateState.EXPIRED.value, CertificateState.REVOKED.value)
 
 
@@ -132,6 +135,29 @@ def living_with_key_of(connection: Connection, serial: str) -> tuple[Certificate
     serials = select(_c.serial).where(_c.spki_sha256 == key, *living).order_by(_c.id).with_for_update()
     found = (find(connection, each) for each in connection.execute(serials).scalars().all())
     return tuple(record for record in found if record is not None)
+
+
+def living_of(
+    connection: Connection, *, holder: str | None = None, file_id: str | None = None
+) -> tuple[CertificateRecord, ...]:
+    """Return what is issued to a holder, or for a registration file, and has not ended, locked, oldest first.
+
+    What others issued, whose lists are not ours, is left out.
+    """
+    statement = _of_holder(select(*_COLUMNS), holder, file_id).where(
+        _c.state.in_(_LIVING_STATES), _c.issuer.in_([issuer.value for issuer in ISSUING_AUTHORITIES])
+    )
+    return tuple(_record(row) for row in connection.execute(statement.order_by(_c.id).with_for_update()))
+
+
+def intents_of(connection: Connection, *, holder: str | None = None, file_id: str | None = None) -> tuple[str, ...]:
+    """List the intents without a result for a holder, or for a registration file."""
+    statement = _of_holder(select(_c.serial), holder, file_id).where(_c.state == CertificateState.INTENDED.value)
+    return tuple(connection.execute(statement).scalars())
+
+
+def _of_holder(statement: Select[Any], holder: str | None, file_id: str | None) -> Select[Any]:
+    return statement.where(_c.holder == holder) if file_id is None else statement.where(_c.file_id == file_id)
 
 
 def intents_with_key_of(connection: Connection, serial: str) -> tuple[str, ...]:

@@ -32,6 +32,9 @@ class NoticeKind(StrEnum):
 
     EXPIRY_REMINDER = "expiry-reminder"
     ACTIVATION_CODE = "activation-code"
+    SUSPENSION_CODE = "suspension-code"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What the repositories give back: frozen values, never rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -60,6 +61,11 @@ class CertificateRecord:
     def state(self) -> CertificateState:
         """Where the certificate is in its life."""
         return self.status.state
+
+
+def one_of_each_list(records: Iterable[CertificateRecord]) -> tuple[str, ...]:
+    """Name one of these certificates, by serial number, for each list that speaks of any of them."""
+    return tuple({(record.issuer, record.shard): record.serial_hex for record in records}.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

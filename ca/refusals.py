@@ -87,6 +87,10 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "activation.refused": "One of the two codes is wrong, or both are, or new codes were made meanwhile.",
     },
     ErrorCode.ACTIVATION_LOCKED: {"activation.locked": "Wrong codes were given five times; an officer makes new ones."},
+    ErrorCode.SUSPENSION_REFUSED: {
+        "suspension.refused": "The suspension code is wrong, is nobody's, or was given wrongly five times in an hour.",
+    },
+    ErrorCode.AUTHORITY_CLOSED: {"authority.closed": "The authority's key is declared compromised; it issues nothing."},
     ErrorCode.ACTIVATION_EXPIRED: {"activation.expired": "The time of the codes is over; an officer makes new ones."},
     ErrorCode.NOT_ALLOWED: {
         "replacement.foreign": "What another authority issued is replaced there.",
@@ -114,6 +118,11 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     },
     ErrorCode.STATE_ILLEGAL: {
         "activation.nothing": "No certificate of this file waits for its holder.",
+        "suspension.nothing": "No living certificate of this file's holder needs a suspension code.",
+        "revocation.nothing": "The holder has no living certificate, and none is being issued.",
+        "revocation.proposed": "The certificate is held until two officers have decided on its revocation.",
+        "revocation.decided": "The proposal is decided already.",
+        "revocation.not-revocable": "A certificate that has ended or is not issued yet is not revoked.",
         "bulk.running": "The rows of a bulk file are still being entered.",
         "file.draft": "The registration file is a draft.",
         "file.submitted": "The registration file is submitted, which forbids this act.",
@@ -140,6 +149,8 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "officer.own-file": "Nobody approves a file about themself.",
         "officer.own-role": "Nobody asks for a role of their own, or grants it.",
         "officer.own-certificate": "Nobody binds a certificate to themself.",
+        "revocation.two-officers": "A revocation that reaches back is proposed by one officer and approved by another.",
+        "compromise.two-officers": "Whoever declared that a key is compromised does not confirm or withdraw it.",
         "officer.own-order": "Nobody orders a certificate of their own.",
         "officer.twice": "One officer approves once.",
     },
@@ -183,6 +194,8 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
     },
     ErrorCode.INPUT_MALFORMED: {
         "activation.mistyped": "The name of the activation or one of the codes is mistyped; no try was used up.",
+        "suspension.mistyped": "The suspension code is mistyped; no try was used up.",
+        "revocation.evidence": "A revocation that reaches back needs the SHA-256 of the evidence, in hexadecimal.",
         "file.province-unsaid": "This deployment takes no file of this kind without a province.",
         "evidence.digest-differs": "The octets are not those that the registration file names.",
         "replacement.reason": "A replacement is for keyCompromise, superseded or unspecified.",

@@ -51,6 +51,8 @@ class ErrorCode(StrEnum):
     ACTIVATION_REFUSED = "activation-refused"
     ACTIVATION_LOCKED = "activation-locked"
     ACTIVATION_EXPIRED = "activation-expired"
+    SUSPENSION_REFUSED = "suspension-refused"
+    AUTHORITY_CLOSED = "authority-closed"
     LINT_HOLD = "lint-hold"
     PROFILE_INVALID = "profile-invalid"
     PROFILE_RETIRED = "profile-retired"

@@ -76,6 +76,14 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
         "فعال‌سازی پس از چند رمز نادرست قفل شد.", "Activation is locked after several wrong codes."
     ),
     ErrorCode.ACTIVATION_EXPIRED: Message("مهلت فعال‌سازی گذشته است.", "The time for activation is over."),
+    ErrorCode.SUSPENSION_REFUSED: Message(
+        "رمز تعلیق نادرست است، یا چند بار پیاپی نادرست وارد شده و تا یک ساعت پذیرفته نمی‌شود.",
+        "The suspension code is wrong, or was given wrongly several times and is not taken for an hour.",
+    ),
+    ErrorCode.AUTHORITY_CLOSED: Message(
+        "کلید این مرکز صدور افشا شده است و دیگر چیزی صادر نمی‌کند.",
+        "This authority's key is compromised; it issues nothing any more.",
+    ),
     ErrorCode.LINT_HOLD: Message(
         "گواهی تا بررسی دو مأمور نگه داشته شده است.", "The certificate is held until two officers have looked at it."
     ),

@@ -26,6 +26,7 @@ PAGES: Final = {
     "home": "/",
     "verify": "/verify",
     "activate": "/activate",
+    "suspend": "/suspend",
     "help": "/help",
     "problems": "/help/problems",
     "policy": "/cps",

@@ -13,7 +13,7 @@ from werkzeug.routing import RequestRedirect
 from pki.errors import ErrorCode, ServiceError
 from webapp import api, assets, est, languages, logs, oauth, security, typography, uploads
 from webapp.addresses import is_machine_path
-from webapp.pages import activate, frame, site, verify
+from webapp.pages import activate, frame, site, suspend, verify
 from webapp.problems import Problem, problem_of
 from webapp.services import Services
 
@@ -46,6 +46,7 @@ def create_app(services: Services) -> Flask:
     site.install(app, services)
     verify.install(app, services)
     activate.install(app, services)
+    suspend.install(app, services)
     api.install(app, services)
     oauth.install(app, services)
     est.install(app, services)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,9 +34,12 @@ from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
 from ca.profiles import ISSUING_AUTHORITIES
+from ca.records import CertificateRecord, one_of_each_list
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
+from ca.status.acts.notices import HolderNotices
+from ca.status.acts.suspension import SuspensionDesk
 from ca.status.crl import PublishedCrl
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -130,6 +133,8 @@ class Parts:
     linting: LintDesk
     est: EnrolmentDesk
     activation: ActivationDesk
+    suspension: SuspensionDesk
+    told: HolderNotices
     secrets: SecretDesk
     evidence: EvidenceDesk
     nonces: NonceDesk
@@ -175,6 +180,11 @@ class Parts:
         """Sign and publish the list that speaks of one certificate."""
         record = self.authority.get(serial)
         return self.publish_new_crl(record.issuer, record.shard)
+
+    def publish_status_of_all(self, records: Iterable[CertificateRecord]) -> None:
+        """Sign and publish each list that speaks of one of these certificates, once."""
+        for serial in one_of_each_list(records):
+            self.publish_status_of(serial)
 
     def publish_status_soon(self, serial: str) -> int | None:
         """Publish the list that speaks of one certificate and return its number.
@@ -278,6 +288,8 @@ def assemble(
             judge=linting.verdict_of,
             life=timedelta(days=settings.activation_days),
         ),
+        suspension=SuspensionDesk(database, authority, gate, Outbox(deployment.outbox), clock),
+        told=HolderNotices(database, Outbox(deployment.outbox), clock),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
             database,

@@ -71,6 +71,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.ACTIVATION_REFUSED: 403,
     ErrorCode.ACTIVATION_LOCKED: 409,
     ErrorCode.ACTIVATION_EXPIRED: 409,
+    ErrorCode.SUSPENSION_REFUSED: 403,
+    ErrorCode.AUTHORITY_CLOSED: 409,
     ErrorCode.LINT_HOLD: 409,
     ErrorCode.PROFILE_INVALID: 400,
     ErrorCode.PROFILE_RETIRED: 409,

@@ -26,6 +26,7 @@ from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
+from ca.status.acts.suspension import SuspensionDesk
 from ca.status.revocation_desk import RevocationDesk
 from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
@@ -106,6 +107,7 @@ class Services:
     renewals: RenewalDesk | None = None
     issuing: IssuingLine | None = None
     activation: ActivationDesk | None = None
+    suspension: SuspensionDesk | None = None
     nonces: NonceDesk | None = None
     metrics: Callable[[], bytes] | None = None
     metrics_allow: tuple[Network, ...] = networks(LOOPBACK)

@@ -139,6 +139,8 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="evidence", seconds=600, act=lambda parts: parts.evidence.sweep()),
         Sweep(name="reminders", seconds=3600, act=remind),
         Sweep(name="activation", seconds=5, act=lambda parts: parts.activation.sweep()),
+        Sweep(name="suspension", seconds=5, act=lambda parts: parts.suspension.sweep()),
+        Sweep(name="told", seconds=5, act=lambda parts: parts.told.sweep()),
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
         Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),

@@ -73,6 +73,7 @@ def services_of(parts: Parts) -> Services:
         officers=parts.officers,
         est=parts.est,
         activation=parts.activation,
+        suspension=parts.suspension,
         secrets=parts.secrets,
         evidence=parts.evidence,
         bulk=parts.bulk,

@@ -41,6 +41,13 @@ class Act(StrEnum):
     CERTIFICATE_REVOKE = "certificate.revoke"
     SECRET_MAKE = "secret.make"
     ACTIVATION_MAKE = "activation.make"
+    SUSPENSION_MAKE = "suspension.make"
+    SUSPENSION_TAKE = "suspension.take"
+    REVOCATION_APPROVE = "revocation.approve"
+    REVOCATION_REFUSE = "revocation.refuse"
+    COMPROMISE_DECLARE = "compromise.declare"
+    COMPROMISE_CONFIRM = "compromise.confirm"
+    COMPROMISE_WITHDRAW = "compromise.withdraw"
     ALARM_CLOSE = "alarm.close"
     INVENTORY_READ = "inventory.read"
     INVENTORY_EXPORT = "inventory.export"
@@ -83,6 +90,13 @@ ROLES_FOR: Final = MappingProxyType(
         Act.CERTIFICATE_REVOKE: frozenset({Role.REVOKER}),
         Act.SECRET_MAKE: frozenset({Role.ISSUER}),
         Act.ACTIVATION_MAKE: frozenset({Role.ISSUER}),
+        Act.SUSPENSION_MAKE: frozenset({Role.ISSUER}),
+        Act.SUSPENSION_TAKE: _EVERYONE,
+        Act.REVOCATION_APPROVE: frozenset({Role.REVOKER}),
+        Act.REVOCATION_REFUSE: frozenset({Role.REVOKER}),
+        Act.COMPROMISE_DECLARE: frozenset({Role.REVOKER}),
+        Act.COMPROMISE_CONFIRM: frozenset({Role.REVOKER}),
+        Act.COMPROMISE_WITHDRAW: frozenset({Role.REVOKER}),
         Act.ALARM_CLOSE: frozenset({Role.APPROVER}),
         Act.INVENTORY_READ: _EVERYONE,
         Act.INVENTORY_EXPORT: frozenset({Role.AUDITOR}),

@@ -196,7 +196,7 @@ class RevocationDesk(AuthorityContext):
             if record is None:
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)
-            changed = _write(unit, record, change(record, now), wanted.action, now, wanted.actor)
+            changed = write_status(unit, record, change(record, now), wanted.action, now, wanted.actor)
             also = _end_key_of(unit, changed, wanted.actor, now)
         for each in (changed, *also):
             self.presign_now(each)
@@ -212,7 +212,7 @@ class RevocationDesk(AuthorityContext):
         now = self._now().replace(microsecond=0)
         found = [certificate_queries.find(unit.connection, serial) for serial in serials]
         return tuple(
-            _write(unit, record, activate(record.status), AuditAction.CERTIFICATE_ACTIVATED, now, actor, way=way)
+            write_status(unit, record, activate(record.status), AuditAction.CERTIFICATE_ACTIVATED, now, actor, way=way)
             for record in found
             if record is not None
         )
@@ -245,7 +245,7 @@ def _end_key_of(
 _LIFTING: Final = (AuditAction.CERTIFICATE_RELEASED, AuditAction.CERTIFICATE_ACTIVATED)
 
 
-def _write(
+def write_status(
     unit: UnitOfWork,
     record: CertificateRecord,
     status: Status,
@@ -254,7 +254,10 @@ def _write(
     actor: str,
     **more: str,
 ) -> CertificateRecord:
-    """Write a new status with its audit event; lists may drop the entry of one that was lifted."""
+    """Write a new status with its audit event; lists may drop the entry of one that was lifted.
+
+    `now` is a whole second; the certificate's row is locked.
+    """
     entry = encode_crl_entry(record.serial, status) if status.listed else None
     released = now if action in _LIFTING else record.released_at
     changed = repository.change_status(unit.connection, record, status, now, crl_entry=entry, released_at=released)

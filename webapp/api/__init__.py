@@ -20,6 +20,7 @@ from webapp.api import (
     registrations,
     renewals,
     status_changes,
+    suspensions,
 )
 from webapp.callers import peer_certificate
 from webapp.openapi import Api
@@ -58,6 +59,7 @@ def install(app: Flask, services: Services) -> None:
     issuing.install(api, services)
     renewals.install(api, services)
     status_changes.install(api, services)
+    suspensions.install(api, services)
     nonces.install(api, services)
     officers.install(api, services)
     api.serve_document("/openapi.json")

@@ -16,7 +16,7 @@ from pki.certificates import pem
 from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
-from webapp.commands import bulk, inventory, orders_there, renewal, status_changes
+from webapp.commands import bulk, inventory, orders_there, renewal, status_changes, suspension
 from webapp.commands.acting import acting_officer
 from webapp.commands.activation import activate, activation_group, told_to_wait
 from webapp.commands.chain import install_chain
@@ -45,7 +45,13 @@ ca.add_command(file_group)
 ca.add_command(profiles)
 ca.add_command(identities)
 ca.add_command(lint)
-for _command in (*bulk.COMMANDS, *inventory.COMMANDS, *status_changes.COMMANDS, *renewal.COMMANDS):
+for _command in (
+    *bulk.COMMANDS,
+    *inventory.COMMANDS,
+    *status_changes.COMMANDS,
+    *renewal.COMMANDS,
+    *suspension.COMMANDS,
+):
     ca.add_command(_command)
 ca.add_command(officer_group)
 ca.add_command(realm_group)

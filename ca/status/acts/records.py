@@ -1,0 +1,43 @@
+"""What suspension by the holder gives back: frozen values; no code is ever in one."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from ca.records import CertificateRecord
+
+MAX_TRIES: Final = 5
+TRIES_LAST: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspensionCode:
+    """The suspension code of a registration file's holder; `sent_at` None until it is under way."""
+
+    name: str = field(repr=False)
+    file_id: str
+    made_by: str
+    made_at: datetime
+    sendings: int
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeDigest:
+    """What a code is compared with."""
+
+    name: str = field(repr=False)
+    file_id: str
+    salt: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """What a code suspended at `at`: `changed` now, `before` what was on hold or not activated already."""
+
+    file_id: str
+    at: datetime
+    changed: tuple[CertificateRecord, ...]
+    before: tuple[CertificateRecord, ...]
