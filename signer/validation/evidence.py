@@ -6,12 +6,14 @@ from datetime import datetime
 from itertools import islice, pairwise
 from typing import Final
 
+from pki import oids
 from pki.certificates import Certificate
 from signer.parsers.model import ParsedFile, ParsedSignature, ParsedTimestamp
-from signer.validation.answers import Good, Revoked, StatusAnswer
+from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.context import VerificationContext
 from signer.validation.crl_judgement import ListSigners
 from signer.validation.path import CertificatePool, Path, find_paths
+from signer.validation.revocation import exempt
 from signer.validation.status import EmbeddedStatus, StatusSource
 
 MAX_EMBEDDED: Final = 256
@@ -31,8 +33,23 @@ class Evidence:
         """Return what all sources say of a certificate; `at` is the one validation time."""
         key = (certificate, issuer)
         if key not in self._answers:
-            self._answers[key] = self.ask(certificate, issuer, at, _SignersInPool(evidence=self, at=at))
+            found = self.ask(certificate, issuer, at, _SignersInPool(evidence=self, at=at))
+            self._answers[key] = tuple(self._unless_revoked(answer, issuer, at) for answer in found)
         return self._answers[key]
+
+    def _unless_revoked(self, answer: StatusAnswer, issuer: Certificate, at: datetime) -> StatusAnswer:
+        """Silence an answer whose delegate is revoked; one that is marked so need not be asked about.
+
+        RFC 6960 §4.2.2.2.1. Nobody can speak for themselves, and silence about a delegate changes nothing.
+        """
+        if isinstance(answer, Silent) or answer.signer == issuer or exempt(answer.signer):
+            return answer
+        if oids.EKU_OCSP_SIGNING not in (answer.signer.extended_key_usage or ()):
+            return answer
+        said = self.ask(answer.signer, issuer, at, _SignersInPool(evidence=self, at=at))
+        if any(isinstance(one, Revoked) and one.signer != answer.signer for one in said):
+            return Silent(origin=answer.origin, detail="its responder is revoked")
+        return answer
 
     def ask(
         self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners

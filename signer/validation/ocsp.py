@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from pki import der, oids
-from pki.certificates import Certificate, read_extensions
+from pki.certificates import Certificate, Extension, read_extensions
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput
 from pki.names import same_name
@@ -22,12 +22,17 @@ MAX_RESPONSES: Final = 64
 _BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
 _NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
 _ARCHIVE_CUTOFF: Final = "1.3.6.1.5.5.7.48.1.6"
+_CERT_HASH: Final = "1.3.36.8.3.13"  # Common PKI part 4
+_UNDERSTOOD: Final = frozenset((_NONCE, _ARCHIVE_CUTOFF, _CERT_HASH))
 _HASHES: Final = {oids.SHA1: "sha1", oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleResponse:
-    """What a response says of one certificate; `status` is the CertStatus node."""
+    """What a response says of one certificate; `status` is the CertStatus node.
+
+    `cert_hash`: algorithm and digest of the certificate that is meant, where the responder tells.
+    """
 
     hash_oid: str
     name_hash: bytes
@@ -37,6 +42,7 @@ class SingleResponse:
     this_update: datetime
     next_update: datetime | None
     archive_cutoff: datetime | None
+    cert_hash: tuple[str, bytes] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,7 +91,7 @@ def _basic(parts: tuple[Node, ...]) -> BasicResponse:
     if fields[0].tag == 0xA0:
         fields.pop(0)
     responder, produced_at, responses = fields[:3]
-    extensions = read_extensions(fields[3].expect(0xA1).inner()) if len(fields) == 4 else {}
+    extensions = _extensions(fields[3].expect(0xA1)) if len(fields) == 4 else {}
     nonce = extensions.get(_NONCE)
     return BasicResponse(
         tbs=tbs.raw,
@@ -103,12 +109,14 @@ def _single(node: Node) -> SingleResponse:
     parts = list(node.expect(der.SEQUENCE).children(5))
     identifier, status, this_update = parts[:3]
     algorithm, name_hash, key_hash, serial = identifier.expect(der.SEQUENCE).children(4)
-    next_update, cutoff = None, None
+    next_update = None
+    extensions: dict[str, Extension] = {}
     for part in parts[3:]:
         if part.tag == 0xA0:
             next_update = part.inner().time()
-        elif part.tag == 0xA1 and (found := read_extensions(part.inner()).get(_ARCHIVE_CUTOFF)) is not None:
-            cutoff = der.parse(found.value).time()
+        elif part.tag == 0xA1:
+            extensions = _extensions(part)
+    cutoff = extensions.get(_ARCHIVE_CUTOFF)
     return SingleResponse(
         hash_oid=algorithm.sequence()[0].oid(),
         name_hash=name_hash.octets(),
@@ -117,8 +125,23 @@ def _single(node: Node) -> SingleResponse:
         status=status,
         this_update=this_update.time(),
         next_update=next_update,
-        archive_cutoff=cutoff,
+        archive_cutoff=None if cutoff is None else der.parse(cutoff.value).time(),
+        cert_hash=_cert_hash(extensions.get(_CERT_HASH)),
     )
+
+
+def _extensions(tagged: Node) -> dict[str, Extension]:
+    found = read_extensions(tagged.inner())
+    if any(extension.critical and kind not in _UNDERSTOOD for kind, extension in found.items()):
+        raise _refuse("a critical extension that is not understood")
+    return found
+
+
+def _cert_hash(extension: Extension | None) -> tuple[str, bytes] | None:
+    if extension is None:
+        return None
+    algorithm, digest = der.parse(extension.value).expect(der.SEQUENCE).children(2)
+    return algorithm.sequence()[0].oid(), digest.octets()
 
 
 def evaluate(
@@ -134,10 +157,15 @@ def evaluate(
     single = next((entry for entry in response.singles if _is_about(entry, certificate, issuer)), None)
     if single is None:
         return Silent(origin=origin, detail="about another certificate")
+    if not _is_meant(single, certificate):
+        return Silent(origin=origin, detail="about another certificate of this number (certHash)")
     if nonce is not None and response.nonce is not None and response.nonce != nonce:
         return Silent(origin=origin, detail="an answer to another question (nonce)")
     if single.this_update > at + CLOCK_SKEW:
         return Silent(origin=origin, detail="produced in the future")
+    ends_before = single.next_update is not None and single.next_update < single.this_update
+    if ends_before or single.this_update > response.produced_at + CLOCK_SKEW:
+        return Silent(origin=origin, detail="its times contradict each other")
     signer = _responder(response, issuer)
     if signer is None:
         return Silent(origin=origin, detail="its signer is no responder of the issuer")
@@ -179,6 +207,14 @@ def _is_about(single: SingleResponse, certificate: Certificate, issuer: Certific
     return single.name_hash == _digest(name, certificate.issuer_der) and single.key_hash == _digest(name, key_bits)
 
 
+def _is_meant(single: SingleResponse, certificate: Certificate) -> bool:
+    """Compare certHash, where there is one, with the certificate: a number alone may have been given twice."""
+    if single.cert_hash is None:
+        return True
+    name = _HASHES.get(single.cert_hash[0])
+    return name is not None and single.cert_hash[1] == _digest(name, certificate.der)
+
+
 def _digest(name: str, data: bytes) -> bytes:
     return hashlib.new(name, data, usedforsecurity=False).digest()
 
@@ -188,7 +224,9 @@ def _responder(response: BasicResponse, issuer: Certificate) -> Certificate | No
     if _is_named(response, issuer):
         return issuer
     for candidate in response.certificates:
-        delegated = oids.EKU_OCSP_SIGNING in (candidate.extended_key_usage or ())
+        usage = candidate.key_usage
+        may_sign = usage is None or bool(usage & {"digitalSignature", "nonRepudiation"})
+        delegated = may_sign and oids.EKU_OCSP_SIGNING in (candidate.extended_key_usage or ())
         alive = candidate.not_before <= response.produced_at <= candidate.not_after
         if delegated and alive and _is_named(response, candidate) and is_signed_by(candidate, issuer):
             return candidate
