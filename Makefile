@@ -5,7 +5,7 @@ BIND ?= 127.0.0.1:8440
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test check bench stress fuzz lock setup setup-test clean
+.PHONY: help run demo test check bench stress fuzz lock setup setup-test peers clean
 
 help:
 	@echo "make run | demo | test | check | bench | stress | fuzz | lock | clean"
@@ -39,7 +39,17 @@ check: setup
 test: setup-test
 	$(BIN)/pytest -n 2 --dist loadfile -m "not stress"
 
-bench: setup-test
+# What figures are measured beside, apart from the program; without packages at hand the figures say that it is missing.
+peers: $(READY)
+	@cmp -s requirements-peers.txt .venv-peers/.ready || { \
+	  rm -f .venv-peers/.ready; \
+	  echo "Installing the peers of the figures into .venv-peers" >&2; \
+	  { test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers; } && \
+	  .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 30 --require-hashes \
+	    -r requirements-peers.txt && \
+	  cp requirements-peers.txt .venv-peers/.ready || echo "The peers could not be installed; figures go without them" >&2; }
+
+bench: setup-test peers
 	@$(BIN)/mohr bench --home $(HOME_DIR)
 
 stress: setup-test
@@ -53,6 +63,8 @@ lock:
 	PIP_FIND_LINKS= $(BIN)/python -m piptools compile --all-extras --generate-hashes --allow-unsafe --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --annotation-style=line --build-deps-for wheel \
 	  -o requirements.lock pyproject.toml
+	PIP_FIND_LINKS= $(BIN)/python -m piptools compile --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+	  --no-emit-find-links --strip-extras --no-header --annotation-style=line -o requirements-peers.txt requirements-peers.in
 
 clean:
-	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

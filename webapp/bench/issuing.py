@@ -1,10 +1,11 @@
-"""`issue.*` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside `openssl` and OpenBao."""
+"""`issue.*` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside `openssl`, OpenBao and django-ca."""
 
 import base64
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,9 +21,10 @@ from pki.certificates import Certificate
 from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
+from webapp.bench.django_ca import NOT_INSTALLED, DjangoCa, Made, find_interpreter, issuing_peer, ocsp_path
 from webapp.bench.issuing_http import ORDERS as ORDERS_OVER_HTTP
 from webapp.bench.issuing_http import approved_files, http_figure, orders_of
-from webapp.bench.measure import Figure, median_ms, per_second
+from webapp.bench.measure import Figure, Peer, median_ms, per_second
 from webapp.bench.openssl_peer import OpensslCa
 from webapp.bench.peers_bao import openbao_figure
 from webapp.commands.init import initialise
@@ -35,6 +37,7 @@ from webapp.ports import LOOPBACK, free_pair, free_port
 BATCH: Final = 256
 ORDERS: Final = 4 * BATCH  # given at once: the line prepares one round while it carries out another
 PEER_COUNT: Final = 20
+DJANGO_COUNT: Final = 500
 
 
 def scratch_deployment(folder: Path) -> Deployment:
@@ -50,8 +53,9 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
     with tempfile.TemporaryDirectory(prefix="mohr-bench-") as folder:
         peer = OpensslCa.make(Path(folder) / "ca")
         peer_rate = per_second(lambda: peer.issue(PEER_COUNT), runs=2)
+        django = _django_ca(Path(folder) / "django")
         with opened_parts(deployment) as parts:
-            batch = _issue(parts, peer_rate)
+            batch = _issue(parts, peer_rate, django)
             leaf = _any_leaf(parts)
             parts.authority.presign()
             rows = _rows_rate(parts, leaf)
@@ -60,10 +64,25 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
         beside = openbao_figure(batch.floor, batch.floor_value)
         figures = [batch] if beside is None else [batch, beside]
         if shutil.which("ab") is not None:
-            figures.append(_ocsp(deployment, leaf, peer, rows))
+            figures.append(_ocsp(deployment, leaf, peer, rows, django))
         with running_server(deployment):
-            figures.append(http_figure(deployment, orders, beside))
+            figures.append(http_figure(deployment, orders, beside, _issuing(django)))
         return tuple(figures)
+
+
+_Django = tuple[DjangoCa, Made]
+
+
+def _django_ca(folder: Path) -> _Django | None:
+    python = find_interpreter()
+    if python is None:
+        return None
+    peer = DjangoCa.make(folder, python)
+    return peer, peer.issue(DJANGO_COUNT)
+
+
+def _issuing(django: _Django | None) -> tuple[Peer, ...]:
+    return () if django is None else (issuing_peer(*django),)
 
 
 def _requests(file_id: str) -> list[IssueOrder]:
@@ -85,7 +104,7 @@ def _officer(name: str) -> Officer:
     return Officer(id=name, proof=OfDeployment(ceremony="bench"))
 
 
-def _issue(parts: Parts, peer_rate: float) -> Figure:
+def _issue(parts: Parts, peer_rate: float, django: _Django | None) -> Figure:
     file_id = _approved_file(parts)
     batches = [_requests(file_id) for _ in range(4)]
     label, keys = authority_key(IssuerName.PERSONS), parts.keys
@@ -116,7 +135,8 @@ def _issue(parts: Parts, peer_rate: float) -> Figure:
         floor_value=per_second(sign_only),
         note=f"{ORDERS} orders at once in rounds of {BATCH}, one client: CSR proof, own lint of every certificate, "
         "intent and result rows and ledger events in SQLite with synchronous=FULL, P-256 in SoftHSM2 behind "
-        "the custodian",
+        "the custodian" + ("" if django else NOT_INSTALLED),
+        more_peers=_issuing(django),
     )
 
 
@@ -159,7 +179,15 @@ def _rows_rate(parts: Parts, leaf: Certificate) -> float:
     return round(1000 / median_ms(lambda: parts.authority.ocsp(request), runs=500))
 
 
-def _ocsp(deployment: Deployment, leaf: Certificate, peer: OpensslCa, rows: float) -> Figure:
+def _django_answers(peer: DjangoCa, made: Made) -> Iterator[Peer]:
+    path = ocsp_path(made, _ocsp_request(made.leaf, made.issuer))
+    for prepared, how in ((False, "signing each answer"), (True, "answers signed before, from its cache")):
+        with peer.responder(prepared=prepared) as address:
+            rate, p99 = _load(address + path, "-c", "8")
+        yield Peer(f"django-ca {peer.version}, gunicorn, 2 workers, SQLite, {how}; p99 {p99} ms", rate)
+
+
+def _ocsp(deployment: Deployment, leaf: Certificate, peer: OpensslCa, rows: float, django: _Django | None) -> Figure:
     issuer = Certificate.parse(deployment.certificate_file("persons").read_bytes())
     path = base64.b64encode(_ocsp_request(leaf, issuer)).decode()
     with running_server(deployment) as bind:
@@ -175,6 +203,8 @@ def _ocsp(deployment: Deployment, leaf: Certificate, peer: OpensslCa, rows: floa
         peer_value=peer_rate,
         floor="GET of an issuer's certificate from the same server, 1/s",
         floor_value=floor,
-        note="GET, ab -k -c 32 on the same two cores (peer without keep-alive: -c 8), 2 workers, one certificate, each "
-        f"answer remembered for a second; from SQLite rows one process gives {rows}/s; p99 {p99} ms",
+        note="GET, ab -k -c 32 on the same two cores (peers without keep-alive: -c 8), 2 workers, one certificate, "
+        f"each answer remembered for a second; from SQLite rows one process gives {rows}/s; p99 {p99} ms"
+        + ("" if django else NOT_INSTALLED),
+        more_peers=() if django is None else tuple(_django_answers(*django)),
     )

@@ -20,9 +20,10 @@ from pki.csr import build_csr
 from pki.jose import compact_json
 from pki.keys import SignatureAlgorithm
 from webapp.api.inventory import PATH
+from webapp.bench.django_ca import NOT_INSTALLED
 from webapp.bench.https_driver import Driven, await_listener, drive
 from webapp.bench.material import certificate_of
-from webapp.bench.measure import Figure, per_second
+from webapp.bench.measure import Figure, Peer, per_second
 from webapp.compose import Parts
 from webapp.demo.people import DemoPhysician
 from webapp.deployment import Deployment
@@ -91,8 +92,10 @@ def floor_rate() -> float:
         return per_second(make)
 
 
-def http_figure(deployment: Deployment, orders: list[bytes], peer: Figure | None) -> Figure:
-    """Measure the served deployment, beside OpenBao's durable rate and the floor."""
+def http_figure(
+    deployment: Deployment, orders: list[bytes], peer: Figure | None, more_peers: tuple[Peer, ...]
+) -> Figure:
+    """Measure the served deployment, beside OpenBao's durable rate, django-ca's and the floor."""
     before = os.times()
     began = time.perf_counter()
     driven = measure(deployment, orders)
@@ -109,6 +112,7 @@ def http_figure(deployment: Deployment, orders: list[bytes], peer: Figure | None
         note=f"POST {PATH} over mutual TLS, {CONNECTIONS} connections kept alive, one driver on the same processors "
         f"({share} % of one), an approved file and a key for each; officer's role read, CSR proof, own "
         "lint, intent and result rows and ledger events (SQLite, synchronous=FULL), P-256 in SoftHSM2 behind the "
-        f"custodians; worker and linter run; p50 {driven.percentile(0.5)} ms, p99 {driven.percentile(0.99)} ms. "
-        "django-ca was not measured: it is not installed with this program",
+        f"custodians; worker and linter run; p50 {driven.percentile(0.5)} ms, p99 {driven.percentile(0.99)} ms"
+        + ("" if more_peers else NOT_INSTALLED),
+        more_peers=more_peers,
     )

@@ -13,9 +13,20 @@ from typing import Any
 WARM_RUNS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Somebody else's value in the same unit, and what it leaves out."""
+
+    peer: str
+    value: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One figure. `ratio` above 1 means Mohr is better than the peer; None where there is no peer."""
+    """One figure. `ratio` above 1 means Mohr is better than the peer; None where there is no peer.
+
+    `more_peers` stand beside the first one, which the ratio is about.
+    """
 
     name: str
     value: float
@@ -25,18 +36,22 @@ class Figure:
     floor: str
     floor_value: float
     note: str
+    more_peers: tuple[Peer, ...] = ()
 
     @property
     def ratio(self) -> float | None:
         """How much better than the peer, by the unit's direction."""
-        if not self.peer_value or not self.value:
+        return self._ratio_to(self.peer_value)
+
+    def _ratio_to(self, value: float | None) -> float | None:
+        if not value or not self.value:
             return None
-        better = self.value / self.peer_value if self.unit == "1/s" else self.peer_value / self.value
-        return round(better, 2)
+        return round(self.value / value if self.unit == "1/s" else value / self.value, 2)
 
     def as_json(self) -> dict[str, Any]:
         """Return the figure as `var/bench.json` holds it."""
-        return {**asdict(self), "ratio": self.ratio}
+        more = [{**asdict(peer), "ratio": self._ratio_to(peer.value)} for peer in self.more_peers]
+        return {**asdict(self), "ratio": self.ratio, "more_peers": more}
 
 
 def median_ms(act: Callable[[], object], *, runs: int = 200, seconds: float = 6.0) -> float:
