@@ -45,8 +45,8 @@ def bring_up(database: Database) -> None:
         upgrade(database)
 
 
-def upgrade(database: Database) -> None:
-    """Apply every schema change that `database` lacks, in one transaction.
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Apply every schema change that `database` lacks up to a revision, in one transaction.
 
     Two programs may do so at once: the second waits, then finds nothing to do. Conflict when the schema is of a
     newer program than this one.
@@ -63,4 +63,4 @@ def upgrade(database: Database) -> None:
         known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
         if present is not None and present not in known:
             raise Conflict(ErrorCode.CONFLICT, f"the database has schema {present}, which this program does not know")
-        command.upgrade(_config(connection=connection), "head")
+        command.upgrade(_config(connection=connection), revision)

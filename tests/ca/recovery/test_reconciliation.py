@@ -1,0 +1,145 @@
+"""A database that is a day old, with the ledger on disk and the last lists, knows everything again."""
+
+from __future__ import annotations
+
+import pytest
+
+from ca.errors import FourEyesRequired, IllegalTransition
+from ca.recovery.guard import Stage
+from ca.status.revocation import CertificateState, RevocationReason
+from pki.errors import Conflict, ErrorCode, VerificationFailed
+from storage.ledger import Ledger
+from tests.ca.conftest import WorldMaker
+from tests.ca.recovery.site import Site, begin, statuses
+from tests.ca.world import FIRST, SECOND, SYSTEM
+
+
+def test_every_status_is_as_it_was_and_numbers_go_on(site: Site, make_world: WorldMaker) -> None:
+    world = site.world
+    file = world.approved(SYSTEM)
+    kept, held, freed = (site.issue(file.id) for _ in range(3))
+    world.authority.hold(freed.serial_hex, FIRST)
+    site.publish()
+    site.seal()
+    backup = site.backup()
+    world.clock.move(hours=1)
+    world.authority.hold(held.serial_hex, FIRST)
+    world.authority.unhold(freed.serial_hex, FIRST)
+    world.authority.revoke(kept.serial_hex, RevocationReason.KEY_COMPROMISE, FIRST)
+    new = site.issue(file.id)
+    later = site.issue(file.id)
+    world.authority.revoke(later.serial_hex, RevocationReason.SUPERSEDED, FIRST, invalidity_date=world.clock.now())
+    world.clock.move(minutes=1)
+    site.publish()
+    site.seal()
+    last = {place: world.authority.latest_crl(*place) for place in site.lists}
+
+    again, desk, guard = site.restored(site.open(backup), make_world)
+    assert guard.look().stage is Stage.UNRECONCILED
+    report = site.reconcile(desk)
+
+    assert statuses(again.database) == statuses(world.database)
+    assert again.authority.get(new.serial_hex).der == new.der
+    assert report["findings"] == {}
+    assert report["certificates_new"] == 2
+    assert guard.look().stage is Stage.RECONCILED
+    checked = Ledger(again.database).verify(site.log.public_key, site.log.name, site.mark[0].decode())  # type: ignore[index]
+    assert checked.intact
+    again.clock.move(minutes=1)
+    for crl in again.authority.publish_all_crls():
+        before = last[crl.issuer, crl.shard]
+        assert before is not None
+        assert crl.number > before.number
+        assert crl.entries == before.entries
+
+
+def test_two_officers_release_it_and_only_once_it_is_reconciled(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    database = site.open(backup)
+    world, desk, guard = site.restored(database, make_world)
+    begin(database, world)
+    recovery = desk.open_recovery()
+    assert recovery is not None
+    with pytest.raises(IllegalTransition):
+        desk.release(recovery.id, FIRST)
+    site.reconcile(desk)
+    assert desk.release(recovery.id, FIRST) == 1
+    with pytest.raises(FourEyesRequired):
+        desk.release(recovery.id, FIRST)
+    assert guard.look().stage is Stage.RECONCILED
+    assert desk.release(recovery.id, SECOND) == 2
+    assert guard.look().stage is Stage.WHOLE
+    with pytest.raises(Conflict):
+        site.reconcile(desk)
+
+
+def test_what_is_known_by_a_list_alone_is_revoked(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(site.world.approved(SYSTEM).id)
+    site.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, FIRST)
+    site.publish()  # and the ledger was never sealed again
+    database = site.open(backup)
+    world, desk, _guard = site.restored(database, make_world)
+    begin(database, world)
+    report = site.reconcile(desk)
+    record = world.authority.get(issued.serial_hex)
+    assert record.state is CertificateState.REVOKED
+    assert record.status.reason is RevocationReason.KEY_COMPROMISE
+    assert record.der is None
+    assert report["findings"] == {"known-by-list": 1}
+
+
+def test_an_export_alone_holds_what_it_cannot_show(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    for file in (site.folder / "ledger").iterdir():
+        file.unlink()
+    (site.folder / "ledger").rmdir()
+    Ledger(site.world.database).export(site.folder / "ledger")
+    world, desk, _guard = site.restored(site.open(backup), make_world)
+    report = site.reconcile(desk)
+    assert world.authority.get(issued.serial_hex).state is CertificateState.ON_HOLD
+    assert report["findings"]["certificate-lost"] == 1
+
+
+def test_a_ledger_that_ends_too_early_is_refused_unless_the_loss_is_accepted(
+    site: Site, make_world: WorldMaker
+) -> None:
+    site.seal()
+    backup = site.backup()
+    followed = {file.name: file.read_bytes() for file in (site.folder / "ledger").iterdir()}
+    site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    for name, data in followed.items():
+        (site.folder / "ledger" / name).write_bytes(data)
+    database = site.open(backup)
+    _world, desk, guard = site.restored(database, make_world)
+    before = statuses(database)
+    with pytest.raises(VerificationFailed) as refused:
+        site.reconcile(desk)
+    assert refused.value.code is ErrorCode.LEDGER_TRUNCATED
+    assert desk.open_recovery() is None
+    assert statuses(database) == before
+    report = site.reconcile(desk, accept_loss=True)
+    assert not report["continues"]
+    assert report["findings"] == {"ledger-forked": 1}
+    assert guard.look().stage is Stage.RECONCILED
+
+
+def test_an_entry_that_was_edited_on_disk_is_refused(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(site.world.approved(SYSTEM).id)
+    site.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, FIRST)
+    site.seal()
+    (file,) = (site.folder / "ledger").iterdir()
+    file.write_bytes(file.read_bytes().replace(b"certificate.revoked", b"certificate.held   "))
+    _world, desk, _guard = site.restored(site.open(backup), make_world)
+    with pytest.raises(VerificationFailed):
+        site.reconcile(desk)
