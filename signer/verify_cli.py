@@ -1,41 +1,46 @@
 """`mohr verify`: files in, verdicts out, with or without a deployment. A composition root: it reads clock and disk.
 
-Exit status: 0 every signature TOTAL-PASSED, 1 any TOTAL-FAILED, 2 anything else, 3 the command line is
-wrong or a file cannot be read.
+Each file is judged in a process that is killed when it takes too long or too much. Exit status: 0 every signature
+TOTAL-PASSED, 1 any TOTAL-FAILED, 2 anything else, 3 the command line is wrong or a file cannot be read.
 """
 
-import json
-import unicodedata
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
+from pki.jose import canonical_json, json_object
 from pki.messages import sentence
+from signer.bulk import Results, files_under, table
 from signer.files import check_writable, is_same_file, read_file, write_file
+from signer.isolation.child import Contexts, serve
+from signer.isolation.crew import judge_all
+from signer.isolation.order import Answer, Form, Order
+from signer.isolation.worker import SECONDS, Worker, forked
+from signer.rendering import render
 from signer.validation.context import VerificationContext
-from signer.validation.names import readable_name
 from signer.validation.policy import BUILT_IN, Policy, parse_policy
-from signer.validation.reasons import REASONS
-from signer.validation.report import instant, verdict_json
-from signer.validation.status import IssuerSource, StatusSource
+from signer.validation.report import instant
+from signer.validation.status import StatusSource
 from signer.validation.status_local import LocalStatus, load_trust
-from signer.validation.verdict import FileVerdict, Indication, SignatureVerdict
-from signer.validation.verify import MAX_INPUT_OCTETS, verify_bytes
+from signer.validation.verdict import Indication
+from signer.validation.verify import MAX_INPUT_OCTETS, aborted
 
 MAX_SIDE_FILE: Final = 4 * 1024 * 1024
+MAX_JOBS: Final = 64
+ONLINE_SECONDS: Final = 10.0  # beyond a file's own time, while the network is asked
 
 _EXIT: Final = {Indication.PASSED: 0, Indication.FAILED: 1, Indication.INDETERMINATE: 2}
 _UNREADABLE: Final = 3
 _WORSE_LAST: Final = (0, 2, 1, 3)
-_MARKS: Final = {
-    Indication.PASSED: "معتبر / valid",
-    Indication.FAILED: "نامعتبر / not valid",
-    Indication.INDETERMINATE: "نامعین / undecided",
-}
 
 
 class _Instant(click.ParamType[datetime]):
@@ -57,7 +62,7 @@ class _Instant(click.ParamType[datetime]):
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--content", type=click.Path(path_type=Path), help="What a detached signature or time-stamp covers.")
 @click.option(
     "--anchor",
@@ -77,6 +82,14 @@ class _Instant(click.ParamType[datetime]):
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="OUT.html", help="Write a report for people; one FILE."
 )
+@click.option("--jobs", type=click.IntRange(1, MAX_JOBS), default=1, show_default=True, help="Files judged at once.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="OUT.jsonl",
+    help="Keep verdicts in a file; given again, what it holds is not judged again.",
+)
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a table, too.")
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -90,8 +103,11 @@ def verify(
     home: Path | None,
     as_json: bool,
     report: Path | None,
+    jobs: int,
+    results: Path | None,
+    csv_file: Path | None,
 ) -> None:
-    """Verify signed files of any known format, found from their bytes.
+    """Verify signed files of any known format, found from their bytes; of a folder, every file below it.
 
     Example: mohr verify prescription.jades.json --anchor root.pem --json
     """
@@ -100,22 +116,29 @@ def verify(
         context = _context(
             anchors, home, at=at or datetime.now(UTC), policy=policy_name, content=content, offline=offline
         )
+        sitting = _Sitting(context, Form.JSON if as_json or results or csv_file else Form.TEXT, report, jobs)
+        found = files_under(files)
+        if results is not None:
+            inputs = _fingerprint(context, at, home)
+            sitting.go_on(found, results, inputs, csv_file)
+        elif csv_file is not None:
+            sitting.tabulate(found, csv_file)
+        else:
+            sitting.judge(found, lambda answer: click.echo(answer.text))
     except ServiceError as error:
         raise click.ClickException(sentence(error)) from error
-    statuses = [_verify_one(path, context, as_json=as_json, report=report) for path in files]
-    ctx.exit(max(statuses, key=_WORSE_LAST.index))
+    ctx.exit(max(sitting.statuses, key=_WORSE_LAST.index, default=_EXIT[Indication.INDETERMINATE]))
 
 
 def _context(
     anchors: tuple[Path, ...], home: Path | None, *, at: datetime, policy: str, content: Path | None, offline: bool
 ) -> VerificationContext:
-    """Gather trust and status sources: the anchors given, the deployment's folder, and the network last."""
+    """Gather trust and status sources: the anchors given, and the deployment's folder."""
     trusted = [
         certificate for path in anchors for certificate in load_certificates(read_file(path, limit=MAX_SIDE_FILE))
     ]
     intermediates: tuple[Certificate, ...] = ()
     status: list[StatusSource] = []
-    issuers: tuple[IssuerSource, ...] = ()
     asked = _load_policy(policy)
     if home is not None:
         local = load_trust(home)
@@ -123,22 +146,30 @@ def _context(
         intermediates = local.intermediates
         asked = local.reading(asked)
         status.append(LocalStatus(folder=home / "public" / "crl"))
-    if trusted and not offline:
-        from signer.validation.status_online import OnlineStatus  # loads TLS: not for offline use
-
-        online = OnlineStatus()
-        status.append(online)
-        issuers = (online,)
     return VerificationContext(
         at=at,
         anchors=tuple(trusted),
         intermediates=intermediates,
         status_sources=tuple(status),
-        issuer_sources=issuers,
         policy=asked,
         content=None if content is None else _read_content(content),
         offline=offline,
     )
+
+
+def _contexts(context: VerificationContext) -> Contexts:
+    """Return what makes the next file's context: with the network last, and all of its time, if it is asked."""
+    if context.offline or not context.anchors:
+        return lambda: context
+    from signer.validation.status_online import OnlineStatus  # loads TLS: not for offline use
+
+    online = OnlineStatus()
+
+    def next_one() -> VerificationContext:
+        renewed = online.renewed()
+        return replace(context, status_sources=(*context.status_sources, renewed), issuer_sources=(renewed,))
+
+    return next_one
 
 
 def _load_policy(name: str) -> Policy:
@@ -171,56 +202,89 @@ def _read(path: Path) -> bytes:
         raise NotFound(ErrorCode.FILE_UNREADABLE, f"{path}: {error.strerror or type(error).__name__}") from error
 
 
-def _verify_one(path: Path, context: VerificationContext, *, as_json: bool, report: Path | None) -> int:
-    """Verify one file, print its verdict and return the exit status it asks for."""
-    try:
-        data = _read(path)
-    except NotFound as error:
-        click.echo(sentence(error), err=True)
-        return _UNREADABLE
-    verdict = verify_bytes(data, context)
-    if as_json:
-        line = json.dumps(verdict_json(verdict, str(path)), ensure_ascii=False, separators=(",", ":"))
-        click.echo(line.encode("utf-8", "replace"))
-    else:
-        click.echo(_for_people(verdict, path).encode("utf-8", "replace"))
-    if report is not None:
-        from signer.validation.report_html import report_html
+class _Sitting:
+    """One run over files: how each ended is in `statuses`, as the exit status that it asks for."""
 
+    def __init__(self, context: VerificationContext, form: Form, report: Path | None, jobs: int) -> None:
+        self._context, self._form, self._report, self._jobs = context, form, report, jobs
+        self.statuses: list[int] = []
+
+    def judge(self, paths: Sequence[Path], take: Callable[[Answer], None]) -> None:
+        """Judge files and give each answer to `take`, in their order."""
+        context = self._context
+        child = partial(serve, contexts=_contexts(context), render=render)
+        seconds = SECONDS if context.offline else SECONDS + ONLINE_SECONDS
+        workers = [Worker(forked(child), seconds=seconds) for _ in range(min(self._jobs, len(paths)))]
+        for order, answer in judge_all(self._orders(_with_progress(paths)), workers):
+            told = render(aborted(order.data[:4096], context, "time or memory"), order) if answer is None else answer
+            self.statuses.append(_EXIT[told.indication])
+            take(told)
+            if self._report is not None:
+                write_file(self._report, told.report)
+
+    def tabulate(self, paths: Sequence[Path], csv_file: Path) -> None:
+        """Judge files and write a table of them."""
+        verdicts: list[dict[str, Any]] = []
+        self.judge(paths, lambda answer: verdicts.append(json_object(answer.text)))
+        _write_table(csv_file, verdicts)
+
+    def go_on(self, paths: Sequence[Path], results_file: Path, inputs: str, csv_file: Path | None) -> None:
+        """Judge what a results file does not hold yet; the validation time is that of its first sitting."""
+        run = {"inputs": inputs, "at": instant(self._context.at)}
+        with Results.open(results_file, run) as results:
+            self._context = replace(self._context, at=datetime.fromisoformat(results.run["at"]))
+            left = [path for path in paths if not self._is_known(path, results)]
+            self.judge(left, lambda answer: results.add(answer.text))
+            if csv_file is not None:
+                _write_table(csv_file, results.verdicts())
+        passed, failed, undecided, unread = (self.statuses.count(status) for status in (0, 1, 2, 3))
+        click.echo(f"{passed} valid, {failed} not valid, {undecided} undecided, {unread} not readable", err=True)
+
+    def _is_known(self, path: Path, results: Results) -> bool:
+        if not results.names(str(path)):
+            return False
         try:
-            write_file(report, report_html(verdict, path.name).encode("utf-8", "replace"))
-        except ServiceError as error:
-            raise click.ClickException(sentence(error)) from error
-    return _EXIT[verdict.indication]
+            known = results.known.get((str(path), sha256(_read(path)).hexdigest()))
+        except NotFound:
+            return False  # said when it is to be judged
+        if known is not None:
+            self.statuses.append(_EXIT[Indication(known["indication"])])
+        return known is not None
+
+    def _orders(self, paths: Iterator[Path]) -> Iterator[Order]:
+        for path in paths:
+            try:
+                data = _read(path)
+            except NotFound as error:
+                click.echo(sentence(error), err=True)
+                self.statuses.append(_UNREADABLE)
+            else:
+                yield Order(data=data, name=str(path), form=self._form, report=self._report is not None)
 
 
-def _for_people(verdict: FileVerdict, path: Path) -> str:
-    """Write the short bilingual answer: one line for the file, a few for each signature."""
-    code = f"{verdict.indication}/{verdict.sub_indication}" if verdict.sub_indication else verdict.indication
-    lines = [f"{path}: {_MARKS[verdict.indication]} [{code}] {verdict.format or '-'}"]
-    lines += [f"  {REASONS[f.reason].fa} | {REASONS[f.reason].en}" for f in verdict.findings]
-    for signature in verdict.signatures:
-        lines += _signature_lines(signature)
-    lines += [f"  timestamp {instant(s.generated_at) or '-'} {s.indication}" for s in verdict.timestamps]
-    return "\n".join(_printable(line) for line in lines)
+def _with_progress(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield files under a bar that tells how many are done, at a terminal that shows nothing else."""
+    if len(paths) < 2 or not sys.stderr.isatty() or sys.stdout.isatty():
+        yield from paths
+        return
+    with click.progressbar(paths, file=sys.stderr, label="verify", show_pos=True) as bar:
+        yield from bar
 
 
-def _signature_lines(verdict: SignatureVerdict) -> list[str]:
-    certificate = verdict.signer.certificate if verdict.signer else None
-    signer = readable_name(certificate.subject_der) if certificate else "-"
-    time = instant(verdict.proven_at or verdict.claimed_at) or "-"
-    grade = f"care={verdict.care} level={verdict.level or '-'} assurance={verdict.assurance}"
-    lines = [
-        f"  {verdict.id}: {verdict.indication} crypto={verdict.crypto} {grade}",
-        f"    {signer}",
-        f"    {time} ({verdict.time_proof})",
-    ]
-    for finding in verdict.findings:
-        message = REASONS[finding.reason]
-        lines.append(f"    - {message.fa} | {message.en} [{finding.reason}]")
-    return lines
+def _write_table(path: Path, verdicts: Sequence[dict[str, Any]]) -> None:
+    # With the mark that spreadsheets need to read Persian as UTF-8.
+    write_file(path, "".join(("\ufeff", *table(verdicts))).encode("utf-8", "replace"))
 
 
-def _printable(text: str) -> str:
-    """Replace control and direction characters: a stranger's name must not steer the terminal."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\u200c" else c for c in text)
+def _fingerprint(context: VerificationContext, at: datetime | None, home: Path | None) -> str:
+    """Digest what a run is asked beside its files."""
+    certificates = sorted(one.sha256.hex() for one in (*context.anchors, *context.intermediates))
+    said = {
+        "certificates": certificates,
+        "policy": repr(context.policy),
+        "content": None if context.content is None else sha256(context.content).hexdigest(),
+        "offline": context.offline,
+        "home": None if home is None else str(home),
+        "at": instant(at),
+    }
+    return sha256(canonical_json(said)).hexdigest()

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     FORMAT_NOT_SUPPORTED = "format-not-supported"
     FORMAT_MALFORMED = "format-malformed"
     INPUT_TOO_LARGE = "input-too-large"
+    VERIFICATION_ABORTED = "verification-aborted"
     NOTHING_SIGNED = "nothing-signed"
     # The container
     ATTRIBUTE_DUPLICATED = "attribute-duplicated"
@@ -87,6 +88,10 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.FORMAT_MALFORMED: Message("ساختار امضا نادرست است.", "The signature's structure is malformed."),
     Reason.INPUT_TOO_LARGE: Message("فایل از اندازهٔ مجاز بزرگ‌تر است.", "The file is larger than allowed."),
+    Reason.VERIFICATION_ABORTED: Message(
+        "بررسی این فایل بیش از زمان یا حافظهٔ مجاز می‌خواست و ناتمام ماند.",
+        "Checking this file took more time or memory than allowed and was broken off.",
+    ),
     Reason.NOTHING_SIGNED: Message("این فایل امضایی ندارد.", "The file carries no signature."),
     Reason.ATTRIBUTE_DUPLICATED: Message(
         "یکی از ویژگی‌های امضاشده بیش از یک بار آمده است.", "A signed attribute appears more than once."

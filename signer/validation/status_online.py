@@ -8,7 +8,7 @@ is normal here: the answers are signed. Each fetch has a time and size limit, an
 import http.client
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -38,6 +38,10 @@ class OnlineStatus:
     budget: float = 8.0
     _spent: list[float] = field(default_factory=lambda: [0.0])
     _fetched: dict[tuple[str, bytes | None], bytes | ServiceError] = field(default_factory=dict)
+
+    def renewed(self) -> "OnlineStatus":
+        """Return the same with all of its budget; what answered, or did not, is not asked again."""
+        return replace(self, _spent=[0.0])
 
     def answers(
         self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
@@ -84,6 +88,8 @@ class OnlineStatus:
     def _fetch(self, url: str, limit: int, body: bytes | None) -> bytes:
         key = (url, body)
         if key not in self._fetched:
+            if self._spent[0] >= self.budget:
+                raise Unavailable(ErrorCode.UNAVAILABLE, "time for fetching is used up")
             try:
                 self._fetched[key] = self._download(url, limit, body)
             except ServiceError as error:
@@ -95,8 +101,6 @@ class OnlineStatus:
 
     def _download(self, url: str, limit: int, body: bytes | None) -> bytes:
         left = self.budget - self._spent[0]
-        if left <= 0:
-            raise Unavailable(ErrorCode.UNAVAILABLE, "time for fetching is used up")
         headers = {} if body is None else {"Content-Type": "application/ocsp-request"}
         started = time.monotonic()
         try:

@@ -53,6 +53,8 @@ def verify_bytes(data: bytes, context: VerificationContext) -> FileVerdict:
         return _judge_file(parse(data, form, context.content), context)
     except ServiceError as error:
         return _malformed(form, error.detail, context)
+    except MemoryError:
+        return aborted(data[:4096], context, "memory")
     except Exception as error:  # noqa: BLE001 - documented boundary: the verifier always answers, and fails closed
         return _malformed(form, type(error).__name__, context)
 
@@ -60,6 +62,12 @@ def verify_bytes(data: bytes, context: VerificationContext) -> FileVerdict:
 def too_large(head: bytes, context: VerificationContext) -> FileVerdict:
     """Answer for a file that is larger than `MAX_INPUT_OCTETS`, from its first octets."""
     finding = indeterminate(Reason.INPUT_TOO_LARGE, SubIndication.GENERIC, f"more than {MAX_INPUT_OCTETS} octets")
+    return _file(detect(head), Indication.INDETERMINATE, SubIndication.GENERIC, context, findings=(finding,))
+
+
+def aborted(head: bytes, context: VerificationContext, detail: str) -> FileVerdict:
+    """Answer for a file whose verification came to no end, from its first octets."""
+    finding = indeterminate(Reason.VERIFICATION_ABORTED, SubIndication.GENERIC, detail)
     return _file(detect(head), Indication.INDETERMINATE, SubIndication.GENERIC, context, findings=(finding,))
 
 

@@ -130,7 +130,8 @@ def test_a_policy_is_chosen_by_name_or_file(files: Path) -> None:
         ("good.json", "--report", "no/such/folder/out.html"),
         ("page.html", "--report", "page.html"),
         ("good.json", "--unknown"),
-        (".",),
+        ("good.json", "--jobs", "0"),
+        ("good.json", "--results", "no/such/folder/out.jsonl"),
     ],
 )
 def test_a_wrong_command_line_ends_with_3_and_a_sentence(files: Path, arguments: tuple[str, ...]) -> None:

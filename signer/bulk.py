@@ -1,0 +1,150 @@
+"""Many files: found in folders, their verdicts kept in a file from which a run goes on, and as a table.
+
+A results file is JSON Lines: the run it belongs to, then a verdict a line as `mohr verify --json` prints it. A run
+that was broken off goes on behind the last whole line; a file whose octets are no longer those is judged again.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self
+
+from pki.errors import Conflict, ErrorCode, InvalidInput
+from pki.jose import json_object
+
+MAX_FILES: Final = 1_000_000
+_COLUMNS: Final = ("file", "sha256", "format", "indication", "sub_indication", "signatures", "signer", "signed_at")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def files_under(paths: Iterable[Path]) -> list[Path]:
+    """Return files as named, and of folders every regular file below, sorted; links are not followed into folders.
+
+    InvalidInput for more than `MAX_FILES`.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (Path(top) / name for top, _, names in os.walk(path) for name in names)
+            found += sorted(one for one in inside if one.is_file())
+        else:
+            found.append(path)
+        if len(found) > MAX_FILES:
+            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"more than {MAX_FILES} files")
+    return found
+
+
+class Results:
+    """An open results file, and what it held already: verdicts by file and digest."""
+
+    def __init__(self, file: BinaryIO, run: Mapping[str, Any]) -> None:
+        self._file = file
+        self.run: Mapping[str, Any] = run
+        self.known: dict[tuple[str, str], dict[str, Any]] = {}
+        self._names: set[str] = set()
+
+    @staticmethod
+    def open(path: Path, run: Mapping[str, Any]) -> "Results":
+        """Begin a results file, or go on with one; Conflict for one of another run, InvalidInput for no such file.
+
+        A run is what was asked but when: the validation time of the first sitting is that of all.
+        """
+        try:
+            file = path.open("a+b")
+        except OSError as error:
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, path.name) from error
+        try:
+            return Results._read(file, run, path.name)
+        except BaseException:
+            file.close()
+            raise
+
+    @staticmethod
+    def _read(file: BinaryIO, run: Mapping[str, Any], name: str) -> "Results":
+        file.seek(0)
+        first = file.readline()
+        if not first.endswith(b"\n"):  # new, or not even its first line was written
+            file.truncate(0)
+            results = Results(file, run)
+            results._write(json.dumps({"run": run}).encode())
+            return results
+        said = json_object(first).get("run")
+        if not isinstance(said, dict) or {**said, "at": None} != {**run, "at": None}:
+            raise Conflict(ErrorCode.CONFLICT, f"{name} holds the results of another run")
+        results = Results(file, said)
+        end = file.tell()
+        for line in file:
+            if not line.endswith(b"\n"):  # a crash left it in the middle: its file is judged again
+                break
+            end += len(line)
+            results._take(json_object(line))
+        file.truncate(end)
+        return results
+
+    def _take(self, verdict: dict[str, Any]) -> None:
+        self.known[verdict["file"], verdict["sha256"]] = {"indication": verdict["indication"]}
+        self._names.add(verdict["file"])
+
+    def add(self, line: bytes) -> None:
+        """Keep one verdict."""
+        self._write(line)
+
+    def names(self, file: str) -> bool:
+        """Whether a file was judged before, whatever its octets were."""
+        return file in self._names
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Return what the file holds now: of each file that was judged, the last verdict, sorted."""
+        self._file.seek(0)
+        self._file.readline()
+        last = {verdict["file"]: verdict for verdict in map(json_object, self._file)}
+        return [last[name] for name in sorted(last)]
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._file.write(line + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, error.strerror or "") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def table(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Write verdicts as lines of CSV (RFC 4180), a file a line; no cell is a formula to a spreadsheet."""
+    yield _row(_COLUMNS)
+    for verdict in verdicts:
+        signatures: Sequence[Mapping[str, Any]] = verdict["signatures"]
+        first: Mapping[str, Any] = signatures[0] if signatures else {}
+        signer = first.get("signer") or {}
+        yield _row(
+            (
+                verdict["file"],
+                verdict.get("sha256"),
+                verdict["format"],
+                verdict["indication"],
+                verdict["sub_indication"],
+                len(signatures),
+                signer.get("subject"),
+                first.get("best_signature_time"),
+            )
+        )
+
+
+def _row(cells: Iterable[object]) -> str:
+    line = StringIO()
+    csv.writer(line).writerow([_cell(cell) for cell in cells])
+    return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value

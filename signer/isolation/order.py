@@ -1,0 +1,77 @@
+"""What a worker is asked, and what it answers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+
+from pki.jose import json_object
+from signer.validation.verdict import FileVerdict, Indication
+
+
+@unique
+class Form(StrEnum):
+    """How a verdict is written."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One file to judge. `name` is shown as the file's; `content` and `at` replace the context's where given."""
+
+    data: bytes = field(repr=False)
+    name: str
+    form: Form = Form.JSON
+    report: bool = False
+    content: bytes | None = field(default=None, repr=False)
+    at: datetime | None = None
+
+    def parts(self) -> tuple[bytes, ...]:
+        """Write the order for the line."""
+        head = {
+            "name": self.name,
+            "form": self.form,
+            "report": self.report,
+            "content": self.content is not None,
+            "at": None if self.at is None else self.at.isoformat(),
+        }
+        return json.dumps(head).encode("ascii"), self.content or b"", self.data
+
+    @staticmethod
+    def of(parts: tuple[bytes, ...]) -> "Order":
+        """Read an order from the line."""
+        head_octets, content, data = parts
+        head = json_object(head_octets)
+        return Order(
+            data=data,
+            name=head["name"],
+            form=Form(head["form"]),
+            report=head["report"],
+            content=content if head["content"] else None,
+            at=None if head["at"] is None else datetime.fromisoformat(head["at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A verdict as it is written: `text` in the form that was asked for, `report` as HTML where asked for, UTF-8."""
+
+    indication: Indication
+    text: bytes
+    report: bytes = b""
+
+    def parts(self) -> tuple[bytes, ...]:
+        """Write the answer for the line."""
+        return self.indication.encode(), self.text, self.report
+
+    @staticmethod
+    def of(parts: tuple[bytes, ...]) -> "Answer":
+        """Read an answer from the line; ValueError for one that no worker of ours gives."""
+        indication, text, report = parts
+        return Answer(indication=Indication(indication.decode("ascii")), text=text, report=report)
+
+
+Render = Callable[[FileVerdict, Order], Answer]

@@ -1,0 +1,24 @@
+"""Writing a verdict as it was asked for: a JSON line or text, and a report."""
+
+import json
+from hashlib import sha256
+
+from signer.isolation.order import Answer, Form, Order
+from signer.validation.report import verdict_json
+from signer.validation.report_text import report_text
+from signer.validation.verdict import FileVerdict
+
+
+def render(verdict: FileVerdict, order: Order) -> Answer:
+    """Write the verdict on an order's file; lone surrogates of a file's name or of a stranger's text become `?`."""
+    if order.form is Form.TEXT:
+        text = report_text(verdict, order.name)
+    else:
+        line = verdict_json(verdict, order.name) | {"sha256": sha256(order.data).hexdigest()}
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    report = b""
+    if order.report:
+        from signer.validation.report_html import report_html  # most verdicts are wanted without one
+
+        report = report_html(verdict, order.name.rpartition("/")[2]).encode("utf-8", "replace")
+    return Answer(indication=verdict.indication, text=text.encode("utf-8", "replace"), report=report)

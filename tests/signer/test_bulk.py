@@ -1,0 +1,153 @@
+"""Folders of files: every file is judged once, in order, also when a run is broken off; tables hold no formula."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki.errors import Conflict, InvalidInput
+from signer.bulk import Results, files_under, table
+from signer.formats.jades import sign_jades
+from signer.verify_cli import verify
+from tests.support.programs import REPOSITORY
+from tests.support.zoo import SIGNED_AT, make_zoo
+
+RUN = {"inputs": "a", "at": "2026-11-22T09:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of good, bad and unsigned files, some below others."""
+    top, zoo = tmp_path_factory.mktemp("many") / "in", make_zoo()
+    (top / "deep" / "er").mkdir(parents=True)
+    holder = zoo.clinician
+    good = sign_jades(b'{"dose":1}', holder.key, holder.chain, signed_at=SIGNED_AT)
+    for number in range(6):
+        (top / f"good{number}.json").write_bytes(good)
+    (top / "deep" / "bad.json").write_bytes(good.replace(b'"signature":"', b'"signature":"AA'))
+    (top / "deep" / "er" / "=formula.txt").write_bytes(b"nothing signed")
+    (top.parent / "root.pem").write_text(zoo.root.pem)
+    return top
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(verify, [*map(str, arguments), "--offline"])
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_every_file_below_a_folder_is_judged_in_order(folder: Path, jobs: str) -> None:
+    result = run(folder, "--json", "--jobs", jobs)
+    found = lines(result.stdout)
+    assert [line["file"] for line in found] == sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    assert result.exit_code == 1
+    assert [line["indication"] for line in found].count("TOTAL-FAILED") == 1
+
+
+def test_a_run_goes_on_where_it_ended_and_judges_what_changed_again(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "results.jsonl"
+    first = run(folder, "--results", kept)
+    assert first.stdout == ""
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 40])  # the last line was being written
+    again = run(folder, "--results", kept)
+    assert again.exit_code == first.exit_code
+    assert kept.read_bytes() == whole
+    (folder / "good5.json").write_bytes(b"something else")
+    run(folder, "--results", kept)
+    added = kept.read_bytes().removeprefix(whole)
+    assert [line["file"] for line in lines(added.decode())] == [str(folder / "good5.json")]
+
+
+def test_results_of_another_run_are_not_mixed(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "results.jsonl"
+    run(folder, "--results", kept)
+    before = kept.read_bytes()
+    result = run(folder, "--results", kept, "--policy", "health-cluster")
+    assert result.exit_code == 1
+    assert "another run" in result.stderr
+    assert kept.read_bytes() == before
+
+
+def test_a_table_has_a_line_for_each_file(folder: Path, tmp_path: Path) -> None:
+    kept, written = tmp_path / "results.jsonl", tmp_path / "table.csv"
+    run(folder, "--results", kept, "--csv", written)
+    with_results = written.read_bytes()
+    run(folder, "--csv", written)
+    assert written.read_bytes() == with_results
+    rows = list(csv.DictReader(written.read_text("utf-8-sig").splitlines()))
+    assert len(rows) == sum(path.is_file() for path in folder.rglob("*"))
+    assert all(row["sha256"] and row["indication"] for row in rows)
+
+
+@given(text=st.text(min_size=1, max_size=12))
+def test_no_cell_of_a_table_is_a_formula(text: str) -> None:
+    verdict: dict[str, Any] = {
+        "file": text,
+        "format": None,
+        "indication": "x",
+        "sub_indication": None,
+        "signatures": [],
+    }
+    _, row = csv.reader(list(table([verdict])))
+    assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert text.lstrip("\r\n") == "" or row[0].removeprefix("'") in (text, text.removeprefix("'"))
+
+
+def test_folders_are_entered_and_their_links_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    assert files_under([tmp_path / "a", tmp_path / "named"]) == [tmp_path / "a" / "b" / "file", tmp_path / "named"]
+
+
+@pytest.mark.parametrize("held", [b'{"run":[]}\n', b'{"run":{"inputs":"b"}}\n', b"{}\n"])
+def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, held: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(held)
+    with pytest.raises(Conflict):
+        Results.open(path, RUN)
+    assert path.read_bytes() == held
+
+
+def test_a_file_that_holds_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a prescription\n")
+    with pytest.raises(InvalidInput):
+        Results.open(path, RUN)
+    assert path.read_bytes() == b"a prescription\n"
+
+
+@pytest.mark.real
+def test_a_run_that_is_killed_loses_nothing_and_repeats_nothing(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "results.jsonl"
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(400):
+        (many / f"{number:03}.json").write_bytes((folder / "good1.json").read_bytes())
+    command = (sys.executable, "-m", "webapp", "verify", str(many), "--offline", "--results", str(kept), "--jobs", "2")
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:
+        while not kept.exists() or kept.stat().st_size < 20_000:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+    judged = [line["file"] for line in lines(kept.read_text())[1:]]
+    assert judged == sorted(str(path) for path in many.iterdir())
