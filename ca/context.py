@@ -14,6 +14,7 @@ from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileSet
 from ca.records import NamedCertificate
 from ca.registration_terms import RegistrationTerms
+from ca.status.answer_store import AnswerStore
 from ca.tbs import Issuer
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction, AuditEvent
@@ -79,12 +80,14 @@ class AuthorityContext:
         believed: Clock | None = None,
         registration: RegistrationTerms | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        answers: AnswerStore | None = None,
     ) -> None:
         """Take officers by `gate`, the register's own by default.
 
         `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
         `forgiven` tells up to when lists may be dated that a wrong clock made, as an officer knows.
-        OCSP answers are signed by `believed`, a clock that raises Unavailable while it is not to be trusted.
+        OCSP answers are signed by `believed`, a clock that raises Unavailable while it is not to be trusted, and kept
+        in `answers`; without it each is signed when it is asked for.
         """
         self._forgiven = forgiven
         self._believed = believed or clock
@@ -96,6 +99,7 @@ class AuthorityContext:
         self._settings = settings
         self._clock = clock
         self._random_bytes = random_bytes
+        self._answers = answers
         self._loading = threading.Lock()
         self._loaded: tuple[datetime, Authorities] | None = None
         self._algorithms: dict[str, SignatureAlgorithm] = {}

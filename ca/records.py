@@ -78,9 +78,18 @@ class NamedCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldStatus:
+    """What is told of a certificate: its status, and the SHA-256 digest by which it is meant."""
+
+    status: Status
+    cert_sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToPresign:
     """A certificate whose OCSP response is missing or about to end."""
 
     serial_hex: str
     status: Status
     status_version: int
+    cert_sha256: bytes | None = None

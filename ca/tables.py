@@ -245,17 +245,6 @@ crls: Final = Table(
     UniqueConstraint("issuer", "shard", "number"),
 )
 
-ocsp_responses: Final = Table(
-    "ocsp_responses",
-    metadata,
-    Column("serial", String(40), ForeignKey("certificates.serial"), primary_key=True),
-    Column("status_version", Integer, nullable=False),
-    Column("this_update", UtcDateTime, nullable=False),
-    Column("next_update", UtcDateTime, nullable=False),
-    Column("der", LargeBinary, nullable=False),
-    Index("ix_ocsp_responses_next_update", "next_update"),
-)
-
 pseudonym_secrets: Final = Table(
     "pseudonym_secrets",
     metadata,

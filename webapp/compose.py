@@ -40,6 +40,7 @@ from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
 from ca.status.acts.notices import HolderNotices
 from ca.status.acts.suspension import SuspensionDesk
+from ca.status.answer_store import AnswerStore
 from ca.status.crl import PublishedCrl
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
@@ -253,6 +254,7 @@ def assemble(
         forgiven=guard.forgiven,
         believed=believed,
         registration=terms,
+        answers=AnswerStore(deployment.answers),
     )
     linting = linting_of(settings, database, clock, judge)
     registry = FileRegistry(deployment.registry, own.identities)

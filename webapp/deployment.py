@@ -141,6 +141,11 @@ class Deployment:
         return self.public / "root.pem"
 
     @property
+    def answers(self) -> Path:
+        """The OCSP answers that were signed before anyone asked; made again from the rows when it is lost."""
+        return self.home / "answers" / "answers.db"
+
+    @property
     def checkpoint(self) -> Path:
         """The latest checkpoint of the ledger."""
         return self.public / "checkpoint"

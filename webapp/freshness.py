@@ -11,6 +11,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
+from ca.status.answer_store import StoredAnswer
 from pki import der
 from pki.errors import ServiceError
 
@@ -63,6 +64,12 @@ def ocsp_freshness(response: bytes) -> Freshness:
     except (ServiceError, IndexError, ValueError):
         this_update = next_update = None
     return Freshness(etag=etag_of(response), this_update=this_update, next_update=next_update)
+
+
+def stored_freshness(answer: StoredAnswer, now: datetime) -> tuple[tuple[str, str], ...]:
+    """Write the cache headers of an answer whose times are known."""
+    freshness = Freshness(etag=etag_of(answer.der), this_update=answer.this_update, next_update=answer.next_update)
+    return tuple(freshness.headers(now))
 
 
 @lru_cache(maxsize=256)

@@ -47,8 +47,8 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
     """Return every place of a deployment, outer ones first.
 
     The custodian's things are its own but for its policy. The server alone reads `secrets`; the worker alone writes
-    what is published; both, and the linter, write the database. A group bit on a folder hands its group to what is
-    made there.
+    what is published; both write the stored OCSP answers, and with the linter the database. A group bit on a folder
+    hands its group to what is made there.
     """
     custodian, server, worker, data = accounts.custodian, accounts.server, accounts.worker, accounts.data
     ours = (custodian.uid, custodian.gid)
@@ -66,6 +66,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.service_token.parent, *ours, whole=True),
         Place(deployment.secrets, server.uid, server.gid, whole=True),
         Place(deployment.database_file.parent, server.uid, data, 0o2770, 0o660, whole=True),
+        Place(deployment.answers.parent, worker.uid, data, 0o2770, 0o660, whole=True, made=True),
         Place(deployment.public, worker.uid, data, 0o2755, 0o644, whole=True),
         Place(deployment.registry.parent, _ROOT.uid, data, 0o2750, 0o640, whole=True),
         Place(deployment.cache, server.uid, data, 0o2755),

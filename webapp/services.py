@@ -6,6 +6,7 @@ Every callable may raise `pki.errors.ServiceError`; anything else it raises beco
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
 from ca.status.acts.suspension import SuspensionDesk
+from ca.status.answer_store import StoredAnswer
 from ca.status.revocation_desk import RevocationDesk
 from ca.tokens.oauth_answers import OAuthResponse
 from pki.clock import Clock
@@ -81,6 +83,7 @@ class Services:
     font_file: Path | None = None
     verify: Verifier | None = None
     ocsp: Callable[[bytes], bytes] | None = None
+    stored_ocsp: Callable[[bytes, datetime], StoredAnswer | None] | None = None
     crl: Callable[[str, int], bytes | None] | None = None
     ca_certificate: Callable[[str], bytes | None] | None = None
     tsa: Callable[[bytes], bytes] | None = None

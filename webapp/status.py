@@ -16,9 +16,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from ca.status.answer_store import StoredAnswer
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 from webapp import logs
-from webapp.freshness import crl_freshness, etag_of, ocsp_freshness
+from webapp.freshness import crl_freshness, etag_of, ocsp_freshness, stored_freshness
 from webapp.problems import CONTENT_TYPE, Problem, problem_of
 from webapp.remembered import Remembered
 from webapp.security import FIXED_HEADERS, MACHINE_POLICY, new_request_id
@@ -166,21 +167,22 @@ class StatusEndpoints:
     def ocsp_get(self, _environ: "WSGIEnvironment", path: str) -> Answer:
         """Answer an OCSP request in the path, with cache headers (RFC 5019 §5, §6.2)."""
         now = self._services.clock.now()
+        request = _request_in(path)
+        stored = self._stored(request, now)
+        if stored is not None:
+            return Answer(stored.der, "application/ocsp-response", stored_freshness(stored, now))
         return self._remembered.get(
-            path, now, lambda: self._ocsp_in_path(path, now), keep=lambda answer: answer.headers != (_NO_STORE,)
+            path, now, lambda: self._answer_signed_now(request, now), keep=lambda answer: answer.headers != (_NO_STORE,)
         )
 
-    def _ocsp_in_path(self, path: str, now: datetime) -> Answer:
-        text = path.removeprefix("/ocsp/")
-        if len(text) > MAX_OCSP_GET_CHARS:
-            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "use POST for a request of this size")
-        try:
-            request = base64.b64decode(text.encode("ascii"), validate=True)
-        except (binascii.Error, UnicodeEncodeError):
-            request = b""
+    def _answer_signed_now(self, request: bytes, now: datetime) -> Answer:
         response = self._ocsp(request) if request else OCSP_MALFORMED_REQUEST
         headers = ocsp_freshness(response).headers(now)
         return Answer(response, "application/ocsp-response", tuple(headers))
+
+    def _stored(self, request: bytes, now: datetime) -> StoredAnswer | None:
+        source = self._services.stored_ocsp
+        return None if source is None else source(request, now)
 
     def _ocsp(self, request: bytes) -> bytes:
         responder = installed(self._services.ocsp)
@@ -225,6 +227,17 @@ class StatusEndpoints:
         """Answer with the keys that sign tokens (RFC 7517 §5)."""
         keys = installed(self._services.jwks)()
         return Answer(keys, "application/jwk-set+json", _kept(keys, 300))
+
+
+def _request_in(path: str) -> bytes:
+    """Read the request in a path; b"" for what is none."""
+    text = path.removeprefix("/ocsp/")
+    if len(text) > MAX_OCSP_GET_CHARS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "use POST for a request of this size")
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return b""
 
 
 def _kept(data: bytes, seconds: int) -> tuple[tuple[str, str], ...]:

@@ -40,6 +40,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.worker")
 BULK_SLICES: Final = 5
+PRESIGN_SECONDS: Final = 2.0
 CRL_LEAD: Final = timedelta(hours=24)
 
 
@@ -107,6 +108,12 @@ def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
         parts.publish(latest)
 
 
+def presign(parts: Parts) -> None:
+    """Follow the changes of status and sign ahead; much to sign is done in slices, so that other sweeps go on."""
+    end = time.monotonic() + PRESIGN_SECONDS
+    parts.authority.presign(is_over=lambda: time.monotonic() >= end)
+
+
 def reconcile(parts: Parts) -> None:
     """Abandon the intents that dead servers left, and say which."""
     for serial in parts.recovery.reconcile():
@@ -143,7 +150,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="told", seconds=5, act=lambda parts: parts.told.sweep()),
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
-        Sweep(name="ocsp", seconds=30, act=lambda parts: parts.authority.presign()),
+        Sweep(name="ocsp", seconds=1, act=presign),
         Sweep(name="crl", seconds=60, act=refresh_crls),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
     )

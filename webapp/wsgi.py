@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ca.custody_policy import SERVER
 from ca.profiles import IssuerName
+from webapp.answer_following import follow_in_background
 from webapp.app import create_app
 from webapp.callers_allowed import networks
 from webapp.checks import check_parts
@@ -58,6 +59,7 @@ def services_of(parts: Parts) -> Services:
         font_file=cut_font(deployment.cache),
         verify=DeploymentVerifier(deployment, parts.clock),
         ocsp=parts.authority.ocsp,
+        stored_ocsp=parts.authority.stored_answer,
         crl=lambda issuer, shard: _read(deployment.crl_file(issuer, shard)),
         ca_certificate=lambda name: _read(deployment.certificate_file(name)),
         tsa=timestamps.answer,
@@ -93,7 +95,9 @@ def services_of(parts: Parts) -> Services:
 def build_application() -> "WSGIApplication":
     """Build the whole application for the deployment that MOHR_HOME names."""
     start_logging()
-    services = services_of(open_parts(Deployment(Path(os.environ["MOHR_HOME"])), SERVER))
+    parts = open_parts(Deployment(Path(os.environ["MOHR_HOME"])), SERVER)
+    services = services_of(parts)
+    follow_in_background(parts.authority.follow_changes)
     return status_wsgi(services, create_app(services))
 
 

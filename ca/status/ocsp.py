@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, unique
+from functools import lru_cache
 from typing import Final
 
 from ca.status.revocation import RevocationReason, Status
@@ -32,6 +33,8 @@ _HASHES: Final[dict[str, Hash]] = {
     oids.SHA256: lambda data: hashlib.sha256(data).digest(),
 }
 _SHA1_ALGORITHM: Final = der.sequence(der.oid(oids.SHA1), der.null())
+_SUCCESSFUL: Final = der.integer(0, der.ENUMERATED)
+_BASIC_TYPE: Final = der.oid(OCSP_BASIC)
 _SHA256_ALGORITHM: Final = der.sequence(der.oid(oids.SHA256))
 
 
@@ -139,21 +142,36 @@ def _request_nonce(node: der.Node) -> bytes | None:
 
 def names_issuer(cert_id: CertId, issuer: Certificate) -> bool:
     """Whether a CertID means a certificate of `issuer`; SHA-1 and SHA-256 are understood."""
-    hashed = _HASHES.get(cert_id.hash_oid)
-    if hashed is None or cert_id.name_hash != hashed(issuer.subject_der):
-        return False
-    return cert_id.key_hash == hashed(_key_bits(issuer))
+    named = _named_by(cert_id.hash_oid, issuer)
+    return named == (cert_id.name_hash, cert_id.key_hash)
+
+
+@lru_cache(maxsize=64)
+def _named_by(hash_oid: str, issuer: Certificate) -> tuple[bytes, bytes] | None:
+    hashed = _HASHES.get(hash_oid)
+    return None if hashed is None else (hashed(issuer.subject_der), hashed(_key_bits(issuer)))
 
 
 def _key_bits(certificate: Certificate) -> bytes:
     return der.parse(certificate.spki_der).sequence()[1].bits()
 
 
+@lru_cache(maxsize=64)
 def issuer_prefix(issuer: Certificate) -> bytes:
     """Encode the parts of a SHA-1 CertID that all certificates of `issuer` share; the form that is pre-signed."""
     hashed = _HASHES[oids.SHA1]
     names = der.octet_string(hashed(issuer.subject_der)), der.octet_string(hashed(_key_bits(issuer)))
     return b"".join((_SHA1_ALGORITHM, *names))
+
+
+# A plain request about one certificate, as nearly all are: OCSPRequest, TBSRequest, requestList, Request and CertID,
+# all with short lengths, then the issuer's prefix (55 octets) and the serial number.
+REQUEST_PREFIX: Final = slice(10, 65)
+REQUEST_HEADS: Final = {
+    size: bytes(octet for length in (65, 63, 61, 59, 57) for octet in (der.SEQUENCE, length + size))
+    for size in range(1, MAX_SERIAL_OCTETS + 1)
+}
+"""How such a request begins, by the number of octets of the serial number."""
 
 
 def usual_cert_id(prefix: bytes, serial: int) -> bytes:
@@ -232,7 +250,15 @@ def wrap_response(basic_signed: bytes, responder: Certificate) -> bytes:
 
     `basic_signed` is `SEQUENCE { tbsResponseData, algorithm, signature }`.
     """
-    inside = der.parse(basic_signed).content
-    basic = der.sequence(inside, der.context(0, der.sequence(responder.der)))
-    body = der.sequence(der.oid(OCSP_BASIC), der.octet_string(basic))
-    return der.sequence(der.integer(0, der.ENUMERATED), der.context(0, body))
+    return join_response(der.parse(basic_signed).content, delegate_part(responder.der))
+
+
+def delegate_part(certificate: bytes) -> bytes:
+    """Encode the certificates of a BasicOCSPResponse: the delegate's alone."""
+    return der.context(0, der.sequence(certificate))
+
+
+def join_response(signed: bytes, certificates: bytes) -> bytes:
+    """Encode an OCSPResponse of status successful from the content of what was signed and `delegate_part`."""
+    basic = der.octet_string(der.sequence(signed, certificates))
+    return der.sequence(_SUCCESSFUL, der.context(0, der.sequence(_BASIC_TYPE, basic)))

@@ -1,28 +1,38 @@
 """Answering OCSP: from the pre-signed store where it fits, else signed now by the authority's delegate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
-from ca.context import Authority, AuthorityContext
+from ca.context import Authority, AuthorityContext, Responder
+from ca.records import ToldStatus
 from ca.status import repository as status_rows
+from ca.status.answer_keeper import AnswerKeeper
+from ca.status.answer_store import StoredAnswer
 from ca.status.ocsp import (
-    CertId,
     OcspRequest,
     ResponseStatus,
     SingleAnswer,
     build_response_data,
     error_response,
-    issuer_prefix,
     names_issuer,
     parse_request,
-    usual_cert_id,
 )
-from ca.status.presigning import MAX_ROUND, living_responder, presigned_rows, sign_responses
+from ca.status.presigning import living_responder, sign_responses
 from pki.certificates import serial_hex
-from pki.errors import InvalidInput
+from pki.errors import InvalidInput, Unavailable
+from storage.gathering import Gathering
 
 UNKNOWN_VALIDITY: Final = timedelta(minutes=5)
+MAX_TOGETHER: Final = 64
+_Asked = tuple[OcspRequest, Authority]
+_Known = dict[tuple[str, str], ToldStatus]
+
+
+def never() -> bool:
+    """Say that nothing is over."""
+    return False
 
 
 class OcspDesk(AuthorityContext):
@@ -34,6 +44,9 @@ class OcspDesk(AuthorityContext):
         What cannot be read is answered `malformedRequest`, an issuer that is not ours `unauthorized`. Unavailable
         when the answer needs a signature and no device, valid delegate or clock that is believed is there (`tryLater`).
         """
+        stored = self.stored_answer(request_der, self._now())
+        if stored is not None:
+            return stored.der
         try:
             request = parse_request(request_der)
         except InvalidInput:
@@ -41,7 +54,14 @@ class OcspDesk(AuthorityContext):
         authority = self._asked_authority(request)
         if authority is None:
             return error_response(ResponseStatus.UNAUTHORIZED)
-        return self._stored_answer(request, authority) or self._signed_answer(request, authority)
+        answer = self._signing.run((request, authority))
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    def stored_answer(self, request_der: bytes, now: datetime) -> StoredAnswer | None:
+        """Return the answer that was signed before, if it holds now; neither database nor device is asked."""
+        return None if self._answers is None else self._answers.find(request_der, now.timestamp())
 
     def _asked_authority(self, request: OcspRequest) -> Authority | None:
         """Find the one authority that every CertID names; RFC 6960 has one signer for a response."""
@@ -52,59 +72,85 @@ class OcspDesk(AuthorityContext):
                 return authority
         return None
 
-    def _stored_answer(self, request: OcspRequest, authority: Authority) -> bytes | None:
-        if len(request.cert_ids) != 1 or request.nonce is not None:
-            return None
-        cert_id = request.cert_ids[0]
-        if cert_id.serial < 0 or cert_id.raw != usual_cert_id(issuer_prefix(authority.certificate), cert_id.serial):
-            return None
-        serial, label = serial_hex(cert_id.serial), authority.issuer.label.value
-        with self._database.read() as connection:
-            return status_rows.presigned(connection, serial, label, self._now())
+    @cached_property
+    def _signing(self) -> Gathering[_Asked, bytes | Unavailable]:
+        return Gathering(self._sign_together, limit=MAX_TOGETHER)
 
-    def _signed_answer(self, request: OcspRequest, authority: Authority) -> bytes:
-        now = self._believed.now().replace(microsecond=0)
-        responder = living_responder(authority, now)
-        answers = self._answers(request.cert_ids, authority, now, responder.certificate.not_after)
-        data = build_response_data(responder.certificate, answers, now, nonce=request.nonce)
-        return sign_responses(self._keys, responder, [data])[0]
+    def _sign_together(self, asked: Sequence[_Asked]) -> list[bytes | Unavailable]:
+        """Answer several requests with one look at the rows and one turn of each delegate; who cannot be is told why.
 
-    def _answers(
-        self, cert_ids: Sequence[CertId], authority: Authority, now: datetime, latest: datetime
-    ) -> list[SingleAnswer]:
-        serials = [serial_hex(cert_id.serial) for cert_id in cert_ids]
+        A database or device that does not answer is waited for once, not for each.
+        """
+        try:
+            now = self._believed.now().replace(microsecond=0)
+            known = self._known(asked)
+        except Unavailable as error:
+            return [error] * len(asked)
+        answers: list[bytes | Unavailable | None] = [None] * len(asked)
+        for label in {authority.issuer.label for _, authority in asked}:
+            places = [at for at, (_, authority) in enumerate(asked) if authority.issuer.label is label]
+            found = self._sign_of(asked[places[0]][1], [asked[at][0] for at in places], known, now)
+            for at, answer in zip(places, found, strict=True):
+                answers[at] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _known(self, asked: Sequence[_Asked]) -> _Known:
+        serials = {serial_hex(cert_id.serial) for request, _ in asked for cert_id in request.cert_ids}
         with self._database.read() as connection:
-            known = status_rows.status_by_serial(connection, serials, authority.issuer.label.value)
+            return status_rows.told_statuses(connection, sorted(serials))
+
+    def _sign_of(
+        self, authority: Authority, requests: Sequence[OcspRequest], known: _Known, now: datetime
+    ) -> Sequence[bytes | Unavailable]:
+        try:
+            responder = living_responder(authority, now)
+            data = [self._response_data(request, authority, responder, known, now) for request in requests]
+            return sign_responses(self._keys, responder, data)
+        except Unavailable as error:
+            return [error] * len(requests)
+
+    def _response_data(
+        self, request: OcspRequest, authority: Authority, responder: Responder, known: _Known, now: datetime
+    ) -> bytes:
+        latest = responder.certificate.not_after
         answers = []
-        for cert_id, serial in zip(cert_ids, serials, strict=True):
-            status = known.get(serial)
-            life = UNKNOWN_VALIDITY if status is None else self._settings.ocsp_validity
+        for cert_id in request.cert_ids:
+            told = known.get((serial_hex(cert_id.serial), authority.issuer.label.value))
+            life = UNKNOWN_VALIDITY if told is None else self._settings.ocsp_validity
             answers.append(
-                SingleAnswer(cert_id=cert_id.raw, status=status, this_update=now, next_update=min(now + life, latest))
+                SingleAnswer(
+                    cert_id=cert_id.raw,
+                    status=None if told is None else told.status,
+                    this_update=now,
+                    next_update=min(now + life, latest),
+                    cert_sha256=None if told is None else told.cert_sha256,
+                    archive_cutoff=None if told is None else authority.certificate.not_before,
+                )
             )
-        return answers
+        return build_response_data(responder.certificate, answers, now, nonce=request.nonce)
 
-    def presign(self, *, limit: int = 100_000) -> int:
-        """Sign anew what is missing, outdated or soon to end, for at most `limit` certificates; return how many."""
-        done = 0
-        for authority in self._authorities().values():
-            while authority.responder is not None and done < limit:
-                count = self._presign_round(authority, min(MAX_ROUND, limit - done))
-                done += count
-                if not count:
-                    break
-        return done
+    # -- the stored answers ------------------------------------------------------------------------
 
-    def _presign_round(self, authority: Authority, limit: int) -> int:
-        now = self._believed.now()
-        # A delegate near its end cannot promise the full time; asking for more than it can would never be done.
-        horizon = living_responder(authority, now).certificate.not_after
-        ending = min(now + self._settings.ocsp_refresh, horizon)
-        with self._database.read() as connection:
-            items = status_rows.without_response(
-                connection, authority.issuer.label.value, now=now, ending_before=ending, limit=limit
-            )
-        rows = presigned_rows(self._keys, authority, items, now, self._settings)
-        with self._database.begin() as unit:
-            status_rows.store_responses(unit.connection, rows)
-        return len(rows)
+    def presign(self, *, limit: int = 100_000, is_over: Callable[[], bool] = never) -> int:
+        """Sign anew what is missing, untrue or soon to end, for at most `limit` certificates; return how many.
+
+        Stops between two rounds once `is_over`.
+        """
+        keeper = self._keeper()
+        if keeper is None:
+            return 0
+        keeper.follow(make=True)  # before anything is asked of the authorities: no answer waits for a delegate
+        return keeper.sign_ahead(
+            [authority for authority in self._authorities().values() if authority.responder is not None], limit, is_over
+        )
+
+    def follow_changes(self) -> None:
+        """Take away the stored answers that the feed of changes says are untrue; Unavailable."""
+        keeper = self._keeper()
+        if keeper is not None:
+            keeper.follow()
+
+    def _keeper(self) -> AnswerKeeper | None:
+        if self._answers is None:
+            return None
+        return AnswerKeeper(self._answers, self._database, self._keys, self._settings, self._believed)

@@ -1,18 +1,16 @@
-"""Signing OCSP responses before anyone asks: many in one round trip, stored with the status they tell."""
+"""Signing OCSP responses before anyone asks: many in one round trip, stored with the version of what they tell."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
 
-from ca.config import AuthoritySettings
 from ca.context import Authority, Responder
 from ca.records import ToPresign
 from ca.signing import sign_structures
+from ca.status.answer_store import SignedAnswer
 from ca.status.ocsp import SingleAnswer, build_response_data, issuer_prefix, usual_cert_id, wrap_response
 from hsm.provider import KeyProvider
+from pki import der
 from pki.errors import ErrorCode, Unavailable
-
-MAX_ROUND: Final = 500
 
 
 def living_responder(authority: Authority, now: datetime) -> Responder:
@@ -32,28 +30,36 @@ def sign_responses(keys: KeyProvider, responder: Responder, messages: Sequence[b
     return tuple(wrap_response(basic, certificate) for basic in signed)
 
 
-def presigned_rows(
-    keys: KeyProvider, authority: Authority, items: Sequence[ToPresign], now: datetime, settings: AuthoritySettings
-) -> list[dict[str, Any]]:
-    """Sign the usual response for each certificate and make the rows that keep them."""
+def presign(
+    keys: KeyProvider, authority: Authority, items: Sequence[ToPresign], now: datetime, validity: timedelta
+) -> list[SignedAnswer]:
+    """Sign the answer to the usual request about each certificate, which ends with the delegate at the latest."""
     if not items:
         return []
     responder = living_responder(authority, now)
     this_update = now.replace(microsecond=0)
-    next_update = min(this_update + settings.ocsp_validity, responder.certificate.not_after)
+    next_update = min(this_update + validity, responder.certificate.not_after)
     prefix = issuer_prefix(authority.certificate)
     messages = []
     for item in items:
-        cert_id = usual_cert_id(prefix, int(item.serial_hex, 16))
-        answer = SingleAnswer(cert_id=cert_id, status=item.status, this_update=this_update, next_update=next_update)
+        answer = SingleAnswer(
+            cert_id=usual_cert_id(prefix, int(item.serial_hex, 16)),
+            status=item.status,
+            this_update=this_update,
+            next_update=next_update,
+            cert_sha256=item.cert_sha256,
+            archive_cutoff=authority.certificate.not_before,
+        )
         messages.append(build_response_data(responder.certificate, [answer], this_update))
+    signed = sign_structures(keys, responder.key_label, responder.certificate.public_key, messages)
+    times = int(this_update.timestamp()), int(next_update.timestamp())
     return [
-        {
-            "serial": item.serial_hex,
-            "status_version": item.status_version,
-            "this_update": this_update,
-            "next_update": next_update,
-            "der": response,
-        }
-        for item, response in zip(items, sign_responses(keys, responder, messages), strict=True)
+        SignedAnswer(
+            serial_hex=item.serial_hex,
+            version=item.status_version,
+            this_update=times[0],
+            next_update=times[1],
+            signed=der.parse(basic).content,
+        )
+        for item, basic in zip(items, signed, strict=True)
     ]

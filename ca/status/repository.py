@@ -1,24 +1,24 @@
-"""Rows that answer about status: CRL entries, lists and their numbers, pre-signed OCSP responses."""
+"""Rows that answer about status: CRL entries, lists and their numbers, what OCSP says, places in the feed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.certificate_queries import status_of
 from ca.errors import CrlRegression
-from ca.records import ToPresign
+from ca.records import ToldStatus, ToPresign
+from ca.status.answer_store import ChangedStatus, Place
 from ca.status.crl import CrlPlan, PublishedCrl
-from ca.status.revocation import CertificateState, Status
-from ca.tables import certificates, crls, ocsp_responses
-from storage.base import UtcDateTime
+from ca.status.revocation import CertificateState
+from ca.tables import certificates, crls, status_changes
 
 _c = certificates.c
 _l = crls.c
-_o = ocsp_responses.c
+_s = status_changes.c
 
 ISSUED: Final = tuple(
     state.value for state in CertificateState if state not in (CertificateState.INTENDED, CertificateState.ABANDONED)
@@ -99,65 +99,71 @@ def store_crl(connection: Connection, crl: PublishedCrl) -> None:
     connection.execute(update(crls).where(*here, _l.number < crl.number - 1).values(der=None))
 
 
-def status_by_serial(connection: Connection, serials: Sequence[str], issuer: str) -> dict[str, Status]:
-    """Return the status of those serial numbers that `issuer` has issued."""
-    statement = select(_c.serial, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date).where(
-        _c.serial.in_(serials), _c.issuer == issuer, _c.state.in_(ISSUED)
+def told_statuses(connection: Connection, serials: Sequence[str]) -> dict[tuple[str, str], ToldStatus]:
+    """Return what is told of issued certificates, by serial number and issuer."""
+    statement = select(_c.serial, _c.issuer, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.der).where(
+        _c.serial.in_(serials), _c.state.in_(ISSUED)
     )
-    return {row.serial: status_of(row) for row in connection.execute(statement)}
+    return {
+        (row.serial, row.issuer): ToldStatus(status=status_of(row), cert_sha256=_digest(row.der))
+        for row in connection.execute(statement)
+    }
 
 
-# Built once: the responder asks it for every request, and building costs more than asking.
-_PRESIGNED: Final = (
-    select(_o.der)
-    .join(certificates, _o.serial == _c.serial)
-    .where(
-        _o.serial == bindparam("serial"),
-        _c.issuer == bindparam("issuer"),
-        _o.status_version == _c.status_version,
-        _o.this_update <= bindparam("now", type_=UtcDateTime()),
-        _o.next_update > bindparam("now", type_=UtcDateTime()),
-    )
-)
+def _digest(certificate: bytes | None) -> bytes | None:
+    return None if certificate is None else sha256(certificate).digest()
 
 
-def presigned(connection: Connection, serial: str, issuer: str, now: datetime) -> bytes | None:
-    """Return the stored response for a certificate, if it still tells its present status."""
-    parameters = {"serial": serial, "issuer": issuer, "now": now}
-    return connection.execute(_PRESIGNED, parameters).scalar_one_or_none()
+def place_at(connection: Connection, position: int) -> Place | None:
+    """Return the place of the change at a position of the feed, or None."""
+    row = connection.execute(select(_s.serial, _s.at).where(_s.id == position)).one_or_none()
+    return None if row is None else Place(position, row.serial, row.at.isoformat())
 
 
-def _to_presign(issuer: str, not_after: datetime) -> Select[Any]:
-    return select(_c.serial, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.status_version).where(
-        _c.issuer == issuer, _c.state.in_(_LIVING), _c.not_after > not_after
-    )
+def is_place(connection: Connection, place: Place) -> bool:
+    """Whether the feed has come through a place: one that a restored database does not know is of another history."""
+    return not place.position or place_at(connection, place.position) == place
 
 
-def without_response(
-    connection: Connection, issuer: str, *, now: datetime, ending_before: datetime, limit: int
-) -> tuple[ToPresign, ...]:
-    """List living certificates whose stored response is missing, outdated, or ends before an instant."""
+def has_changed(connection: Connection, after: int) -> bool:
+    """Whether the feed has a change after a position; another may be about to come before it."""
+    return connection.execute(select(_s.id).where(_s.id > after).limit(1)).first() is not None
+
+
+def changed_statuses(connection: Connection, serials: Sequence[str]) -> list[ChangedStatus]:
+    """Return the present versions of the status of these certificates."""
+    statement = select(_c.issuer, _c.serial, _c.status_version, _c.revoked_at).where(_c.serial.in_(set(serials)))
+    return [
+        ChangedStatus(row.issuer, row.serial, row.status_version, row.revoked_at is None)
+        for row in connection.execute(statement)
+    ]
+
+
+def to_presign(
+    connection: Connection,
+    issuer: str,
+    now: datetime,
+    *,
+    serials: Sequence[str] | None = None,
+    after: str = "",
+    limit: int | None = None,
+) -> list[ToPresign]:
+    """List living certificates in the order of their serial numbers: these, or those after a serial number."""
+    wanted = (_c.serial > after) if serials is None else _c.serial.in_(serials)
     statement = (
-        _to_presign(issuer, now)
-        .outerjoin(ocsp_responses, _o.serial == _c.serial)
-        .where(
-            _o.serial.is_(None)
-            | (_o.status_version != _c.status_version)
-            | (_o.next_update < ending_before)
-            | (_o.this_update > now)
+        select(
+            _c.serial, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.status_version, _c.not_after, _c.der
         )
-        .order_by(_c.id)
+        .where(wanted, _c.issuer == issuer, _c.state.in_(_LIVING), _c.not_after > now)
+        .order_by(_c.serial)
         .limit(limit)
     )
-    return tuple(
-        ToPresign(serial_hex=row.serial, status=status_of(row), status_version=row.status_version)
+    return [
+        ToPresign(
+            serial_hex=row.serial,
+            status=status_of(row),
+            status_version=row.status_version,
+            cert_sha256=_digest(row.der),
+        )
         for row in connection.execute(statement)
-    )
-
-
-def store_responses(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the stored responses of these certificates."""
-    if not rows:
-        return
-    connection.execute(delete(ocsp_responses).where(_o.serial.in_([row["serial"] for row in rows])))
-    connection.execute(insert(ocsp_responses), list(rows))
+    ]

@@ -21,8 +21,8 @@ from ca.officers.identity import Act, Officer
 from ca.officers.scopes import EVERYTHING, NOTHING
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
-from ca.status.presigning import presigned_rows
-from ca.status.repository import store_responses
+from ca.status.answer_keeper import AnswerKeeper
+from ca.status.answer_store import ChangedStatus
 from ca.status.revocation import (
     CertificateState,
     RevocationReason,
@@ -34,7 +34,7 @@ from ca.status.revocation import (
     revoke,
 )
 from pki.audit import AuditAction
-from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError
+from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 from pki.instants import format_instant
 from pki.jose import canonical_json
 from storage.unit_of_work import UnitOfWork
@@ -218,18 +218,35 @@ class RevocationDesk(AuthorityContext):
         )
 
     def presign_now(self, record: CertificateRecord) -> None:
-        """Store the response that tells the new status; the old one stopped counting with the commit.
+        """Take away the stored answer that a change made untrue, and store the one that tells the new status.
 
-        The change is durable whatever becomes of this: without a response, the status is signed when asked for.
+        The change is durable whatever becomes of this: without a response, the status is signed when asked for. A
+        store that cannot be written answers nothing more until the feed of changes is followed again.
         """
-        authority = self._authorities().get(record.issuer)
-        if authority is None or authority.responder is None:
+        store = self._answers
+        if store is None or not store.exists():
             return
-        item = ToPresign(serial_hex=record.serial_hex, status=record.status, status_version=record.status_version)
+        change = ChangedStatus(record.issuer, record.serial_hex, record.status_version, not record.status.listed)
+        try:
+            store.withdraw([change])
+        except Unavailable:
+            store.distrust()
+            return
         with suppress(ServiceError):
-            rows = presigned_rows(self._keys, authority, [item], self._now().replace(microsecond=0), self._settings)
-            with self._database.begin() as unit:
-                store_responses(unit.connection, rows)
+            authority = self._authorities().get(record.issuer)
+            if authority is not None and authority.responder is not None:
+                now = self._believed.now()
+                keeper = AnswerKeeper(store, self._database, self._keys, self._settings, self._believed)
+                keeper.sign(authority, [_to_presign(record)], now)
+
+
+def _to_presign(record: CertificateRecord) -> ToPresign:
+    return ToPresign(
+        serial_hex=record.serial_hex,
+        status=record.status,
+        status_version=record.status_version,
+        cert_sha256=None if record.der is None else sha256(record.der).digest(),
+    )
 
 
 def _end_key_of(

@@ -11,6 +11,7 @@ import pytest
 
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from ca.service import CertificateAuthority
+from ca.status.answer_store import AnswerStore
 from hsm.soft import UnsafeSoftKeys
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
@@ -47,17 +48,24 @@ WorldMaker = Callable[[Database], World]
 
 
 @pytest.fixture
-def make_world(ceremony: Ceremony) -> WorldMaker:
-    """Build a deployment over a database that holds the session's hierarchy."""
+def make_world(ceremony: Ceremony, tmp_path: Path) -> Iterator[WorldMaker]:
+    """Build a deployment over a database that holds the session's hierarchy; all of a test have one answer store."""
+    answers = AnswerStore(tmp_path / "answers" / "answers.db")
 
     def make(database: Database) -> World:
         clock = FakeClock()
-        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock, gate=EveryOfficer())
+        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock, gate=EveryOfficer(), answers=answers)
         return World(
-            authority=authority, database=database, keys=ceremony.keys, hierarchy=ceremony.hierarchy, clock=clock
+            authority=authority,
+            database=database,
+            keys=ceremony.keys,
+            hierarchy=ceremony.hierarchy,
+            clock=clock,
+            answers=answers,
         )
 
-    return make
+    yield make
+    answers.close()
 
 
 @pytest.fixture

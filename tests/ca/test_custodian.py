@@ -12,6 +12,7 @@ from cryptography.x509 import ocsp
 from ca.hierarchy import adopt, create_hierarchy
 from ca.issuing.orders import Issued, IssueOrder
 from ca.service import CertificateAuthority
+from ca.status.answer_store import AnswerStore
 from ca.status.revocation import RevocationReason
 from hsm.errors import PurposeRefused
 from hsm.soft import UnsafeSoftKeys
@@ -41,7 +42,9 @@ def real_world(home: CustodianHome, tmp_path_factory: pytest.TempPathFactory) ->
     upgrade(database)
     hierarchy = create_hierarchy(UnsafeSoftKeys(clock), home.client, SETTINGS, clock)
     adopt(database, hierarchy, SETTINGS, clock, "init")
-    authority = CertificateAuthority(database, home.client, SETTINGS, clock, gate=EveryOfficer())
+    authority = CertificateAuthority(
+        database, home.client, SETTINGS, clock, gate=EveryOfficer(), answers=AnswerStore(path.with_name("answers.db"))
+    )
     return World(
         authority=authority,
         database=database,

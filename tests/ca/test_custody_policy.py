@@ -16,6 +16,7 @@ from ca.config import validate_settings
 from ca.custody_policy import OPERATOR, SERVER, WORKER, follow_profiles, root_policy, service_policy
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from ca.service import CertificateAuthority
+from ca.status.answer_store import AnswerStore
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import default_centres, registry_json
 from hsm.custodian.policy import load_policy, write_policy
@@ -50,8 +51,10 @@ def limited(tmp_path: Path) -> Iterator[World]:
     clock = FakeClock()
     keys = UnsafeSoftKeys(clock, POLICY.limits)
     hierarchy, database = hold_ceremony(keys, clock, f"sqlite:///{tmp_path / 'mohr.db'}")
-    authority = CertificateAuthority(database, keys, SETTINGS, clock, gate=EveryOfficer())
+    answers = AnswerStore(tmp_path / "answers.db")
+    authority = CertificateAuthority(database, keys, SETTINGS, clock, gate=EveryOfficer(), answers=answers)
     yield World(authority=authority, database=database, keys=keys, hierarchy=hierarchy, clock=clock)
+    answers.close()
     database.close()
 
 

@@ -25,6 +25,7 @@ from ca.notices import Notice
 from ca.officers.identity import Officer
 from ca.registration import RegistrationFile
 from ca.service import CertificateAuthority
+from ca.status.answer_store import AnswerStore
 from ca.status.revocation import CertificateState
 from hsm.soft import UnsafeSoftKey, UnsafeSoftKeys
 from pki.csr import build_csr
@@ -144,6 +145,7 @@ class World:
     clock: FakeClock
     settings: AuthoritySettings = field(default=SETTINGS)
     postbox: Postbox = field(default_factory=Postbox)
+    answers: AnswerStore | None = None
 
     @property
     def recovery(self) -> Recovery:

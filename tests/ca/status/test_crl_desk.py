@@ -15,7 +15,7 @@ from ca.profiles import ISSUING_AUTHORITIES
 from ca.service import CertificateAuthority
 from ca.status.crl import PublishedCrl
 from ca.status.revocation import CertificateState, RevocationReason
-from ca.tables import certificates, crls, ocsp_responses
+from ca.tables import certificates, crls
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from tests.ca.test_issuing_desk import DyingKeys
@@ -126,7 +126,6 @@ def test_a_certificate_missing_from_the_register_is_not_excused(world: World) ->
     world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
     world.authority.publish_crl("persons", shard)
     with world.database.begin() as unit:
-        unit.connection.execute(delete(ocsp_responses).where(ocsp_responses.c.serial == issued.serial_hex))
         unit.connection.execute(delete(certificates).where(certificates.c.serial == issued.serial_hex))
     with pytest.raises(CrlRegression):
         world.authority.publish_crl("persons", shard)

@@ -179,7 +179,14 @@ def test_an_abandoned_intent_is_unknown(world: World) -> None:
 def without_device(world: World) -> CertificateAuthority:
     keys = DyingKeys(HsmUnavailable("gone"))
     gate = EveryOfficer()
-    return CertificateAuthority(world.database, keys, SETTINGS, world.clock, gate=gate)  # type: ignore[arg-type]  # has what is used
+    return CertificateAuthority(
+        world.database,
+        keys,  # type: ignore[arg-type]  # has what is used
+        SETTINGS,
+        world.clock,
+        gate=gate,
+        answers=world.answers,
+    )
 
 
 def test_stored_answers_need_no_device_and_others_say_try_later(world: World) -> None:

@@ -1,0 +1,139 @@
+"""Keeping the stored OCSP answers true to the rows: following the feed of changes, signing ahead, signing again."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Final
+
+from ca.config import AuthoritySettings
+from ca.context import Authority
+from ca.records import ToPresign
+from ca.status import repository as status_rows
+from ca.status.answer_store import AnswerStore, Place
+from ca.status.changes import position, read_changes
+from ca.status.ocsp import issuer_prefix
+from ca.status.presigning import living_responder, presign
+from hsm.provider import KeyProvider
+from pki.clock import Clock
+from pki.errors import ErrorCode, Unavailable
+from storage.engine import Database
+
+MAX_ROUND: Final = 1_000
+_WORTH_DIVIDING: Final = 64
+_BEFORE_ALL: Final = Place(0, "", "")
+
+
+class AnswerKeeper:
+    """What the worker does for the stored answers, and each server for those that became untrue."""
+
+    def __init__(
+        self, store: AnswerStore, database: Database, keys: KeyProvider, settings: AuthoritySettings, clock: Clock
+    ) -> None:
+        """Date by `clock`, which raises Unavailable while it is not to be believed."""
+        self._store, self._database, self._keys = store, database, keys
+        self._settings, self._clock = settings, clock
+
+    def follow(self, *, make: bool = False) -> None:
+        """Take away what the feed says is untrue; `make`: begin anew where there is no file, or one of another history.
+
+        Unavailable where database or file refuse. A file that refuses is not answered from until this succeeds; while
+        the database is silent, what is stored goes on being answered.
+        """
+        if not make and not self._store.exists():
+            return
+        try:
+            self._follow(make)
+        except Unavailable as error:
+            if error.code is ErrorCode.FILE_UNREADABLE:
+                self._store.distrust()
+            raise
+        self._store.trust()
+
+    def _follow(self, make: bool) -> None:  # noqa: FBT001 - from follow alone
+        place = self._store.place(make=make)
+        with self._database.read() as connection:
+            known = place is not None and status_rows.is_place(connection, place)
+            news = not known or status_rows.has_changed(connection, 0 if place is None else place.position)
+        if place is None or not known:
+            if not make:
+                raise Unavailable(ErrorCode.FILE_UNREADABLE, "the stored OCSP answers are of another history")
+            place = self._begin()
+        while news and (changes := read_changes(self._database, place.position)):
+            last = changes[-1]
+            place = Place(last.position, last.serial_hex, last.at.isoformat())
+            with self._database.read() as connection:
+                statuses = status_rows.changed_statuses(connection, [change.serial_hex for change in changes])
+            self._store.withdraw(statuses, place)
+
+    def _begin(self) -> Place:
+        """Forget every answer; the changes after now are followed, everything before is read from the rows."""
+        with self._database.begin() as unit:
+            place = status_rows.place_at(unit.connection, position(unit.connection)) or _BEFORE_ALL
+        self._store.begin(place)
+        return place
+
+    def sign_ahead(self, authorities: Sequence[Authority], limit: int, is_over: Callable[[], bool]) -> int:
+        """Sign what is missing, untrue or soon to end, for at most `limit` certificates; return how many.
+
+        Changes are followed between the rounds. Where one authority's delegate cannot sign, the others' do; the first
+        failure is raised last.
+        """
+        done, failures = 0, list[Unavailable]()
+        for authority in authorities:
+            try:
+                while done < limit and not is_over():
+                    count = self._round(authority, min(MAX_ROUND, limit - done))
+                    if not count:
+                        break
+                    done += count
+                    self.follow()
+            except Unavailable as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return done
+
+    def _round(self, authority: Authority, limit: int) -> int:
+        now, label = self._clock.now(), authority.issuer.label.value
+        horizon = living_responder(authority, now).certificate.not_after
+        wanted = self._store.withdrawn(label, limit)
+        if wanted:
+            return self._sign_again(authority, wanted, now)
+        filled = self._store.filled(label)
+        if filled is not None:
+            with self._database.read() as connection:
+                items = status_rows.to_presign(connection, label, now, after=filled, limit=limit)
+            self.sign(authority, items, now)
+            self._store.fill(label, items[-1].serial_hex if len(items) == limit else None)
+            if items:
+                return len(items)
+        # A delegate near its end cannot promise the full time; asking for more than it can would never be done.
+        before = min(now + self._settings.ocsp_refresh, horizon).timestamp()
+        after = (now + self._settings.ocsp_validity).timestamp()  # of a clock that was wrong, or by another policy
+        wanted = self._store.ending(label, before, limit) or self._store.ending_after(label, after, limit)
+        return self._sign_again(authority, wanted, now) if wanted else 0
+
+    def _sign_again(self, authority: Authority, serials: Sequence[str], now: datetime) -> int:
+        label = authority.issuer.label.value
+        with self._database.read() as connection:
+            items = status_rows.to_presign(connection, label, now, serials=serials)
+        ended = set(serials).difference(item.serial_hex for item in items)
+        if ended:
+            self._store.forget(label, tuple(ended))
+        self.sign(authority, items, now)
+        return len(serials)
+
+    def sign(self, authority: Authority, items: Sequence[ToPresign], now: datetime) -> None:
+        """Sign and store the answers about these certificates of one authority."""
+        if not items:
+            return
+        half = len(items) // 2 if len(items) >= _WORTH_DIVIDING else len(items)
+        parts = [part for part in (items[:half], items[half:]) if part]
+        with ThreadPoolExecutor(len(parts)) as pool:  # while one half waits for a device, the other is built or checked
+            signing = [
+                pool.submit(presign, self._keys, authority, part, now, self._settings.ocsp_validity) for part in parts
+            ]
+            answers = [answer for each in signing for answer in each.result()]
+        delegate = living_responder(authority, now).certificate
+        label, prefix = authority.issuer.label.value, issuer_prefix(authority.certificate)
+        self._store.put(label, prefix, delegate, answers)
