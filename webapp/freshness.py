@@ -19,6 +19,8 @@ MAX_AGE_SECONDS: Final = 60
 _NONCE: Final = bytes.fromhex("06092b0601050507300102")  # id-pkix-ocsp-nonce, RFC 9654 §2.1
 _SUCCESSFUL: Final = b"\x00"
 _GENERALIZED_TIME: Final = 0x18
+_UNKNOWN: Final = 0x82
+_NEXT_UPDATE: Final = 0xA0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +53,20 @@ def etag_of(data: bytes) -> str:
 
 @lru_cache(maxsize=16384)
 def ocsp_freshness(response: bytes) -> Freshness:
-    """Read thisUpdate and nextUpdate of an OCSP response; none for an error or a nonce (RFC 6960 §4.2.1)."""
+    """Read thisUpdate and nextUpdate of an OCSP response: what counts is the newest of the one, the first of the other.
+
+    None for an error, a nonce, and `unknown`: a certificate that is known a moment later must not stay unknown.
+    """
     this_update = next_update = None
     try:
         outer = der.parse(response).sequence()
         if outer[0].content == _SUCCESSFUL and _NONCE not in response:
             basic = der.parse(outer[1].inner().sequence()[1].octets())
             fields = [field for field in basic.sequence()[0].sequence() if field.tag not in (0xA0, 0xA1, 0xA2)]
-            single = fields[1].sequence()[0].sequence()
-            this_update = int(single[2].time().timestamp())
-            next_update = next((int(f.inner().time().timestamp()) for f in single[3:] if f.tag == 0xA0), None)
+            singles = [single.sequence() for single in fields[1].sequence()]
+            if all(single[1].tag != _UNKNOWN and single[3].tag == _NEXT_UPDATE for single in singles):
+                this_update = max(int(single[2].time().timestamp()) for single in singles)
+                next_update = min(int(single[3].inner().time().timestamp()) for single in singles)
     except (ServiceError, IndexError, ValueError):
         this_update = next_update = None
     return Freshness(etag=etag_of(response), this_update=this_update, next_update=next_update)

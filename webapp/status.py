@@ -15,6 +15,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from ca.status.answer_store import StoredAnswer
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
@@ -153,6 +154,14 @@ def _read_body(environ: "WSGIEnvironment", media_type: str) -> bytes:
     return body
 
 
+def _as_it_was_sent(text: str) -> str:
+    """Undo what clients and proxies are known to do to base64 in a path: escape twice, spell `+` as a space, add `/`.
+
+    None of these characters means anything else in base64 that begins with a SEQUENCE (RFC 5019 §5).
+    """
+    return unquote(text).lstrip("/").replace(" ", "+")
+
+
 class StatusEndpoints:
     """The answers themselves, each from one callable of the services."""
 
@@ -231,7 +240,7 @@ class StatusEndpoints:
 
 def _request_in(path: str) -> bytes:
     """Read the request in a path; b"" for what is none."""
-    text = path.removeprefix("/ocsp/")
+    text = _as_it_was_sent(path.removeprefix("/ocsp/"))
     if len(text) > MAX_OCSP_GET_CHARS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "use POST for a request of this size")
     try:
