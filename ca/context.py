@@ -77,6 +77,7 @@ class AuthorityContext:
         gate: OfficerGate | None = None,
         before_intent: Callable[[], object] = nothing,
         forgiven: Callable[[], datetime | None] = nothing,
+        before_activation: Callable[[], object] = nothing,
         believed: Clock | None = None,
         registration: RegistrationTerms | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -85,6 +86,7 @@ class AuthorityContext:
         """Take officers by `gate`, the register's own by default.
 
         `before_intent` is asked before any certificate is intended, and raises a ServiceError where none may be.
+        `before_activation` is asked likewise before holders make good what waits for them.
         `forgiven` tells up to when lists may be dated that a wrong clock made, as an officer knows.
         OCSP answers are signed by `believed`, a clock that raises Unavailable while it is not to be trusted, and kept
         in `answers`; without it each is signed when it is asked for.
@@ -92,6 +94,7 @@ class AuthorityContext:
         self._forgiven = forgiven
         self._believed = believed or clock
         self._before_intent = before_intent
+        self._before_activation = before_activation
         self._registration = RegistrationTerms() if registration is None else registration
         self._gate = RegisterGate(database, clock) if gate is None else gate
         self._database = database

@@ -19,6 +19,7 @@ from webapp.deployment import Deployment
 from webapp.health import HealthReport, PartHealth, PartState
 from webapp.key_journal import custodian_name
 from webapp.promises import RENEWAL_PATIENCE
+from webapp.recovery_mark import recovery_part
 
 WORKER_PATIENCE: Final = timedelta(seconds=30)
 LINT_PATIENCE: Final = timedelta(seconds=60)  # how long a new certificate may wait for its verdict
@@ -32,6 +33,7 @@ def check_parts(parts: Parts) -> HealthReport:
             *custodian_parts(_healths(parts.keys)),
             custody(parts.database),
             _database(parts),
+            recovery_part(parts.recovery_guard),
             _clock(parts),
             _room(parts),
             _worker(parts.deployment, parts.clock),

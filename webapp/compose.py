@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from ca.activation.desk import ActivationDesk
@@ -35,6 +34,8 @@ from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.records import CertificateRecord, one_of_each_list
+from ca.recovery.desk import RecoveryDesk
+from ca.recovery.guard import RecoveryGuard, SettledClock
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
@@ -52,7 +53,6 @@ from pki.clock import Clock
 from pki.errors import ErrorCode, ServiceError, Unavailable
 from pki.identity_file import parse_identities, pilot_identities
 from pki.identity_scheme import IdentityScheme
-from pki.notes import parse_verifier_key
 from pki.oids import OidArc
 from storage.clock_guard import BelievedClock, ClockGuard
 from storage.engine import Database, open_database
@@ -69,6 +69,7 @@ from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
 from webapp.promises import StatusPromises
 from webapp.published_lists import PublishedLists
+from webapp.recovery_mark import log_key, read_published, recovery_guard_of
 from webapp.separation import custodian_for_us
 
 CRL_TRIES: Final = 3
@@ -121,6 +122,8 @@ class Parts:
     keys: KeyProvider
     authority: CertificateAuthority
     recovery: Recovery
+    recovery_guard: RecoveryGuard
+    recoveries: RecoveryDesk
     renewals: RenewalDesk
     tokens: TokenService
     room: Headroom
@@ -164,7 +167,7 @@ class Parts:
     def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
         """Sign and publish one shard's list; tried again when another program makes the same list.
 
-        Unavailable (`clock-suspect`) while the clock is not believed.
+        Unavailable (`clock-suspect`, `recovery-pending`) while clock or database are not believed.
         """
         for _ in range(CRL_TRIES - 1):
             with contextlib.suppress(CrlRegression):
@@ -172,6 +175,7 @@ class Parts:
         return self._publish_new_crl(issuer, shard)
 
     def _publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
+        self.recovery_guard.check_status()
         self.clock_guard.now()
         crl = self.authority.publish_crl(issuer, shard)
         self.publish(crl)
@@ -197,26 +201,20 @@ class Parts:
         return None
 
     def seal_ledger(self) -> str:
-        """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note."""
+        """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note.
+
+        Unavailable (`recovery-pending`) where the database does not know what was published.
+        """
+        self.recovery_guard.check_status()  # what waits comes behind what outlived the database
         while self.ledger.sequence():
             continue
         now = self.clock_guard.now()
-        log = parse_verifier_key(_published(self.deployment.ledger_key).decode("ascii", "replace").strip())
+        log = log_key(self.deployment)
         note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, now)
-        if _published(self.deployment.checkpoint) != note.encode():
+        if read_published(self.deployment.checkpoint) != note.encode():
             with self.deployment.publishing():  # another program may have signed a larger one meanwhile
                 write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
         return note
-
-
-def _published(file: Path) -> bytes:
-    """Read a small file of ours; one that is missing is as good as empty."""
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise Unavailable(ErrorCode.FILE_UNREADABLE, file.name) from error
 
 
 def assemble(
@@ -236,7 +234,9 @@ def assemble(
     guard = clock_guard(deployment, database, machine)
     believed = BelievedClock(guard, machine, time.monotonic)
     clock: Clock = believed if waits_for_clock else machine
-    gate = RegisterGate(database, clock)
+    recovery_guard = recovery_guard_of(deployment, database)
+    gate = RegisterGate(database, clock, waits=recovery_guard.check_act)
+    settled = SettledClock(believed, recovery_guard)
     own = authority_settings(settings, deployment.refused_keys(settings))
     terms = RegistrationTerms(
         registries=pilot_registries(deployment.registry.parent, own.identities),
@@ -250,9 +250,10 @@ def assemble(
         own,
         clock,
         gate=gate,
-        before_intent=before_intent(room, guard),
+        before_intent=before_intent(room, guard, recovery_guard),
+        before_activation=recovery_guard.check_issuing,
         forgiven=guard.forgiven,
-        believed=believed,
+        believed=settled,
         registration=terms,
         answers=AnswerStore(deployment.answers),
     )
@@ -268,8 +269,10 @@ def assemble(
         keys=keys,
         authority=authority,
         recovery=Recovery(database, clock),
+        recovery_guard=recovery_guard,
+        recoveries=RecoveryDesk(database, own, gate, clock, recovery_guard),
         renewals=RenewalDesk(database, authority.line, terms, clock),
-        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate, believed),
+        tokens=TokenService(database, authority, keys, registry, token_settings(settings), clock, gate, settled),
         gate=gate,
         room=room,
         clock_guard=guard,

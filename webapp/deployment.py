@@ -151,6 +151,11 @@ class Deployment:
         return self.public / "checkpoint"
 
     @property
+    def ledger(self) -> Path:
+        """The ledger, followed outside of the database by the worker; names people."""
+        return self.home / "ledger"
+
+    @property
     def ledger_key(self) -> Path:
         """The verifier key of the ledger's checkpoints (C2SP signed-note)."""
         return self.public / "ledger.vkey"

@@ -1,4 +1,4 @@
-"""What is asked before anything is signed: whether the clock is believed, and whether there is room to keep it."""
+"""What is asked before anything is signed: whether clock and database are believed, and there is room to keep it."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ca.recovery.guard import RecoveryGuard
 from pki.audit import AuditAction, AuditEvent
 from pki.clock import Clock
 from pki.errors import ErrorCode, Unavailable
@@ -32,10 +33,11 @@ def headroom(deployment: Deployment, settings: DeploymentSettings, database: Dat
     return Headroom((rows.parent, deployment.custodian_config.parent, deployment.public), settings.min_free_mb)
 
 
-def before_intent(room: Headroom, guard: ClockGuard) -> Callable[[], None]:
-    """Join both into what an authority asks: Unavailable (`storage-low`, `clock-suspect`)."""
+def before_intent(room: Headroom, guard: ClockGuard, recovery: RecoveryGuard) -> Callable[[], None]:
+    """Join all into what an authority asks: Unavailable (`recovery-pending`, `storage-low`, `clock-suspect`)."""
 
     def ask() -> None:
+        recovery.check_issuing()
         room.check()
         guard.now()
 

@@ -84,6 +84,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         ),
         Place(deployment.request_counts, server.uid, data, 0o2750, whole=True, file_mode=0o640, made=True),
         Place(deployment.outbox, worker.uid, worker.gid, whole=True, made=True),
+        Place(deployment.ledger, worker.uid, worker.gid, whole=True, made=True),
         Place(deployment.publishing_lock, worker.uid, data),
         Place(sockets, *ours, 0o711, made=True),
         Place(deployment.keeper_sockets, *ours, 0o711, made=True),

@@ -25,6 +25,7 @@ from pki.errors import ServiceError
 from pki.instants import format_instant
 from pki.jose import compact_json
 from storage.key_uses import KeyUses
+from storage.ledger_segments import LedgerSegments
 from storage.migrate import bring_up
 from webapp.atomic_files import write_atomically
 from webapp.compose import Parts, authority_settings, open_parts
@@ -35,6 +36,7 @@ from webapp.key_journal import JournalSource, JournalTaker
 from webapp.late_watch import LateWatch
 from webapp.logs import start_logging
 from webapp.own_certificates import renew_services
+from webapp.recovery_mark import followed_ledger
 
 HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
@@ -134,12 +136,26 @@ class KeyUseSweep:
             self._taker.sweep()
 
 
+class FollowSweep:
+    """Keeps the ledger on disk as well, for a database that is lost."""
+
+    def __init__(self) -> None:
+        self._followed: LedgerSegments | None = None
+
+    def __call__(self, parts: Parts) -> None:
+        """Write what was sealed since."""
+        if self._followed is None:
+            self._followed = followed_ledger(parts.deployment, parts.database)
+        self._followed.follow()
+
+
 def sweeps() -> tuple[Sweep, ...]:
     """Return every sweep of a deployment."""
     return (
         Sweep(name="reconcile", seconds=10, act=reconcile),  # first: what a crash left is listed before all else
         Sweep(name="key-uses", seconds=1, act=KeyUseSweep()),  # before the ledger: its event gets a leaf at once
         Sweep(name="ledger", seconds=1, act=seal),
+        Sweep(name="followed-ledger", seconds=1, act=FollowSweep()),
         Sweep(name="services", seconds=3600, act=renew_services),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
@@ -157,10 +173,11 @@ def sweeps() -> tuple[Sweep, ...]:
 
 
 def gates() -> tuple[Sweep, ...]:
-    """Return what must be well before anything is swept: the schema, seen to once, and the clock."""
+    """Return what must be well before anything is swept: the schema, seen to once, what was published, the clock."""
     watch = ClockWatch()
     return (
         Sweep(name="schema", seconds=math.inf, act=lambda parts: bring_up(parts.database)),
+        Sweep(name="recovery", seconds=0, act=lambda parts: parts.recovery_guard.check_status()),
         Sweep(name="clock", seconds=0, act=lambda parts: watch(parts.clock_guard, parts.database)),
     )
 

@@ -4,6 +4,7 @@ A proof names a certificate. That it is bound to the officer and good, that the 
 that covers the act, is read in the transaction that decides: whoever loses the role half-way decides nothing.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, NoReturn, Protocol
@@ -62,11 +63,18 @@ class OfficerGate(Protocol):
         ...
 
 
+def _waits_for_nothing(_act: Act) -> None:
+    """Let every act go on."""
+
+
 class RegisterGate:
     """The gate by the register of officers; safe to share between threads."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(
+        self, database: Database, clock: Clock, *, waits: Callable[[Act], object] = _waits_for_nothing
+    ) -> None:
+        """Ask `waits` before any act: it raises a ServiceError for what nobody may do now, such as Unavailable."""
+        self._database, self._clock, self._waits = database, clock, waits
 
     def of_peer(self, certificate_der: bytes | None) -> Officer:
         """Return the officer whose certificate authenticated the connection.
@@ -121,8 +129,9 @@ class RegisterGate:
         """Return when the officer may do `act` in this transaction; what it read stays so until its end.
 
         NotAllowed: `officer-unknown`, `officer-suspended`, `not-allowed` without a role for the act,
-        `scope-exceeded` where the role does not reach.
+        `scope-exceeded` where the role does not reach. Unavailable (`recovery-pending`) for what waits.
         """
+        self._waits(act)
         proof = officer.proof
         if isinstance(proof, OfDeployment):
             return

@@ -123,7 +123,11 @@ class RecoveryGuard:
 
     def check_act(self, act: Act) -> None:
         """Return where an officer may do this; Unavailable (`recovery-pending`)."""
-        if act not in ALWAYS_ALLOWED:
+        if act in ALWAYS_ALLOWED:
+            return
+        if act is Act.OFFICER_RESTORE:  # who was suspended by a reconciliation, so that two can release it
+            self.check_status()
+        else:
             self.check_issuing()
 
 

@@ -207,8 +207,9 @@ class RevocationDesk(AuthorityContext):
     ) -> tuple[CertificateRecord, ...]:
         """Make good what waits for its holder, in a transaction of the caller's; IllegalTransition for anything else.
 
-        The rows must be locked. Once it is committed, `presign_now` makes it known.
+        The rows must be locked. Once it is committed, `presign_now` makes it known. Unavailable (`recovery-pending`).
         """
+        self._before_activation()
         now = self._now().replace(microsecond=0)
         found = [certificate_queries.find(unit.connection, serial) for serial in serials]
         return tuple(
