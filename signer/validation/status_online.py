@@ -17,7 +17,7 @@ from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, ServiceError, Unavailable
 from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
-from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
+from signer.validation.answers import CLOCK_SKEW, Good, Revoked, Silent, StatusAnswer
 from signer.validation.crl_judgement import ListSigners
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
 from signer.validation.status import NOBODY_ELSE, judge_crl, judge_ocsp, urls_of
@@ -115,7 +115,8 @@ class OnlineStatus:
 def _settles(answer: StatusAnswer, at: datetime) -> bool:
     """Say whether there is no need to ask on: a "no", or a "yes" that has not run out."""
     if isinstance(answer, Good):
-        return answer.next_update is None or answer.next_update >= at
+        # Without nextUpdate there is always something newer (RFC 6960 §2.4): the answer is for this moment alone.
+        return (answer.next_update or answer.this_update + CLOCK_SKEW) >= at
     return isinstance(answer, Revoked)
 
 

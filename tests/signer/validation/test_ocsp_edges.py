@@ -298,6 +298,20 @@ def test_what_http_makes_of_an_answer(zoo: Zoo, name: str) -> None:
     assert isinstance(answer, Good if good else Silent)
 
 
+@pytest.mark.parametrize(("next_update", "age", "answers"), [(None, MINUTE, 1), (None, HOUR, 2), (HOUR, 2 * HOUR, 2)])
+def test_whoever_got_an_answer_that_is_over_goes_on_asking(
+    zoo: Zoo, next_update: timedelta | None, age: timedelta, answers: int
+) -> None:
+    intermediate, subject, then = zoo.intermediate, make_clinician(zoo.intermediate).certificate, NOW - age
+    forge = OcspForge(subject=subject, issuer=intermediate.certificate, signer=intermediate.ocsp_responder())
+    forge.this_update = forge.produced_at = then
+    forge.next_update = None if next_update is None else then + next_update
+    with answering(200, forge.build(), "application/ocsp-response") as url:
+        holder = make_clinician(intermediate, serial=subject.serial, extra=pointers(url, None, url))
+        found = list(OnlineStatus().answers(holder.certificate, intermediate.certificate, NOW))
+    assert len(found) == answers
+
+
 def test_a_responder_that_is_too_slow_is_silent(zoo: Zoo) -> None:
     with answering(200, b"", "application/ocsp-response", threading.Event()) as url:
         holder = make_clinician(zoo.intermediate, extra=pointers(url, None, None))
