@@ -37,7 +37,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup-test
-	$(BIN)/pytest -n 2 --dist loadfile -m "not stress"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not stress"
 
 # What figures are measured beside, apart from the program; without packages at hand the figures say that it is missing.
 peers: $(READY)
