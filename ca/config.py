@@ -19,6 +19,7 @@ from pki.oids import NATIONAL_ARC, PILOT_ARC, OidArc
 MAX_URL: Final = 200
 MAX_SHARDS: Final = 4096
 MAX_BACKDATE: Final = 3600
+MAX_CRL_INTERVAL: Final = 720
 MAX_NOTICE: Final = 200  # explicitText, RFC 5280 §4.2.1.4
 
 PILOT_NOTICE: Final = (
@@ -54,6 +55,8 @@ class RawAuthoritySettings:
     policy_notice: str = PILOT_NOTICE
     backdate_seconds: int = 300
     demand_key_proof: bool = False
+    crl_deltas: bool = True
+    crl_interval_minutes: int = 0
     refused_keys: tuple[str, ...] = ()
     profiles: bytes | None = field(default=None, repr=False)
     identities: bytes | None = field(default=None, repr=False)
@@ -65,6 +68,7 @@ class AuthoritySettings:
 
     `status_url` is where `/ocsp`, `/crl` and `/ca` answer over plain HTTP: it is baked into every certificate.
     `demand_key_proof`: persons' keys in hardware are certified with a proof (`ca.issuing.key_proofs`) alone.
+    `crl_deltas`: each list has a delta; a change is told by it alone while the list is younger than `crl_interval`.
     """
 
     status_url: str
@@ -83,6 +87,9 @@ class AuthoritySettings:
     crl_validity: timedelta = timedelta(hours=48)
     root_crl_validity: timedelta = timedelta(days=370)
     crl_retention: timedelta = timedelta(days=7)
+    crl_deltas: bool = True
+    crl_interval: timedelta = timedelta()
+    delta_base_life: timedelta = timedelta(hours=24)
     ocsp_validity: timedelta = timedelta(hours=24)
     ocsp_refresh: timedelta = timedelta(hours=8)
 
@@ -97,6 +104,10 @@ class AuthoritySettings:
     def crl_url(self, issuer: str, shard: int) -> str:
         """Where a shard's CRL is: the CDP of its certificates and the IDP of the CRL."""
         return f"{self.status_url}/crl/{issuer}/{shard}.crl"
+
+    def delta_url(self, issuer: str, shard: int) -> str:
+        """Where the deltas to a shard's CRL are: the freshestCRL of the CRL."""
+        return f"{self.status_url}/crl/{issuer}/{shard}.delta.crl"
 
     def issuer_url(self, issuer: str) -> str:
         """Where an issuer's certificate is."""
@@ -147,6 +158,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
     if not 0 <= raw.backdate_seconds <= MAX_BACKDATE:
         raise _refuse(f"backdate_seconds is 0 to {MAX_BACKDATE}")
+    if not 0 <= raw.crl_interval_minutes <= MAX_CRL_INTERVAL or (raw.crl_interval_minutes and not raw.crl_deltas):
+        raise _refuse(f"crl_interval_minutes is 0 to {MAX_CRL_INTERVAL}, and 0 without deltas")
     if re.search(r"[\x00-\x1f\x7f-\x9f]", raw.policy_notice):
         raise _refuse("policy_notice is one line")
     if not all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in raw.refused_keys):
@@ -172,4 +185,6 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
         backdate=timedelta(seconds=raw.backdate_seconds),
         demand_key_proof=raw.demand_key_proof,
+        crl_deltas=raw.crl_deltas,
+        crl_interval=timedelta(minutes=raw.crl_interval_minutes),
     )

@@ -19,8 +19,8 @@ from ca.issuance import PreparedCertificate, prepare, sign_prepared
 from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
 from ca.signing import sign_structures
-from ca.status import repository as status_rows
-from ca.status.crl import CrlPlan, PublishedCrl, build_tbs_crl, check_plan
+from ca.status import changes, list_rows
+from ca.status.crl import CrlPlan, build_tbs_crl, check_plan
 from ca.subjects import service_subject
 from ca.tbs import SERIAL_OCTETS, CertificateContent, Issuer, serial_from, validity
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, spki_of
@@ -254,7 +254,6 @@ class _Ceremony:
             number=1,
             this_update=now,
             next_update=now + self._settings.root_crl_validity,
-            entries=(),
         )
         tbs = build_tbs_crl(plan)
         check_plan(tbs, plan)
@@ -328,5 +327,7 @@ def adopt(database: Database, hierarchy: Hierarchy, settings: AuthoritySettings,
         for made, row in zip(hierarchy.certificates, rows, strict=True):
             repository.name_certificate(unit.connection, made.name, row["serial"], made.key_label, now)
         crl = hierarchy.root_crl
-        status_rows.reserve_crl(unit.connection, crl.plan, 0, crl.tbs)
-        status_rows.store_crl(unit.connection, PublishedCrl.of(crl.plan, 0, crl.der))
+        position, first = changes.position(unit.connection), (crl.plan.issuer.label.value, 0, crl.plan.number)
+        digest = sha256(crl.tbs).digest()
+        list_rows.reserve_crl(unit.connection, crl.plan, 0, digest, entries=0, position=position)
+        list_rows.store_crl(unit.connection, first, crl.der, crl.tbs)

@@ -17,7 +17,8 @@ def signed_structure(tbs: bytes, public_key: PublicKey, signature: bytes, algori
     VerificationFailed when the signature does not hold under `public_key`.
     """
     verify_signature(public_key, signature, tbs, algorithm)
-    return der.sequence(tbs, algorithm_identifier(algorithm), der.bit_string(signature))
+    tail = algorithm_identifier(algorithm) + der.bit_string(signature)
+    return b"".join((der.header(der.SEQUENCE, len(tbs) + len(tail)), tbs, tail))  # a list of 50 MB is copied once
 
 
 def sign_structures(

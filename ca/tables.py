@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -173,9 +174,8 @@ Index(
     postgresql_where=certificates.c.state == INTENDED,
 )
 Index(
-    "ix_certificates_listed",
-    certificates.c.issuer,
-    certificates.c.shard,
+    "ix_certificates_listed",  # it holds all that a list is made of: a list is read without the table
+    *(certificates.c[column] for column in ("issuer", "shard", "id", "not_after", "crl_entry")),
     sqlite_where=certificates.c.crl_entry.is_not(None),
     postgresql_where=certificates.c.crl_entry.is_not(None),
 )
@@ -242,7 +242,36 @@ crls: Final = Table(
     Column("entries", Integer, nullable=False),
     Column("tbs_sha256", LargeBinary(32), nullable=False),
     Column("der", LargeBinary),
+    Column("position", BIG_INTEGER),
+    Column("paged", Boolean, nullable=False, server_default=false()),  # `der` has no entries: they are in `crl_pages`
     UniqueConstraint("issuer", "shard", "number"),
+)
+
+# The entries of the list that is published now, by the register's ids (`ca.status.list_rows`).
+crl_pages: Final = Table(
+    "crl_pages",
+    metadata,
+    Column("issuer", String(32), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("page", BIG_INTEGER, primary_key=True, autoincrement=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# Numbers are of one sequence with those of `crls`; a delta that is published with a list has that list's number.
+crl_deltas: Final = Table(
+    "crl_deltas",
+    metadata,
+    Column("issuer", String(32), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("number", BIG_INTEGER, primary_key=True, autoincrement=False),
+    Column("base", BIG_INTEGER, nullable=False),
+    Column("this_update", UtcDateTime, nullable=False),
+    Column("next_update", UtcDateTime, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("tbs_sha256", LargeBinary(32), nullable=False),
+    Column("position", BIG_INTEGER, nullable=False),
+    Column("der", LargeBinary),
 )
 
 pseudonym_secrets: Final = Table(

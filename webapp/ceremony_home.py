@@ -14,7 +14,7 @@ from ca.config import AuthoritySettings
 from ca.custody_policy import OPERATOR
 from ca.profiles import IssuerName
 from ca.status.crl import PublishedCrl
-from ca.status.repository import latest_crl
+from ca.status.list_rows import latest_crl
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider

@@ -1,41 +1,62 @@
-"""Publishing CRLs: reserve the number, build, compare with the last, sign, compare again, publish."""
+"""Publishing lists: make them of one snapshot past the gate, reserve the number, sign, compare again, publish."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from ca import certificate_queries
+from sqlalchemy import Connection
+
 from ca.context import WORKER, Authority, AuthorityContext, event
 from ca.errors import CrlRegression
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.signing import sign_structures
-from ca.status import repository as status_rows
-from ca.status.crl import CrlEntry, CrlPlan, CrlSummary, PublishedCrl, build_tbs_crl, check_plan, lost_entries, read_crl
+from ca.status import changes, list_rows
+from ca.status.crl import PublishedCrl, without_entries
+from ca.status.list_drafts import Draft, Drafter, Drafts, published_numbers
+from ca.status.list_rows import ListHead
 from pki.audit import AuditAction, AuditEvent
-from pki.certificates import serial_hex
 from pki.errors import ErrorCode, NotFound, ServiceError
-from storage.unit_of_work import UnitOfWork
 
-_EVER: Final = datetime(1950, 1, 1, tzinfo=UTC)
+_HEADS: Final = (list_rows.list_head, list_rows.delta_head)
 
 
 class CrlDesk(AuthorityContext):
     """Use cases on revocation lists."""
 
     def latest_crl(self, issuer: str, shard: int) -> PublishedCrl | None:
-        """Return the list that is published now; None where there is none."""
-        if issuer not in set(IssuerName) or not 0 <= shard < self._settings.shards_of(issuer):
+        """Return the list that is published now, with the delta to it; None where there is none."""
+        if not self._is_list(issuer, shard):
             return None
         with self._database.read() as connection:
-            return status_rows.latest_crl(connection, issuer, shard)
+            return list_rows.latest_crl(connection, issuer, shard)
+
+    def latest_delta(self, issuer: str, shard: int) -> PublishedCrl | None:
+        """Return the delta that is published now; None where there is none."""
+        if not self._is_list(issuer, shard):
+            return None
+        with self._database.read() as connection:
+            return list_rows.latest_delta(connection, issuer, shard)
+
+    def list_heads(self, issuer: str, shard: int) -> tuple[ListHead | None, ListHead | None]:
+        """Return what is published now of a list and of its deltas, whatever the size of the list."""
+        with self._database.read() as connection:
+            full, delta = (head(connection, issuer, shard) for head in _HEADS)
+            return full, delta
 
     def is_outdated(self, crl: PublishedCrl) -> bool:
-        """Whether a list no longer says what the rows say: its making failed, or was cut off, after a change."""
+        """Whether something changed that neither a list nor the delta to it says: its making failed, or was cut off."""
+        told = crl.position if crl.delta is None else crl.delta.position
         with self._database.read() as connection:
-            must = status_rows.crl_entries(connection, crl.issuer, crl.shard, ended_from=self._now())
-            may = status_rows.crl_entries(connection, crl.issuer, crl.shard, ended_from=_EVER)
-        entries = read_crl(crl.der).entries
-        return not (entries.issuperset(must) and entries.issubset(may))
+            return _has_news(connection, crl.issuer, crl.shard, told)
+
+    def is_list_due(self, issuer: str, shard: int, lead: timedelta) -> bool:
+        """Whether a list is missing, ends within `lead`, or does not say what changed; no list is read for that."""
+        with self._database.read() as connection:
+            full, delta = (head(connection, issuer, shard) for head in _HEADS)
+            if full is None or full.next_update - self._now() < lead:
+                return True
+            told = full.position if delta is None or delta.number < full.number else delta.position
+            return _has_news(connection, issuer, shard, told)
 
     def publish_all_crls(self) -> tuple[PublishedCrl, ...]:
         """Publish every shard of every issuing authority; one that fails holds no other back, and is raised last."""
@@ -52,67 +73,128 @@ class CrlDesk(AuthorityContext):
         return tuple(published)
 
     def publish_crl(self, issuer: str, shard: int) -> PublishedCrl:
-        """Sign and record a new list of one shard.
+        """Sign and record a new list of one shard, and the delta that goes with it.
 
         CrlRegression when it would lose an entry, go back in number, or in time but from a list that a wrong clock
         made, or another program publishes it too; NotFound for an unknown issuer or shard; Unavailable. The last
         list stays published then.
         """
+        return self._sign_and_record(self._publishing(issuer, shard), shard, WORKER)
+
+    def publish_delta(self, issuer: str, shard: int) -> PublishedCrl:
+        """Sign and record a new delta to one shard's list; errors as `publish_crl`."""
+        return self._sign_and_record(self._publishing(issuer, shard), shard, WORKER, full=False)
+
+    def publish_change(self, issuer: str, shard: int) -> PublishedCrl:
+        """Publish what changed: a new list with its delta, or a delta alone while, by policy, the list is young."""
+        return self._sign_and_record(self._publishing(issuer, shard), shard, WORKER, full=None)
+
+    def _is_list(self, issuer: str, shard: int) -> bool:
+        return issuer in set(IssuerName) and 0 <= shard < self._settings.shards_of(issuer)
+
+    def _publishing(self, issuer: str, shard: int) -> Authority:
         authority = self._authority(issuer)
         if authority.issuer.label is IssuerName.ROOT:
             raise NotFound(ErrorCode.NOT_FOUND, "the root's list is made where its key is")
-        if not 0 <= shard < self._settings.shards_of(issuer):
+        if not self._is_list(issuer, shard):
             raise NotFound(ErrorCode.NOT_FOUND, "no such CRL")
-        return self._sign_and_record(authority, shard, WORKER)
+        return authority
 
-    def _sign_and_record(self, authority: Authority, shard: int, actor: str) -> PublishedCrl:
-        plan, tbs = self._reserve(authority, shard)
-        crl_der = sign_structures(self._keys, authority.key_label, authority.issuer.public_key, [tbs])[0]
-        crl = PublishedCrl.of(plan, shard, crl_der)
+    def _sign_and_record(
+        self, authority: Authority, shard: int, actor: str, *, full: bool | None = True
+    ) -> PublishedCrl:
+        """Publish a list and its delta, or (`full` False, or None and policy says so) the delta alone."""
+        drafts = self._draft(authority, shard, full=full)
+        label, key, public_key = authority.issuer.label.value, authority.key_label, authority.issuer.public_key
         with self._database.begin() as unit:
-            status_rows.store_crl(unit.connection, crl)
+            _check_alone(unit.connection, drafts, label, shard)
+            for draft in drafts.all:
+                list_rows.reserve_crl(
+                    unit.connection,
+                    draft.plan,
+                    shard,
+                    draft.digest,
+                    entries=draft.entries,
+                    position=drafts.position,
+                )
+        signed = [sign_structures(self._keys, key, public_key, [draft.tbs])[0] for draft in drafts.all]
+        delta = None if drafts.delta is None else _published(drafts.delta, drafts, shard, signed[-1])
+        crl = delta if drafts.full is None else _published(drafts.full, drafts, shard, signed[0], delta)
+        assert crl is not None  # noqa: S101 - there is always one of the two
+        with self._database.begin() as unit:
+            _check_alone(unit.connection, drafts, label, shard, reserved=True)
+            if drafts.full is not None:
+                list_rows.store_crl(
+                    unit.connection,
+                    (label, shard, crl.number),
+                    without_entries(crl.der),
+                    drafts.full.tbs,
+                    changed=drafts.full.changed,
+                    vanished=drafts.full.vanished,
+                )
+            if delta is not None:
+                list_rows.store_delta(unit.connection, (label, shard, delta.number), delta.der)
             unit.audit.record(_crl_event(crl, self._now(), actor))
         return crl
 
-    def _reserve(self, authority: Authority, shard: int) -> tuple[CrlPlan, bytes]:
-        """Build a list from one snapshot, pass the gate, and make its number and digest durable."""
-        now = self._now().replace(microsecond=0)
-        label = authority.issuer.label.value
-        root = authority.issuer.label is IssuerName.ROOT
-        lasting = self._settings.root_crl_validity if root else self._settings.crl_validity
-        with self._database.begin() as unit:
-            connection = unit.connection
-            last = status_rows.latest_crl(connection, label, shard)
-            plan = CrlPlan(
-                issuer=authority.issuer,
-                url=None if root else self._settings.crl_url(label, shard),
-                number=status_rows.next_crl_number(connection, label, shard),
-                this_update=now,
-                next_update=min(now + lasting, authority.certificate.not_after),
-                entries=status_rows.crl_entries(connection, label, shard, ended_from=self._kept_from(last, now)),
+    def _draft(self, authority: Authority, shard: int, *, full: bool | None) -> Drafts:
+        """Make what is to be signed; nothing is locked while a million rows are read."""
+        position = self._position()
+        with self._database.read() as connection:
+            drafter = Drafter(
+                connection,
+                authority,
+                shard,
+                self._settings,
+                now=self._now(),
+                position=position,
+                forgiven=self._forgiven(),
             )
-            tbs = build_tbs_crl(plan)
-            built = check_plan(tbs, plan)
-            if last is not None:
-                self._check_succession(unit, read_crl(last.der), built)
-            status_rows.reserve_crl(connection, plan, shard, tbs)
-        return plan, tbs
+            return drafter.draft(full=not drafter.is_delta_enough if full is None else full)
 
-    def _kept_from(self, last: PublishedCrl | None, now: datetime) -> datetime:
-        """Since when a certificate must have ended to stay listed.
+    def _position(self) -> int:
+        """Return a place in the feed that whatever is read from now on has seen everything up to."""
+        if self._database.dialect == "sqlite":  # commits and changes are of one order there
+            with self._database.read() as connection:
+                return changes.position(connection)
+        with self._database.begin() as unit:
+            return changes.position(unit.connection)
 
-        An entry appears on at least one list issued after its certificate's end (RFC 5280 §3.3), and longer
-        while the retention lasts.
-        """
-        return _EVER if last is None else min(now - self._settings.crl_retention, last.this_update)
 
-    def _check_succession(self, unit: UnitOfWork, last: CrlSummary, built: CrlSummary) -> None:
-        for entry in lost_entries(last, built, self._forgiven()):
-            if not _is_excused(unit, entry, last):
-                raise CrlRegression(f"the list would lose certificate {serial_hex(entry.serial)}")
+def _has_news(connection: Connection, issuer: str, shard: int, told: int | None) -> bool:
+    return told is None or changes.has_list_changed(connection, issuer, shard, told)
+
+
+def _check_alone(connection: Connection, drafts: Drafts, issuer: str, shard: int, *, reserved: bool = False) -> None:
+    """Check that what a draft was compared with is what is published still, and that its number is next."""
+    list_rows.lock_list(connection, issuer, shard)
+    now_published = published_numbers(connection, issuer, shard)
+    if now_published != drafts.after:
+        raise CrlRegression(f"number {max(now_published)} was published meanwhile")
+    if not reserved and list_rows.next_crl_number(connection, issuer, shard) != drafts.number:
+        raise CrlRegression("another program is publishing this list")
+
+
+def _published(
+    draft: Draft, drafts: Drafts, shard: int, data: bytes, delta: PublishedCrl | None = None
+) -> PublishedCrl:
+    return PublishedCrl(
+        issuer=draft.plan.issuer.label.value,
+        shard=shard,
+        number=draft.plan.number,
+        this_update=draft.plan.this_update,
+        next_update=draft.plan.next_update,
+        entries=draft.entries,
+        der=data,
+        position=drafts.position,
+        base=draft.plan.base,
+        delta=delta,
+    )
 
 
 def _crl_event(crl: PublishedCrl, at: datetime, actor: str) -> AuditEvent:
+    of_delta = crl.delta or (None if crl.base is None else crl)
+    delta = {} if of_delta is None else {"delta_base": of_delta.base, "delta_entries": of_delta.entries}
     return event(
         AuditAction.CRL_PUBLISHED,
         at,
@@ -121,14 +203,5 @@ def _crl_event(crl: PublishedCrl, at: datetime, actor: str) -> AuditEvent:
         number=crl.number,
         entries=crl.entries,
         sha256=sha256(crl.der).hexdigest(),
+        **delta,
     )
-
-
-def _is_excused(unit: UnitOfWork, entry: CrlEntry, last: CrlSummary) -> bool:
-    """An entry may go when its hold was lifted on record, or once a list was issued after its certificate ended."""
-    record = certificate_queries.find(unit.connection, serial_hex(entry.serial))
-    if record is None:
-        return False
-    later = record.released_at is not None and record.released_at >= entry.since
-    lifted = entry.on_hold and later and not record.status.listed
-    return lifted or record.not_after < last.this_update

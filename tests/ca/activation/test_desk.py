@@ -65,7 +65,7 @@ def test_nobody_is_told_good_before_the_holder_says_so(world: World) -> None:
     answer = world.ask(issued)
     assert answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
     assert answer.revocation_reason.value == "certificateHold"  # type: ignore[union-attr]
-    (entry,) = map(read_entry, read_crl(world.authority.publish_crl("persons", record.shard).der).entries)
+    entry = read_entry(read_crl(world.authority.publish_crl("persons", record.shard).der).entries)
     assert (entry.serial, entry.on_hold) == (record.serial, True)
     assert world.authority.presign() >= 1  # the answer that is signed ahead says the same
     assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.REVOKED
@@ -77,7 +77,7 @@ def test_nobody_is_told_good_before_the_holder_says_so(world: World) -> None:
     latest = world.authority.latest_crl("persons", record.shard)
     assert latest is not None
     assert world.authority.is_outdated(latest)
-    assert read_crl(world.authority.publish_crl("persons", record.shard).der).entries == frozenset()
+    assert read_crl(world.authority.publish_crl("persons", record.shard).der).entries == b""
 
 
 @pytest.mark.parametrize("profile", ["hix-tls", "hix-seal", "tls-server", "officer-auth"])
