@@ -47,25 +47,38 @@ def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
 WorldMaker = Callable[[Database], World]
 
 
+def new_world(ceremony: Ceremony, database: Database, answers: AnswerStore) -> World:
+    """Build a deployment over a database that holds the ceremony's hierarchy."""
+    clock = FakeClock()
+    authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock, gate=EveryOfficer(), answers=answers)
+    return World(
+        authority=authority,
+        database=database,
+        keys=ceremony.keys,
+        hierarchy=ceremony.hierarchy,
+        clock=clock,
+        answers=answers,
+    )
+
+
 @pytest.fixture
 def make_world(ceremony: Ceremony, tmp_path: Path) -> Iterator[WorldMaker]:
     """Build a deployment over a database that holds the session's hierarchy; all of a test have one answer store."""
     answers = AnswerStore(tmp_path / "answers" / "answers.db")
 
-    def make(database: Database) -> World:
-        clock = FakeClock()
-        authority = CertificateAuthority(database, ceremony.keys, SETTINGS, clock, gate=EveryOfficer(), answers=answers)
-        return World(
-            authority=authority,
-            database=database,
-            keys=ceremony.keys,
-            hierarchy=ceremony.hierarchy,
-            clock=clock,
-            answers=answers,
-        )
-
-    yield make
+    yield lambda database: new_world(ceremony, database, answers)
     answers.close()
+
+
+@pytest.fixture(scope="module")
+def shared_world(ceremony: Ceremony, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One deployment on SQLite for all tests of a file, which move no clock and count no rows."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copyfile(ceremony.template, folder / "mohr.db")
+    database, answers = open_database(f"sqlite:///{folder / 'mohr.db'}"), AnswerStore(folder / "answers.db")
+    yield new_world(ceremony, database, answers)
+    answers.close()
+    database.close()
 
 
 @pytest.fixture
