@@ -10,6 +10,7 @@ from ca.errors import IllegalTransition
 from ca.evidence import repository as evidence
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import NOTHING
+from ca.officers.sight import Sight
 from ca.registration import Registration, RegistrationFile, parse_registration
 from ca.registration_rules import check_eyes, check_words, parse_reason
 from ca.registration_states import CLOSED, UNDECIDED, FileAct, FileState, next_state
@@ -290,19 +291,11 @@ class RegistrationDesk(AuthorityContext):
             behind = None if after is None else files.get_file(unit.connection, after)
             limit = min(limit, MAX_PAGE)
             looked = files.page_of_files(unit.connection, state=state, limit=limit, after=behind)
-            found = tuple(file for file in looked if self._covers(unit, officer, file))
+            sight = Sight(self._gate, unit, officer, Act.REGISTRATION_READ)
+            found = tuple(file for file in looked if sight.covers(file.registration.scope, file.realm))
             facts: dict[str, str | int] = {"asked": "registrations", "count": len(found)}
             unit.audit.record(event(AuditAction.INVENTORY_READ, self._now(), officer.id, "registrations", **facts))
         return FilePage(files=found, next=looked[-1].id if len(looked) == limit else None)
-
-    def _covers(self, unit: UnitOfWork, officer: Officer, file: RegistrationFile) -> bool:
-        try:
-            self._allow(officer, Act.REGISTRATION_READ, file, unit)
-        except NotAllowed as error:
-            if error.code is not ErrorCode.SCOPE_EXCEEDED:
-                raise
-            return False
-        return True
 
     def file(self, file_id: str) -> RegistrationFile:
         """Return one file; NotFound."""

@@ -14,15 +14,17 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from ca import file_repository as files
 from ca.bulk import repository
 from ca.bulk.format import BulkRow, parse_row, split_rows
-from ca.bulk.records import ActingOfficer, BulkApproval, BulkJob, Progress, RowResult
+from ca.bulk.records import ActingOfficer, BulkApproval, BulkJob, Progress, RowPage, RowResult
 from ca.context import WORKER, event
 from ca.errors import FourEyesRequired, IllegalTransition
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.repository import find_officer
 from ca.officers.scopes import NOTHING
+from ca.officers.sight import Sight
 from ca.registration_desk import PreparedFile, RegistrationDesk
 from ca.registration_rules import parse_reason
 from pki.audit import AuditAction
@@ -248,11 +250,20 @@ class BulkDesk:
             self._allow_looking(unit, job_id, officer)
         return self.progress(job_id)
 
-    def page(self, job_id: str, officer: Officer, *, after: int, limit: int) -> tuple[RowResult, ...]:
-        """Return what became of the rows behind a line, at most 500; NotFound, NotAllowed."""
+    def page(self, job_id: str, officer: Officer, *, after: int, limit: int) -> RowPage:
+        """Return what became of the rows behind a line, looking through at most 500; NotFound, NotAllowed.
+
+        Rows whose file the officer's roles do not cover are left out.
+        """
+        limit = min(limit, repository.MAX_PAGE)
         with self._database.begin() as unit:
             self._allow_looking(unit, job_id, officer)
-            return repository.results_after(unit.connection, job_id, after, limit)
+            looked = repository.results_after(unit.connection, job_id, after, limit)
+            found = files.find_files(unit.connection, {row.file_id for row in looked if row.file_id is not None})
+            sight = Sight(self._gate, unit, officer, Act.REGISTRATION_READ)
+            seen = {file.id for file in found.values() if sight.covers(file.registration.scope, file.realm)}
+        rows = tuple(row for row in looked if row.file_id is None or row.file_id in seen)
+        return RowPage(rows, looked[-1].line if len(looked) == limit else None)
 
     def _allow_looking(self, unit: UnitOfWork, job_id: str, officer: Officer) -> None:
         job = _found(repository.find_job(unit.connection, job_id))

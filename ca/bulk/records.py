@@ -89,6 +89,14 @@ class RowResult:
     serial: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """The rows of a page that an officer sees, and behind which line the next one begins; None after the last."""
+
+    rows: tuple[RowResult, ...]
+    next: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a job is: rows entered so far, how many of them were refused, how many files are approved.

@@ -28,9 +28,10 @@ from ca.linting.verdicts import (
 )
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
-from ca.officers.scopes import NOTHING
+from ca.officers.scopes import EVERYTHING, NOTHING, Scope
+from ca.officers.sight import Sight
 from ca.profiles import ProfileSet
-from ca.registration import MAX_REASON
+from ca.registration import MAX_REASON, RegistrationFile
 from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.clock import Clock
@@ -127,10 +128,13 @@ class LintDesk:
             return repository.open_alarms(connection, limit)
 
     def alarms_for(self, officer: Officer, *, limit: int) -> tuple[Alarm, ...]:
-        """List open alarms to an officer, oldest first, at most 500; NotAllowed."""
+        """List to an officer the alarms about certificates that their roles cover, of the oldest 500; NotAllowed."""
         with self._database.begin() as unit:
             self._gate.allow(officer, Act.INVENTORY_READ, NOTHING, unit, realm=officer.realm)
-            return repository.open_alarms(unit.connection, limit)
+            found = repository.open_alarms(unit.connection, limit)
+            about = repository.files_of(unit.connection, found)
+            sight = Sight(self._gate, unit, officer, Act.INVENTORY_READ)
+            return tuple(one for one in found if sight.covers(*_reach(about.get(one.serial_hex))))
 
     def close_alarm(self, alarm_id: str, officer: Officer, note: str) -> Alarm:
         """Say why an alarm may be closed; it is when a second officer says so.
@@ -146,7 +150,8 @@ class LintDesk:
             alarm = repository.find_alarm(unit.connection, alarm_id, locked=True)
             if alarm.closed_at is not None:
                 raise IllegalTransition("the alarm is closed already")
-            self._gate.allow(officer, Act.ALARM_CLOSE, NOTHING, unit, subject=alarm_id)
+            about = repository.files_of(unit.connection, [alarm]).get(alarm.serial_hex)
+            self._gate.allow(officer, Act.ALARM_CLOSE, _reach(about)[0], unit, subject=alarm_id)
             repository.add_note(unit.connection, alarm_id, AlarmNote(officer=officer.id, at=now, note=said))
             officers = len(alarm.notes) + 1
             closes = officers >= OFFICERS_NEEDED
@@ -252,3 +257,8 @@ def check_activation(connection: Connection, serials: Sequence[str]) -> None:
                 raise Conflict(ErrorCode.LINT_HOLD, "not judged yet", reason="lint.pending")
             case LintState.FAILED:
                 raise Conflict(ErrorCode.LINT_HOLD, "held by a verdict", reason="lint.failed")
+
+
+def _reach(file: RegistrationFile | None) -> tuple[Scope, str | None]:
+    """Return scope and realm of a certificate by its file; what has none is everybody's, in the topmost realm."""
+    return (EVERYTHING, None) if file is None else (file.registration.scope, file.realm)

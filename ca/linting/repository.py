@@ -10,10 +10,12 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import FourEyesRequired, IllegalTransition
+from ca.file_repository import find_files
 from ca.lint.findings import GATE, Finding, Severity
 from ca.lint.gate import PACK_NAME, PACK_VERSION
 from ca.linting.tables import lint_alarm_notes, lint_alarms, lint_verdicts
 from ca.linting.verdicts import Alarm, AlarmNote, Backlog, Judgement, LintState
+from ca.registration import RegistrationFile
 from ca.status.revocation import CertificateState
 from ca.tables import certificates
 from pki.errors import ErrorCode, NotFound
@@ -198,6 +200,14 @@ def open_alarms(connection: Connection, limit: int) -> tuple[Alarm, ...]:
     """List the alarms that wait for officers, oldest first."""
     statement = select(lint_alarms).where(_a.closed_at.is_(None)).order_by(_a.raised_at, _a.id)
     return _alarms(connection, connection.execute(statement.limit(min(max(limit, 1), MAX_PAGE))).all())
+
+
+def files_of(connection: Connection, alarms: Iterable[Alarm]) -> dict[str, RegistrationFile]:
+    """Return the registration files of the certificates that alarms are about, by serial number."""
+    statement = select(_c.serial, _c.file_id).where(_c.serial.in_([one.serial_hex for one in alarms]))
+    named = {row.serial: row.file_id for row in connection.execute(statement) if row.file_id is not None}
+    found = find_files(connection, set(named.values()))
+    return {serial: found[file_id] for serial, file_id in named.items()}
 
 
 def find_alarm(connection: Connection, alarm_id: str, *, locked: bool = False) -> Alarm:

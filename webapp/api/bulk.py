@@ -1,7 +1,7 @@
 """Bulk enrolment for officers: a file of registrations becomes a job, which the worker goes through."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from flask import Response
 from pydantic import BaseModel
@@ -102,7 +102,8 @@ ROWS: Final = Operation(
     path=PATH + "/{job_id}/rows",
     name="listBulkRows",
     summary="One page of rows",
-    description="What became of each row, by its line; nothing of what a row says of a person.",
+    description="What became of each row, by its line; nothing of what a row says of a person. Rows whose file one's "
+    "roles do not cover are left out.",
     answer=BulkRowsAnswer,
     problems=(ErrorCode.NOT_FOUND, ErrorCode.INPUT_MALFORMED),
     security=OFFICER,
@@ -152,8 +153,7 @@ def install(api: Api, services: Services) -> None:
         after = number_in_query("after", 0, lowest=0, highest=_LAST_LINE)
         limit = number_in_query("limit", MAX_PAGE, lowest=1, highest=MAX_PAGE)
         page = installed(services.bulk).page(job_id, officer, after=after, limit=limit)
-        found: dict[str, Any] = {"rows": [row_members(row) for row in page]}
-        return json_response(found | {"next": page[-1].line if len(page) == limit else None})
+        return json_response({"rows": [row_members(row) for row in page.rows], "next": page.next})
 
     def approve(officer: Officer, job_id: str) -> Response:
         desk, said = installed(services.bulk), read_json(ApprovalBody).silence_reason

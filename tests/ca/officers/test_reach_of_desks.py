@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from ca.bulk.desk import BulkDesk
 from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
 from ca.evidence.sealing import KeySealer
 from ca.linting.desk import LintDesk
+from ca.linting.tables import lint_alarms
 from ca.officers.identity import Officer, Role
 from ca.officers.scopes import Scope
 from ca.profiles import HolderKind
@@ -25,7 +27,7 @@ from ca.registration_terms import RegistrationTerms
 from hsm.soft import UnsafeSoftKeys
 from pki.errors import InvalidInput, NotAllowed, NotFound
 from tests.ca.officers.conftest import Offices
-from tests.ca.world import CITIZEN, CLERK, CLINICIAN, SETTINGS, SYSTEM, file_json
+from tests.ca.world import CITIZEN, CLERK, CLINICIAN, FIRST, SECOND, SETTINGS, SYSTEM, file_json, new_csr
 
 SCAN = b"%PDF-1.7 a scan"
 DIGEST = sha256(SCAN).hexdigest()
@@ -150,6 +152,54 @@ def test_a_job_is_told_of_within_its_realm_and_alarms_to_officers_alone(counter:
             assert refusal.value.reason == reason
     assert counter.linting.alarms_for(nikan, limit=10) == ()
     assert reason_of(lambda: counter.linting.alarms_for(CLERK, limit=10)) == "officer.unknown"
+
+
+def test_rows_of_a_job_are_shown_as_far_as_the_role_reaches(counter: Counter) -> None:
+    parsa, nikan = counter.offices.of("parsa"), counter.officer(Role.APPROVER)
+    provinces = ("تهران", "البرز", None, "تهران", "تهران")
+    rows = [
+        file_json(
+            CLINICIAN | {"realm": "university", "given_name": f"نام {letter}"} | ({"province": one} if one else {})
+        )
+        for letter, one in zip("ابپتث", provinces, strict=True)
+    ]
+    rows[3] = b"{half"
+    job = counter.bulk.start(b"\n".join(rows), replace(parsa, realm="university"))
+    counter.bulk.run(job.id)
+    pages = [counter.bulk.page(job.id, nikan, after=after, limit=3) for after in (0, 3)]
+    assert [[row.line for row in page.rows] for page in pages] == [[1], [4, 5]]
+    assert [page.next for page in pages] == [3, None]
+    assert pages[1].rows[0].file_id is None
+    widely = counter.bulk.page(job.id, parsa, after=0, limit=10).rows
+    assert [row.line for row in widely] == [1, 2, 4, 5]  # the realm's own scope names provinces
+
+
+def test_alarms_are_shown_and_closed_as_far_as_the_role_reaches(counter: Counter) -> None:
+    world, parsa, nikan = counter.offices.world, counter.offices.of("parsa"), counter.officer(Role.AUDITOR)
+    serials = []
+    for province in ("تهران", "البرز"):
+        file = world.authority.submit_file(file_json({**CLINICIAN, "province": province, "realm": "university"}), CLERK)
+        for approver in (FIRST, SECOND):
+            world.authority.approve(file.id, approver)
+        serials.append(world.authority.issue("clin-sign", file.id, new_csr(), "clerk").serial_hex)
+    own = next(iter(world.authority.own_certificates())).certificate.serial_hex
+    with world.database.begin() as unit:
+        for number, serial in enumerate((*serials, own)):
+            values: dict[str, Any] = {
+                "id": f"a{number}",
+                "serial": serial,
+                "linter": "x",
+                "linter_version": "1",
+                "codes": "[]",
+            }
+            values |= {"severity": "ERROR", "holds": False, "raised_at": world.clock.now()}
+            unit.connection.execute(insert(lint_alarms).values(**values))
+    assert [alarm.serial_hex for alarm in counter.linting.alarms_for(nikan, limit=10)] == serials[:1]
+    assert len(counter.linting.alarms_for(parsa, limit=10)) == 3
+    counter.offices.grant("nikan", Role.APPROVER, "ministry", parsa, counter.offices.of("akbari"), IN_TEHRAN)
+    assert reason_of(lambda: counter.linting.close_alarm("a1", nikan, "seen")) == "officer.out-of-province"
+    assert reason_of(lambda: counter.linting.close_alarm("a2", nikan, "seen")) == "officer.out-of-profession"
+    assert counter.linting.close_alarm("a0", nikan, "seen").closed_at is None
 
 
 def test_a_deployment_may_take_no_person_without_a_province(counter: Counter) -> None:
