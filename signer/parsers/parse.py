@@ -3,6 +3,7 @@
 import hashlib
 
 from pki.errors import ErrorCode, InvalidInput
+from signer.parsers.asic import parse_asic
 from signer.parsers.cades import parse_cms
 from signer.parsers.jades import parse_jws
 from signer.parsers.model import Format, Note, ParsedFile, UnreadableSignature
@@ -27,7 +28,9 @@ def parse(data: bytes, form: Format, content: bytes | None = None) -> ParsedFile
             from signer.parsers.pades import parse_pdf  # pyHanko takes half a second to load: for PDF alone
 
             return parse_pdf(data)
-        case Format.XADES | Format.ASIC | Format.COSE:
+        case Format.ASIC:
+            return parse_asic(data)
+        case Format.XADES | Format.COSE:
             return _foreign(data, form)
     raise InvalidInput(ErrorCode.INPUT_FORMAT_UNKNOWN, str(form))
 

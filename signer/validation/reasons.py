@@ -17,6 +17,7 @@ class Reason(StrEnum):
     INPUT_TOO_LARGE = "input-too-large"
     VERIFICATION_ABORTED = "verification-aborted"
     NOTHING_SIGNED = "nothing-signed"
+    FILE_NOT_SIGNED = "file-not-signed"
     # The container
     ATTRIBUTE_DUPLICATED = "attribute-duplicated"
     ATTRIBUTE_MISSING = "attribute-missing"
@@ -93,6 +94,9 @@ REASONS: Final[dict[Reason, Message]] = {
         "Checking this file took more time or memory than allowed and was broken off.",
     ),
     Reason.NOTHING_SIGNED: Message("این فایل امضایی ندارد.", "The file carries no signature."),
+    Reason.FILE_NOT_SIGNED: Message(
+        "یکی از فایل‌های درون این بسته امضا نشده است.", "A file in this container is not signed."
+    ),
     Reason.ATTRIBUTE_DUPLICATED: Message(
         "یکی از ویژگی‌های امضاشده بیش از یک بار آمده است.", "A signed attribute appears more than once."
     ),
