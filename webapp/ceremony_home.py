@@ -14,7 +14,7 @@ from ca.config import AuthoritySettings
 from ca.custody_policy import OPERATOR
 from ca.profiles import IssuerName
 from ca.status.crl import PublishedCrl
-from ca.status.list_rows import latest_crl
+from ca.status.list_drafts import published_numbers
 from hsm.client import CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
@@ -31,6 +31,7 @@ from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
 from webapp.fonts import cut_font
 from webapp.key_journal import JournalSource, JournalTaker
+from webapp.list_upkeep import write_list
 from webapp.opening import open_for_service
 
 
@@ -109,10 +110,11 @@ class DeploymentHome:
 
     def publish_crl(self, crl: PublishedCrl) -> None:
         """Put a list where its distribution point points, or the newer one that was made meanwhile."""
-        with self._deployment.publishing():
-            with self.database.read() as connection:
-                newest = latest_crl(connection, crl.issuer, crl.shard) or crl
-            self._deployment.publish_crl(newest.issuer, newest.shard, newest.der)
+        write_list(self._deployment, crl, lambda: self._registered(crl.issuer, crl.shard))
+
+    def _registered(self, issuer: str, shard: int) -> int:
+        with self.database.read() as connection:
+            return max(published_numbers(connection, issuer, shard))
 
     def take_journal(self, token: str, keys: KeyProvider) -> None:
         """Take what the token's custodian wrote down of its keys' uses; the service's is the worker's to take."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -65,6 +65,7 @@ from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
 from webapp.evidence_key import EvidenceKey
 from webapp.guards import before_intent, clock_guard, headroom
+from webapp.list_upkeep import write_list
 from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
 from webapp.promises import StatusPromises
@@ -158,33 +159,45 @@ class Parts:
         ProfileRegister(self.database, self.clock).adopt(self.authority.profiles, WORKER)
 
     def publish(self, crl: PublishedCrl) -> None:
-        """Put a list where its distribution point points, or the newer one that another program made meanwhile."""
-        with self.deployment.publishing():
-            latest = self.authority.latest_crl(crl.issuer, crl.shard)
-            newest = crl if latest is None or latest.number < crl.number else latest
-            self.deployment.publish_crl(newest.issuer, newest.shard, newest.der)
+        """Put a list, and its delta, where its distribution point points; a newer one of another program stays."""
+        write_list(self.deployment, crl, lambda: self.authority.last_number(crl.issuer, crl.shard))
 
     def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
         """Sign and publish one shard's list; tried again when another program makes the same list.
 
         Unavailable (`clock-suspect`, `recovery-pending`) while clock or database are not believed.
         """
-        for _ in range(CRL_TRIES - 1):
-            with contextlib.suppress(CrlRegression):
-                return self._publish_new_crl(issuer, shard)
-        return self._publish_new_crl(issuer, shard)
+        return self._publish_by(self.authority.publish_crl, issuer, shard)
 
-    def _publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
+    def publish_new_delta(self, issuer: str, shard: int) -> PublishedCrl:
+        """Sign and publish a delta to one shard's list; as `publish_new_crl`."""
+        return self._publish_by(self.authority.publish_delta, issuer, shard)
+
+    def publish_change_of(self, issuer: str, shard: int) -> PublishedCrl:
+        """Sign and publish one shard's list with its delta, or by policy a delta alone; as `publish_new_crl`."""
+
+        def make(issuer: str, shard: int) -> PublishedCrl:
+            try:
+                return self.authority.publish_change(issuer, shard)
+            except CrlRegression:
+                latest = self.authority.latest_crl(issuer, shard)
+                if latest is None or self.authority.is_list_due(issuer, shard):
+                    raise
+                return latest  # of another program, which came first and says the same
+
+        return self._publish_by(make, issuer, shard)
+
+    def _publish_by(self, make: Callable[[str, int], PublishedCrl], issuer: str, shard: int) -> PublishedCrl:
         self.recovery_guard.check_status()
         self.clock_guard.now()
-        crl = self.authority.publish_crl(issuer, shard)
+        crl = _made_by(make, issuer, shard)
         self.publish(crl)
         return crl
 
     def publish_status_of(self, serial: str) -> PublishedCrl:
         """Sign and publish the list that speaks of one certificate."""
         record = self.authority.get(serial)
-        return self.publish_new_crl(record.issuer, record.shard)
+        return self.publish_change_of(record.issuer, record.shard)
 
     def publish_status_of_all(self, records: Iterable[CertificateRecord]) -> None:
         """Sign and publish each list that speaks of one of these certificates, once."""
@@ -194,7 +207,7 @@ class Parts:
     def publish_status_soon(self, serial: str) -> int | None:
         """Publish the list that speaks of one certificate and return its number.
 
-        None where this process cannot: then the worker does, within a minute.
+        None where this process cannot: then the worker does, within a second.
         """
         with contextlib.suppress(ServiceError):
             return self.publish_status_of(serial).number
@@ -215,6 +228,13 @@ class Parts:
             with self.deployment.publishing():  # another program may have signed a larger one meanwhile
                 write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
         return note
+
+
+def _made_by(make: Callable[[str, int], PublishedCrl], issuer: str, shard: int) -> PublishedCrl:
+    for _ in range(CRL_TRIES - 1):
+        with contextlib.suppress(CrlRegression):
+            return make(issuer, shard)
+    return make(issuer, shard)
 
 
 def assemble(

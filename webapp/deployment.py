@@ -297,10 +297,6 @@ class Deployment:
         """Where the certificate of an authority lies."""
         return self.public / "ca" / f"{name}.cer"
 
-    def publish_crl(self, issuer: str, shard: int, der: bytes) -> None:
-        """Put a CRL where CDP points."""
-        write_atomically(self.crl_file(issuer, shard), der)
-
     def published_crl(self, issuer: str, shard: int) -> bytes | None:
         """Return the CRL file of one shard, None where it cannot be read."""
         try:
@@ -336,6 +332,10 @@ class Deployment:
     def crl_file(self, issuer: str, shard: int) -> Path:
         """Where the CRL of one shard lies."""
         return self.published_lists / issuer / f"{shard}.crl"
+
+    def delta_file(self, issuer: str, shard: int) -> Path:
+        """Where the delta to the CRL of one shard lies."""
+        return self.public / "crl" / issuer / f"{shard}.delta.crl"
 
     @property
     def published_lists(self) -> Path:

@@ -78,7 +78,6 @@ def stored_freshness(answer: StoredAnswer, now: datetime) -> tuple[tuple[str, st
     return tuple(freshness.headers(now))
 
 
-@lru_cache(maxsize=256)
 def crl_freshness(crl: bytes) -> Freshness:
     """Read thisUpdate and nextUpdate of a CRL (RFC 5280 §5.1.2)."""
     this_update = next_update = None

@@ -44,18 +44,20 @@ class PublishedLists:
                 continue  # replaced at this very moment
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             before = self._read.get(path)
-            known = before if before is not None and before[0] == stamp else (stamp, self._head(path))
+            name = path.relative_to(self._folder).with_suffix("").as_posix()
+            known = before if before is not None and before[0] == stamp else (stamp, read_head_of(path, name))
             found[path] = known
         self._read = found
         return tuple(head for _, head in found.values() if head is not None)
 
-    def _head(self, path: Path) -> ListHead | None:
-        name = path.relative_to(self._folder).with_suffix("").as_posix()
-        try:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return read_head(cast("bytes", mapped), name)  # read in place: a list may have a million entries
-        except (OSError, ServiceError, IndexError, KeyError, ValueError):
-            return None
+
+def read_head_of(path: Path, name: str) -> ListHead | None:
+    """Read the list in a file past its entries; None where there is no list of ours."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return read_head(cast("bytes", mapped), name)  # read in place: a list may have a million entries
+    except (OSError, ServiceError, IndexError, KeyError, ValueError):
+        return None
 
 
 def read_head(data: bytes, name: str) -> ListHead:

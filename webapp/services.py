@@ -39,6 +39,7 @@ from pki.identity_scheme import IdentityScheme
 from pki.oids import PILOT_ARC
 from webapp.callers_allowed import LOOPBACK, Network, networks
 from webapp.health import HealthReport
+from webapp.served_lists import ServedList
 
 PEER_CERTIFICATE: Final = "mohr.peer_certificate"
 """The `environ` key under which the mTLS listener puts the client certificate's DER (never a header)."""
@@ -84,7 +85,7 @@ class Services:
     verify: Verifier | None = None
     ocsp: Callable[[bytes], bytes] | None = None
     stored_ocsp: Callable[[bytes, datetime], StoredAnswer | None] | None = None
-    crl: Callable[[str, int], bytes | None] | None = None
+    crl: Callable[[str, int, bool], ServedList | None] | None = None  # issuer, shard, whether its delta
     ca_certificate: Callable[[str], bytes | None] | None = None
     tsa: Callable[[bytes], bytes] | None = None
     checkpoint: Callable[[], bytes | None] | None = None

@@ -20,10 +20,11 @@ from urllib.parse import unquote
 from ca.status.answer_store import StoredAnswer
 from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceError, Unavailable
 from webapp import logs
-from webapp.freshness import crl_freshness, etag_of, ocsp_freshness, stored_freshness
+from webapp.freshness import etag_of, ocsp_freshness, stored_freshness
 from webapp.problems import CONTENT_TYPE, Problem, problem_of
 from webapp.remembered import Remembered
 from webapp.security import FIXED_HEADERS, MACHINE_POLICY, new_request_id
+from webapp.served_lists import FileBody
 from webapp.services import Services, installed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ OCSP_TRY_LATER: Final = bytes.fromhex("30030a0103")
 
 _LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _HEADERS: Final = (*FIXED_HEADERS.items(), ("Content-Security-Policy", MACHINE_POLICY))
-_CRL: Final = re.compile(r"/crl/([a-z0-9-]{1,64})/([0-9]{1,6})\.crl")
+_CRL: Final = re.compile(r"/crl/([a-z0-9-]{1,64})/([0-9]{1,6})(\.delta)?\.crl")
 _CA: Final = re.compile(r"/ca/([a-z0-9-]{1,64})\.cer")
 _NO_STORE: Final = ("Cache-Control", "no-store")
 
@@ -45,7 +46,7 @@ _NO_STORE: Final = ("Cache-Control", "no-store")
 class Answer:
     """A body with its media type and the headers that are its own."""
 
-    body: bytes
+    body: bytes | FileBody
     content_type: str
     headers: tuple[tuple[str, str], ...] = (_NO_STORE,)
 
@@ -103,7 +104,12 @@ def _serve(
     start_response(_LINES[status], headers)
     if counted is not None:
         counted(route.name, status)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+    if isinstance(answer.body, bytes):
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+    if environ["REQUEST_METHOD"] == "HEAD":
+        answer.body.close()
+        return []
+    return answer.body
 
 
 def _answer(route: _Route, path: str, environ: "WSGIEnvironment") -> tuple[Answer, int]:
@@ -111,6 +117,8 @@ def _answer(route: _Route, path: str, environ: "WSGIEnvironment") -> tuple[Answe
         raise NotAllowed(ErrorCode.METHOD_REFUSED)
     answer = route.answer(environ, path)
     if _not_modified(environ, dict(answer.headers)):
+        if isinstance(answer.body, FileBody):
+            answer.body.close()
         return Answer(b"", answer.content_type, answer.headers), 304
     return answer, 200
 
@@ -203,13 +211,14 @@ class StatusEndpoints:
             return OCSP_MALFORMED_REQUEST
 
     def crl(self, _environ: "WSGIEnvironment", path: str) -> Answer:
-        """Answer with one shard's CRL."""
+        """Answer with one shard's CRL, or the delta to it."""
         source = installed(self._services.crl)
         found = _CRL.fullmatch(path)
-        data = source(found[1], int(found[2])) if found else None
-        if data is None:
+        served = source(found[1], int(found[2]), found[3] is not None) if found else None
+        if served is None:
             raise NotFound(ErrorCode.NOT_FOUND)
-        return Answer(data, "application/pkix-crl", tuple(crl_freshness(data).headers(self._services.clock.now())))
+        headers = served.freshness.headers(self._services.clock.now())
+        return Answer(served.body, "application/pkix-crl", tuple(headers))
 
     def ca_certificate(self, _environ: "WSGIEnvironment", path: str) -> Answer:
         """Answer with an issuer's certificate in DER."""

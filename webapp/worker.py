@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from ca.custody_policy import WORKER
-from ca.profiles import ISSUING_AUTHORITIES
 from pki.audit import AuditEvent
 from pki.errors import ServiceError
 from pki.instants import format_instant
@@ -28,12 +27,13 @@ from storage.key_uses import KeyUses
 from storage.ledger_segments import LedgerSegments
 from storage.migrate import bring_up
 from webapp.atomic_files import write_atomically
-from webapp.compose import Parts, authority_settings, open_parts
+from webapp.compose import Parts, open_parts
 from webapp.deployment import Deployment
 from webapp.guards import ClockWatch
 from webapp.inventory_sweeps import count, remind
 from webapp.key_journal import JournalSource, JournalTaker
 from webapp.late_watch import LateWatch
+from webapp.list_upkeep import ListUpkeep
 from webapp.logs import start_logging
 from webapp.own_certificates import renew_services
 from webapp.recovery_mark import followed_ledger
@@ -43,7 +43,6 @@ RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.worker")
 BULK_SLICES: Final = 5
 PRESIGN_SECONDS: Final = 2.0
-CRL_LEAD: Final = timedelta(hours=24)
 
 
 @dataclass
@@ -83,31 +82,6 @@ class Sweep:
 def seal(parts: Parts) -> None:
     """Give waiting events their leaves and publish a checkpoint."""
     parts.seal_ledger()
-
-
-def refresh_crls(parts: Parts) -> None:
-    """Publish every list that ends within a day or missed a change, and put right the files of lists.
-
-    One list that fails holds no other back; its failure is raised last.
-    """
-    settings = authority_settings(parts.settings)
-    failures: list[ServiceError] = []
-    for issuer in ISSUING_AUTHORITIES:
-        for shard in range(settings.shards_of(issuer)):
-            try:
-                _refresh_crl(parts, issuer, shard)
-            except ServiceError as error:
-                failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-def _refresh_crl(parts: Parts, issuer: str, shard: int) -> None:
-    latest = parts.authority.latest_crl(issuer, shard)
-    if latest is None or latest.next_update - parts.clock.now() < CRL_LEAD or parts.authority.is_outdated(latest):
-        parts.publish_new_crl(issuer, shard)
-    elif parts.deployment.published_crl(issuer, shard) != latest.der:
-        parts.publish(latest)
 
 
 def presign(parts: Parts) -> None:
@@ -167,7 +141,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
         Sweep(name="ocsp", seconds=1, act=presign),
-        Sweep(name="crl", seconds=60, act=refresh_crls),
+        Sweep(name="crl", seconds=1, act=ListUpkeep()),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
     )
 

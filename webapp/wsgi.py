@@ -21,6 +21,7 @@ from webapp.judging import JudgeProcess
 from webapp.logs import start_logging
 from webapp.measures import measured
 from webapp.request_counts import RequestCounts
+from webapp.served_lists import ListFiles, ServedList
 from webapp.services import OVER_TLS, PEER_CERTIFICATE, Services
 from webapp.status import status_wsgi
 from webapp.timestamping import TimestampDesk
@@ -35,6 +36,10 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _served_list(deployment: Deployment, files: ListFiles, issuer: str, shard: int, delta: bool) -> ServedList | None:  # noqa: FBT001 - as the services ask
+    return files(deployment.delta_file(issuer, shard) if delta else deployment.crl_file(issuer, shard))
 
 
 def services_of(parts: Parts) -> Services:
@@ -60,7 +65,7 @@ def services_of(parts: Parts) -> Services:
         verify=DeploymentVerifier(deployment, parts.clock),
         ocsp=parts.authority.ocsp,
         stored_ocsp=parts.authority.stored_answer,
-        crl=lambda issuer, shard: _read(deployment.crl_file(issuer, shard)),
+        crl=partial(_served_list, deployment, ListFiles()),
         ca_certificate=lambda name: _read(deployment.certificate_file(name)),
         tsa=timestamps.answer,
         checkpoint=lambda: _read(deployment.checkpoint),

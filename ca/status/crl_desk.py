@@ -1,5 +1,6 @@
 """Publishing lists: make them of one snapshot past the gate, reserve the number, sign, compare again, publish."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -17,6 +18,7 @@ from ca.status.list_rows import ListHead
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import ErrorCode, NotFound, ServiceError
 
+LEAD: Final = timedelta(hours=24)
 _HEADS: Final = (list_rows.list_head, list_rows.delta_head)
 
 
@@ -49,7 +51,31 @@ class CrlDesk(AuthorityContext):
         with self._database.read() as connection:
             return _has_news(connection, crl.issuer, crl.shard, told)
 
-    def is_list_due(self, issuer: str, shard: int, lead: timedelta) -> bool:
+    def shards_of(self, issuer: str) -> range:
+        """Return the shards of an issuer's lists."""
+        return range(self._settings.shards_of(issuer) if issuer in self._authorities() else 0)
+
+    def last_number(self, issuer: str, shard: int) -> int:
+        """Return the highest number of a list or a delta that was published, 0 where none was."""
+        with self._database.read() as connection:
+            return max(published_numbers(connection, issuer, shard))
+
+    def changed_lists(self, after: int | None) -> tuple[int, Sequence[tuple[str, int]]]:
+        """Return which lists have something new to say since a place in the feed, and the place where it ends.
+
+        None is its end: nothing is new after it.
+        """
+        if after is None:
+            return self._position(), ()
+        found: dict[tuple[str, int], None] = {}
+        while True:
+            read = changes.read_changes(self._database, after)
+            if not read:
+                return after, tuple(found)
+            found.update({(change.issuer, change.shard): None for change in read if change.listed})
+            after = read[-1].position
+
+    def is_list_due(self, issuer: str, shard: int, lead: timedelta = LEAD) -> bool:
         """Whether a list is missing, ends within `lead`, or does not say what changed; no list is read for that."""
         with self._database.read() as connection:
             full, delta = (head(connection, issuer, shard) for head in _HEADS)
@@ -63,7 +89,7 @@ class CrlDesk(AuthorityContext):
         published: list[PublishedCrl] = []
         failures: list[ServiceError] = []
         for label in ISSUING_AUTHORITIES:
-            for shard in range(self._settings.shards_of(label) if label in self._authorities() else 0):
+            for shard in self.shards_of(label):
                 try:
                     published.append(self.publish_crl(label, shard))
                 except ServiceError as error:

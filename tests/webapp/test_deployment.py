@@ -114,7 +114,7 @@ def test_what_root_makes_in_a_services_folder_belongs_to_the_service(tmp_path: P
         folder.chmod(0o2755)
     before = os.umask(0o077)
     try:
-        deployment.publish_crl("persons", 0, b"list")
+        write_atomically(deployment.crl_file("persons", 0), b"list")
         with deployment.publishing():
             pass
     finally:

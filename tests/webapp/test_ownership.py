@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.webapp.test_deployment import SETTINGS
+from webapp.atomic_files import write_atomically
 from webapp.deployment import Deployment
 from webapp.ownership import Place, places, settle
 from webapp.system_users import Account, Accounts
@@ -33,7 +34,7 @@ def deployment(tmp_path: Path) -> Deployment:
     (token / "token.object").write_bytes(b"key")
     made.tls_key.write_bytes(b"key")
     made.database_file.write_bytes(b"rows")
-    made.publish_crl("persons", 0, b"list")
+    write_atomically(made.crl_file("persons", 0), b"list")
     made.registry.write_bytes(b"{}")
     with made.publishing():
         made.worker_state.write_bytes(b"{}")

@@ -19,6 +19,7 @@ from pki.errors import ErrorCode, InvalidInput, Unavailable
 from tests.support.pki import Issuer, make_root
 from tests.webapp.conftest import NOW, FixedClock, healthy
 from webapp.security import FIXED_HEADERS
+from webapp.served_lists import ServedList
 from webapp.services import Services
 from webapp.status import MAX_BODY_OCTETS, OCSP_MALFORMED_REQUEST, OCSP_TRY_LATER, status_wsgi
 
@@ -68,7 +69,7 @@ def full(services: Services, issuer: Issuer, ocsp_good: bytes, crl: bytes) -> Se
     return replace(
         services,
         ocsp=lambda request: ocsp_good if request == OCSP_REQUEST else OCSP_MALFORMED_REQUEST,
-        crl=lambda name, shard: crl if (name, shard) == ("persons", 3) else None,
+        crl=lambda *wanted: ServedList.of(crl) if wanted in (("persons", 3, False), ("persons", 5, True)) else None,
         ca_certificate=lambda name: issuer.certificate.der if name == "persons" else None,
         tsa=lambda query: b"stamp over " + query,
         checkpoint=lambda: b"mohr.example/log\n1\nAAAA\n",
@@ -151,8 +152,9 @@ def test_an_answer_past_its_end_is_not_kept_by_caches(full: Services) -> None:
 
 
 def test_a_crl_and_an_issuer_come_as_der(http: WsgiClient, crl: bytes, issuer: Issuer) -> None:
-    answer = http.get("/crl/persons/3.crl")
-    assert (answer.data, answer.content_type) == (crl, "application/pkix-crl")
+    for path in ("/crl/persons/3.crl", "/crl/persons/5.delta.crl"):
+        answer = http.get(path)
+        assert (answer.data, answer.content_type) == (crl, "application/pkix-crl")
     assert "max-age=60" in answer.headers["Cache-Control"]
     answer = http.get("/ca/persons.cer")
     assert (answer.data, answer.content_type) == (issuer.certificate.der, "application/pkix-cert")
@@ -259,7 +261,7 @@ def _parts() -> Services:
         clock=FixedClock(),
         health=healthy,
         ocsp=lambda request: request,
-        crl=lambda name, shard: b"crl" if shard else None,
+        crl=lambda name, shard, delta: ServedList.of(b"crl") if shard else None,
         ca_certificate=lambda name: name.encode(),
         tsa=lambda query: query,
         checkpoint=lambda: None,

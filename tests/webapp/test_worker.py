@@ -11,7 +11,6 @@ import pytest
 from ca.custody_policy import WORKER
 from ca.officers.identity import Officer
 from ca.service import CertificateAuthority
-from ca.status.crl import PublishedCrl
 from ca.status.revocation import RevocationReason
 from hsm.client import CustodianClient
 from pki.errors import ErrorCode, Unavailable
@@ -25,7 +24,8 @@ from webapp.compose import Parts, RealClock, open_parts
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment
 from webapp.health import PartState
-from webapp.worker import Sweep, Worker, refresh_crls, seal
+from webapp.list_upkeep import ListUpkeep
+from webapp.worker import Sweep, Worker, seal
 
 pytestmark = pytest.mark.real
 
@@ -54,7 +54,7 @@ def test_a_missing_list_is_put_back_and_a_fresh_one_is_left_alone(parts: Parts) 
     file = parts.deployment.crl_file("persons", 0)
     before = file.read_bytes()
     file.unlink()
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     assert file.read_bytes() == before
 
 
@@ -63,7 +63,7 @@ def test_a_list_that_a_crash_kept_from_its_file_is_put_there(parts: Parts) -> No
     latest = parts.authority.latest_crl("persons", 1)
     assert latest is not None
     assert parts.deployment.published_crl("persons", 1) != latest.der
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     assert parts.deployment.published_crl("persons", 1) == latest.der
 
 
@@ -89,14 +89,14 @@ def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
     def listed() -> bool:
         return bytes.fromhex(serial) in (parts.deployment.published_crl(issuer, shard) or b"")
 
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     for change, expected in ((parts.authority.hold, True), (parts.authority.unhold, False)):
         change(serial, Officer.of_deployment("operator"))  # and the program ends here
         assert listed() is not expected
-        refresh_crls(parts)
+        ListUpkeep()(parts)
         assert listed() is expected
     number = getattr(parts.authority.latest_crl(issuer, shard), "number", 0)
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     assert getattr(parts.authority.latest_crl(issuer, shard), "number", 0) == number
 
 
@@ -110,7 +110,7 @@ def test_a_list_that_the_server_may_not_write_is_published_by_the_worker(
     serial = live.answer(
         *("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr"),
     )["serial"]
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     record = parts.authority.revoke(serial, RevocationReason.SUPERSEDED, Officer.of_deployment("a route"))
     before = parts.deployment.published_crl(record.issuer, record.shard)
 
@@ -121,7 +121,7 @@ def test_a_list_that_the_server_may_not_write_is_published_by_the_worker(
         patch.setattr(Deployment, "publishing", closed)
         assert parts.publish_status_soon(serial) is None
     assert parts.deployment.published_crl(record.issuer, record.shard) == before
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     latest = parts.authority.latest_crl(record.issuer, record.shard)
     assert latest is not None
     assert parts.deployment.published_crl(record.issuer, record.shard) == latest.der
@@ -130,20 +130,20 @@ def test_a_list_that_the_server_may_not_write_is_published_by_the_worker(
 
 
 def test_one_list_that_fails_holds_no_other_back(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    refresh_crls(parts)
+    ListUpkeep()(parts)
     last = parts.deployment.crl_file("systems", 0)
     before = last.read_bytes()
     last.unlink()
-    whole = CertificateAuthority.is_outdated
+    whole = CertificateAuthority.is_list_due
 
-    def fails(self: CertificateAuthority, crl: PublishedCrl) -> bool:
-        if crl.issuer == "persons":
+    def fails(self: CertificateAuthority, issuer: str, shard: int) -> bool:
+        if issuer == "persons":
             raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
-        return whole(self, crl)
+        return whole(self, issuer, shard)
 
-    monkeypatch.setattr(CertificateAuthority, "is_outdated", fails)
+    monkeypatch.setattr(CertificateAuthority, "is_list_due", fails)
     with pytest.raises(Unavailable):
-        refresh_crls(parts)
+        ListUpkeep()(parts)
     assert last.read_bytes() == before
 
 

@@ -76,7 +76,7 @@ def activate(deployment: Deployment, activation: str) -> None:
     with opened_parts(deployment) as parts:
         done = parts.activation.activate(activation, first, second, WAY)
         for issuer, shard in {(record.issuer, record.shard) for record in done.certificates}:
-            parts.publish_new_crl(issuer, shard)
+            parts.publish_change_of(issuer, shard)
     answer(
         {
             "activation": grouped(done.activation_id),
@@ -90,7 +90,7 @@ def activate(deployment: Deployment, activation: str) -> None:
 def told_to_wait(parts: Parts, file_id: str, issued: Issued) -> dict[str, Any]:
     """List what waits for its holder as on hold at once, and name its activation where there is one already.
 
-    Where the list cannot be made now, the worker makes it within a minute: the certificate is issued all the same.
+    Where the list cannot be made now, the worker makes it within a second: the certificate is issued all the same.
     """
     if issued.state is not CertificateState.ISSUED:
         return {}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -11,9 +11,9 @@ from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Act, Officer
 from ca.profiles import ProfileName
+from ca.status.crl import PublishedCrl
 from ca.status.revocation import CertificateState
 from pki.certificates import pem
-from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
 from webapp.commands import bulk, inventory, orders_there, renewal, status_changes, suspension
@@ -124,7 +124,7 @@ def issue(
 @output_option
 @click.option("--issuer", help="The authority of the shard; default: persons.")
 @click.option("--shard", type=click.IntRange(0, 4095), help="One shard; default: publish every list.")
-@click.option("--delta", is_flag=True, help="Not there yet.")
+@click.option("--delta", is_flag=True, help="The delta to one shard's list, and no list.")
 def crl(
     deployment: Deployment,
     output: Path | None,
@@ -133,19 +133,23 @@ def crl(
     delta: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Sign and publish revocation lists. Example: mohr ca crl --issuer persons --shard 0 -o persons-0.crl."""
-    if delta:
-        raise InvalidInput(ErrorCode.NOT_FOUND, "delta lists are not built yet")
-    if shard is None and (output is not None or issuer is not None):
+    if shard is None and (output is not None or issuer is not None or delta):
         raise click.UsageError("name the --shard of the one list that is meant")
     with opened_parts(deployment) as parts:
         parts.clock_guard.now()
-        authority = parts.authority
-        lists = authority.publish_all_crls() if shard is None else (parts.publish_new_crl(issuer or "persons", shard),)
+        make = parts.publish_new_delta if delta else parts.publish_new_crl
+        lists = parts.authority.publish_all_crls() if shard is None else (make(issuer or "persons", shard),)
         for published in lists:
             parts.publish(published)
-            answer({"issuer": published.issuer, "shard": published.shard, "number": published.number})
+            answer(_list_members(published))
     if output is not None:
         write_file(output, lists[0].der)
+
+
+def _list_members(crl: PublishedCrl) -> dict[str, Any]:
+    delta = crl if crl.base is not None else crl.delta
+    of_delta = {} if delta is None else {"delta": {"base": delta.base, "entries": delta.entries}}
+    return {"issuer": crl.issuer, "shard": crl.shard, "number": crl.number, "entries": crl.entries, **of_delta}
 
 
 @ca.command("list")

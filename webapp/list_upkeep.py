@@ -1,0 +1,113 @@
+"""Lists where web servers find them: files that are replaced by higher numbers alone, and kept up with the register.
+
+A list is recorded before its file is written: a program that ends in between is made up for by the next look, its own
+or another server's. What the register knows decides; a file that is ahead of it is left, and told.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ca.errors import CrlRegression
+from ca.profiles import ISSUING_AUTHORITIES
+from ca.status.crl import PublishedCrl
+from pki.errors import ServiceError
+from webapp.atomic_files import write_atomically
+from webapp.deployment import Deployment
+from webapp.published_lists import read_head_of
+
+if TYPE_CHECKING:
+    from webapp.compose import Parts
+
+ALL_SECONDS: Final = 60.0
+Place = tuple[str, int]
+
+
+def list_files(deployment: Deployment, crl: PublishedCrl) -> Iterator[tuple[Path, PublishedCrl]]:
+    """Name the file of a list, and of the delta to it."""
+    if crl.base is None:
+        yield deployment.crl_file(crl.issuer, crl.shard), crl
+    delta = crl.delta if crl.base is None else crl
+    if delta is not None:
+        yield deployment.delta_file(delta.issuer, delta.shard), delta
+
+
+def write_list(deployment: Deployment, crl: PublishedCrl, registered: Callable[[], int]) -> None:
+    """Put a list and its delta where their addresses lead; a newer one that another program put there stays.
+
+    `registered` is the highest number that the register knows. CrlRegression where a file has a higher one.
+    """
+    with deployment.publishing():
+        for path, one in list_files(deployment, crl):
+            head = read_head_of(path, "")
+            if head is None or head.number <= one.number:
+                write_atomically(path, one.der)
+            elif head.number > registered():
+                raise CrlRegression(f"the file {path.name} has number {head.number}, which the register does not know")
+
+
+class ListUpkeep:
+    """The worker's care for lists: those that changed at each look, all of them once a minute.
+
+    A look that finds nothing reads one row. A list that could not be made is tried again at the next.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._position: int | None = None
+        self._next_all = 0.0
+        self._waiting: dict[Place, None] = {}
+        self._seen: dict[Path, tuple[int, int, int, int]] = {}
+
+    def __call__(self, parts: "Parts") -> None:
+        """Publish what is due; one list that fails holds no other back, and its failure is raised last."""
+        now = self._monotonic()
+        position, changed = parts.authority.changed_lists(self._position)
+        if self._position is None or now >= self._next_all:
+            self._next_all = now + ALL_SECONDS
+            changed = [(issuer, shard) for issuer in ISSUING_AUTHORITIES for shard in parts.authority.shards_of(issuer)]
+        self._position = position
+        self._waiting.update(dict.fromkeys(place for place in changed if place[0] in ISSUING_AUTHORITIES))
+        failures: list[ServiceError] = []
+        for place in tuple(self._waiting):
+            try:
+                self._look_after(parts, *place)
+            except ServiceError as error:
+                failures.append(error)
+            else:
+                del self._waiting[place]
+        if failures:
+            raise failures[0]
+
+    def _look_after(self, parts: "Parts", issuer: str, shard: int) -> None:
+        if parts.authority.is_list_due(issuer, shard):
+            parts.publish_change_of(issuer, shard)
+        full, delta = parts.authority.list_heads(issuer, shard)
+        deployment = parts.deployment
+        files = ((deployment.crl_file(issuer, shard), full), (deployment.delta_file(issuer, shard), delta))
+        numbers = {path: head.number for path, head in files if head is not None}
+        if any(self._seen.get(path) != (*_stamp(path), number) for path, number in numbers.items()):
+            self._put_right(parts, issuer, shard)
+            self._seen.update({path: (*_stamp(path), number) for path, number in numbers.items()})
+
+    def _put_right(self, parts: "Parts", issuer: str, shard: int) -> None:
+        """Compare files with what is recorded, octet for octet, and write those that are another thing."""
+        latest = parts.authority.latest_crl(issuer, shard)
+        if latest is not None and any(_octets(path) != one.der for path, one in list_files(parts.deployment, latest)):
+            parts.publish(latest)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _octets(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return None
