@@ -96,7 +96,7 @@ def test_a_pdf_inside_a_cms_is_still_a_cms(zoo: Zoo) -> None:
 
 
 def test_formats_without_a_parser_yield_one_signature_that_says_so() -> None:
-    for form in (Format.XADES, Format.ASIC, Format.COSE):
+    for form in (Format.XADES, Format.COSE):
         (signature,) = parse(b"anything", form).signatures
         assert isinstance(signature, UnreadableSignature)
         assert (signature.foreign, signature.note.reason) == (True, Reason.FORMAT_NOT_SUPPORTED)
