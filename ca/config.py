@@ -19,6 +19,8 @@ from pki.oids import NATIONAL_ARC, PILOT_ARC, OidArc
 MAX_URL: Final = 200
 MAX_SHARDS: Final = 4096
 MAX_BACKDATE: Final = 3600
+MAX_ALARM_CHANGES: Final = 1_000_000
+MAX_ALARM_MINUTES: Final = 10_080  # as long as changes are remembered
 MAX_CRL_INTERVAL: Final = 720
 MAX_NOTICE: Final = 200  # explicitText, RFC 5280 §4.2.1.4
 
@@ -54,6 +56,8 @@ class RawAuthoritySettings:
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
     backdate_seconds: int = 300
+    alarm_changes: int = 20
+    alarm_minutes: int = 60
     demand_key_proof: bool = False
     crl_deltas: bool = True
     crl_interval_minutes: int = 0
@@ -65,6 +69,8 @@ class RawAuthoritySettings:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AuthoritySettings:
     """Validated; made by `validate_settings`; compared and hashed by identity.
+
+    An officer who revokes or suspends `alarm_changes` certificates within `alarm_within` raises an alarm.
 
     `status_url` is where `/ocsp`, `/crl` and `/ca` answer over plain HTTP: it is baked into every certificate.
     `demand_key_proof`: persons' keys in hardware are certified with a proof (`ca.issuing.key_proofs`) alone.
@@ -84,6 +90,8 @@ class AuthoritySettings:
     refused_keys: frozenset[bytes] = frozenset()
     demand_key_proof: bool = False
     backdate: timedelta = timedelta(minutes=5)
+    alarm_changes: int = 20
+    alarm_within: timedelta = timedelta(hours=1)
     crl_validity: timedelta = timedelta(hours=48)
     root_crl_validity: timedelta = timedelta(days=370)
     crl_retention: timedelta = timedelta(days=7)
@@ -158,6 +166,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
     if not 0 <= raw.backdate_seconds <= MAX_BACKDATE:
         raise _refuse(f"backdate_seconds is 0 to {MAX_BACKDATE}")
+    if not 1 <= raw.alarm_changes <= MAX_ALARM_CHANGES or not 1 <= raw.alarm_minutes <= MAX_ALARM_MINUTES:
+        raise _refuse(f"alarm_changes is 1 to {MAX_ALARM_CHANGES}, alarm_minutes 1 to {MAX_ALARM_MINUTES}")
     if not 0 <= raw.crl_interval_minutes <= MAX_CRL_INTERVAL or (raw.crl_interval_minutes and not raw.crl_deltas):
         raise _refuse(f"crl_interval_minutes is 0 to {MAX_CRL_INTERVAL}, and 0 without deltas")
     if re.search(r"[\x00-\x1f\x7f-\x9f]", raw.policy_notice):
@@ -184,6 +194,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         identities=identities,
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
         backdate=timedelta(seconds=raw.backdate_seconds),
+        alarm_changes=raw.alarm_changes,
+        alarm_within=timedelta(minutes=raw.alarm_minutes),
         demand_key_proof=raw.demand_key_proof,
         crl_deltas=raw.crl_deltas,
         crl_interval=timedelta(minutes=raw.crl_interval_minutes),

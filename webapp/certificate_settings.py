@@ -6,7 +6,7 @@ from typing import Any, Final
 from pki.errors import ErrorCode, InvalidInput
 
 _TEXTS: Final = ("person_serial", "admission_authority", "policy_notice")
-_NUMBERS: Final = ("backdate_seconds",)
+_NUMBERS: Final = ("alarm_changes", "alarm_minutes", "backdate_seconds",)
 _SWITCHES: Final = ("demand_key_proof",)
 _KINDS: Final = {
     **dict.fromkeys(_TEXTS, (str, "text")),
@@ -23,6 +23,8 @@ class CertificateSettings:
     admission_authority: str | None = None
     policy_notice: str | None = None
     backdate_seconds: int | None = None
+    alarm_changes: int | None = None
+    alarm_minutes: int | None = None
     demand_key_proof: bool | None = None
 
     @property

@@ -1,12 +1,13 @@
 """What `/healthz` asks: each part of a deployment, without waiting for any of them long."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol, runtime_checkable
 
 from sqlalchemy import text
 
 from ca.own_certificates import OwnCertificate
+from ca.status.acts.watch import StatusAlarm
 from hsm.provider import Health, KeyProvider
 from pki.clock import Clock
 from pki.errors import ErrorCode, ServiceError
@@ -39,6 +40,7 @@ def check_parts(parts: Parts) -> HealthReport:
             _worker(parts.deployment, parts.clock),
             linter_part(parts.deployment, parts.clock),
             _services(parts),
+            alarms_part(parts.status_alarms.open_alarms),
             *parts.promises.parts(parts.clock.now()),
         ),
     )
@@ -82,6 +84,18 @@ def custody(database: Database) -> PartHealth:
         return PartHealth(name="custody", state=PartState.OK, vital=False)
     note = f"{ErrorCode.HSM_JOURNAL_GAP}: {', '.join(sorted({gap.custodian for gap in gaps}))}"
     return PartHealth(name="custody", state=PartState.DEGRADED, since=gaps[0].at, note=note, vital=False)
+
+
+def alarms_part(open_alarms: Callable[[], Sequence[StatusAlarm]]) -> PartHealth:
+    """Say whether somebody changed so much that two officers have to look; nobody is named."""
+    try:
+        found = open_alarms()
+    except ServiceError:
+        return PartHealth(name="status-alarms", state=PartState.SILENT, vital=False)
+    if not found:
+        return PartHealth(name="status-alarms", state=PartState.OK, vital=False)
+    note = f"{sum(alarm.changes for alarm in found)} changes of status wait for two officers' word"
+    return PartHealth(name="status-alarms", state=PartState.DEGRADED, since=found[0].raised_at, note=note, vital=False)
 
 
 def _database(parts: Parts) -> PartHealth:

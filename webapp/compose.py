@@ -39,8 +39,11 @@ from ca.recovery.guard import RecoveryGuard, SettledClock
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
+from ca.status.acts.holders import HolderDesk
 from ca.status.acts.notices import HolderNotices
+from ca.status.acts.proposals import ProposalDesk
 from ca.status.acts.suspension import SuspensionDesk
+from ca.status.acts.watch import StatusAlarms
 from ca.status.answer_store import AnswerStore
 from ca.status.crl import PublishedCrl
 from ca.tokens.config import TokenSettings
@@ -140,6 +143,9 @@ class Parts:
     activation: ActivationDesk
     suspension: SuspensionDesk
     told: HolderNotices
+    holders: HolderDesk
+    proposals: ProposalDesk
+    status_alarms: StatusAlarms
     secrets: SecretDesk
     evidence: EvidenceDesk
     nonces: NonceDesk
@@ -315,6 +321,9 @@ def assemble(
         ),
         suspension=SuspensionDesk(database, authority, gate, Outbox(deployment.outbox), clock),
         told=HolderNotices(database, Outbox(deployment.outbox), clock),
+        holders=HolderDesk(database, authority, gate, own, clock),
+        proposals=ProposalDesk(database, authority, gate, own, clock),
+        status_alarms=StatusAlarms(database, gate, clock),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
             database,

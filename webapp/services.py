@@ -27,7 +27,10 @@ from ca.linting.desk import LintDesk
 from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate
 from ca.registration_desk import RegistrationDesk
+from ca.status.acts.holders import HolderDesk
+from ca.status.acts.proposals import ProposalDesk
 from ca.status.acts.suspension import SuspensionDesk
+from ca.status.acts.watch import StatusAlarms
 from ca.status.answer_store import StoredAnswer
 from ca.status.revocation_desk import RevocationDesk
 from ca.tokens.oauth_answers import OAuthResponse
@@ -112,6 +115,9 @@ class Services:
     issuing: IssuingLine | None = None
     activation: ActivationDesk | None = None
     suspension: SuspensionDesk | None = None
+    holders: HolderDesk | None = None
+    proposals: ProposalDesk | None = None
+    status_alarms: StatusAlarms | None = None
     nonces: NonceDesk | None = None
     metrics: Callable[[], bytes] | None = None
     metrics_allow: tuple[Network, ...] = networks(LOOPBACK)

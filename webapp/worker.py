@@ -138,6 +138,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="activation", seconds=5, act=lambda parts: parts.activation.sweep()),
         Sweep(name="suspension", seconds=5, act=lambda parts: parts.suspension.sweep()),
         Sweep(name="told", seconds=5, act=lambda parts: parts.told.sweep()),
+        Sweep(name="status-alarms", seconds=3600, act=lambda parts: parts.status_alarms.sweep()),
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
         Sweep(name="ocsp", seconds=1, act=presign),

@@ -7,20 +7,23 @@ certificate, takes a role over everything in the topmost realm.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
 from ca import certificate_queries, repository
 from ca import file_repository as files
 from ca.context import AuthorityContext, event
-from ca.errors import FourEyesRequired
+from ca.errors import FourEyesRequired, IllegalTransition
 from ca.inventory.search import MAX_WORD, Search, parse_serial
 from ca.issuing.endings import end_key
+from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import EVERYTHING, NOTHING
 from ca.profiles import ISSUING_AUTHORITIES, ProfileName
 from ca.records import CertificateRecord, ToPresign
+from ca.status.acts.proposal_repository import open_proposal
+from ca.status.acts.watch import count_changes
 from ca.status.answer_keeper import AnswerKeeper
 from ca.status.answer_store import ChangedStatus
 from ca.status.revocation import (
@@ -39,6 +42,9 @@ from pki.instants import format_instant
 from pki.jose import canonical_json
 from storage.unit_of_work import UnitOfWork
 
+TYPING_TIME: Final = timedelta(minutes=10)
+"""An invalidity date this much before now means now: it was now when the officer wrote it down."""
+
 Leave = Callable[[UnitOfWork, CertificateRecord | None], None]
 """Returns where a change of status may be made in this transaction; NotAllowed. None is a certificate that is not."""
 
@@ -51,14 +57,23 @@ def parse_reason(text: str) -> RevocationReason:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"reason is one of {', '.join(RevocationReason)}") from error
 
 
-def revocation_digest(reason: RevocationReason, invalidity_date: datetime | None) -> str:
-    """Return the SHA-256, in hexadecimal, by which a signed statement says how a certificate is revoked."""
-    since = _whole_second(invalidity_date)
+def revocation_digest(reason: RevocationReason, invalidity_date: datetime | None, evidence: str | None = None) -> str:
+    """Return the SHA-256, in hexadecimal, by which a signed statement says how a certificate is revoked.
+
+    `evidence` is the digest of what a revocation that reaches back rests on.
+    """
+    since = whole_second(invalidity_date)
     members = {"reason": reason.value, "invalidity_date": None if since is None else format_instant(since)}
-    return sha256(canonical_json(members)).hexdigest()
+    return sha256(canonical_json(members | ({} if evidence is None else {"evidence": evidence}))).hexdigest()
 
 
-def _whole_second(instant: datetime | None) -> datetime | None:
+def reaches_back(invalidity_date: datetime | None, now: datetime) -> bool:
+    """Whether a revocation would void signatures made before now, which two officers decide."""
+    since = whole_second(invalidity_date)
+    return since is not None and since < now - TYPING_TIME
+
+
+def whole_second(instant: datetime | None) -> datetime | None:
     """Return an invalidity date as a list holds it; InvalidInput without a time zone."""
     if instant is None:
         return None
@@ -80,11 +95,30 @@ def _freely(_unit: UnitOfWork, _record: CertificateRecord | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    """Which certificate is changed, and what the ledger says of it."""
+    """Which certificate is changed, and what the ledger says of it; `counted`: an officer took something away."""
 
     serial: str
     action: AuditAction
     actor: str
+    counted: bool = False
+
+
+def ask_leave(
+    gate: OfficerGate,
+    unit: UnitOfWork,
+    officer: Officer,
+    act: Act,
+    record: CertificateRecord | None,
+    *,
+    subject: str,
+    digest: str = "",
+) -> None:
+    """Ask the gate about a certificate by its registration file; about one that is not, as about nothing."""
+    scope, realm = (NOTHING if record is None else EVERYTHING), None
+    if record is not None and record.file_id is not None:
+        file = files.get_file(unit.connection, record.file_id)
+        scope, realm = file.registration.scope, file.realm
+    gate.allow(officer, act, scope, unit, realm=realm, subject=subject, digest=digest)
 
 
 class RevocationDesk(AuthorityContext):
@@ -119,7 +153,8 @@ class RevocationDesk(AuthorityContext):
 
     def hold(self, serial: str, officer: Officer) -> CertificateRecord:
         """Suspend a certificate from now on; NotAllowed as the gate's, IllegalTransition, NotFound."""
-        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_HELD, actor=officer.id)
+        action = AuditAction.CERTIFICATE_HELD
+        wanted = _Change(serial=parse_serial(serial), action=action, actor=officer.id, counted=True)
         leave = self._leave(officer, Act.CERTIFICATE_HOLD, wanted.serial)
         return self._change(wanted, leave, lambda record, at: hold(record.status, at))
 
@@ -135,6 +170,8 @@ class RevocationDesk(AuthorityContext):
             allowed(unit, record)
             if record is not None and record.holder in (officer.id, officer.national_code):
                 raise FourEyesRequired("nobody lifts a hold of their own", "officer.own-certificate")
+            if record is not None and open_proposal(unit.connection, record.serial_hex) is not None:
+                raise IllegalTransition("its revocation is proposed and not decided", reason="revocation.proposed")
 
         return self._change(wanted, leave, lambda record, _at: release(record.status))
 
@@ -151,10 +188,13 @@ class RevocationDesk(AuthorityContext):
         """Revoke for good; `act` and `subject` are what the officer does, where the revocation is but a part of it.
 
         For `keyCompromise`, whatever else is certified for the key is revoked too, and intents for it are abandoned.
-        NotAllowed as the gate's; IllegalTransition, NotFound, InvalidInput for an invalidity date outside its life.
+        NotAllowed as the gate's, and (`four-eyes`) for an invalidity date in the past, which is proposed instead
+        (`ca.status.acts.proposals`); IllegalTransition, NotFound, InvalidInput for one outside its life.
         """
-        wanted = _Change(serial=parse_serial(serial), action=AuditAction.CERTIFICATE_REVOKED, actor=officer.id)
-        since = _whole_second(invalidity_date)
+        action = AuditAction.CERTIFICATE_REVOKED
+        wanted = _Change(serial=parse_serial(serial), action=action, actor=officer.id, counted=True)
+        since = whole_second(invalidity_date)
+        self._check_date(since)
         digest = revocation_digest(reason, since) if act is Act.CERTIFICATE_REVOKE else ""
         leave = self._leave(officer, act, wanted.serial if subject is None else subject, digest)
         return self._change(wanted, leave, _revocation(reason, since))
@@ -168,16 +208,15 @@ class RevocationDesk(AuthorityContext):
         return self._change(wanted, _freely, _revocation(RevocationReason.CESSATION_OF_OPERATION, None))
 
     def _leave(self, officer: Officer, act: Act, subject: str, digest: str = "") -> Leave:
-        """Ask the gate about a certificate by its registration file; about one that is not, as about nothing."""
-
         def allow(unit: UnitOfWork, record: CertificateRecord | None) -> None:
-            scope, realm = (NOTHING if record is None else EVERYTHING), None
-            if record is not None and record.file_id is not None:
-                file = files.get_file(unit.connection, record.file_id)
-                scope, realm = file.registration.scope, file.realm
-            self._gate.allow(officer, act, scope, unit, realm=realm, subject=subject, digest=digest)
+            ask_leave(self._gate, unit, officer, act, record, subject=subject, digest=digest)
 
         return allow
+
+    def _check_date(self, since: datetime | None) -> None:
+        """Refuse what one officer alone does not decide: FourEyesRequired."""
+        if reaches_back(since, self._now()):
+            raise FourEyesRequired("a date in the past is for two officers", "revocation.two-officers")
 
     def _check_reach(self, record: CertificateRecord) -> None:
         """Refuse what no list of ours could say: NotAllowed."""
@@ -197,6 +236,8 @@ class RevocationDesk(AuthorityContext):
                 raise NotFound(ErrorCode.NOT_FOUND, "no certificate with this serial number")
             self._check_reach(record)
             changed = write_status(unit, record, change(record, now), wanted.action, now, wanted.actor)
+            if wanted.counted:
+                count_changes(unit, self._settings, wanted.actor, [record.serial_hex], now)
             also = _end_key_of(unit, changed, wanted.actor, now)
         for each in (changed, *also):
             self.presign_now(each)

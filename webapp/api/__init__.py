@@ -19,6 +19,8 @@ from webapp.api import (
     public,
     registrations,
     renewals,
+    revocations,
+    status_alarms,
     status_changes,
     suspensions,
 )
@@ -60,6 +62,8 @@ def install(app: Flask, services: Services) -> None:
     renewals.install(api, services)
     status_changes.install(api, services)
     suspensions.install(api, services)
+    revocations.install(api, services)
+    status_alarms.install(api, services)
     nonces.install(api, services)
     officers.install(api, services)
     api.serve_document("/openapi.json")

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ca.errors import IllegalTransition
 from ca.officers.identity import Officer
 from ca.records import CertificateRecord
+from ca.status.acts.proposals import check_evidence
 from ca.status.revocation import CertificateState, RevocationReason
-from ca.status.revocation_desk import parse_reason
+from ca.status.revocation_desk import parse_reason, reaches_back
 from pki.errors import ErrorCode
 from pki.instants import parse_instant
 from webapp.api.inventory import PATH
@@ -32,7 +33,13 @@ class RevocationBody(BaseModel):
 
     reason: str = Field(max_length=32, description="RFC 5280 §5.3.1, such as keyCompromise.")
     invalidity_date: str | None = Field(
-        default=None, max_length=40, description="Since when the key is doubted (RFC 5280 §5.3.2); RFC 3339."
+        default=None,
+        max_length=40,
+        description="Since when the key is doubted (RFC 5280 §5.3.2); RFC 3339. More than ten minutes ago, this is a "
+        "proposal: the certificate is on hold until another officer approves.",
+    )
+    evidence_sha256: str | None = Field(
+        default=None, max_length=64, description="Of what a date in the past rests on, hexadecimal; needed for one."
     )
 
 
@@ -56,6 +63,9 @@ class StatusAnswer(BaseModel):
     reason: RevocationReason | None
     revoked_at: datetime | None
     predecessor: str | None = Field(description="What it renews or replaces.")
+    proposal: str | None = Field(
+        default=None, description="Set where the revocation waits for another officer (`/api/v1/revocations`)."
+    )
     crl_number: int | None = Field(
         description="The published list that tells it; null where the worker publishes one, within a minute."
     )
@@ -90,6 +100,7 @@ REVOKE: Final = _operation(
     "The certificate, revoked",
     "Revoke a certificate for good, saying why.",
     RevocationBody,
+    ErrorCode.FOUR_EYES,
 )
 HOLD: Final = _operation(
     "hold", "holdCertificate", "The certificate, on hold", "Suspend a certificate from now on.", StatusChangeBody
@@ -123,6 +134,12 @@ def install(api: Api, services: Services) -> None:
         body = read_json(RevocationBody)
         reason = parse_reason(body.reason)
         since = None if body.invalidity_date is None else parse_instant(body.invalidity_date)
+        if since is not None and reaches_back(since, services.clock.now()):
+            evidence = check_evidence(body.evidence_sha256)
+            made = installed(services.proposals).propose(serial, reason, since, evidence, officer)
+            number = installed(services.publish_status)(made.record.serial_hex)
+            members = {**certificate_members(made.record), "proposal": made.proposal.id, "crl_number": number}
+            return json_response(members)
         whole = None if since is None else since.astimezone(UTC).replace(microsecond=0)
 
         def is_so(record: CertificateRecord) -> bool:

@@ -16,7 +16,7 @@ from ca.status.revocation import CertificateState
 from pki.certificates import pem
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
-from webapp.commands import bulk, inventory, orders_there, renewal, status_changes, suspension
+from webapp.commands import bulk, inventory, orders_there, renewal, revocations, status_changes, suspension
 from webapp.commands.acting import acting_officer
 from webapp.commands.activation import activate, activation_group, told_to_wait
 from webapp.commands.chain import install_chain
@@ -51,6 +51,7 @@ for _command in (
     *status_changes.COMMANDS,
     *renewal.COMMANDS,
     *suspension.COMMANDS,
+    *revocations.COMMANDS,
 ):
     ca.add_command(_command)
 ca.add_command(officer_group)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 import click
@@ -9,18 +11,22 @@ import click
 from ca.inventory.search import parse_serial
 from ca.officers.identity import Act, Officer
 from ca.records import CertificateRecord
-from ca.status.revocation_desk import parse_reason, revocation_digest
+from ca.status.acts.proposals import check_evidence
+from ca.status.revocation import RevocationReason
+from ca.status.revocation_desk import parse_reason, reaches_back, revocation_digest
 from pki.instants import parse_instant
+from signer.files import read_file
 from webapp.certificate_documents import certificate_members
 from webapp.commands.acting import acting_officer
-from webapp.commands.options import acting_officer_option, answer, home_option
+from webapp.commands.options import acting_officer_option, answer, home_option, say
 from webapp.commands.served import served_by
-from webapp.compose import Parts, opened_parts
+from webapp.compose import Parts, RealClock, opened_parts
 from webapp.deployment import Deployment
 from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
 PATH: Final = "/api/v1/certificates"
+MAX_EVIDENCE: Final = 64 * 1024 * 1024
 _SERIAL: Final = click.argument("serial")
 
 
@@ -38,6 +44,28 @@ def _change(
     answer({**certificate_members(record), "crl_number": crl.number})
 
 
+def _propose(
+    deployment: Deployment,
+    officer: Signatory | None,
+    serial: str,
+    reason: RevocationReason,
+    since: datetime,
+    evidence: Path | None,
+) -> None:
+    with opened_parts(deployment) as parts:
+        shown = check_evidence(None if evidence is None else _digest_of(evidence))
+        digest = revocation_digest(reason, since, shown)
+        by = acting_officer(parts, officer, Act.CERTIFICATE_REVOKE, subject=serial, digest=digest)
+        made = parts.proposals.propose(serial, reason, since, shown, by)
+        crl = parts.publish_status_of(serial)
+    say(f"on hold; another officer approves {made.proposal.id}, because signatures made before lose their worth")
+    answer({**certificate_members(made.record), "proposal": made.proposal.id, "crl_number": crl.number})
+
+
+def _digest_of(evidence: Path) -> str:
+    return sha256(read_file(evidence, limit=MAX_EVIDENCE)).hexdigest()
+
+
 def _instant(text: str | None) -> datetime | None:
     return None if text is None else parse_instant(text)
 
@@ -48,8 +76,11 @@ def hyphenless(reason: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _revoke_there(client: OfficerClient, serial: str, reason: str, invalidity_date: str | None) -> None:
-    body = {"reason": hyphenless(reason), "invalidity_date": invalidity_date}
+def _revoke_there(
+    client: OfficerClient, serial: str, reason: str, invalidity_date: str | None, evidence: Path | None
+) -> None:
+    digest = None if evidence is None else _digest_of(evidence)
+    body = {"reason": hyphenless(reason), "invalidity_date": invalidity_date, "evidence_sha256": digest}
     answer(client.post(_path(serial, "revocation"), body))
 
 
@@ -72,14 +103,28 @@ def _path(serial: str, act: str) -> str:
 @_SERIAL
 @click.option("--reason", required=True, help="RFC 5280 §5.3.1, such as keyCompromise or key-compromise.")
 @click.option("--invalidity-date", metavar="RFC3339", help="Since when the key is doubted (RFC 5280 §5.3.2).")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    help="What a date in the past rests on; its SHA-256 goes on record.",
+)
 def revoke(
-    deployment: Deployment, officer: Signatory | None, serial: str, reason: str, invalidity_date: str | None
+    deployment: Deployment,
+    officer: Signatory | None,
+    serial: str,
+    reason: str,
+    invalidity_date: str | None,
+    evidence: Path | None,
 ) -> None:
-    """Revoke a certificate for good.
+    """Revoke a certificate for good. With a date more than ten minutes ago this is a proposal, and a hold.
 
-    Example: mohr ca revoke 5f3a… --reason key-compromise --officer officer-akbari
+    Another officer approves it: mohr ca revocation approve. Example: mohr ca revoke 5f3a… --reason key-compromise
+    --officer officer-akbari
     """
     why, since = parse_reason(hyphenless(reason)), _instant(invalidity_date)
+    if since is not None and reaches_back(since, RealClock().now()):
+        _propose(deployment, officer, parse_serial(serial), why, since, evidence)
+        return
     digest = revocation_digest(why, since)
     _change(
         deployment,

@@ -1,13 +1,21 @@
-"""What suspension by the holder gives back: frozen values; no code is ever in one."""
+"""What suspension by the holder gives back, frozen values without a code in any, and the door that acts share."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from ca.records import CertificateRecord
 
 MAX_TRIES: Final = 5
 TRIES_LAST: Final = timedelta(hours=1)
+
+
+class StatusDoor(Protocol):
+    """Where new statuses are made known."""
+
+    def presign_now(self, record: CertificateRecord) -> None:
+        """Make a new status known; never raises."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

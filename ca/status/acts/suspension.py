@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from ca import certificate_queries
 from ca import file_repository as files
@@ -21,11 +21,10 @@ from ca.notices import Notice, NoticeKind, Notifier
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import NOTHING
-from ca.records import CertificateRecord
 from ca.status.acts import suspension_repository as repository
 from ca.status.acts.codes import COST, NAME_DIGITS, SALT_OCTETS, code_of, digest_of, grouped, new_digits, read_code
 from ca.status.acts.notices import tell_holder
-from ca.status.acts.records import CodeDigest, Suspended, SuspensionCode
+from ca.status.acts.records import CodeDigest, StatusDoor, Suspended, SuspensionCode
 from ca.status.acts.tables import suspension_codes
 from ca.status.revocation import CertificateState, hold
 from ca.status.revocation_desk import write_status
@@ -41,14 +40,6 @@ HOLDER: Final = "holder"  # the actor of what codes do
 CHANNEL: Final = "letter"
 
 _NOBODYS: Final = bytes(SALT_OCTETS)
-
-
-class StatusDoor(Protocol):
-    """Where new statuses are made known."""
-
-    def presign_now(self, record: CertificateRecord) -> None:
-        """Make a new status known; never raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from ca.records import CertificateRecord
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
 from ca.registries.ports import Registries
+from ca.status.acts.proposals import ProposalDesk
 from ca.status.revocation import CertificateState, RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate
@@ -33,7 +34,7 @@ from storage.ledger_tables import audit_events
 from tests.ca.issuing.faults import FaultyKeys, Killed
 from tests.ca.issuing.test_key_holders import reopened
 from tests.ca.registration.conftest import Told, no, silent
-from tests.ca.world import CENTRE, CLERK, CLINICIAN, SETTINGS, World, new_csr
+from tests.ca.world import CENTRE, CLERK, CLINICIAN, FIRST, SETTINGS, World, new_csr
 from tests.support.officers import EveryOfficer
 
 GOOD, REVOKED, ON_HOLD = CertificateState.GOOD, CertificateState.REVOKED, CertificateState.ON_HOLD
@@ -366,9 +367,12 @@ def test_whoever_revokes_for_compromise_revokes_all_that_is_for_the_key(revoked:
     old = world.activated(world.authority.issue("clin-sign", world.approved(CLINICIAN).id, csr, "clerk"))
     office.within_window(old)
     both = (old, office.renew(old, csr=csr))
-    since = world.clock.now() - timedelta(days=1)
-    wanted = None if revoked else since
-    world.authority.revoke(both[revoked].serial_hex, COMPROMISE, CLERK, invalidity_date=wanted)
+    if revoked:
+        world.authority.revoke(both[revoked].serial_hex, COMPROMISE, CLERK)
+    else:
+        desk = ProposalDesk(world.database, world.authority, EveryOfficer(), world.settings, world.clock)
+        since = world.clock.now() - timedelta(days=1)
+        desk.approve(desk.propose(old.serial_hex, COMPROMISE, since, "e1" * 32, CLERK).proposal.id, FIRST)
     found = [world.authority.get(one.serial_hex).status for one in both]
     assert [(status.state, status.reason) for status in found] == [(REVOKED, COMPROMISE)] * 2
     assert office.events("certificate.revoked").keys() == {one.serial_hex for one in both}

@@ -138,10 +138,10 @@ def signed(offices: Offices, act: Act, subject: str, digest: str = "") -> Office
 
 
 def test_a_statement_is_for_one_certificate_one_act_and_one_reason(founded: Offices) -> None:
-    founded.world.clock.move(hours=1)
-    authority, since = authority_of(founded), founded.world.clock.now() - timedelta(minutes=30)
+    authority = authority_of(founded)
     serial, other = founded.world.issue().serial_hex, founded.world.issue("hix-tls").serial_hex
     founded.world.clock.move(hours=1)
+    since = founded.world.clock.now() - timedelta(minutes=5)
     differs = ("officer-unknown", "officer.statement-differs")
     digest = revocation_digest(KEY_COMPROMISE, None)
     said = signed(founded, Act.CERTIFICATE_REVOKE, serial, digest)

@@ -248,18 +248,20 @@ def test_a_signature_under_way_does_not_outlive_the_suspension(world: World, sus
     sign = world.keys.signing_key
 
     def while_signing(label: str) -> object:
-        if label == "persons" and not suspended:
+        if label == "ca-persons" and not suspended:
             suspended.append(1)
             suspension.suspend(code, "page")
         return sign(label)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(world.keys, "signing_key", while_signing)
-        try:
-            issued = world.authority.issue("clin-sign", file_id, new_csr(), "clerk")
-        except IllegalTransition:
-            return
-    assert state_of(world, issued) is CertificateState.ISSUED  # it came after, and waits for its holder
+        with pytest.raises(Conflict):
+            world.authority.issue("clin-sign", file_id, new_csr(), "clerk")
+    assert suspended == [1]
+    assert [one.state for one in world.authority.certificates(file_id=file_id)] == [
+        CertificateState.ABANDONED,
+        CertificateState.ON_HOLD,
+    ]
 
 
 def everything_in(database: Database) -> str:
