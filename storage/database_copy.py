@@ -46,8 +46,8 @@ def copy_postgresql(connection: Connection, folder: Path) -> dict[str, int]:
     for name in _tables(connection):
         counted = connection.execute(select(func.count()).select_from(table(name))).scalar_one()
         statement = f"COPY {_quoted(name)} ({_columns(connection, name)}) TO STDOUT"
-        with (folder / f"{name}{SUFFIX}").open("wb") as file, database_errors():
-            with _cursor(connection) as cursor, cursor.copy(statement) as copied:
+        with (folder / f"{name}{SUFFIX}").open("wb") as file, database_errors(), _cursor(connection) as cursor:
+            with cursor.copy(statement) as copied:
                 for data in copied:
                     file.write(data)
             written = cursor.rowcount

@@ -9,12 +9,16 @@ from webapp.incidents import keep_trace
 
 _COMMANDS = {
     "audit": ("webapp.commands.audit", "audit"),
+    "backup": ("webapp.commands.recovery", "backup"),
     "bench": ("webapp.commands.bench", "bench"),
     "ca": ("webapp.commands.authority", "ca"),
     "centre": ("webapp.centre_cli", "centre"),
     "demo": ("webapp.commands.demo", "demo"),
     "hsm": ("webapp.commands.hsm", "hsm"),
     "init": ("webapp.commands.init", "init"),
+    "reconcile": ("webapp.commands.recovery", "reconcile"),
+    "recovery": ("webapp.commands.recovery", "recovery"),
+    "restore": ("webapp.commands.recovery", "restore"),
     "run": ("webapp.commands.run", "run"),
     "serve": ("webapp.commands.serve", "serve"),
     "sign": ("webapp.commands.sign", "sign"),

@@ -124,6 +124,7 @@ class CrlDesk(AuthorityContext):
             raise NotFound(ErrorCode.NOT_FOUND, "the root's list is made where its key is")
         if not self._is_list(issuer, shard):
             raise NotFound(ErrorCode.NOT_FOUND, "no such CRL")
+        self._believed.now()  # says nothing while a restored database is not reconciled: no list is made of it
         return authority
 
     def _sign_and_record(

@@ -1,0 +1,169 @@
+"""A backup of the database and of what its deployment needs beside keys: one file, checked as a whole.
+
+A tar archive (POSIX.1-2001): `manifest.json` first, then the database and files under HOME. Each member's SHA-256 and
+size are in the manifest. Keys, PINs, tokens and secrets are not in it: `mohr hsm backup` keeps those, under shares. It
+names people: owner only.
+"""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from pki.errors import Conflict, ErrorCode, InvalidInput, Unavailable, VerificationFailed
+from pki.jose import canonical_json, json_object
+
+MANIFEST: Final = "manifest.json"
+DATABASE: Final = "database"
+HOME: Final = "home"
+VERSION: Final = 1
+MAX_MANIFEST: Final = 16 * 1024 * 1024
+
+_CHUNK: Final = 1024 * 1024
+_MEMBERS: Final = frozenset(
+    {
+        *("version", "created", "kind", "revision", "rows", "files", "origin"),
+        *("ledger_size", "ledger_root", "checkpoint", "feed_position"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A file of the archive."""
+
+    sha256: str
+    size: int
+
+
+def digest_file(path: Path) -> Member:
+    """Return the digest and size of a file."""
+    digest, size = sha256(), 0
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            size += len(data)
+    return Member(sha256=digest.hexdigest(), size=size)
+
+
+def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+    """Write a new owner-only file, whole or not at all; return its SHA-256 in hexadecimal.
+
+    Conflict where something is there, Unavailable (`file-unwritable`).
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)  # left by one that was killed
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                    _add_manifest(archive, canonical_json(dict(manifest)))
+                    for name, source in files.items():
+                        _add(archive, name, source)
+                file.flush()
+                os.fsync(file.fileno())
+            digest = digest_file(fresh).sha256
+            os.link(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise Conflict(ErrorCode.CONFLICT, f"{path.name} is there already") from error
+    except OSError as error:
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{path.name}: {error.strerror}") from error
+    return digest
+
+
+def _add_manifest(archive: tarfile.TarFile, data: bytes) -> None:
+    info = tarfile.TarInfo(MANIFEST)
+    info.size, info.mode = len(data), 0o600
+    archive.addfile(info, io.BytesIO(data))
+
+
+def _add(archive: tarfile.TarFile, name: str, source: Path) -> None:
+    info = tarfile.TarInfo(name)
+    info.mode = 0o600
+    with source.open("rb") as file:
+        info.size = os.fstat(file.fileno()).st_size
+        archive.addfile(info, file)
+
+
+def read_archive(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, IO[bytes]]]]:
+    """Return the manifest of a backup and its members, each to be read at once.
+
+    Every member is compared with the manifest as it is read to its end; VerificationFailed where one differs or is
+    missing, InvalidInput for what is no backup.
+    """
+    try:
+        archive = tarfile.open(path, mode="r:")  # noqa: SIM115 - closed by the members' iterator
+    except (OSError, tarfile.TarError) as error:
+        raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
+    try:
+        manifest = _read_manifest(archive)
+    except BaseException:
+        archive.close()
+        raise
+    return manifest, _members(archive, manifest)
+
+
+def _read_manifest(archive: tarfile.TarFile) -> dict[str, Any]:
+    try:
+        first = archive.next()
+        source = None if first is None or first.name != MANIFEST else archive.extractfile(first)
+        data = b"" if source is None else source.read(MAX_MANIFEST)
+    except (OSError, tarfile.TarError) as error:
+        raise InvalidInput(ErrorCode.FILE_UNREADABLE, "not a backup") from error
+    manifest: dict[str, Any] = json_object(data) if data else {}
+    if manifest.keys() != _MEMBERS or manifest["version"] != VERSION:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not a backup of a version known here")
+    for name in manifest["files"]:
+        check_name(name)
+    return manifest
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not a plain path below one of the archive's folders; InvalidInput."""
+    parts = PurePosixPath(name).parts
+    plain = all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+    if len(parts) < 2 or parts[0] not in (DATABASE, HOME) or not plain or "/".join(parts) != name:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a backup holds no file of the name {name!r:.80}")
+
+
+def _members(archive: tarfile.TarFile, manifest: dict[str, Any]) -> Iterator[tuple[str, IO[bytes]]]:
+    expected = dict(manifest["files"])
+    with archive:
+        try:
+            while (info := archive.next()) is not None:
+                told = expected.pop(info.name, None)
+                source = archive.extractfile(info) if info.isfile() else None
+                if told is None or source is None or info.size != told["size"]:
+                    raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup holds what it does not name")
+                checked = _Checked(source)
+                yield info.name, checked  # type: ignore[misc]
+                checked.finish(info.name, told["sha256"])
+        except tarfile.TarError as error:
+            raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged") from error
+    if expected:
+        raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"the backup lacks {min(expected)}")
+
+
+class _Checked:
+    """A member whose octets are summed up as they are read."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source, self._digest = source, sha256()
+
+    def read(self, size: int = _CHUNK) -> bytes:
+        data = self._source.read(size)
+        self._digest.update(data)
+        return data
+
+    def finish(self, name: str, expected: str) -> None:
+        while self.read():
+            continue
+        if self._digest.hexdigest() != expected:
+            raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"{name} was changed")
