@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from ca.activation.desk import ActivationDesk
@@ -71,7 +72,7 @@ from webapp.guards import before_intent, clock_guard, headroom
 from webapp.list_upkeep import write_list
 from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
-from webapp.promises import StatusPromises
+from webapp.promises import StatusPromises, stored_promises
 from webapp.published_lists import PublishedLists
 from webapp.recovery_mark import log_key, read_published, recovery_guard_of
 from webapp.separation import custodian_for_us
@@ -150,6 +151,7 @@ class Parts:
     evidence: EvidenceDesk
     nonces: NonceDesk
     promises: StatusPromises
+    answers: AnswerStore
 
     @property
     def oids(self) -> OidArc:
@@ -270,6 +272,7 @@ def assemble(
         province_kinds=settings.registration.province_required,
     )
     room = headroom(deployment, settings, database)
+    answers = AnswerStore(deployment.answers)
     authority = CertificateAuthority(
         database,
         keys,
@@ -281,7 +284,7 @@ def assemble(
         forgiven=guard.forgiven,
         believed=settled,
         registration=terms,
-        answers=AnswerStore(deployment.answers),
+        answers=answers,
     )
     linting = linting_of(settings, database, clock, judge)
     registry = FileRegistry(deployment.registry, own.identities)
@@ -337,7 +340,9 @@ def assemble(
             PublishedLists(deployment.published_lists),
             (f"{issuer}/{shard}" for issuer in ISSUING_AUTHORITIES for shard in range(own.shards_of(issuer))),
             authority.own_certificates,
+            partial(stored_promises, answers),
         ),
+        answers=answers,
     )
 
 

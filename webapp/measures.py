@@ -21,6 +21,7 @@ from webapp.metrics import NO_LABELS, Metric, counter, exposition, gauge
 from webapp.promises import Promise, PromiseKind
 from webapp.request_counts import RequestCounts
 
+_changes: Final = status_changes.c
 _PROMISED: Final = {
     PromiseKind.LISTS: ("mohr_crl", "full list", "list"),
     PromiseKind.DELTAS: ("mohr_delta_crl", "delta list", "list"),
@@ -37,6 +38,7 @@ def measured(parts: Parts, health: HealthReport, requests: RequestCounts) -> byt
             gauge("mohr_build_info", "The program that answers.", [({"version": version("mohr")}, 1)]),
             _part_states(health),
             *_promises(parts.promises.all(), now),
+            _waiting(parts),
             _own_certificates(parts, now),
             *_worker(parts, now),
             _checkpoint(parts, now),
@@ -105,11 +107,12 @@ def _checkpoint(parts: Parts, now: datetime) -> Metric:
 def _rows(parts: Parts, now: datetime) -> Iterator[Metric]:
     try:
         with parts.database.read() as connection:
-            position = connection.execute(select(func.max(status_changes.c.id))).scalar_one_or_none() or 0
+            position = connection.execute(select(func.max(_changes.id))).scalar_one_or_none() or 0
         statistics = parts.statistics.latest()
     except ServiceError:
         return
     yield counter("mohr_status_changes_total", "Changes of status ever recorded.", [(NO_LABELS, position)])
+    yield from _following(parts, position, now)
     if statistics.at is None:
         return
     counts, age = statistics.counts, _age(now, statistics.at)
@@ -119,6 +122,29 @@ def _rows(parts: Parts, now: datetime) -> Iterator[Metric]:
         yield gauge(f"mohr_certificates_by_{name}", f"Certificates by {name}.", values)
     issued = sum(counts.get(ISSUED, {}).values())
     yield counter("mohr_certificates_issued_total", "Certificates ever issued.", [(NO_LABELS, issued)])
+
+
+def _following(parts: Parts, position: int, now: datetime) -> Iterator[Metric]:
+    """Say how far the stored answers are behind the changes of status."""
+    try:
+        place = parts.answers.place()
+        followed = 0 if place is None else place.position
+        with parts.database.read() as connection:
+            oldest = connection.execute(select(func.min(_changes.at)).where(_changes.id > followed)).scalar_one()
+    except ServiceError:
+        return
+    behind, age = max(position - followed, 0), 0.0 if oldest is None else _age(now, oldest)
+    yield gauge("mohr_status_feed_lag_changes", "Changes of status not yet followed.", [(NO_LABELS, behind)])
+    yield gauge("mohr_status_feed_lag_seconds", "Age of the oldest change not yet followed.", [(NO_LABELS, age)])
+
+
+def _waiting(parts: Parts) -> Metric:
+    try:
+        kept = parts.answers.kept()
+    except ServiceError:
+        kept = ()
+    waiting = (({"authority": one.issuer}, float(one.waiting)) for one in kept)
+    return gauge("mohr_ocsp_answers_waiting", "Stored answers that wait to be signed anew.", waiting)
 
 
 def _requests(requests: RequestCounts) -> Metric:

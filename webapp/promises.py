@@ -13,6 +13,7 @@ from enum import StrEnum, unique
 from typing import Final
 
 from ca.own_certificates import OwnCertificate
+from ca.status.answer_store import AnswerStore
 from pki.errors import ServiceError
 from webapp.health import PartHealth, PartState
 from webapp.published_lists import PublishedLists
@@ -62,6 +63,15 @@ def responder_promise(own: OwnCertificate) -> Promise:
     )
 
 
+def stored_promises(store: AnswerStore) -> tuple[Promise, ...]:
+    """Say of each authority until when the stored answer that ends first is good; Unavailable without a store."""
+    return tuple(
+        promise(PromiseKind.ANSWERS, kept.issuer, kept.first_begun, kept.first_ending)
+        for kept in store.kept()
+        if kept.first_begun is not None and kept.first_ending is not None
+    )
+
+
 def promises_part(
     kind: PromiseKind, promises: Sequence[Promise], now: datetime, missing: Sequence[str] = ()
 ) -> PartHealth:
@@ -101,6 +111,7 @@ class StatusPromises:
         self._own_certificates = own_certificates
         self._stored = stored
         self._own: tuple[OwnCertificate, ...] | None = None
+        self._store_tells = True
 
     def own_certificates(self) -> tuple[OwnCertificate, ...] | None:
         """Return the services' certificates; the last that were seen while the register is silent, None before."""
@@ -120,19 +131,25 @@ class StatusPromises:
         return (*lists, *self._answers(), *responders)
 
     def parts(self, now: datetime) -> tuple[PartHealth, ...]:
-        """Judge each kind at `now`; responders are silent where nobody has told of them yet."""
+        """Judge each kind at `now`; what nobody tells of is silent."""
         by_kind: dict[PromiseKind, list[Promise]] = {kind: [] for kind in PromiseKind}
         for one in self.all():
             by_kind[one.kind].append(one)
         published = {one.name for one in by_kind[PromiseKind.LISTS]}
         missing = {PromiseKind.LISTS: [name for name in self._expected if name not in published]}
-        parts = [promises_part(kind, of_kind, now, missing.get(kind, ())) for kind, of_kind in by_kind.items()]
-        if self._own is None:
-            parts[-1] = PartHealth(name=PromiseKind.RESPONDERS, state=PartState.SILENT, vital=False)
-        return tuple(parts)
+        silent = {PromiseKind.ANSWERS: not self._store_tells, PromiseKind.RESPONDERS: self._own is None}
+        return tuple(
+            PartHealth(name=kind, state=PartState.SILENT, vital=False)
+            if silent.get(kind, False)
+            else promises_part(kind, of_kind, now, missing.get(kind, ()))
+            for kind, of_kind in by_kind.items()
+        )
 
     def _answers(self) -> tuple[Promise, ...]:
         try:
-            return tuple(self._stored())
+            found = tuple(self._stored())
         except ServiceError:
+            self._store_tells = False
             return ()
+        self._store_tells = True
+        return found

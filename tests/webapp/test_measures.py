@@ -49,6 +49,9 @@ def test_ages_ends_and_counts_of_a_deployment_are_told(parts: Parts) -> None:
     assert found['mohr_service_certificate_seconds_left{service="tsa"}'] > 0
     assert found['mohr_sweep_failures_total{sweep="count"}'] == 0
     assert found['mohr_sweep_success_age_seconds{sweep="count"}'] >= 0
+    assert 0 < found['mohr_ocsp_answers_seconds_left{authority="persons"}'] <= 86_400
+    assert found['mohr_ocsp_answers_waiting{authority="persons"}'] >= 0
+    assert found["mohr_status_feed_lag_seconds"] >= 0
     assert found["mohr_checkpoint_age_seconds"] >= 0
     assert found['mohr_part_state{part="database",state="ok"}'] == 1
     assert found['mohr_part_state{part="database",state="down"}'] == 0

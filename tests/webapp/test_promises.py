@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +15,7 @@ from storage.engine import Database
 from tests.ca.conftest import WorldMaker, ceremony, make_world, sqlite_database  # noqa: F401 - fixtures
 from tests.support.pki import NOW, make_root
 from webapp.health import PartHealth, PartState
-from webapp.promises import PromiseKind, StatusPromises, promise
+from webapp.promises import PromiseKind, StatusPromises, promise, stored_promises
 from webapp.published_lists import PublishedLists
 
 TWO_DAYS = timedelta(days=2)
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     put(tmp_path, "persons/0", root.crl({7: NOW}, number=5, this_update=NOW, next_update=NOW + TWO_DAYS))
     put(
         tmp_path,
-        "persons/0-delta",
+        "persons/0.delta",
         root.crl({7: NOW}, number=6, this_update=NOW, next_update=NOW + TWO_DAYS / 2, extra=(delta,)),
     )
     return tmp_path
@@ -49,11 +50,11 @@ def parts_at(promises: StatusPromises, after: timedelta) -> dict[str, PartHealth
 
 def test_a_list_is_read_from_its_file_and_again_when_it_is_another(folder: Path) -> None:
     lists = PublishedLists(folder)
-    delta, full = lists()
+    full, delta = lists()
     assert (full.name, full.is_delta, full.number, full.next_update) == ("persons/0", False, 5, NOW + TWO_DAYS)
-    assert (delta.name, delta.is_delta, delta.number) == ("persons/0-delta", True, 6)
+    assert (delta.name, delta.is_delta, delta.number) == ("persons/0.delta", True, 6)
     put(folder, "persons/0", make_root().crl({}, number=70))
-    assert [head.number for head in lists()] == [6, 70]
+    assert [head.number for head in lists()] == [70, 6]
 
 
 @pytest.mark.parametrize("data", [b"", b"0", b"\x30\x03\x02\x01\x00", b"\x30\x82\xff\xff" + bytes(40)])
@@ -71,7 +72,7 @@ def test_lists_are_degraded_well_before_they_end_and_down_after(folder: Path) ->
     late = parts_at(promises, timedelta(hours=36))["lists"]
     assert (late.since, late.note) == (NOW + timedelta(hours=36), "persons/0 ends 2026-11-24T09:00:00Z")
     assert parts_at(promises, timedelta(hours=18))["deltas"].state is PartState.DEGRADED
-    assert parts_at(promises, TWO_DAYS / 2)["deltas"].note == "persons/0-delta ended 2026-11-23T09:00:00Z"
+    assert parts_at(promises, TWO_DAYS / 2)["deltas"].note == "persons/0.delta ended 2026-11-23T09:00:00Z"
     assert not late.vital
 
 
@@ -85,6 +86,33 @@ def test_the_oldest_stored_answer_speaks_for_all() -> None:
     promises = StatusPromises(PublishedLists(Path("nowhere")), (), tuple, lambda: answers)
     states = [parts_at(promises, timedelta(hours=hours))["answers"].state for hours in (17, 18, 24)]
     assert states == [PartState.OK, PartState.DEGRADED, PartState.DOWN]
+
+
+def test_stored_answers_are_told_by_the_one_that_ends_first(
+    sqlite_database: Database,  # noqa: F811 - a fixture
+    make_world: WorldMaker,  # noqa: F811 - a fixture
+) -> None:
+    world = make_world(sqlite_database)
+    assert world.answers is not None
+    promises = StatusPromises(PublishedLists(Path("nowhere")), (), tuple, partial(stored_promises, world.answers))
+
+    def answers() -> PartHealth:
+        return next(part for part in promises.parts(world.clock.time) if part.name == "answers")
+
+    assert answers().state is PartState.SILENT  # there is no store yet
+    world.issue()
+    world.authority.presign()
+    begun = world.clock.time
+    assert answers().state is PartState.OK
+    world.clock.move(hours=1)
+    world.issue()
+    world.authority.presign()
+    persons = next(one for one in promises.all() if one.name == "persons")
+    assert (persons.since, persons.until) == (begun, begun + timedelta(hours=24))
+    world.clock.move(hours=17)
+    assert answers().state is PartState.DEGRADED
+    world.authority.presign()
+    assert answers().state is PartState.OK
 
 
 def test_many_late_lists_are_told_in_one_short_note(tmp_path: Path) -> None:
