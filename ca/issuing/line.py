@@ -100,6 +100,14 @@ class IssuingLine(AuthorityContext):
         if wanted is not None:
             ask_ahead(self._database, self._gate, wanted)
 
+    def answer_before(self, order: IssueOrder) -> Issued | None:
+        """Return what the same order made when it was given before; Conflict (`idempotency-conflict`)."""
+        if order.key_digest is None:
+            return None
+        with self._database.read() as connection:
+            earlier = idempotency.find_earlier(connection, [order.key_digest]).get(order.key_digest)
+        return _answer_of(earlier, order)
+
     def issue_many(self, orders: Iterable[IssueOrder]) -> Iterator[Outcome]:
         """Carry out many orders in rounds, each prepared while the one before is carried out.
 
@@ -162,11 +170,8 @@ class IssuingLine(AuthorityContext):
         return [self._prepared(order, known) for order in orders]
 
     def _prepared(self, order: IssueOrder, known: _Known) -> _Prepared:
-        earlier = known.earlier.get(order.key_digest or b"")
         try:
-            if earlier is not None and (earlier.der is not None or earlier.body_sha256 != order.body_digest):
-                return earlier.answer(order.body_digest)
-            return self._candidate(order, known)
+            return _answer_of(known.earlier.get(order.key_digest or b""), order) or self._candidate(order, known)
         except ServiceError as error:
             return error
 
@@ -267,6 +272,13 @@ class IssuingLine(AuthorityContext):
         if found is None:
             found = self._secrets[period] = secret_of(self._database, period, self._random_bytes(32))
         return found
+
+
+def _answer_of(earlier: Earlier | None, order: IssueOrder) -> Issued | None:
+    """Answer an order by what its key made before; None where that has no certificate, and the order may go on."""
+    if earlier is None or (earlier.der is None and earlier.body_sha256 == order.body_digest):
+        return None
+    return earlier.answer(order.body_digest)
 
 
 def _leave(order: IssueOrder, file: RegistrationFile) -> LeaveWanted | None:

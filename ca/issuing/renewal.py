@@ -38,6 +38,10 @@ class IssuingDoor(Protocol):
         """Refuse what its officer may not order, before anybody is asked about a holder."""
         ...
 
+    def answer_before(self, order: IssueOrder) -> Issued | None:
+        """Return what the same order made when it was given before."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -83,11 +87,15 @@ class RenewalDesk:
     def carry_out(self, wish: Wish, officer: Officer) -> Issued:
         """Renew a certificate, or replace it where the wish has a reason.
 
+        A wish that comes again under its idempotency key is answered; nobody is asked about the holder.
         As `IssuingLine.issue`; Conflict (`renewal-too-early`, `request-in-progress`), IllegalTransition, InvalidInput
         (`identity-differs`) as `check_succession`; NotAllowed (`registry-refused`), Unavailable (`registry-silent`).
         """
         order = self.order(wish, officer)
         self._door.check_leave(order)
+        before = self._door.answer_before(order)
+        if before is not None:
+            return before
         self.ask_again(order.file_id, officer.id, wish.silence_reason)
         return self._door.issue(order)
 

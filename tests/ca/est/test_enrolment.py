@@ -107,6 +107,9 @@ def test_a_server_that_is_killed_while_it_issues_makes_no_second_certificate(est
         def check_leave(self, order: IssueOrder) -> None:
             raise NotImplementedError
 
+        def answer_before(self, order: IssueOrder) -> Issued | None:
+            raise NotImplementedError
+
         def issue(self, order: IssueOrder) -> Issued:
             if after:
                 world.authority.line.issue(order)
@@ -136,6 +139,9 @@ def test_an_authority_that_does_not_answer_keeps_the_secret_for_the_same_request
 
     class Silent:
         def check_leave(self, order: IssueOrder) -> None:
+            raise NotImplementedError
+
+        def answer_before(self, order: IssueOrder) -> Issued | None:
             raise NotImplementedError
 
         def issue(self, _order: IssueOrder) -> Issued:

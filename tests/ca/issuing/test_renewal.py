@@ -170,6 +170,18 @@ def test_the_same_order_given_again_makes_no_second_successor(office: Office) ->
     assert refused(other)[0] == "idempotency-conflict"
 
 
+def test_an_order_that_comes_again_is_answered_whatever_the_registries_say_now(office: Office) -> None:
+    old, csr = office.world.issue("clin-sign"), new_csr()
+    office.within_window(old)
+    first = office.renew(old, csr=csr, idempotency_key="k")
+    asked, words = office.told[Source.COUNCIL].asked, office.events("file.checked")
+    office.told[Source.COUNCIL].say = no
+    again = office.renew(old, csr=csr, idempotency_key="k")
+    assert (again.serial_hex, again.repeated) == (first.serial_hex, True)
+    assert (office.told[Source.COUNCIL].asked, office.events("file.checked")) == (asked, words)
+    assert refused(lambda: office.renew(first, csr=csr, reason=SUPERSEDED))[0] == "registry-refused"
+
+
 def test_of_two_orders_in_one_round_one_is_carried_out(office: Office) -> None:
     old = office.world.issue("clin-sign")
     office.within_window(old)
