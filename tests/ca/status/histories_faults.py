@@ -5,13 +5,16 @@ Each transaction and each signature passes points; a fault waits for one of them
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from pathlib import Path
 
 from sqlalchemy import Connection
 
+from ca.status.answer_store import AnswerStore
 from hsm.errors import HsmUnavailable
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
 from hsm.soft import UnsafeSoftKeys
@@ -36,6 +39,8 @@ class Point(StrEnum):
     AFTER_COMMIT = "after-commit"
     BEFORE_SIGNATURE = "before-signature"
     AFTER_SIGNATURE = "after-signature"
+    BEFORE_STORE = "before-store"
+    AFTER_STORE = "after-store"
 
 
 # Between transactions and signatures: whatever stands there holds no lock.
@@ -51,6 +56,7 @@ class Faults:
     what: Callable[[Point], None] | None = None
     database_down: bool = False
     device_down: bool = False
+    store_down: bool = False
     in_transaction: int = 0
 
     def wait(self, left: int, where: frozenset[Point], what: Callable[[Point], None]) -> None:
@@ -65,6 +71,8 @@ class Faults:
             raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the database is away")
         if self.device_down and point is Point.BEFORE_SIGNATURE:
             raise HsmUnavailable("the device is away")
+        if self.store_down and point is Point.BEFORE_STORE:
+            raise Unavailable(ErrorCode.FILE_UNREADABLE, "the disk is full")
         if self.what is None or point not in self.where or (self.in_transaction and point in FREE):
             return
         if self.left > 0:
@@ -99,6 +107,21 @@ class FaultyDatabase(Database):
         self._faults.passes(Point.READ)
         with super().read() as connection:
             yield connection
+
+
+class FaultyStore(AnswerStore):
+    """A server's door to the stored answers."""
+
+    def __init__(self, path: Path, faults: Faults) -> None:
+        super().__init__(path)
+        self._faults = faults
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._faults.passes(Point.BEFORE_STORE)
+        with super()._transaction() as connection:
+            yield connection
+        self._faults.passes(Point.AFTER_STORE)
 
 
 @dataclass(slots=True)

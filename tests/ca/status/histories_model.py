@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 HOLD: Final = "certificateHold"
+REMOVED: Final = "removeFromCRL"
 COMPROMISE: Final = "keyCompromise"
 
 
@@ -81,6 +82,14 @@ class SaidList:
     entries: dict[int, Telling]
     base: int | None = None
 
+    def with_delta(self, delta: SaidList) -> SaidList:
+        """Return the complete list that a delta makes of this one (RFC 5280 §5.2.4)."""
+        entries = {**self.entries, **delta.entries}
+        entries = {serial: told for serial, told in entries.items() if told.reason != REMOVED}
+        return SaidList(
+            number=delta.number, this_update=delta.this_update, next_update=delta.next_update, entries=entries
+        )
+
 
 class Contradiction(AssertionError):
     """Something published says what is not so."""
@@ -93,6 +102,8 @@ class Truth:
     moment: int = 0
     lives: dict[int, Life] = field(default_factory=dict)
     lists: dict[ListName, SaidList] = field(default_factory=dict)
+    deltas: dict[ListName, SaidList] = field(default_factory=dict)
+    ever: dict[ListName, dict[int, SaidList]] = field(default_factory=dict)
 
     def born(self, life: Life, at: datetime) -> None:
         """A certificate is issued; one that waits for its holder is on hold since it begins."""
@@ -136,22 +147,42 @@ class Truth:
 
     # -- what is published ----------------------------------------------------------------------------
 
-    def take_list(self, on: ListName, said: SaidList, *, since: int, clock_was_wrong: bool = False) -> None:
+    def take_list(self, on: ListName, said: SaidList, *, since: int) -> None:
         """Compare a list that was made after the moment `since` with the history; keep it as the published one."""
-        last = self.lists.get(on)
-        if last is not None and said.number <= last.number:
-            raise Contradiction(f"{on}: number {said.number} after {last.number}")
-        if last is not None and said.this_update < last.this_update and not clock_was_wrong:
-            raise Contradiction(f"{on}: thisUpdate {said.this_update} after {last.this_update}")
-        if said.next_update <= said.this_update:
-            raise Contradiction(f"{on}: it ends before it begins")
-        faults = [self.faults_of(on, said, moment) for moment in range(since, self.moment + 1)]
-        if all(faults):
-            raise Contradiction(f"{on}, number {said.number}: {faults[-1]}")
+        _check_follows(on, self.lists.get(on), said)
+        if said.base is not None:
+            raise Contradiction(f"{on}: a delta in the place of a list")
+        self._check(on, said, since)
         self.lists[on] = said
+        self.ever.setdefault(on, {})[said.number] = said
         for serial in said.entries:
             life = self.lives[serial]
             life.named_after_its_end |= said.this_update > life.not_after
+
+    def take_delta(self, on: ListName, said: SaidList, *, since: int) -> None:
+        """Compare what a delta makes of each list that it may be added to with the history."""
+        _check_follows(on, self.deltas.get(on), said)
+        lists = self.ever.get(on, {})
+        if said.base is None or said.base not in lists:
+            raise Contradiction(f"{on}: a delta to {said.base}, which was never published")
+        for serial in said.entries:
+            if serial not in self.lives or self.lives[serial].on != on:
+                raise Contradiction(f"{on}: the delta names {serial:x}, which has nothing to do there")
+        for number, full in lists.items():
+            if said.base <= number <= said.number:
+                self._check(on, full.with_delta(said), since)
+        self.deltas[on] = said
+
+    def latest(self, on: ListName) -> SaidList:
+        """Return what is told to who fetches a list and its delta."""
+        full, delta = self.lists[on], self.deltas.get(on)
+        return full if delta is None or delta.number < full.number else full.with_delta(delta)
+
+    def _check(self, on: ListName, said: SaidList, since: int) -> None:
+        """Find a moment since `since` at which this was so."""
+        faults = [self.faults_of(on, said, moment) for moment in range(since, self.moment + 1)]
+        if all(faults):
+            raise Contradiction(f"{on}, number {said.number}: {faults[-1]}")
 
     def faults_of(self, on: ListName, said: SaidList, moment: int) -> list[str]:
         """Say where a full list is not what it has to be at a moment (RFC 5280 §3.3, §5.3, §6.3.3)."""
@@ -167,3 +198,12 @@ class Truth:
             elif entry != told:
                 faults.append(f"{life.serial:x} is {told}, but said is {entry}")
         return faults
+
+
+def _check_follows(on: ListName, last: SaidList | None, said: SaidList) -> None:
+    if last is not None and said.number <= last.number:
+        raise Contradiction(f"{on}: number {said.number} after {last.number}")
+    if last is not None and said.this_update < last.this_update:
+        raise Contradiction(f"{on}: thisUpdate {said.this_update} after {last.this_update}")
+    if said.next_update <= said.this_update:
+        raise Contradiction(f"{on}: it ends before it begins")

@@ -24,6 +24,8 @@ SHARES: Final = {
     "restart": 2,
     "device": 1,
     "database": 1,
+    "store": 1,
+    "answers": 3,
 }
 FAULTS: Final = {"": 72, "kill": 10, "device": 4, "database": 4, "other": 8, "clock": 2}
 

@@ -14,6 +14,7 @@ from random import Random
 from typing import Final
 
 from ca.errors import CrlRegression
+from ca.status.crl import PublishedCrl
 from ca.status.revocation import RevocationReason
 from pki.audit import AuditAction
 from pki.certificates import serial_hex
@@ -22,10 +23,11 @@ from tests.ca.status.histories_faults import FREE, Killed, Point
 from tests.ca.status.histories_model import COMPROMISE, Contradiction, Life, ListName, Telling, Truth
 from tests.ca.status.histories_plan import Step, plan
 from tests.ca.status.histories_reader import Told, read_answer, read_certificate
-from tests.ca.status.histories_world import LISTS, PROFILES, SERVERS, WAITING, Stage
-from tests.ca.world import CLERK
+from tests.ca.status.histories_world import LISTS, PROFILES, SERVERS, WAITING, Stage, keep, lose, put_back, spoil
+from tests.ca.world import CLERK, FIRST
 
 REASONS: Final = tuple(reason for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD)
+EVIDENCE: Final = "5e" * 32
 CHANGES: Final = {
     "hold": AuditAction.CERTIFICATE_HELD,
     "unhold": AuditAction.CERTIFICATE_RELEASED,
@@ -53,6 +55,8 @@ class _Doing:
     def explains(self, action: str, serial: int, truth: Truth) -> bool:
         if self.act == "issue":
             return action == AuditAction.CERTIFICATE_ISSUED
+        if action == AuditAction.CERTIFICATE_HELD and self.invalidity is not None and serial == self.serial:
+            return True
         if CHANGES.get(self.act) != action:
             return False
         if serial == self.serial:
@@ -67,15 +71,17 @@ class Player:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.truth = Truth()
-        self.published: dict[ListName, bytes] = {}
+        self.published: set[bytes] = set()
         self.doing: list[_Doing] = []
         self.compromised: set[bytes] = set()
+        self.proposed: set[int] = set()
         self.kept = stage.clock.now()
 
     def play(self, steps: Sequence[Step]) -> None:
         for step in steps:
             self.step(step)
-        self.stage.faults.device_down = self.stage.faults.database_down = False
+        faults = self.stage.faults
+        faults.device_down = faults.database_down = faults.store_down = False
         self.step(Step("sweep", 0))
         self.compare(Random(0), everything=True)  # noqa: S311 - to be repeated
 
@@ -120,10 +126,11 @@ class Player:
             doing.disturbed = True
             self.stage.restart(server)
         except Unavailable:
-            if not (doing.disturbed or self._is_down()):
+            if not (doing.disturbed or self._is_down() or self.stage.faults.store_down):
                 raise
 
     def _is_down(self) -> bool:
+        """Whether there is no promise that anything new is signed."""
         return self.stage.faults.device_down or self.stage.faults.database_down
 
     def _lay(self, step: Step, server: int, random: Random, doing: _Doing) -> None:
@@ -184,6 +191,8 @@ class Player:
         life = random.choice(fitting if fitting and random.random() < 0.85 else lives)
         doing.serial = life.serial
         allowed = self.truth.may(doing.act, life.serial)
+        if doing.act == "unhold" and life.serial in self.proposed:
+            allowed = False  # before it is decided
         try:
             self._ask_for(doing, life, random, server)
         except Unavailable:
@@ -214,9 +223,15 @@ class Player:
             reason = random.choice(REASONS)
             doing.reason = reason.value
             lived = (doing.begun - life.not_before).total_seconds()
-            if lived > 0 and random.random() < 0.4:
+            if lived > 0 and random.random() < 0.4 and life.serial not in self.proposed:
                 doing.invalidity = life.not_before + timedelta(seconds=int(random.random() * lived))
-            authority.revoke(name, reason, CLERK, invalidity_date=doing.invalidity)
+            if doing.invalidity is None:
+                authority.revoke(name, reason, CLERK)
+            else:  # it reaches back: two decide, and it is on hold meanwhile
+                self.proposed.add(life.serial)
+                desk = self.stage.servers[server].proposals
+                proposal = desk.propose(name, reason, doing.invalidity, EVIDENCE, CLERK).proposal
+                desk.approve(proposal.id, FIRST)
 
     def _done(self, doing: _Doing, serial: int) -> None:
         """What was answered to have been done is on record."""
@@ -234,31 +249,32 @@ class Player:
         self.stage.servers[server].authority.expire()
 
     def _publish(self, doing: _Doing, random: Random, server: int) -> None:
-        self._publish_one(random.choice(LISTS), doing, server)
+        authority = self.stage.servers[server].authority
+        act = random.choice((authority.publish_crl, authority.publish_delta, authority.publish_change))
+        self._publish_one(random.choice(LISTS), doing, act)
 
-    def _publish_one(self, on: ListName, doing: _Doing, server: int) -> None:
+    def _publish_one(self, on: ListName, doing: _Doing, act: Callable[[str, int], PublishedCrl]) -> None:
+        first = on not in self.truth.lists
         try:
-            made = self.stage.servers[server].authority.publish_crl(on.issuer, on.shard)
+            made = act(on.issuer, on.shard)
         except CrlRegression as error:
-            if not doing.disturbed:
+            if not (doing.disturbed or first):
                 raise Contradiction(f"{on} is not published: {error}") from error
             return
-        if not doing.disturbed and self.stage.list_bytes(on, server) != made.der:
+        if not doing.disturbed and made.der not in self.stage.list_bytes(on, doing.server):
             raise Contradiction(f"{on}: another list is served than was published")
 
     def _sweep(self, doing: _Doing, _random: Random, server: int) -> None:
         """Do what the worker does each minute; then, if nothing came in between, lists say what is so now."""
         authority = self.stage.servers[server].authority
         for on in LISTS:
-            last = authority.latest_crl(on.issuer, on.shard)
-            ends = last is None or last.next_update - self.stage.clock.now() < timedelta(hours=24)
-            if last is None or ends or authority.is_outdated(last):
-                self._publish_one(on, doing, server)
+            if authority.is_list_due(on.issuer, on.shard, timedelta(hours=24)):
+                self._publish_one(on, doing, authority.publish_change)
         if doing.disturbed:
             return
         self.look_at_lists(server)
         for on in LISTS:
-            faults = self.truth.faults_of(on, self.truth.lists[on], self.truth.moment)
+            faults = self.truth.faults_of(on, self.truth.latest(on), self.truth.moment)
             if faults:
                 raise Contradiction(f"{on} is outdated after the sweep: {faults}")
 
@@ -272,7 +288,18 @@ class Player:
         self.stage.faults.device_down = not self.stage.faults.device_down
 
     def _database(self, _doing: _Doing, _random: Random, _server: int) -> None:
-        self.stage.faults.database_down = not self.stage.faults.database_down
+        faults = self.stage.faults
+        faults.database_down = not (faults.database_down or faults.store_down)  # one thing at a time
+
+    def _store(self, _doing: _Doing, _random: Random, _server: int) -> None:
+        faults = self.stage.faults
+        faults.store_down = not (faults.store_down or faults.database_down)
+
+    def _answers(self, doing: _Doing, random: Random, _server: int) -> None:
+        """Lose the file of answers, spoil it, keep it, or put back what was kept."""
+        if not self.stage.faults.database_down:  # what it lacks then nobody can know
+            doing.disturbed = True
+            random.choice((lose, spoil, keep, put_back))(self.stage.answers, random)
 
     # -- the truth ------------------------------------------------------------------------------------
 
@@ -290,18 +317,18 @@ class Player:
             if not doing.begun <= at <= self.stage.clock.now():
                 raise Contradiction(f"{action} of {serial:x} is dated {at}")
             doing.entered.add(serial)
-            self._enter(doing, serial, at.replace(microsecond=0))
+            self._enter(action, doing, serial, at.replace(microsecond=0))
 
-    def _enter(self, doing: _Doing, serial: int, at: datetime) -> None:
+    def _enter(self, action: str, doing: _Doing, serial: int, at: datetime) -> None:
         truth = self.truth
-        if doing.act == "issue":
+        if action == AuditAction.CERTIFICATE_ISSUED:
             issuers = self.stage.ground.ceremony.issuers
             life = read_certificate(self.stage.certificate(serial), issuers)
             life.waits = PROFILES[life.on.issuer] in WAITING
             truth.born(life, at)
-        elif doing.act == "hold":
+        elif action == AuditAction.CERTIFICATE_HELD:
             truth.hold(serial, at)
-        elif doing.act in ("unhold", "activate"):
+        elif action in (AuditAction.CERTIFICATE_RELEASED, AuditAction.CERTIFICATE_ACTIVATED):
             truth.lift(serial, at)
         else:
             life = truth.lives[serial]
@@ -327,6 +354,9 @@ class Player:
     def compare(self, random: Random, *, everything: bool = False) -> None:
         """Compare what is published now with the truth."""
         server = random.randrange(SERVERS)
+        if self.stage.faults.store_down or any(doing.disturbed for doing in self.doing):
+            for each in self.stage.servers:
+                each.follow()
         publishes = any(doing.disturbed or doing.act in PUBLISHING for doing in self.doing)
         if not self.stage.faults.database_down and (everything or publishes or random.random() < 0.1):
             self.look_at_lists(server)
@@ -342,10 +372,12 @@ class Player:
         """Read each list that is new."""
         since = min((doing.moment for doing in self.doing), default=self.truth.moment)
         for on in LISTS:
-            data = self.stage.list_bytes(on, server)
-            if data is not None and data != self.published.get(on):
-                self.truth.take_list(on, self.stage.read_list(on, data), since=since)
-                self.published[on] = data
+            for data, take in zip(
+                self.stage.list_bytes(on, server), (self.truth.take_list, self.truth.take_delta), strict=True
+            ):
+                if data is not None and data not in self.published:
+                    take(on, self.stage.read_list(on, data), since=since)
+                    self.published.add(data)
 
     def _ask(self, serial: int, issuer: str, random: Random) -> Told | None:
         nonce = random.randbytes(16) if random.random() < 0.2 else None

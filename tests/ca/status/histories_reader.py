@@ -39,6 +39,8 @@ def read_list(data: bytes, issuer: x509.Certificate, url: str) -> SaidList:
     if not point.critical or point.value.full_name != [x509.UniformResourceIdentifier(url)]:
         raise Contradiction(f"{url}: another distribution point")
     deltas = [e for e in crl.extensions if isinstance(e.value, x509.DeltaCRLIndicator)]
+    if not all(delta.critical for delta in deltas):
+        raise Contradiction(f"{url}: a delta that passes for a list")
     entries = {entry.serial_number: read_entry(entry) for entry in crl}
     if len(entries) != len(crl):
         raise Contradiction(f"{url}: a certificate appears twice")

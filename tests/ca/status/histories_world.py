@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,20 +17,21 @@ from sqlalchemy import select
 from ca.config import validate_settings
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from ca.service import CertificateAuthority
+from ca.status.acts.proposals import ProposalDesk
 from ca.tables import certificates
 from hsm.soft import UnsafeSoftKeys
 from pki.errors import Unavailable
 from storage.engine import Database, open_database
 from storage.ledger_tables import audit_events
 from storage.migrate import upgrade
-from tests.ca.status.histories_faults import Faults, FaultyDatabase, FaultyKeys
+from tests.ca.status.histories_faults import Faults, FaultyDatabase, FaultyKeys, FaultyStore
 from tests.ca.status.histories_model import ListName, SaidList
 from tests.ca.status.histories_reader import ask_about, read_list
 from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, FakeClock, World, new_csr
 from tests.storage import postgres
 from tests.support.officers import EveryOfficer
 
-SETTINGS = validate_settings(replace(RAW_SETTINGS, crl_shards=2))
+SETTINGS = validate_settings(replace(RAW_SETTINGS, crl_shards=2, crl_interval_minutes=180))
 PROFILES = {"persons": "clin-sign", "institutions": "hix-tls"}
 WAITING = {"clin-sign"}  # which their holders activate
 LISTS = tuple(ListName(issuer=issuer, shard=shard) for issuer in PROFILES for shard in range(SETTINGS.crl_shards))
@@ -135,7 +137,18 @@ class Server:
     """One process: what it remembers is gone when it dies."""
 
     database: FaultyDatabase
+    store: FaultyStore
     authority: CertificateAuthority
+    proposals: ProposalDesk
+
+    def follow(self) -> None:
+        """Do what each process does twice a second."""
+        with suppress(Unavailable):
+            self.authority.follow_changes()
+
+    def close(self) -> None:
+        self.store.close()
+        self.database.close()
 
 
 @dataclass(kw_only=True, repr=False)
@@ -144,6 +157,7 @@ class Stage:
 
     ground: Ground
     url: str
+    answers: Path
     random: Random
     clock: FakeClock = field(default_factory=FakeClock)
     faults: Faults = field(default_factory=Faults)
@@ -158,19 +172,27 @@ class Stage:
 
     def _start(self, number: int) -> Server:
         database = FaultyDatabase(self.ground.open(self.url, number), self.faults)
+        store = FaultyStore(self.answers, self.faults)
         authority = CertificateAuthority(
-            database, self.keys, SETTINGS, self.clock, gate=EveryOfficer(), random_bytes=self.random.randbytes
+            database,
+            self.keys,
+            SETTINGS,
+            self.clock,
+            gate=EveryOfficer(),
+            random_bytes=self.random.randbytes,
+            answers=store,
         )
-        return Server(database=database, authority=authority)
+        proposals = ProposalDesk(database, authority, EveryOfficer(), SETTINGS, self.clock)
+        return Server(database=database, store=store, authority=authority, proposals=proposals)
 
     def restart(self, number: int) -> None:
         """Let a process die and another take its place."""
-        self.servers[number].database.close()
+        self.servers[number].close()
         self.servers[number] = self._start(number)
 
     def close(self) -> None:
         for server in self.servers:
-            server.database.close()
+            server.close()
         self.witness.close()
 
     # -- what is on record --------------------------------------------------------------------------
@@ -193,9 +215,12 @@ class Stage:
 
     # -- what anybody fetches -------------------------------------------------------------------------
 
-    def list_bytes(self, on: ListName, server: int) -> bytes | None:
-        found = self.servers[server].authority.latest_crl(on.issuer, on.shard)
-        return None if found is None else found.der
+    def list_bytes(self, on: ListName, server: int) -> tuple[bytes | None, bytes | None]:
+        """Fetch a list and its delta."""
+        authority = self.servers[server].authority
+        found = authority.latest_crl(on.issuer, on.shard), authority.latest_delta(on.issuer, on.shard)
+        full, delta = (None if one is None else one.der for one in found)
+        return full, delta
 
     def read_list(self, on: ListName, data: bytes) -> SaidList:
         url = SETTINGS.crl_url(on.issuer, on.shard)
@@ -208,3 +233,41 @@ class Stage:
             return self.servers[server].authority.ocsp(request)
         except Unavailable:
             return bytes.fromhex("30030a0103")
+
+
+# -- what may become of the file of answers ------------------------------------------------------------
+
+
+def lose(answers: Path, _random: Random) -> None:
+    for file in answers.parent.glob(f"{answers.name}*"):
+        if not file.name.endswith(".kept"):
+            file.unlink()
+
+
+def spoil(answers: Path, random: Random) -> None:
+    """Write some octets over a page of it."""
+    if answers.exists():
+        with answers.open("r+b") as file:
+            file.seek(random.randrange(answers.stat().st_size))
+            file.write(random.randbytes(random.choice((1, 16, 4096))))
+
+
+def keep(answers: Path, _random: Random) -> None:
+    """Make a backup of it."""
+    if answers.exists():
+        kept = answers.with_name(f"{answers.name}.kept")
+        kept.unlink(missing_ok=True)
+        with (
+            closing(sqlite3.connect(answers)) as source,
+            closing(sqlite3.connect(kept)) as copy,
+            suppress(sqlite3.Error),
+        ):
+            source.backup(copy)
+
+
+def put_back(answers: Path, random: Random) -> None:
+    """Put the backup in its place: it is older than the rows."""
+    kept = answers.with_name(f"{answers.name}.kept")
+    if kept.exists():
+        lose(answers, random)
+        kept.rename(answers)

@@ -22,7 +22,7 @@ from tests.support.databases import ENGINES
 
 LENGTH, MANY, SLICE = 25, 10_000, 100
 SAMPLES = {"sqlite": 20, "postgresql": 4}
-MEMORY = Path("/dev/shm")
+FAST = next((folder for folder in (Path("/dev/shm"),) if folder.is_dir()), None)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def ceremony() -> Ceremony:
 
 @pytest.fixture(scope="module")
 def in_files(ceremony: Ceremony) -> Iterator[Ground]:
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    with TemporaryDirectory(dir=FAST) as folder:
         ground = Ground.in_files(ceremony, Path(folder))
         yield ground
         ground.close()
@@ -47,8 +47,8 @@ def on_postgresql(ceremony: Ceremony, postgres_folder: Path) -> Iterator[Ground]
 
 def fault_of(ground: Ground, seed: int, steps: Sequence[Step]) -> str:
     """Play a history; return what went wrong, if anything did."""
-    with ground.copies() as url:
-        stage = Stage(ground=ground, url=url, random=Random(seed))  # noqa: S311 - to be repeated
+    with ground.copies() as url, TemporaryDirectory(dir=FAST) as folder:
+        stage = Stage(ground=ground, url=url, answers=Path(folder) / "answers.db", random=Random(seed))  # noqa: S311 - to be repeated
         try:
             Player(stage).play(steps)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its history
@@ -78,7 +78,7 @@ _given: list[Ceremony] = []
 
 
 def _fault_of_slice(start: int) -> str:
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    with TemporaryDirectory(dir=FAST) as folder:
         ground = Ground.in_files(_given[0], Path(folder))
         try:
             return first_fault(ground, range(start, start + SLICE))
