@@ -14,6 +14,8 @@ from pki.errors import ServiceError
 from signer.parsers.archive import read_archive_timestamp
 from signer.parsers.cms import signature_id, signature_of
 from signer.parsers.model import (
+    MAX_COUNTER_DEPTH,
+    MAX_COUNTER_SIGNATURES,
     MAX_TIMESTAMPS,
     UNREADABLE,
     Format,
@@ -26,7 +28,15 @@ from signer.parsers.model import (
     TimestampKind,
     UnreadableSignature,
 )
-from signer.parsers.signed_data import MAX_CERTIFICATES, SignedData, SignerInfo, all_values, read_signed_data, refuse
+from signer.parsers.signed_data import (
+    MAX_CERTIFICATES,
+    SignedData,
+    SignerInfo,
+    all_values,
+    read_signed_data,
+    read_signer,
+    refuse,
+)
 from signer.parsers.tst import parse_token, read_timestamp
 from signer.validation.reasons import Reason
 
@@ -102,14 +112,18 @@ def _complete(
     what: str,
     ranges: tuple[tuple[int, int], ...],
     form: Format,
+    depth: int = 0,
 ) -> ParsedSignature:
-    bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form)
+    bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form, counter=depth > 0)
     certificates, crls, responses = _validation_values(signer)
     timestamps = tuple(islice(_timestamps(data, signer, content, bare.id), MAX_TIMESTAMPS + 1))
     if len(timestamps) > MAX_TIMESTAMPS:
         raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
     notes = bare.notes
-    if oids.ATTR_COUNTERSIGNATURE in signer.unsigned:
+    counters: tuple[ParsedSignature | UnreadableSignature, ...] = ()
+    if depth < MAX_COUNTER_DEPTH:
+        counters = _counter_signatures(data, signer, form, depth + 1)
+    elif oids.ATTR_COUNTERSIGNATURE in signer.unsigned:
         notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)
     return replace(
         bare,
@@ -117,6 +131,7 @@ def _complete(
         crls=bare.crls + crls,
         ocsp_responses=bare.ocsp_responses + responses,
         timestamps=timestamps,
+        counter_signatures=counters,
         notes=notes,
         level=LevelEvidence(
             baseline=bare.level.baseline,
@@ -125,6 +140,24 @@ def _complete(
             archive_timestamp=any(stamp.kind is TimestampKind.ARCHIVE for stamp in timestamps),
         ),
     )
+
+
+def _counter_signatures(
+    data: SignedData, signer: SignerInfo, form: Format, depth: int
+) -> tuple[ParsedSignature | UnreadableSignature, ...]:
+    """Read those who signed the signature's value (RFC 5652 §11.4); one that cannot be read is kept as unreadable."""
+    values = all_values(signer.unsigned, oids.ATTR_COUNTERSIGNATURE)
+    if len(values) > MAX_COUNTER_SIGNATURES:
+        raise refuse(f"more than {MAX_COUNTER_SIGNATURES} counter-signatures")
+    found: list[ParsedSignature | UnreadableSignature] = []
+    for value in values:
+        try:
+            found.append(_complete(data, read_signer(value), (signer.signature,), "signature", (), form, depth))
+        except UNREADABLE as error:
+            detail = error.detail if isinstance(error, ServiceError) else "a part of a counter-signature is missing"
+            note = Note(reason=Reason.FORMAT_MALFORMED, detail=detail)
+            found.append(UnreadableSignature(id=signature_id(value.raw), format=form, note=note))
+    return tuple(found)
 
 
 def _timestamps(data: SignedData, signer: SignerInfo, content: Octets | None, owner: str) -> Iterable[ParsedTimestamp]:

@@ -46,13 +46,15 @@ def signature_of(
     what: str = "content",
     ranges: tuple[tuple[int, int], ...] = (),
     form: Format = Format.CMS,
+    counter: bool = False,
 ) -> ParsedSignature:
     """Turn one signer into a neutral signature over `content` (None: it was not supplied).
 
     The SignedData's own content must have been handed in as `content` by the caller that knows whether it
-    counts; ServiceError or IndexError for attribute values that cannot be read at all.
+    counts; `counter`: the content is another signature's value (RFC 5652 §11.4). ServiceError or IndexError for
+    attribute values that cannot be read at all.
     """
-    defects = list(_rule_breaks(data, signer))
+    defects = list(_rule_breaks(data, signer, counter=counter))
     notes = list(data.notes)
     expected: bytes | None = None
     if signer.signed_attributes is None:
@@ -94,10 +96,10 @@ def signature_of(
     )
 
 
-def _rule_breaks(data: SignedData, signer: SignerInfo) -> list[Note]:
+def _rule_breaks(data: SignedData, signer: SignerInfo, *, counter: bool) -> list[Note]:
     found = []
     if signer.signed_attributes is None:
-        if data.content_type != oids.CMS_DATA:  # RFC 5652 §5.3: then signedAttrs MUST be present
+        if data.content_type != oids.CMS_DATA and not counter:  # RFC 5652 §5.3: then signedAttrs MUST be present
             found.append(Note(reason=Reason.ATTRIBUTE_MISSING, detail="signedAttrs"))
         return found
     for kind in _ONCE:
@@ -109,11 +111,13 @@ def _rule_breaks(data: SignedData, signer: SignerInfo) -> list[Note]:
     )
     found.extend(
         Note(reason=Reason.ATTRIBUTE_MISSING, detail=kind)
-        for kind in (oids.ATTR_CONTENT_TYPE, oids.ATTR_MESSAGE_DIGEST)
+        for kind in ((oids.ATTR_MESSAGE_DIGEST,) if counter else (oids.ATTR_CONTENT_TYPE, oids.ATTR_MESSAGE_DIGEST))
         if kind not in signer.signed
     )
     content_type = single(signer.signed, oids.ATTR_CONTENT_TYPE)
-    if content_type is not None and content_type.oid() != data.content_type:
+    if counter and oids.ATTR_CONTENT_TYPE in signer.signed:
+        found.append(Note(reason=Reason.ATTRIBUTE_MISPLACED, detail=oids.ATTR_CONTENT_TYPE))
+    elif content_type is not None and content_type.oid() != data.content_type:
         found.append(Note(reason=Reason.CONTENT_TYPE_MISMATCH, detail=content_type.oid()))
     protection = single(signer.signed, oids.ATTR_ALGORITHM_PROTECTION)
     if protection is not None and not _protects(protection, signer):

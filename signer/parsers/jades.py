@@ -10,6 +10,7 @@ from signer.parsers.cms import signature_id
 from signer.parsers.jades_unsigned import unsigned_evidence
 from signer.parsers.jws import Jws, RawJws, read, refuse, split
 from signer.parsers.model import (
+    MAX_COUNTER_DEPTH,
     Format,
     LevelEvidence,
     Note,
@@ -36,15 +37,15 @@ def parse_jws(data: bytes, content: bytes | None) -> ParsedFile:
     )
 
 
-def _signature(raw: RawJws, content: bytes | None) -> ParsedSignature | UnreadableSignature:
+def _signature(raw: RawJws, content: bytes | None, depth: int = 0) -> ParsedSignature | UnreadableSignature:
     try:
-        return _neutral(read(raw), content)
+        return _neutral(read(raw), content, depth)
     except ServiceError as error:
         note = Note(reason=Reason.HEADER_REFUSED, detail=error.detail)
         return UnreadableSignature(id=signature_id(raw.signature), format=Format.JADES, note=note)
 
 
-def _neutral(jws: Jws, content: bytes | None) -> ParsedSignature:
+def _neutral(jws: Jws, content: bytes | None, depth: int) -> ParsedSignature:
     header, name = jws.header, signature_id(jws.signature_b64)
     if "etsiU" in header:
         raise refuse("etsiU in the protected header")
@@ -56,6 +57,11 @@ def _neutral(jws: Jws, content: bytes | None) -> ParsedSignature:
     if jws.raw_payload is not None and content is not None and content != jws.raw_payload:
         notes += (Note(reason=Reason.CONTENT_DIFFERS),)
     evidence = unsigned_evidence(jws, name, payload)
+    counters: tuple[ParsedSignature | UnreadableSignature, ...] = ()
+    if depth < MAX_COUNTER_DEPTH:
+        counters = tuple(_counter_signature(jws, data, depth + 1) for data in evidence.counter_signatures)
+    elif evidence.counter_signatures:
+        notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)
     return ParsedSignature(
         id=name,
         format=Format.JADES,
@@ -75,14 +81,26 @@ def _neutral(jws: Jws, content: bytes | None) -> ParsedSignature:
         timestamps=tuple(evidence.timestamps),
         crls=tuple(evidence.crls),
         ocsp_responses=tuple(evidence.ocsp_responses),
+        counter_signatures=counters,
         level=LevelEvidence(
             baseline=bool(references or "x5c" in header) and claimed_at is not None,
             certificate_values=bool(evidence.certificates) or len(certificates) > 1,
             revocation_values=bool(evidence.crls or evidence.ocsp_responses),
             archive_timestamp=any(stamp.kind is TimestampKind.ARCHIVE for stamp in evidence.timestamps),
         ),
-        notes=notes + time_notes + tuple(evidence.notes),
+        notes=notes + time_notes,
     )
+
+
+def _counter_signature(jws: Jws, data: bytes, depth: int) -> ParsedSignature | UnreadableSignature:
+    """Read one JWS whose detached payload is the signature value (TS 119 182-1 §5.3.2)."""
+    try:
+        (raw,) = split(data)
+    except (ServiceError, ValueError) as error:
+        detail = error.detail if isinstance(error, ServiceError) else "one counter-signature a component"
+        note = Note(reason=Reason.FORMAT_MALFORMED, detail=detail)
+        return UnreadableSignature(id=signature_id(data), format=Format.JADES, note=note)
+    return _signature(raw, jws.signature, depth)
 
 
 def _payload(jws: Jws, content: bytes | None) -> tuple[SignedObject, bytes | None]:

@@ -8,9 +8,8 @@ from pki.certificates import Certificate
 from pki.errors import InvalidInput
 from signer.parsers.jades_header import MAX_COMPONENTS, der_b64
 from signer.parsers.jws import Jws, refuse
-from signer.parsers.model import MAX_TIMESTAMPS, Note, Octets, ParsedTimestamp, TimestampKind
+from signer.parsers.model import MAX_COUNTER_SIGNATURES, MAX_TIMESTAMPS, Octets, ParsedTimestamp, TimestampKind
 from signer.parsers.tst import read_timestamp
-from signer.validation.reasons import Reason
 
 
 @dataclass(slots=True)
@@ -21,7 +20,7 @@ class UnsignedEvidence:
     certificates: list[Certificate] = field(default_factory=list)
     crls: list[bytes] = field(default_factory=list)
     ocsp_responses: list[bytes] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    counter_signatures: list[bytes] = field(default_factory=list)
 
 
 def unsigned_evidence(jws: Jws, owner: str, payload: bytes | None) -> UnsignedEvidence:
@@ -72,7 +71,11 @@ def _component(
             found.certificates.extend(_certificate_values(container.get("xVals", [])))
             _revocation_values(container.get("rVals", {}), found)
         case "cSig":
-            found.notes.append(Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED))
+            if len(found.counter_signatures) >= MAX_COUNTER_SIGNATURES:
+                raise refuse(f"more than {MAX_COUNTER_SIGNATURES} counter-signatures")
+            found.counter_signatures.append(
+                value.encode() if isinstance(value, str) else jose.compact_json(_object(value))
+            )
 
 
 def _object(value: Any) -> dict[str, Any]:

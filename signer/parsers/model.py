@@ -3,6 +3,7 @@
 The policy engine sees only these. Bytes are the sender's own; nothing here was re-serialised.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -14,6 +15,8 @@ from pki.errors import ServiceError
 from signer.validation.reasons import Reason
 
 MAX_SIGNATURES: Final = 50
+MAX_COUNTER_SIGNATURES: Final = 16
+MAX_COUNTER_DEPTH: Final = 3  # of signatures on signatures on signatures
 MAX_TIMESTAMPS: Final = 32
 
 UNREADABLE: Final = (ServiceError, IndexError, ValueError)
@@ -125,6 +128,7 @@ class ParsedSignature:
     timestamps: "tuple[ParsedTimestamp, ...]" = ()
     crls: tuple[bytes, ...] = ()
     ocsp_responses: tuple[bytes, ...] = ()
+    counter_signatures: "tuple[ParsedSignature | UnreadableSignature, ...]" = ()
     level: LevelEvidence = LevelEvidence()
     defects: tuple[Note, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -166,6 +170,14 @@ class UnreadableSignature:
     format: Format
     note: Note
     foreign: bool = False
+
+
+def with_counters(signatures: "Iterable[ParsedSignature | UnreadableSignature]") -> Iterator[ParsedSignature]:
+    """Yield every signature that can be judged, each followed by its counter-signatures."""
+    for signature in signatures:
+        if isinstance(signature, ParsedSignature):
+            yield signature
+            yield from with_counters(signature.counter_signatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

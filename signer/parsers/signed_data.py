@@ -120,7 +120,7 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
         crls=crls,
         ocsp_responses=responses,
         choices=choices,
-        signers=tuple(_signer(node) for node in signers),
+        signers=tuple(read_signer(node) for node in signers),
         notes=notes,
     )
 
@@ -155,7 +155,8 @@ def _revocation(members: tuple[Node, ...]) -> tuple[tuple[bytes, ...], tuple[byt
     return tuple(crls), tuple(responses)
 
 
-def _signer(node: Node) -> SignerInfo:
+def read_signer(node: Node) -> SignerInfo:
+    """Read one SignerInfo; ServiceError, IndexError or ValueError where it is none."""
     fields = list(node.expect(der.SEQUENCE).children(8))
     fields.pop(0).expect(der.INTEGER)
     sid, digest_algorithm = fields.pop(0), fields.pop(0)

@@ -8,7 +8,7 @@ from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
-from signer.parsers.model import ParsedFile, ParsedSignature, ParsedTimestamp
+from signer.parsers.model import ParsedFile, ParsedTimestamp, with_counters
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.context import VerificationContext
 from signer.validation.crl_judgement import ListSigners
@@ -105,7 +105,7 @@ class _SignersInPool:
 
 def gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
     """Collect the context's certificates first, then the file's, and all embedded status, within limits."""
-    signatures = [s for s in parsed.signatures if isinstance(s, ParsedSignature)]
+    signatures = list(with_counters(parsed.signatures))
     stamps: list[ParsedTimestamp] = [*parsed.timestamps, *(stamp for s in signatures for stamp in s.timestamps)]
     holders = [*signatures, *(stamp.token.signature for stamp in stamps if stamp.token is not None)]
     certificates: list[Certificate] = [*context.anchors, *context.intermediates, *parsed.certificates]

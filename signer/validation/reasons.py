@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CLAIMED_TIME_UNREADABLE = "claimed-time-unreadable"
     DOCUMENT_EXTENDED = "document-extended"
     COUNTERSIGNATURE_NOT_EVALUATED = "countersignature-not-evaluated"
+    COUNTERSIGNATURE_IGNORED = "countersignature-ignored"
     # Cryptography
     DIGEST_MISMATCH = "digest-mismatch"
     CONTENT_DIFFERS = "content-differs"
@@ -137,6 +138,9 @@ REASONS: Final[dict[Reason, Message]] = {
     Reason.DOCUMENT_EXTENDED: Message(
         "پس از این امضا تنها امضا یا دادهٔ اعتبارسنجی افزوده شده است.",
         "After this signature only signatures or validation data were added.",
+    ),
+    Reason.COUNTERSIGNATURE_IGNORED: Message(
+        "یک امضای متقابل معتبر نبود و به حساب نیامد.", "A counter-signature did not validate and does not count."
     ),
     Reason.COUNTERSIGNATURE_NOT_EVALUATED: Message(
         "امضای متقابل بررسی نشد.", "A counter-signature is present and was not evaluated."

@@ -61,6 +61,7 @@ def _signature(verdict: SignatureVerdict) -> dict[str, Any]:
         "covered": [_covered(item) for item in verdict.covered],
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],
         "status": [_status(status) for status in verdict.statuses],
+        "counter_signatures": [_signature(one) for one in verdict.counter_signatures],
         "reasons": [_reason(finding) for finding in verdict.findings],
     }
 

@@ -121,7 +121,13 @@ def _signature(verdict: SignatureVerdict) -> str:
         for s in verdict.statuses
     ]
     head = _headline(verdict.indication, verdict.sub_indication)
-    return head + _table(rows) + _timestamps(verdict.timestamps) + _reasons(verdict.findings)
+    whole = head + _table(rows) + _timestamps(verdict.timestamps) + _reasons(verdict.findings)
+    return whole + "".join(map(_counter_signature, verdict.counter_signatures))
+
+
+def _counter_signature(verdict: SignatureVerdict) -> str:
+    title = _words(Message("امضای متقابل", "Counter-signature"))
+    return f"<section><h3>{title} {ltr(verdict.id)}</h3>{_signature(verdict)}</section>"
 
 
 def _timestamps(stamps: Iterable[TimestampVerdict]) -> str:

@@ -39,6 +39,8 @@ def _signature_lines(verdict: SignatureVerdict) -> list[str]:
     for finding in verdict.findings:
         message = REASONS[finding.reason]
         lines.append(f"    - {message.fa} | {message.en} [{finding.reason}]")
+    for counter in verdict.counter_signatures:
+        lines += [f"  counter-signature:{line}" for line in _signature_lines(counter)]
     return lines
 
 

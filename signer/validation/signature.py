@@ -1,11 +1,11 @@
 """One signature's verdict: everything found about it, and the conclusion (EN 319 102-1 §5.2.8, §5.3 to §5.5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from pki.certificates import Certificate
-from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind
+from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind, UnreadableSignature
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, identify_signer, value_hash
 from signer.validation.evidence import Evidence
@@ -15,6 +15,7 @@ from signer.validation.moment import Moment, weak_hash
 from signer.validation.reasons import Reason
 from signer.validation.timestamps import Proofs
 from signer.validation.verdict import (
+    Assurance,
     Care,
     Crypto,
     Finding,
@@ -52,14 +53,52 @@ class _Examined:
     timestamps: tuple[TimestampVerdict, ...]
 
 
-def judge_signature(
+def judge(
+    signature: ParsedSignature | UnreadableSignature,
+    parsed: ParsedFile,
+    proofs: Proofs,
+    evidence: Evidence,
+    context: VerificationContext,
+) -> SignatureVerdict:
+    """Judge one signature of a file, and those who signed it; `proofs` is what the file's time-stamps prove.
+
+    A counter-signature is judged by itself: anybody can add one, so none makes a signature better or worse.
+    """
+    if isinstance(signature, UnreadableSignature):
+        return _opaque(signature)
+    verdict = _judge(signature, parsed, proofs, evidence, context)
+    counters = tuple(judge(one, parsed, proofs, evidence, context) for one in signature.counter_signatures)
+    doubts = tuple(
+        note(Reason.COUNTERSIGNATURE_IGNORED, str(one.sub_indication), one.id)
+        for one in counters
+        if one.indication is not Indication.PASSED
+    )
+    return replace(verdict, counter_signatures=counters, findings=by_weight([*verdict.findings, *doubts]))
+
+
+def _opaque(signature: UnreadableSignature) -> SignatureVerdict:
+    make, sub = (indeterminate, SubIndication.GENERIC) if signature.foreign else (failed, SubIndication.FORMAT_FAILURE)
+    finding = make(signature.note.reason, sub, signature.note.detail)
+    return SignatureVerdict(
+        id=signature.id,
+        format=signature.format,
+        level=None,
+        indication=finding.indication or Indication.INDETERMINATE,
+        sub_indication=sub,
+        crypto=Crypto.UNKNOWN,
+        care=Care.INVALID,
+        assurance=Assurance.A0,
+        findings=(finding,),
+    )
+
+
+def _judge(
     signature: ParsedSignature,
     parsed: ParsedFile,
     proofs: Proofs,
     evidence: Evidence,
     context: VerificationContext,
 ) -> SignatureVerdict:
-    """Judge one signature of a file; `proofs` is what the file's time-stamps prove."""
     moment = proofs.moment(signature.id, context.at)
     purpose = Purpose.TIMESTAMP if parsed.format is Format.TIMESTAMP else Purpose.DOCUMENT
     findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in signature.defects]

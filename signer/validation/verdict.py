@@ -217,6 +217,7 @@ class SignatureVerdict:
     covered: tuple[Covered, ...] = ()
     timestamps: tuple[TimestampVerdict, ...] = ()
     statuses: tuple[KnownStatus, ...] = ()
+    counter_signatures: "tuple[SignatureVerdict, ...]" = ()
     findings: tuple[Finding, ...] = ()
 
 

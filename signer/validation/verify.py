@@ -14,21 +14,17 @@ from typing import Final
 
 from pki.errors import ServiceError
 from signer.parsers.detect import detect
-from signer.parsers.model import Format, ParsedFile, ParsedSignature, UnreadableSignature
+from signer.parsers.model import Format, ParsedFile, with_counters
 from signer.parsers.parse import parse
 from signer.validation.context import VerificationContext
 from signer.validation.evidence import gather
 from signer.validation.reasons import Reason
-from signer.validation.signature import judge_signature, noted
+from signer.validation.signature import judge, noted
 from signer.validation.timestamps import prove_existence
 from signer.validation.verdict import (
-    Assurance,
-    Care,
-    Crypto,
     FileVerdict,
     Finding,
     Indication,
-    SignatureVerdict,
     SubIndication,
     failed,
     indeterminate,
@@ -97,13 +93,9 @@ def _file(
 
 def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict:
     evidence = gather(parsed, context)
-    readable = [s for s in parsed.signatures if isinstance(s, ParsedSignature)]
-    stamps = parsed.timestamps + tuple(stamp for s in readable for stamp in s.timestamps)
+    stamps = parsed.timestamps + tuple(stamp for s in with_counters(parsed.signatures) for stamp in s.timestamps)
     proofs = prove_existence(stamps, evidence, context)
-    verdicts = tuple(
-        _opaque(s) if isinstance(s, UnreadableSignature) else judge_signature(s, parsed, proofs, evidence, context)
-        for s in parsed.signatures
-    )
+    verdicts = tuple(judge(s, parsed, proofs, evidence, context) for s in parsed.signatures)
     findings = tuple(noted(item) for item in parsed.notes)
     if not verdicts:
         findings += (note(Reason.NOTHING_SIGNED),)
@@ -118,20 +110,4 @@ def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict
         signatures=verdicts,
         timestamps=tuple(proofs.verdicts[stamp.id] for stamp in parsed.timestamps),
         findings=findings,
-    )
-
-
-def _opaque(signature: UnreadableSignature) -> SignatureVerdict:
-    make, sub = (indeterminate, SubIndication.GENERIC) if signature.foreign else (failed, SubIndication.FORMAT_FAILURE)
-    finding = make(signature.note.reason, sub, signature.note.detail)
-    return SignatureVerdict(
-        id=signature.id,
-        format=signature.format,
-        level=None,
-        indication=finding.indication or Indication.INDETERMINATE,
-        sub_indication=sub,
-        crypto=Crypto.UNKNOWN,
-        care=Care.INVALID,
-        assurance=Assurance.A0,
-        findings=(finding,),
     )

@@ -49,6 +49,7 @@ def test_a_worker_that_was_killed_is_started_again(world: Path, verifier: Deploy
     (worker,) = list(verifier._idle.queue)
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
     assert verifier(good(world), content=None, name="x")["indication"] == "TOTAL-PASSED"
 
 
