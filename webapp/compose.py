@@ -40,6 +40,7 @@ from ca.recovery.guard import RecoveryGuard, SettledClock
 from ca.registration_terms import RegistrationTerms
 from ca.registries.pilot_file import pilot_registries
 from ca.service import CertificateAuthority
+from ca.status.acts.compromise import CompromiseDesk
 from ca.status.acts.holders import HolderDesk
 from ca.status.acts.notices import HolderNotices
 from ca.status.acts.proposals import ProposalDesk
@@ -147,6 +148,7 @@ class Parts:
     holders: HolderDesk
     proposals: ProposalDesk
     status_alarms: StatusAlarms
+    compromises: CompromiseDesk
     secrets: SecretDesk
     evidence: EvidenceDesk
     nonces: NonceDesk
@@ -327,6 +329,7 @@ def assemble(
         holders=HolderDesk(database, authority, gate, own, clock),
         proposals=ProposalDesk(database, authority, gate, own, clock),
         status_alarms=StatusAlarms(database, gate, clock),
+        compromises=CompromiseDesk(database, gate, clock),
         secrets=SecretDesk(database, gate, clock),
         evidence=EvidenceDesk(
             database,

@@ -32,6 +32,7 @@ from ca.linting.repository import keep_own_findings
 from ca.officers.gate import OfficerGate
 from ca.profiles import Activation, CertificateProfile, IssuerName
 from ca.records import UNMARKED, HolderMarks
+from ca.status.acts.closed import check_open, closed_authorities
 from ca.status.revocation import CertificateState
 from hsm.provider import KeyProvider
 from pki.audit import AuditAction
@@ -214,6 +215,7 @@ class CarryingOut:
         with self._database.begin() as unit:
             outcomes |= self._reserve(unit, candidates, now)
             reserved = {c.key_digest: c.serial for c in _without(candidates, outcomes).values() if c.key_digest}
+            outcomes |= self._check_authorities(unit, _without(candidates, outcomes))
             outcomes |= self._check_leave(unit, _without(candidates, outcomes))
             outcomes |= self._check_files(unit, _without(candidates, outcomes))
             outcomes |= self._check_successions(unit, _without(candidates, outcomes), now)
@@ -264,6 +266,10 @@ class CarryingOut:
             return True
         dead = earlier.open and earlier.server is not None and not is_alive(self._database, earlier.server)
         return dead and bool(abandon(unit, [earlier.serial], now))
+
+    def _check_authorities(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
+        closed = closed_authorities(unit.connection)
+        return _refused_by(lambda one: check_open(one.authority.issuer.label, closed), candidates) if closed else {}
 
     def _check_leave(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
         leave = Leave(self._gate, unit)

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +122,13 @@ def activate(deployment: Deployment, file_id: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def live() -> Iterator[LiveDeployment]:
     """Hold one ceremony for the whole session and keep its custodian running."""
+    with pilot() as deployment:
+        yield deployment
+
+
+@contextmanager
+def pilot() -> Iterator[LiveDeployment]:
+    """Hold a ceremony and keep its custodian running: for what must not be done to the session's deployment."""
     if find_module() is None:
         pytest.skip("SoftHSM2 is not installed")
     folder = Path(tempfile.mkdtemp(prefix="mohr-"))  # short enough for a unix socket's path

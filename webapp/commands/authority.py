@@ -16,7 +16,16 @@ from ca.status.revocation import CertificateState
 from pki.certificates import pem
 from signer.files import read_file, write_file
 from webapp.certificate_documents import certificate_members
-from webapp.commands import bulk, inventory, orders_there, renewal, revocations, status_changes, suspension
+from webapp.commands import (
+    bulk,
+    compromise,
+    inventory,
+    orders_there,
+    renewal,
+    revocations,
+    status_changes,
+    suspension,
+)
 from webapp.commands.acting import acting_officer
 from webapp.commands.activation import activate, activation_group, told_to_wait
 from webapp.commands.chain import install_chain
@@ -52,6 +61,7 @@ for _command in (
     *renewal.COMMANDS,
     *suspension.COMMANDS,
     *revocations.COMMANDS,
+    *compromise.COMMANDS,
 ):
     ca.add_command(_command)
 ca.add_command(officer_group)
