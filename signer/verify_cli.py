@@ -73,7 +73,11 @@ class _Instant(click.ParamType[datetime]):
     help="A trusted root, intermediate or signer's certificate; repeat for several.",
 )
 @click.option(
-    "--policy", "policy_name", default="default", metavar="NAME|FILE", help="default, health-cluster or a JSON file."
+    "--policy",
+    "policy_name",
+    default="default",
+    metavar="NAME|FILE",
+    help="default, health-cluster, archive or a JSON file.",
 )
 @click.option("--at", type=_Instant(), help="The validation time; now if not given.")
 @click.option("--offline", is_flag=True, help="Fetch no status and no issuer from the network.")

@@ -1,4 +1,4 @@
-"""Validation policies: data, not code (EN 319 102-1 §5.2.4). Two are built in; a deployer's own are JSON files.
+"""Validation policies: data, not code (EN 319 102-1 §5.2.4). Three are built in; a deployer's own are JSON files.
 
 A policy file names a built-in `base` and changes its members:
 `{"base": "health-cluster", "name": "…", "path_through": ["<sha256 of a certificate>"], …}`.
@@ -71,11 +71,13 @@ class Policy:
     `path_through`: SHA-256 of certificates of which the path must hold one (empty: any path to an anchor).
     `max_status_age`: how old a status may be; None lets it count until its nextUpdate (EN 319 102-1 §5.2.5).
     `status_after_signature`: status must be produced at or after the proven time.
+    `require_time_proof`: the signer's word on the time does not do; a time-stamp must prove it.
     """
 
     name: str
     algorithms: AlgorithmPolicy = AlgorithmPolicy()
     require_non_repudiation: bool = False
+    require_time_proof: bool = False
     require_ca_status: bool = True
     require_admission: bool = False
     professions: frozenset[str] = frozenset()
@@ -90,9 +92,16 @@ class Policy:
 
 DEFAULT: Final = Policy(name="default")
 HEALTH_CLUSTER: Final = Policy(name="health-cluster", require_non_repudiation=True, require_admission=True)
-BUILT_IN: Final = {policy.name: policy for policy in (DEFAULT, HEALTH_CLUSTER)}
+ARCHIVE: Final = Policy(name="archive", require_time_proof=True, status_after_signature=True)
+BUILT_IN: Final = {policy.name: policy for policy in (DEFAULT, HEALTH_CLUSTER, ARCHIVE)}
 
-_FLAGS: Final = ("require_non_repudiation", "require_ca_status", "require_admission", "status_after_signature")
+_FLAGS: Final = (
+    "require_non_repudiation",
+    "require_time_proof",
+    "require_ca_status",
+    "require_admission",
+    "status_after_signature",
+)
 _SETS: Final = ("professions", "required_policies", "path_through")
 _DURATIONS: Final = {"max_status_age_seconds": "max_status_age", "clock_skew_seconds": "clock_skew"}
 

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     CLAIMED_BEFORE_CERTIFICATE = "claimed-before-certificate"
     CLAIMED_AFTER_PROOF = "claimed-after-proof"
     NO_TIME_PROOF = "no-time-proof"
+    TIME_PROOF_REQUIRED = "time-proof-required"
     TIMESTAMP_MALFORMED = "timestamp-malformed"
     TIMESTAMP_IMPRINT_MISMATCH = "timestamp-imprint-mismatch"
     TIMESTAMP_NOT_EVALUATED = "timestamp-not-evaluated"
@@ -202,6 +203,10 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.CLAIMED_AFTER_PROOF: Message(
         "زمان ادعایی امضا پس از مهر زمانی است.", "The claimed time lies after the proven time."
+    ),
+    Reason.TIME_PROOF_REQUIRED: Message(
+        "این سیاست اثبات زمان را لازم می‌داند و فایل آن را ندارد.",
+        "This policy demands proof of the time, which the file lacks.",
     ),
     Reason.NO_TIME_PROOF: Message(
         "زمان امضا تنها ادعای امضاکننده است.", "The signing time is only the signer's claim."

@@ -114,7 +114,8 @@ def _judge(
     findings += _acceptance(signature, identified.certificate, moment, purpose, context)
     findings += _time_findings(signature, identified.certificate, moment, stamps)
     if purpose is Purpose.DOCUMENT and not moment.proven:
-        findings.append(note(Reason.NO_TIME_PROOF))
+        missing = indeterminate(Reason.TIME_PROOF_REQUIRED, SubIndication.SIG_CONSTRAINTS_FAILURE)
+        findings.append(missing if context.policy.require_time_proof else note(Reason.NO_TIME_PROOF))
     if purpose is Purpose.TIMESTAMP:
         # A token alone says nothing until its data are there (row 22).
         findings += [f for v in proofs.verdicts.values() if v.kind is TimestampKind.TOKEN for f in _of_token(v)]

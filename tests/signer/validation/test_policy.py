@@ -69,7 +69,7 @@ def test_reading_a_policy_raises_only_service_errors(data: bytes) -> None:
 
 
 def test_built_in_policies_are_found_by_name() -> None:
-    assert set(BUILT_IN) == {"default", "health-cluster"}
+    assert set(BUILT_IN) == {"default", "health-cluster", "archive"}
 
 
 def test_algorithms_end_when_the_table_says() -> None:

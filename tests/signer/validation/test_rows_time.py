@@ -14,7 +14,7 @@ from signer.formats.cades import sign_cades
 from signer.formats.jades import sign_jades
 from signer.formats.pades import sign_pades
 from signer.samples import sample_pdf
-from signer.validation.policy import DEFAULT
+from signer.validation.policy import ARCHIVE, DEFAULT
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Assurance, Care, TimeProof
 from signer.validation.verify import verify_bytes
@@ -49,6 +49,16 @@ def revoked(zoo: Zoo, at: datetime, **entry: Any) -> Any:
     """Return a context in which the clinician was revoked at `at`, by a CRL of an hour ago."""
     crl = zoo.intermediate.crl({zoo.clinician.certificate.serial: at}, **entry)
     return zoo.context(status_sources=(zoo.status(crl),))
+
+
+def test_an_archive_takes_nobodys_word_on_the_time(zoo: Zoo) -> None:
+    by = zoo.clinician
+    claimed = verify_bytes(sign_jades(b"{}", by.key, by.chain, signed_at=SIGNED_AT), zoo.context(policy=ARCHIVE))
+    expect(claimed, UNDECIDED, "SIG_CONSTRAINTS_FAILURE")
+    assert Reason.TIME_PROOF_REQUIRED in reasons(claimed)
+    expect(verify_bytes(jades_t(zoo), zoo.context(policy=ARCHIVE)), PASSED)
+    stale = zoo.context(policy=ARCHIVE, status_sources=(zoo.status(this_update=BEFORE),))
+    expect(verify_bytes(jades_t(zoo), stale), UNDECIDED, "TRY_LATER")
 
 
 @pytest.mark.parametrize("form", STAMPED)
