@@ -19,6 +19,7 @@ from pki.oids import NATIONAL_ARC, PILOT_ARC, OidArc
 MAX_URL: Final = 200
 MAX_SHARDS: Final = 4096
 MAX_BACKDATE: Final = 3600
+MAX_OCSP_HOURS: Final = 168
 MAX_ALARM_CHANGES: Final = 1_000_000
 MAX_ALARM_MINUTES: Final = 10_080  # as long as changes are remembered
 MAX_CRL_INTERVAL: Final = 720
@@ -56,6 +57,7 @@ class RawAuthoritySettings:
     admission_authority: str | None = None
     policy_notice: str = PILOT_NOTICE
     backdate_seconds: int = 300
+    ocsp_hours: int = 24
     alarm_changes: int = 20
     alarm_minutes: int = 60
     demand_key_proof: bool = False
@@ -164,6 +166,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         raise _refuse(f"crl_shards is 1 to {MAX_SHARDS}")
     if not 1 <= len(raw.policy_notice) <= MAX_NOTICE:
         raise _refuse(f"policy_notice has 1 to {MAX_NOTICE} characters")
+    if not 1 <= raw.ocsp_hours <= MAX_OCSP_HOURS:
+        raise _refuse(f"ocsp_hours is 1 to {MAX_OCSP_HOURS}")
     if not 0 <= raw.backdate_seconds <= MAX_BACKDATE:
         raise _refuse(f"backdate_seconds is 0 to {MAX_BACKDATE}")
     if not 1 <= raw.alarm_changes <= MAX_ALARM_CHANGES or not 1 <= raw.alarm_minutes <= MAX_ALARM_MINUTES:
@@ -194,6 +198,8 @@ def validate_settings(raw: RawAuthoritySettings) -> AuthoritySettings:
         identities=identities,
         refused_keys=frozenset(bytes.fromhex(digest) for digest in raw.refused_keys),
         backdate=timedelta(seconds=raw.backdate_seconds),
+        ocsp_validity=timedelta(hours=raw.ocsp_hours),
+        ocsp_refresh=timedelta(hours=raw.ocsp_hours) / 3,
         alarm_changes=raw.alarm_changes,
         alarm_within=timedelta(minutes=raw.alarm_minutes),
         demand_key_proof=raw.demand_key_proof,

@@ -100,6 +100,7 @@ def authority_settings(settings: DeploymentSettings, refused_keys: tuple[str, ..
         identities=settings.identities,
         refused_keys=refused_keys,
         **settings.certificates.given,
+        **settings.status.of_authority,
     )
     return validate_settings(raw)
 

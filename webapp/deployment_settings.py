@@ -13,6 +13,7 @@ from pki.oids import PILOT_ARC
 from webapp.callers_allowed import LOOPBACK, networks
 from webapp.certificate_settings import CertificateSettings, read_certificate_settings
 from webapp.registration_settings import RegistrationSettings, read_registration_settings
+from webapp.status_settings import StatusSettings, read_status_settings
 
 MIN_FREE_MB: Final = 200
 ACTIVATION_DAYS: Final = LIFE.days
@@ -48,6 +49,7 @@ class DeploymentSettings:
     metrics_allow: tuple[str, ...] = LOOPBACK
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
+    status: StatusSettings = field(default_factory=StatusSettings)
 
     def __post_init__(self) -> None:
         for url in (self.public_url, self.exchange_url, self.status_url or self.public_url):
@@ -112,6 +114,7 @@ def parse_settings(data: bytes, *, profiles: bytes | None, identities: bytes | N
         refused_keys_file=text("refused_keys_file") if "refused_keys_file" in table else None,
         certificates=read_certificate_settings(table.get("certificates", {})),
         registration=read_registration_settings(table.get("registration", {})),
+        status=read_status_settings(table.get("status", {})),
         min_free_mb=_megabytes(table.get("min_free_mb", MIN_FREE_MB)),
         metrics_allow=_texts(table, "metrics_allow", LOOPBACK),
     )
@@ -167,7 +170,11 @@ def settings_toml(settings: DeploymentSettings) -> bytes:
     if settings.metrics_allow != LOOPBACK:
         lines.append(f"metrics_allow = {json.dumps(list(settings.metrics_allow))}")
     lines.append(f"production = {'true' if settings.production else 'false'}")
-    tables = {"certificates": settings.certificates.given, "registration": settings.registration.given}
+    tables = {
+        "certificates": settings.certificates.given,
+        "registration": settings.registration.given,
+        "status": settings.status.given,
+    }
     for title, members in tables.items():  # last: a table ends what is outside of it
         if members:
             lines.append(f"[{title}]")

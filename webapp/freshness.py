@@ -1,7 +1,7 @@
 """How long a status answer may be kept by caches: read from the answer's own times (RFC 5019 §6.2).
 
-Caches may keep an answer for `MAX_AGE_SECONDS` at most, although it is valid longer: a revocation has to be felt
-soon, and a cache that asks once a minute costs nothing.
+Caches may keep an answer for a minute at most, unless the deployer says otherwise, although it is valid longer: a
+revocation has to be felt soon, and a cache that asks once a minute costs nothing.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from typing import Final
 from ca.status.answer_store import StoredAnswer
 from pki import der
 from pki.errors import ServiceError
+from webapp.status_settings import MAX_AGE_SECONDS
 
-MAX_AGE_SECONDS: Final = 60
 _NONCE: Final = bytes.fromhex("06092b0601050507300102")  # id-pkix-ocsp-nonce, RFC 9654 §2.1
 _SUCCESSFUL: Final = b"\x00"
 _GENERALIZED_TIME: Final = 0x18
@@ -31,7 +31,7 @@ class Freshness:
     this_update: int | None
     next_update: int | None
 
-    def headers(self, now: datetime) -> list[tuple[str, str]]:
+    def headers(self, now: datetime, max_age: int = MAX_AGE_SECONDS) -> list[tuple[str, str]]:
         """Write the cache headers; an answer without times, or past its end, is not to be kept."""
         if self.this_update is None or self.next_update is None:
             return [("Cache-Control", "no-store")]
@@ -39,10 +39,10 @@ class Freshness:
         if left <= 0:
             return [("Cache-Control", "no-store")]
         return [
-            ("Cache-Control", f"public, no-transform, must-revalidate, max-age={min(left, MAX_AGE_SECONDS)}"),
+            ("Cache-Control", f"public, no-transform, must-revalidate, max-age={min(left, max_age)}"),
             ("ETag", self.etag),
             ("Last-Modified", formatdate(self.this_update, usegmt=True)),
-            ("Expires", formatdate(min(self.next_update, int(now.timestamp()) + MAX_AGE_SECONDS), usegmt=True)),
+            ("Expires", formatdate(min(self.next_update, int(now.timestamp()) + max_age), usegmt=True)),
         ]
 
 
@@ -72,10 +72,10 @@ def ocsp_freshness(response: bytes) -> Freshness:
     return Freshness(etag=etag_of(response), this_update=this_update, next_update=next_update)
 
 
-def stored_freshness(answer: StoredAnswer, now: datetime) -> tuple[tuple[str, str], ...]:
+def stored_freshness(answer: StoredAnswer, now: datetime, max_age: int) -> tuple[tuple[str, str], ...]:
     """Write the cache headers of an answer whose times are known."""
     freshness = Freshness(etag=etag_of(answer.der), this_update=answer.this_update, next_update=answer.next_update)
-    return tuple(freshness.headers(now))
+    return tuple(freshness.headers(now, max_age))
 
 
 def crl_freshness(crl: bytes) -> Freshness:

@@ -43,6 +43,7 @@ from pki.oids import PILOT_ARC
 from webapp.callers_allowed import LOOPBACK, Network, networks
 from webapp.health import HealthReport
 from webapp.served_lists import ServedList
+from webapp.status_settings import MAX_AGE_SECONDS
 
 PEER_CERTIFICATE: Final = "mohr.peer_certificate"
 """The `environ` key under which the mTLS listener puts the client certificate's DER (never a header)."""
@@ -122,6 +123,7 @@ class Services:
     metrics: Callable[[], bytes] | None = None
     metrics_allow: tuple[Network, ...] = networks(LOOPBACK)
     counted: Callable[[str, int], None] | None = None
+    max_age: int = MAX_AGE_SECONDS
     lint_first: TwinJudge | None = None
 
     @property

@@ -187,14 +187,15 @@ class StatusEndpoints:
         request = _request_in(path)
         stored = self._stored(request, now)
         if stored is not None:
-            return Answer(stored.der, "application/ocsp-response", stored_freshness(stored, now))
+            headers = stored_freshness(stored, now, self._services.max_age)
+            return Answer(stored.der, "application/ocsp-response", headers)
         return self._remembered.get(
             path, now, lambda: self._answer_signed_now(request, now), keep=lambda answer: answer.headers != (_NO_STORE,)
         )
 
     def _answer_signed_now(self, request: bytes, now: datetime) -> Answer:
         response = self._ocsp(request) if request else OCSP_MALFORMED_REQUEST
-        headers = ocsp_freshness(response).headers(now)
+        headers = ocsp_freshness(response).headers(now, self._services.max_age)
         return Answer(response, "application/ocsp-response", tuple(headers))
 
     def _stored(self, request: bytes, now: datetime) -> StoredAnswer | None:
@@ -217,7 +218,7 @@ class StatusEndpoints:
         served = source(found[1], int(found[2]), found[3] is not None) if found else None
         if served is None:
             raise NotFound(ErrorCode.NOT_FOUND)
-        headers = served.freshness.headers(self._services.clock.now())
+        headers = served.freshness.headers(self._services.clock.now(), self._services.max_age)
         return Answer(served.body, "application/pkix-crl", tuple(headers))
 
     def ca_certificate(self, _environ: "WSGIEnvironment", path: str) -> Answer:

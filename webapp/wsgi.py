@@ -56,6 +56,7 @@ def services_of(parts: Parts) -> Services:
         metrics=lambda: measured(parts, health(), requests),
         metrics_allow=networks(settings.metrics_allow),
         counted=requests.add,
+        max_age=settings.status.max_age,
         organization=settings.organization,
         oid_arc=settings.oid_arc,
         own_root=deployment.certificate_file(IssuerName.ROOT).exists(),

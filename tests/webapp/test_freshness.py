@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.pki import NOW, make_root
-from webapp.freshness import MAX_AGE_SECONDS, Freshness, crl_freshness, etag_of, ocsp_freshness
+from webapp.freshness import Freshness, crl_freshness, etag_of, ocsp_freshness
+from webapp.status_settings import MAX_AGE_SECONDS
 
 
 def test_times_of_an_ocsp_response_are_read() -> None:
