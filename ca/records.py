@@ -90,6 +90,7 @@ class ToPresign:
     """A certificate whose OCSP response is missing or about to end."""
 
     serial_hex: str
+    issuer: str
     status: Status
     status_version: int
-    cert_sha256: bytes | None = None
+    cert_sha256: bytes | None

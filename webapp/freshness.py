@@ -41,9 +41,14 @@ class Freshness:
         return [
             ("Cache-Control", f"public, no-transform, must-revalidate, max-age={min(left, max_age)}"),
             ("ETag", self.etag),
-            ("Last-Modified", formatdate(self.this_update, usegmt=True)),
-            ("Expires", formatdate(min(self.next_update, int(now.timestamp()) + max_age), usegmt=True)),
+            ("Last-Modified", _http_date(self.this_update)),
+            ("Expires", _http_date(min(self.next_update, int(now.timestamp()) + max_age))),
         ]
+
+
+@lru_cache(maxsize=256)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def etag_of(data: bytes) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ca.config import AuthoritySettings
 from ca.context import Authority
 from ca.records import ToPresign
 from ca.status import repository as status_rows
-from ca.status.answer_store import AnswerStore, Place
+from ca.status.answer_store import AnswerStore, ChangedStatus, Place
 from ca.status.changes import position, read_changes
 from ca.status.ocsp import issuer_prefix
 from ca.status.presigning import living_responder, presign
@@ -78,50 +79,73 @@ class AnswerKeeper:
         Changes are followed between the rounds. Where one authority's delegate cannot sign, the others' do; the first
         failure is raised last.
         """
+        self.follow(make=True)
         done, failures = 0, list[Unavailable]()
         for authority in authorities:
             try:
-                while done < limit and not is_over():
-                    count = self._round(authority, min(MAX_ROUND, limit - done))
-                    if not count:
-                        break
-                    done += count
-                    self.follow()
+                done += self._while_due(limit - done, is_over, partial(self._sign_due, authority))
             except Unavailable as error:
                 failures.append(error)
+        done += self._while_due(limit - done, is_over, partial(self._sign_next, authorities))
         if failures:
             raise failures[0]
         return done
 
-    def _round(self, authority: Authority, limit: int) -> int:
+    def _while_due(self, limit: int, is_over: Callable[[], bool], sign_round: Callable[[int], int]) -> int:
+        done = 0
+        while done < limit and not is_over():
+            count = sign_round(min(MAX_ROUND, limit - done))
+            if not count:
+                break
+            done += count
+            self.follow()
+        return done
+
+    def _sign_due(self, authority: Authority, limit: int) -> int:
+        """Sign what was withdrawn, else what ends soon; return for how many certificates this settles it."""
         now, label = self._clock.now(), authority.issuer.label.value
-        horizon = living_responder(authority, now).certificate.not_after
-        wanted = self._store.withdrawn(label, limit)
-        if wanted:
-            return self._sign_again(authority, wanted, now)
-        filled = self._store.filled(label)
-        if filled is not None:
-            with self._database.read() as connection:
-                items = status_rows.to_presign(connection, label, now, after=filled, limit=limit)
-            self.sign(authority, items, now)
-            self._store.fill(label, items[-1].serial_hex if len(items) == limit else None)
-            if items:
-                return len(items)
         # A delegate near its end cannot promise the full time; asking for more than it can would never be done.
+        horizon = living_responder(authority, now).certificate.not_after
         before = min(now + self._settings.ocsp_refresh, horizon).timestamp()
         after = (now + self._settings.ocsp_validity).timestamp()  # of a clock that was wrong, or by another policy
-        wanted = self._store.ending(label, before, limit) or self._store.ending_after(label, after, limit)
-        return self._sign_again(authority, wanted, now) if wanted else 0
-
-    def _sign_again(self, authority: Authority, serials: Sequence[str], now: datetime) -> int:
-        label = authority.issuer.label.value
+        due = (
+            self._store.withdrawn(label, limit)
+            or self._store.ending(label, before, limit)
+            or self._store.ending_after(label, after, limit)
+        )
+        if not due:
+            return 0
         with self._database.read() as connection:
-            items = status_rows.to_presign(connection, label, now, serials=serials)
-        ended = set(serials).difference(item.serial_hex for item in items)
+            items = [item for item in status_rows.to_presign(connection, due, now) if item.issuer == label]
+        ended = set(due).difference(item.serial_hex for item in items)
         if ended:
             self._store.forget(label, tuple(ended))
         self.sign(authority, items, now)
-        return len(serials)
+        return len(due)
+
+    def _sign_next(self, authorities: Sequence[Authority], limit: int) -> int:
+        """Go on with the first signing of all, in the order of their serial numbers, in which the file grows fastest.
+
+        What a delegate cannot sign now counts as withdrawn.
+        """
+        after = self._store.filled()
+        if after is None:
+            return 0
+        now = self._clock.now()
+        with self._database.read() as connection:
+            items, reached = status_rows.next_to_presign(connection, after, now, limit)
+        for authority in authorities:
+            own = [item for item in items if item.issuer == authority.issuer.label]
+            try:
+                self.sign(authority, own, now)
+            except Unavailable as error:
+                if error.code is ErrorCode.FILE_UNREADABLE:
+                    raise
+                self._store.withdraw(
+                    [ChangedStatus(i.issuer, i.serial_hex, i.status_version, not i.status.listed) for i in own]
+                )
+        self._store.fill(reached)
+        return len(items) if reached is None else max(len(items), 1)
 
     def sign(self, authority: Authority, items: Sequence[ToPresign], now: datetime) -> None:
         """Sign and store the answers about these certificates of one authority."""

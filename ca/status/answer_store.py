@@ -7,6 +7,7 @@ need not know of each other: of two that disagree, the later version stays.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pki.certificates import Certificate, serial_hex
 from pki.errors import ErrorCode, Unavailable
 
 _PLACE: Final = "SELECT value FROM facts WHERE name='place'"
+_FILLED: Final = "SELECT value FROM facts WHERE name='filled'"
 _FIND: Final = "SELECT delegate, this_update, next_update, signed, checksum FROM answers WHERE serial=? AND issuer=?"
 _WITHDRAW: Final = """
 INSERT INTO answers (serial, issuer, version) VALUES (?, ?, ?)
@@ -43,6 +45,7 @@ SELECT this_update, next_update FROM answers WHERE issuer=? AND signed IS NOT NU
 """
 _WAITING: Final = "SELECT count(*) FROM answers WHERE issuer=? AND signed IS NULL"
 _Identity = tuple[int, int]
+LOOK_SECONDS: Final = 0.1  # how long a file that was set aside may go on being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class AnswerStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._idle: list[_Reader] = []
+        self._seen: tuple[float, _Identity | None] = (-LOOK_SECONDS, None)
         self._writing = threading.Lock()
         self._distrusted = False
 
@@ -145,7 +149,7 @@ class AnswerStore:
         if request[REQUEST_PREFIX.stop] != 2 or request[REQUEST_PREFIX.stop + 1] != size:
             return None
         try:
-            with self._connected() as reader:
+            with self._connected(self._seen_identity()) as reader:
                 return self._answer(reader, request[REQUEST_PREFIX], request[REQUEST_PREFIX.stop + 2 :], int(now))
         except Unavailable:
             return None
@@ -161,6 +165,12 @@ class AnswerStore:
             )
             return None
         return StoredAnswer(join_response(row[3], reader.delegate(row[0])), row[1], row[2])
+
+    def _seen_identity(self) -> _Identity | None:
+        now, seen = time.monotonic(), self._seen
+        if now - seen[0] >= LOOK_SECONDS:
+            seen = self._seen = now, identity_of(self.path)
+        return seen[1]
 
     def _reader(self, identity: _Identity | None) -> _Reader:
         while self._idle:
@@ -220,7 +230,7 @@ class AnswerStore:
         """Forget every answer; follow from a place on, which is before any row is read."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM answers")
-            connection.execute("UPDATE issuers SET filled=''")
+            connection.execute("DELETE FROM facts")
             _go_to(connection, place)
 
     def withdraw(self, changes: Sequence[ChangedStatus], place: Place | None = None) -> None:
@@ -282,24 +292,23 @@ class AnswerStore:
                 "DELETE FROM answers WHERE serial=? AND issuer=?", [(_octets(serial), number) for serial in serials]
             )
 
-    def filled(self, issuer: str) -> str | None:
+    def filled(self) -> str | None:
         """Return up to which serial number all were signed once; None when that is done."""
         with self._connected() as reader:
-            row = reader.connection.execute("SELECT filled FROM issuers WHERE label=?", (issuer,)).fetchone()
+            row = reader.connection.execute(_FILLED).fetchone()
         return "" if row is None else row[0]
 
-    def fill(self, issuer: str, up_to: str | None) -> None:
+    def fill(self, up_to: str | None) -> None:
         """Note how far the first signing of all has come; None when it is done."""
         with self._transaction() as connection:
-            _numbers(connection, {issuer})
-            connection.execute("UPDATE issuers SET filled=? WHERE label=?", (up_to, issuer))
+            connection.execute("INSERT OR REPLACE INTO facts VALUES ('filled', ?)", (up_to,))
 
     # -- the file ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _connected(self) -> Iterator[_Reader]:
-        """Use the file; one that turns out to be damaged is set aside."""
-        identity = identity_of(self.path)
+    def _connected(self, identity: _Identity | None = None) -> Iterator[_Reader]:
+        """Use the file, which is the one just seen if that is said; one that turns out to be damaged is set aside."""
+        identity = identity or identity_of(self.path)
         try:
             reader = self._reader(identity)
             try:
@@ -344,13 +353,11 @@ def _numbers(connection: sqlite3.Connection, labels: set[str], prefix: bytes | N
     """Return issuers' numbers; one with another key than before has a new number, and nothing signed."""
     found = {}
     for label in labels:
-        connection.execute(
-            "INSERT INTO issuers (label, prefix, filled) VALUES (?, x'', '') ON CONFLICT DO NOTHING", (label,)
-        )
+        connection.execute("INSERT INTO issuers (label, prefix) VALUES (?, x'') ON CONFLICT DO NOTHING", (label,))
         number, known = connection.execute("SELECT id, prefix FROM issuers WHERE label=?", (label,)).fetchone()
         if prefix is not None and known != prefix:
             connection.execute("DELETE FROM issuers WHERE id=?", (number,))
-            added = connection.execute("INSERT INTO issuers (label, prefix, filled) VALUES (?, ?, '')", (label, prefix))
+            added = connection.execute("INSERT INTO issuers (label, prefix) VALUES (?, ?)", (label, prefix))
             connection.execute(f"{_SET_EMPTY}, issuer=? WHERE issuer=?", (added.lastrowid, number))
             number = added.lastrowid
         found[label] = int(number)

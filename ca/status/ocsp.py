@@ -195,6 +195,9 @@ class SingleAnswer:
     archive_cutoff: datetime | None = None
 
 
+_time: Final = lru_cache(maxsize=1024)(der.generalized_time)  # of all that is signed together, the times are the same
+
+
 def _cert_status(status: Status | None) -> bytes:
     if status is None:
         return der.context(2, constructed=False)
@@ -210,8 +213,8 @@ def _single_response(answer: SingleAnswer) -> bytes:
     return der.sequence(
         answer.cert_id,
         _cert_status(answer.status),
-        der.generalized_time(answer.this_update),
-        der.context(0, der.generalized_time(answer.next_update)),
+        _time(answer.this_update),
+        der.context(0, _time(answer.next_update)),
         _single_extensions(answer),
     )
 
@@ -219,7 +222,7 @@ def _single_response(answer: SingleAnswer) -> bytes:
 def _single_extensions(answer: SingleAnswer) -> bytes:
     extensions = []
     if answer.archive_cutoff is not None:
-        extensions.append(_extension(OCSP_ARCHIVE_CUTOFF, der.generalized_time(answer.archive_cutoff)))
+        extensions.append(_extension(OCSP_ARCHIVE_CUTOFF, _time(answer.archive_cutoff)))
     if answer.cert_sha256 is not None:
         value = der.sequence(_SHA256_ALGORITHM, der.octet_string(answer.cert_sha256))
         extensions.append(_extension(CERT_HASH, value))
@@ -239,7 +242,7 @@ def build_response_data(
         extensions = der.context(1, der.sequence(_extension(OCSP_NONCE, der.octet_string(nonce))))
     return der.sequence(
         der.context(2, der.octet_string(responder.spki_sha1)),
-        der.generalized_time(produced_at),
+        _time(produced_at),
         der.sequence(*(_single_response(answer) for answer in answers)),
         extensions,
     )

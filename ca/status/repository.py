@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
@@ -19,17 +19,17 @@ _s = status_changes.c
 ISSUED: Final = tuple(
     state.value for state in CertificateState if state not in (CertificateState.INTENDED, CertificateState.ABANDONED)
 )
-_LIVING: Final = tuple(
+_LIVING: Final = frozenset(
     state.value
     for state in (CertificateState.ISSUED, CertificateState.GOOD, CertificateState.ON_HOLD, CertificateState.REVOKED)
 )
+_TOLD: Final = (_c.serial, _c.issuer, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.der)
+_PRESIGNED: Final = (*_TOLD, _c.status_version, _c.not_after)
 
 
 def told_statuses(connection: Connection, serials: Sequence[str]) -> dict[tuple[str, str], ToldStatus]:
     """Return what is told of issued certificates, by serial number and issuer."""
-    statement = select(_c.serial, _c.issuer, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.der).where(
-        _c.serial.in_(serials), _c.state.in_(ISSUED)
-    )
+    statement = select(*_TOLD).where(_c.serial.in_(serials), _c.state.in_(ISSUED))
     return {
         (row.serial, row.issuer): ToldStatus(status=status_of(row), cert_sha256=_digest(row.der))
         for row in connection.execute(statement)
@@ -65,31 +65,33 @@ def changed_statuses(connection: Connection, serials: Sequence[str]) -> list[Cha
     ]
 
 
-def to_presign(
-    connection: Connection,
-    issuer: str,
-    now: datetime,
-    *,
-    serials: Sequence[str] | None = None,
-    after: str = "",
-    limit: int | None = None,
-) -> list[ToPresign]:
-    """List living certificates in the order of their serial numbers: these, or those after a serial number."""
-    wanted = (_c.serial > after) if serials is None else _c.serial.in_(serials)
-    statement = (
-        select(
-            _c.serial, _c.state, _c.revoked_at, _c.reason, _c.invalidity_date, _c.status_version, _c.not_after, _c.der
-        )
-        .where(wanted, _c.issuer == issuer, _c.state.in_(_LIVING), _c.not_after > now)
-        .order_by(_c.serial)
-        .limit(limit)
-    )
+def to_presign(connection: Connection, serials: Sequence[str], now: datetime) -> list[ToPresign]:
+    """List those of these certificates that are answered for ahead, in the order of their serial numbers."""
+    rows = connection.execute(select(*_PRESIGNED).where(_c.serial.in_(serials)).order_by(_c.serial)).all()
+    return _living(rows, now)
+
+
+def next_to_presign(
+    connection: Connection, after: str, now: datetime, limit: int
+) -> tuple[list[ToPresign], str | None]:
+    """List what is answered for ahead among the next certificates, and where to go on; None: these are the last.
+
+    Nothing but the serial number is asked for, so that its index is what is gone by.
+    """
+    statement = select(*_PRESIGNED).where(_c.serial > after).order_by(_c.serial).limit(limit)
+    rows = connection.execute(statement).all()
+    return _living(rows, now), rows[-1].serial if len(rows) == limit else None
+
+
+def _living(rows: Sequence[Any], now: datetime) -> list[ToPresign]:
     return [
         ToPresign(
             serial_hex=row.serial,
+            issuer=row.issuer,
             status=status_of(row),
             status_version=row.status_version,
             cert_sha256=_digest(row.der),
         )
-        for row in connection.execute(statement)
+        for row in rows
+        if row.state in _LIVING and row.not_after > now
     ]

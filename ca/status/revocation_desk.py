@@ -285,6 +285,7 @@ class RevocationDesk(AuthorityContext):
 def _to_presign(record: CertificateRecord) -> ToPresign:
     return ToPresign(
         serial_hex=record.serial_hex,
+        issuer=record.issuer,
         status=record.status,
         status_version=record.status_version,
         cert_sha256=None if record.der is None else sha256(record.der).digest(),
