@@ -70,7 +70,7 @@ class HolderRevokedAnswer(BaseModel):
     file: str
     revoked: list[SuspendedCertificate]
     abandoned: list[str] = Field(description="Serial numbers of orders that came to nothing.")
-    published: bool = Field(description="Whether the lists tell it; if not, the worker publishes them within a minute.")
+    published: bool = Field(description="Whether the lists tell it; if not, the worker publishes them within a second.")
 
 
 LIST: Final = Operation(

@@ -67,7 +67,7 @@ class StatusAnswer(BaseModel):
         default=None, description="Set where the revocation waits for another officer (`/api/v1/revocations`)."
     )
     crl_number: int | None = Field(
-        description="The published list that tells it; null where the worker publishes one, within a minute."
+        description="The published list that tells it; null where the worker publishes one, within a second."
     )
 
 

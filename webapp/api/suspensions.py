@@ -52,7 +52,7 @@ class SuspendedAnswer(BaseModel):
     at: datetime
     suspended: list[SuspendedCertificate]
     before: list[SuspendedCertificate] = Field(description="What was on hold, or not activated, already.")
-    published: bool = Field(description="Whether the lists tell it; if not, the worker publishes them within a minute.")
+    published: bool = Field(description="Whether the lists tell it; if not, the worker publishes them within a second.")
 
 
 class SuspensionCodeAnswer(BaseModel):

@@ -70,7 +70,7 @@ class HolderDesk:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a hold is not a revocation")
         now = self._clock.now().replace(microsecond=0)
         with self._database.begin() as unit:
-            file = files.lock_file(unit.connection, files.get_file(unit.connection, file_id).id)
+            file = files.get_file(unit.connection, file_id)
             digest = holder_revocation_digest(reason, whole_holder=whole_holder)
             self._allow(unit, officer, file, digest)
             holder = file.registration.holder
@@ -78,6 +78,7 @@ class HolderDesk:
                 raise FourEyesRequired("nobody revokes everything of their own", "revocation.own")
             one_file = None if whole_holder else file.id
             lock_activations(unit.connection, holder=holder, file_id=one_file)
+            files.lock_file(unit.connection, file.id)  # behind activations, as where their codes are made
             intents = certificate_queries.intents_of(unit.connection, holder=holder, file_id=one_file)
             living = certificate_queries.living_of(unit.connection, holder=holder, file_id=one_file)
             self._allow_others(unit, officer, file, living)

@@ -15,6 +15,9 @@ from ca.officers.scopes import Scope
 from ca.officers.statements import sign_statement
 from ca.records import CertificateRecord
 from ca.service import CertificateAuthority
+from ca.status.acts.holders import HolderDesk, holder_revocation_digest
+from ca.status.acts.proposals import ProposalDesk
+from ca.status.acts.suspension import SuspensionDesk
 from ca.status.revocation import CertificateState, RevocationReason
 from ca.status.revocation_desk import revocation_digest
 from pki.audit import AuditAction
@@ -153,6 +156,64 @@ def test_a_statement_is_for_one_certificate_one_act_and_one_reason(founded: Offi
     held = signed(founded, Act.CERTIFICATE_HOLD, other)
     assert authority.hold(other, held).state is CertificateState.ON_HOLD
     assert reason_of(lambda: authority.hold(other, held)) == ("officer-unknown", "officer.statement-used")
+
+
+def test_one_statement_covers_everything_of_a_holder_where_the_role_reaches_every_file(founded: Offices) -> None:
+    world = founded.world
+    desk = HolderDesk(world.database, world.authority, founded.gate, SETTINGS, world.clock)
+    serials = [world.issue(profile).serial_hex for profile in ("clin-sign", "clin-auth")]
+    file_id = str(world.authority.get(serials[0]).file_id)
+    one_file = holder_revocation_digest(KEY_COMPROMISE, whole_holder=False)
+    said = signed(founded, Act.CERTIFICATE_REVOKE, file_id, one_file)
+    all_of = partial(desk.revoke_all, file_id, KEY_COMPROMISE, whole_holder=True)
+    assert reason_of(partial(all_of, said)) == ("officer-unknown", "officer.statement-differs")
+    nurses = founded.enrol("nikan", "ministry", founded.of("parsa"), founded.of("akbari"))
+    founded.grant(
+        "nikan",
+        Role.REVOKER,
+        "ministry",
+        founded.of("parsa"),
+        founded.of("akbari"),
+        Scope(professions=frozenset({"nurse"})),
+    )
+    assert reason_of(partial(all_of, nurses)) == ("scope-exceeded", "officer.out-of-profession")
+    said = signed(founded, Act.CERTIFICATE_REVOKE, file_id, holder_revocation_digest(KEY_COMPROMISE, whole_holder=True))
+    assert {one.serial_hex for one in all_of(said).revoked} == set(serials)
+
+
+def test_a_call_centre_takes_codes_by_any_role_and_from_officers_alone(founded: Offices) -> None:
+    world = founded.world
+    desk = SuspensionDesk(world.database, world.authority, founded.gate, world.postbox, world.clock, cost=2)
+    issued = world.issue()
+    desk.send(desk.make(str(world.authority.get(issued.serial_hex).file_id), founded.of("parsa"), claimed=True))
+    code = next(str(one.facts["code"]) for one in world.postbox.notices.values() if one.kind == "suspension-code")
+    assert reason_of(lambda: desk.suspend_for(code, Officer(id="akbari"), "telephone"))[0] == "officer-unknown"
+    nurses = founded.enrol("nikan", "ministry", founded.of("parsa"), founded.of("akbari"))
+    founded.grant(
+        "nikan",
+        Role.REGISTRAR,
+        "ministry",
+        founded.of("parsa"),
+        founded.of("akbari"),
+        Scope(professions=frozenset({"nurse"})),
+    )
+    assert [one.serial_hex for one in desk.suspend_for(code, nurses, "telephone").changed] == [issued.serial_hex]
+
+
+def test_two_officers_statements_revoke_as_of_a_date_in_the_past(founded: Offices) -> None:
+    world = founded.world
+    desk = ProposalDesk(world.database, world.authority, founded.gate, SETTINGS, world.clock)
+    serial, evidence = world.issue().serial_hex, "e1" * 32
+    world.clock.move(days=2)
+    since = world.clock.now() - timedelta(days=1)
+    said = signed(founded, Act.CERTIFICATE_REVOKE, serial, revocation_digest(KEY_COMPROMISE, since))
+    propose = partial(desk.propose, serial, KEY_COMPROMISE, since, evidence)
+    assert reason_of(partial(propose, said)) == ("officer-unknown", "officer.statement-differs")
+    said = signed(founded, Act.CERTIFICATE_REVOKE, serial, revocation_digest(KEY_COMPROMISE, since, evidence))
+    proposal = propose(said).proposal
+    own = signed(founded, Act.REVOCATION_APPROVE, proposal.id, proposal.digest)
+    assert reason_of(lambda: desk.approve(proposal.id, own)) == ("four-eyes", "revocation.two-officers")
+    assert desk.approve(proposal.id, founded.of("bahrami")).record.status.invalidity_date == since
 
 
 def test_what_is_refused_leaves_the_statement_unused(founded: Offices) -> None:
