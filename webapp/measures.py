@@ -3,6 +3,7 @@
 Most of it is read from files, so that it is told while the database is down; what only rows know is left out then.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -11,7 +12,9 @@ from typing import Final
 from sqlalchemy import func, select
 
 from ca.inventory.statistics import ISSUED
+from ca.profiles import IssuerName
 from ca.tables import status_changes
+from pki.certificates import Certificate
 from pki.errors import ServiceError
 from pki.instants import parse_instant
 from pki.jose import json_object
@@ -40,6 +43,7 @@ def measured(parts: Parts, health: HealthReport, requests: RequestCounts) -> byt
             *_promises(parts.promises.all(), now),
             _waiting(parts),
             _own_certificates(parts, now),
+            _authorities(parts, now),
             *_worker(parts, now),
             _checkpoint(parts, now),
             *_rows(parts, now),
@@ -70,6 +74,15 @@ def _own_certificates(parts: Parts, now: datetime) -> Metric:
     own = parts.promises.own_certificates() or ()
     left = (({"service": one.name}, (one.usable_until - now).total_seconds()) for one in own)
     return gauge("mohr_service_certificate_seconds_left", "Time to the end of each service's own certificate.", left)
+
+
+def _authorities(parts: Parts, now: datetime) -> Metric:
+    ends = []
+    for label in IssuerName:
+        with contextlib.suppress(OSError, ServiceError):
+            certificate = Certificate.parse(parts.deployment.certificate_file(label).read_bytes())
+            ends.append(({"authority": label.value}, (certificate.not_after - now).total_seconds()))
+    return gauge("mohr_authority_certificate_seconds_left", "Time to the end of each authority's certificate.", ends)
 
 
 def _worker(parts: Parts, now: datetime) -> tuple[Metric, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -64,6 +65,16 @@ def test_no_value_names_a_person_or_has_one_label_for_each_certificate(parts: Pa
     for name in values(parts):
         assert not re.search(r"\d{10}|[0-9A-Fa-f]{16}", name), name
         assert name.isascii()
+
+
+def test_the_documentation_names_what_is_measured(parts: Parts) -> None:
+    worker = Worker(parts, sweeps=(Sweep(name="count", seconds=1, act=lambda parts: parts.statistics.sweep()),))
+    worker.sweeps[0].run(parts, 0)
+    worker.beat()
+    text = Path(__file__).parents[2].joinpath("docs", "freshness.md").read_text(encoding="utf-8")
+    deltas = {"mohr_delta_crl_age_seconds", "mohr_delta_crl_seconds_left"}  # there may be none yet
+    told = {name.split("{")[0] for name in values(parts)} | deltas
+    assert set(re.findall(r"mohr_[a-z_]+", text)) == told
 
 
 def test_files_are_measured_while_the_database_is_down(parts: Parts) -> None:
