@@ -1,7 +1,7 @@
 """Registration files, bulk jobs and alarms as JSON, the same from commands and the API; national codes stay inside."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ca.bulk.records import BulkApproval, Progress, RowResult
 from ca.evidence.records import Attachment
@@ -113,6 +113,9 @@ def progress_members(progress: Progress) -> dict[str, Any]:
         "finished_at": _instant(job.finished_at),
         "approvals": [_bulk_approval_members(approval) for approval in progress.approvals],
     }
+
+
+ROW_COLUMNS: Final = ("line", "file", "state", "profile", "serial", "code", "reason")
 
 
 def row_members(row: RowResult) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from sqlalchemy.exc import IntegrityError
 
 from ca import file_repository as files
 from ca.bulk import repository
+from ca.bulk.csv_rows import split_csv
 from ca.bulk.format import BulkRow, parse_row, split_rows
 from ca.bulk.records import ActingOfficer, BulkApproval, BulkJob, Progress, RowPage, RowResult
 from ca.context import WORKER, event
 from ca.errors import FourEyesRequired, IllegalTransition
+from ca.line_formats import LineFormat
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.repository import find_officer
@@ -36,6 +38,7 @@ from storage.unit_of_work import UnitOfWork
 SLICE: Final = 200
 _ASKED_AT_ONCE: Final = 8
 _ID_OCTETS: Final = 10
+_SPLIT: Final = {LineFormat.NDJSON: split_rows, LineFormat.CSV: split_csv}
 
 Tell = Callable[[Progress], object]
 
@@ -58,12 +61,12 @@ class BulkDesk:
 
     # -- starting ---------------------------------------------------------------------------------
 
-    def start(self, data: bytes, officer: Officer) -> BulkJob:
+    def start(self, data: bytes, officer: Officer, form: LineFormat = LineFormat.NDJSON) -> BulkJob:
         """Take a file and return its job, which is the one there was when the same file came before.
 
-        InvalidInput as `split_rows`; NotAllowed as the gate's. No row is entered yet: `run` does that.
+        InvalidInput as `split_rows` and `split_csv`; NotAllowed as the gate's. No row is entered yet: `run` does that.
         """
-        rows, digest = split_rows(data), sha256(data).hexdigest()
+        rows, digest = _SPLIT[form](data), sha256(data).hexdigest()
         try:
             with self._database.begin() as unit:
                 self._gate.allow(officer, Act.REGISTRATION_SUBMIT, NOTHING, unit, realm=officer.realm, digest=digest)

@@ -4,10 +4,7 @@ Rows are read in slices, each a short transaction of its own: a slow receiver ho
 so what is issued meanwhile is not in it, and nothing is in it twice.
 """
 
-import csv
-import io
 from collections.abc import Generator, Iterator
-from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Final
 
@@ -15,6 +12,7 @@ from ca.context import event
 from ca.inventory import queries
 from ca.inventory.desk import SUBJECT
 from ca.inventory.search import COLUMNS, InventoryEntry, Search, entry_members
+from ca.line_formats import LineFormat, csv_line
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import Scope
@@ -24,39 +22,13 @@ from pki.jose import compact_json
 from storage.engine import Database
 
 SLICE: Final = 500
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-@unique
-class ExportFormat(StrEnum):
-    """How lines are written."""
-
-    NDJSON = "ndjson"
-    CSV = "csv"
-
-    @property
-    def media_type(self) -> str:
-        """The Content-Type."""
-        return "application/x-ndjson" if self is ExportFormat.NDJSON else "text/csv; charset=utf-8; header=present"
-
-
-def _cell(value: object) -> str:
-    """Write a cell that no spreadsheet takes for a formula: an apostrophe goes before what could begin one."""
-    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
-
-
-def _csv_line(cells: list[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(cells)  # RFC 4180: CRLF, quotes doubled
-    return line.getvalue().encode()
-
-
-def _lines(entries: tuple[InventoryEntry, ...], form: ExportFormat) -> bytes:
+def _lines(entries: tuple[InventoryEntry, ...], form: LineFormat) -> bytes:
     members = [entry_members(entry) for entry in entries]
-    if form is ExportFormat.NDJSON:
+    if form is LineFormat.NDJSON:
         return b"".join(compact_json(each) + b"\n" for each in members)
-    return b"".join(_csv_line([_cell(each[name]) for name in COLUMNS]) for each in members)
+    return b"".join(csv_line(each[name] for name in COLUMNS) for each in members)
 
 
 class ExportDesk:
@@ -65,7 +37,7 @@ class ExportDesk:
     def __init__(self, database: Database, gate: OfficerGate, clock: Clock) -> None:
         self._database, self._gate, self._clock = database, gate, clock
 
-    def export(self, wanted: Search, officer: Officer, form: ExportFormat) -> Generator[bytes, None, None]:
+    def export(self, wanted: Search, officer: Officer, form: LineFormat) -> Generator[bytes, None, None]:
         """Yield what is searched for, in pieces of whole lines; NotAllowed as the gate's, before the first.
 
         `inventory.read` is recorded before the first piece, `inventory.exported` after the last one, or when the
@@ -89,9 +61,9 @@ class ExportDesk:
                 complete=complete,
             )
 
-    def _pieces(self, wanted: Search, form: ExportFormat) -> Iterator[tuple[int, bytes]]:
-        if form is ExportFormat.CSV:
-            yield 0, _csv_line(list(COLUMNS))
+    def _pieces(self, wanted: Search, form: LineFormat) -> Iterator[tuple[int, bytes]]:
+        if form is LineFormat.CSV:
+            yield 0, csv_line(COLUMNS)
         after, more = None, True
         while more:
             with self._database.read() as connection:

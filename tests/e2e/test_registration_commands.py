@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from hashlib import sha256
@@ -117,6 +119,10 @@ def test_a_bulk_file_is_entered_approved_and_told_row_by_row(
     ]
     assert live.answer("ca", "show", rows[0]["serial"])["profile"] == "cit-sign"
     assert not any(code in ended.output for code in codes)
+    table = live.mohr("ca", "bulk-status", job["id"], "--rows", "--format", "csv").output
+    assert [(row["line"], row["state"]) for row in csv.DictReader(io.StringIO(table))] == [
+        (str(row["line"]), row["state"] or "") for row in rows
+    ]
     shown = live.answer("ca", "file", "show", rows[0]["file"])
     assert [given["officer"] for given in shown["approvals"]] == [FIRST, SECOND]
 

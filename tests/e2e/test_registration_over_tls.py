@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -105,9 +106,12 @@ def test_many_are_taken_told_of_and_approved(door: Door, live: LiveDeployment, t
         {**CITIZEN, "national_code": "0000000001"},
         {**CITIZEN, "national_code": national_code(8002)},
     ]
-    file = tmp_path / "many.jsonl"
-    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
-    words = ("--header", "Content-Type: application/x-ndjson", "--data-binary", f"@{file}")
+    file = tmp_path / "many.csv"
+    with file.open("w", encoding="utf-8-sig", newline="") as opened:
+        written = csv.DictWriter(opened, list(rows[0]))
+        written.writeheader()
+        written.writerows(rows)
+    words = ("--header", "Content-Type: text/csv", "--data-binary", f"@{file}")
     assert door.curl(BULK, *words, officer=AKBARI)[1]["reason"] == "officer.no-role"
     assert door.curl(BULK, officer=PARSA, body=rows[0])[1]["code"] == "media-type-refused"
     status, job = door.curl(BULK, *words, officer=PARSA)
@@ -128,6 +132,12 @@ def test_many_are_taken_told_of_and_approved(door: Door, live: LiveDeployment, t
     ]
     status, rest = door.curl(f"{place}/rows?after={page['next']}&limit=2", officer=AKBARI)
     assert ([row["line"] for row in rest["rows"]], rest["next"]) == ([3], None)
+    door.curl_to(f"{place}/results", tmp_path / "results.csv", officer=AKBARI)
+    with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as opened:
+        table = list(csv.DictReader(opened))
+    assert [(row["line"], row["file"], row["code"]) for row in table] == [
+        (str(row["line"]), row["file"] or "", row["code"] or "") for row in (*page["rows"], *rest["rows"])
+    ]
     assert door.curl(f"{place}/rows?limit=501", officer=AKBARI)[1]["reason"] == "request.query"
     assert door.curl(f"{BULK}/absent", officer=AKBARI)[1]["code"] == "not-found"
 

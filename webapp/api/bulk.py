@@ -1,25 +1,30 @@
 """Bulk enrolment for officers: a file of registrations becomes a job, which the worker goes through."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from flask import Response
+from flask import Response, request
 from pydantic import BaseModel
 
+from ca.bulk.desk import BulkDesk
+from ca.bulk.records import RowPage
 from ca.bulk.repository import MAX_PAGE
+from ca.line_formats import LineFormat, csv_line
 from ca.officers.identity import Officer
 from pki.errors import ErrorCode
 from webapp.api.registrations import ApprovalBody
 from webapp.json_requests import read_json, read_octets
 from webapp.openapi import OFFICER, Api, Operation, Parameter, json_response
 from webapp.queries import check_query, number_in_query
-from webapp.registration_documents import progress_members, row_members
+from webapp.registration_documents import ROW_COLUMNS, progress_members, row_members
 from webapp.services import Services, installed
 
 PATH: Final = "/api/v1/bulk"
 MAX_OCTETS: Final = 48 * 1024 * 1024
 """What one request carries; larger files go through `mohr ca bulk`."""
 NDJSON: Final = "application/x-ndjson"
+CSV: Final = "text/csv"
 _LAST_LINE: Final = 999_999
 
 
@@ -73,8 +78,8 @@ START: Final = Operation(
     path=PATH,
     name="startBulk",
     summary="The job, which goes on by itself",
-    description="Take one registration a line, at most 100,000 of them, as `mohr ca bulk` does. The same octets again "
-    "are the same job.",
+    description="Take one registration a line, at most 100,000 of them, as `mohr ca bulk` does: JSON, or CSV with a "
+    "header. The same octets again are the same job.",
     answer=BulkAnswer,
     status=202,
     problems=(
@@ -85,7 +90,7 @@ START: Final = Operation(
         ErrorCode.LENGTH_REQUIRED,
     ),
     security=OFFICER,
-    request_body={"required": True, "content": {NDJSON: {}}},
+    request_body={"required": True, "content": {NDJSON: {}, CSV: {}}},
 )
 SHOW: Final = Operation(
     method="GET",
@@ -117,6 +122,17 @@ ROWS: Final = Operation(
         ),
     ),
 )
+RESULTS: Final = Operation(
+    method="GET",
+    path=PATH + "/{job_id}/results",
+    name="exportBulkRows",
+    summary="All rows as CSV",
+    description="What became of each row, as `listBulkRows` tells it, for a spreadsheet (RFC 4180, UTF-8).",
+    answer=None,
+    media_types=(CSV,),
+    problems=(ErrorCode.NOT_FOUND,),
+    security=OFFICER,
+)
 APPROVE: Final = Operation(
     method="POST",
     path=PATH + "/{job_id}/approvals",
@@ -140,7 +156,8 @@ def install(api: Api, services: Services) -> None:
 
     def start(officer: Officer) -> Response:
         desk = installed(services.bulk)
-        job = desk.start(read_octets(MAX_OCTETS, NDJSON), officer)
+        form = LineFormat.CSV if request.mimetype == CSV else LineFormat.NDJSON
+        job = desk.start(read_octets(MAX_OCTETS, CSV if form is LineFormat.CSV else NDJSON), officer, form)
         answer = json_response(progress_members(desk.progress(job.id)), 202)
         answer.headers["Location"] = f"{PATH}/{job.id}"
         return answer
@@ -155,6 +172,11 @@ def install(api: Api, services: Services) -> None:
         page = installed(services.bulk).page(job_id, officer, after=after, limit=limit)
         return json_response({"rows": [row_members(row) for row in page.rows], "next": page.next})
 
+    def results(officer: Officer, job_id: str) -> Response:
+        desk = installed(services.bulk)
+        first = desk.page(job_id, officer, after=0, limit=MAX_PAGE)  # whoever may not is told so before the answer
+        return Response(_lines(desk, job_id, officer, first), content_type=LineFormat.CSV.media_type)
+
     def approve(officer: Officer, job_id: str) -> Response:
         desk, said = installed(services.bulk), read_json(ApprovalBody).silence_reason
         desk.approve(job_id, officer, silence_reason=said)
@@ -163,4 +185,14 @@ def install(api: Api, services: Services) -> None:
     api.add(START, start)
     api.add(SHOW, show)
     api.add(ROWS, rows)
+    api.add(RESULTS, results)
     api.add(APPROVE, approve)
+
+
+def _lines(desk: BulkDesk, job_id: str, officer: Officer, page: RowPage) -> Iterator[bytes]:
+    yield csv_line(ROW_COLUMNS)
+    while True:
+        yield b"".join(csv_line(row_members(row).values()) for row in page.rows)
+        if page.next is None:
+            return
+        page = desk.page(job_id, officer, after=page.next, limit=MAX_PAGE)

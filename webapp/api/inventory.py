@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ca.inventory.export import ExportFormat
 from ca.inventory.search import MAX_WORD, entry_members, parse_search
+from ca.line_formats import LineFormat
 from ca.officers.identity import Officer
 from ca.status.revocation import CertificateState
 from pki.errors import ErrorCode
@@ -52,7 +52,7 @@ class SearchBody(SearchWords):
 class ExportBody(SearchWords):
     """A search, and how its certificates are written."""
 
-    format: str = Field(default=ExportFormat.NDJSON.value, pattern="^(ndjson|csv)$")
+    format: str = Field(default=LineFormat.NDJSON.value, pattern="^(ndjson|csv)$")
 
 
 class CertificateEntry(BaseModel):
@@ -148,7 +148,7 @@ def install(api: Api, services: Services) -> None:
 
     def export(officer: Officer) -> Response:
         body = read_json(ExportBody)
-        form = ExportFormat(body.format)
+        form = LineFormat(body.format)
         wanted = parse_search(body.model_dump(exclude={"format"}))
         pieces = installed(services.exports).export(wanted, officer, form)
         first = next(pieces, b"")  # whoever may not is told so before the answer begins

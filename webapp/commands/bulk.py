@@ -9,14 +9,18 @@ import click
 from ca.bulk.format import MAX_OCTETS
 from ca.bulk.issuing import BulkIssuing
 from ca.bulk.records import Progress
+from ca.line_formats import LineFormat, csv_line
 from ca.officers.identity import Act
 from signer.files import read_file
 from webapp.commands.options import answer, file_argument, home_option, officer_option, say
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
-from webapp.registration_documents import progress_members, row_members
+from webapp.registration_documents import ROW_COLUMNS, progress_members, row_members
 
+format_option = click.option(
+    "--format", "form", type=click.Choice([str(form) for form in LineFormat]), help="JSON lines, or CSV."
+)
 job_argument = click.argument("job_id", metavar="ID")
 
 
@@ -33,16 +37,17 @@ def _finish(parts: Parts, job_id: str) -> None:
 @click.command()
 @home_option
 @officer_option
+@format_option
 @file_argument
-def bulk(deployment: Deployment, officer: Signatory, file: Path) -> None:
-    """Submit every registration of FILE, one JSON object a line; the same file again goes on where it stopped.
+def bulk(deployment: Deployment, officer: Signatory, form: str | None, file: Path) -> None:
+    """Submit every registration of FILE, one JSON object a line, or CSV where the name ends in .csv.
 
-    Example: mohr ca bulk doctors.jsonl --officer clerk-parsa
+    The same file again goes on where it stopped. Example: mohr ca bulk doctors.csv --officer clerk-parsa
     """
-    data = read_file(file, limit=MAX_OCTETS)
+    data, of_name = read_file(file, limit=MAX_OCTETS), "csv" if file.suffix.lower() == ".csv" else "ndjson"
     with opened_parts(deployment) as parts:
         by = officer.say(parts.gate, parts.clock, Act.REGISTRATION_SUBMIT, digest=sha256(data).hexdigest())
-        _finish(parts, parts.bulk.start(data, by).id)
+        _finish(parts, parts.bulk.start(data, by, LineFormat(form or of_name)).id)
 
 
 @click.command("bulk-approve")
@@ -81,14 +86,25 @@ def bulk_issue(deployment: Deployment, officer: Signatory, job_id: str) -> None:
 @click.command("bulk-status")
 @home_option
 @click.option("--rows", "with_rows", is_flag=True, help="Then what became of each row, a JSON object a line.")
+@format_option
 @job_argument
 def bulk_status(
     deployment: Deployment,
     with_rows: bool,  # noqa: FBT001 - click passes options by name
+    form: str | None,
     job_id: str,
 ) -> None:
-    """Say how far a job is. Example: mohr ca bulk-status ID --rows."""
+    """Say how far a job is. Example: mohr ca bulk-status ID --rows.
+
+    With --format csv the rows alone are told, for a spreadsheet.
+    """
     with opened_parts(deployment) as parts:
+        if form == LineFormat.CSV:
+            parts.bulk.progress(job_id)
+            click.echo(csv_line(ROW_COLUMNS), nl=False)
+            for row in parts.bulk.results(job_id):
+                click.echo(csv_line(row_members(row).values()), nl=False)
+            return
         answer(progress_members(parts.bulk.progress(job_id)))
         for row in parts.bulk.results(job_id) if with_rows else ():
             answer(row_members(row))

@@ -10,10 +10,11 @@ from typing import Any, Final
 import click
 
 from ca.inventory.desk import SUBJECT, InventoryDesk
-from ca.inventory.export import ExportDesk, ExportFormat
+from ca.inventory.export import ExportDesk
 from ca.inventory.reminders import Reminder, ReminderDesk
 from ca.inventory.search import SEARCHABLE, Search, entry_members, parse_search
 from ca.inventory.statistics import StatisticsDesk
+from ca.line_formats import LineFormat
 from ca.officers.gate import RegisterGate
 from ca.officers.identity import Act
 from pki.errors import ErrorCode, InvalidInput
@@ -110,7 +111,7 @@ def search(
 @home_option
 @officer_option
 @_search_options
-@click.option("--format", "form", type=click.Choice([str(form) for form in ExportFormat]), default="ndjson")
+@click.option("--format", "form", type=click.Choice([str(form) for form in LineFormat]), default="ndjson")
 @output_option
 def export(deployment: Deployment, officer: Signatory, form: str, output: Path | None, **words: str | None) -> None:
     """Hand out all certificates that a search finds; recorded with their count and the SHA-256 of what went out.
@@ -122,7 +123,7 @@ def export(deployment: Deployment, officer: Signatory, form: str, output: Path |
         clock = RealClock()
         gate = RegisterGate(database, clock)
         by = officer.say(gate, clock, Act.INVENTORY_EXPORT, subject=SUBJECT)
-        with closing(ExportDesk(database, gate, clock).export(wanted, by, ExportFormat(form))) as pieces:
+        with closing(ExportDesk(database, gate, clock).export(wanted, by, LineFormat(form))) as pieces:
             if output is not None:
                 _write_file(pieces, output)
                 return

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ca.inventory import export as exporting
-from ca.inventory.export import ExportDesk, ExportFormat
+from ca.inventory.export import ExportDesk
 from ca.inventory.search import COLUMNS, InventoryEntry, Search, entry_members
+from ca.line_formats import LineFormat
 from ca.status.revocation import CertificateState
 from pki.audit import AuditAction
 from pki.jose import json_object
@@ -47,7 +48,7 @@ def last_event(database: Database) -> dict[str, Any]:
 
 
 def test_lines_of_json_are_what_a_search_finds(desk: ExportDesk, fresh: Database, rows: list[dict[str, Any]]) -> None:
-    data = b"".join(desk.export(Search(profession="nurse"), FIRST, ExportFormat.NDJSON))
+    data = b"".join(desk.export(Search(profession="nurse"), FIRST, LineFormat.NDJSON))
     found = [json.loads(line) for line in data.splitlines()]
     assert [line["serial"] for line in found] == [row["serial"] for row in rows if row["profession"] == "nurse"][::-1]
     assert all(tuple(line) == COLUMNS for line in found)
@@ -62,20 +63,20 @@ def test_lines_of_json_are_what_a_search_finds(desk: ExportDesk, fresh: Database
 
 
 def test_a_table_has_a_head_and_the_same_certificates(desk: ExportDesk, rows: list[dict[str, Any]]) -> None:
-    data = b"".join(desk.export(Search(), FIRST, ExportFormat.CSV))
+    data = b"".join(desk.export(Search(), FIRST, LineFormat.CSV))
     head, *lines = csv.reader(io.StringIO(data.decode(), newline=""))
     assert tuple(head) == COLUMNS
     assert [line[0] for line in lines] == [row["serial"] for row in rows[::-1]]
 
 
 def test_an_export_of_nothing_is_one_too(desk: ExportDesk, fresh: Database) -> None:
-    assert b"".join(desk.export(Search(), FIRST, ExportFormat.NDJSON)) == b""
+    assert b"".join(desk.export(Search(), FIRST, LineFormat.NDJSON)) == b""
     assert last_event(fresh)["certificates"] == 0
 
 
 @pytest.mark.usefixtures("rows")
 def test_a_receiver_that_goes_away_has_what_the_event_says(desk: ExportDesk, fresh: Database) -> None:
-    pieces = desk.export(Search(), FIRST, ExportFormat.NDJSON)
+    pieces = desk.export(Search(), FIRST, LineFormat.NDJSON)
     taken = next(pieces) + next(pieces)
     pieces.close()
     found = last_event(fresh)
@@ -85,7 +86,7 @@ def test_a_receiver_that_goes_away_has_what_the_event_says(desk: ExportDesk, fre
 
 @pytest.mark.usefixtures("rows")
 def test_who_begins_to_read_is_on_record_before_the_first_line(desk: ExportDesk, fresh: Database) -> None:
-    pieces = desk.export(Search(), FIRST, ExportFormat.CSV)
+    pieces = desk.export(Search(), FIRST, LineFormat.CSV)
     assert events_of(fresh, AuditAction.INVENTORY_READ) == []
     next(pieces)
     assert len(events_of(fresh, AuditAction.INVENTORY_READ)) == 1
@@ -114,7 +115,7 @@ def entry(name: str) -> InventoryEntry:
 
 
 def cells_of(name: str) -> list[str]:
-    data = exporting._lines((entry(name),), ExportFormat.CSV)
+    data = exporting._lines((entry(name),), LineFormat.CSV)
     (cells,) = csv.reader(io.StringIO(data.decode(), newline=""))
     return cells
 
