@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -12,28 +11,35 @@ SECONDS: Final = 0.5
 LOGGER: Final = logging.getLogger("mohr.answers")
 
 
-def follow_in_background(follow: Callable[[], None]) -> threading.Thread:
-    """Have the feed of status changes followed every half second for as long as this process runs.
+def follow_in_background(
+    follow: Callable[[], object], *, seconds: float = SECONDS, stopping: threading.Event | None = None
+) -> threading.Thread:
+    """Have the feed of status changes followed every half second until `stopping`, or for as long as this process runs.
 
     Requests never wait for it: while the database is silent, what was stored before goes on being answered.
     """
-    thread = threading.Thread(target=_follow_for_ever, args=(follow,), name="answers", daemon=True)
+    told = threading.Event() if stopping is None else stopping
+    thread = threading.Thread(target=_follow_until, args=(told, follow, seconds), name="answers", daemon=True)
     thread.start()
     return thread
 
 
-def _follow_for_ever(follow: Callable[[], None]) -> None:
+def _follow_until(stopping: threading.Event, follow: Callable[[], object], seconds: float) -> None:
     failing = ""
-    while True:
-        try:
-            follow()
-            failing = ""
-        except ServiceError as error:
-            if failing != error.code:
-                LOGGER.warning("status changes not followed", extra={"fields": {"code": str(error.code)}})
-            failing = error.code
-        except Exception:
-            if failing != "internal":
-                LOGGER.exception("status changes not followed")
-            failing = "internal"
-        time.sleep(SECONDS)
+    while not stopping.is_set():
+        code = _failure_of(follow)
+        if code and code != failing:
+            LOGGER.warning("status changes are not followed", extra={"fields": {"code": code}})
+        failing = code
+        stopping.wait(seconds)
+
+
+def _failure_of(follow: Callable[[], object]) -> str:
+    try:
+        follow()
+    except ServiceError as error:
+        return str(error.code)
+    except Exception:
+        LOGGER.exception("status changes are not followed")
+        return "internal"
+    return ""

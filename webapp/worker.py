@@ -84,10 +84,19 @@ def seal(parts: Parts) -> None:
     parts.seal_ledger()
 
 
-def presign(parts: Parts) -> None:
-    """Follow the changes of status and sign ahead; much to sign is done in slices, so that other sweeps go on."""
-    end = time.monotonic() + PRESIGN_SECONDS
-    parts.authority.presign(is_over=lambda: time.monotonic() >= end)
+class AnswerSweep:
+    """Follows the changes of status and signs OCSP answers ahead; the file is read through once, at the start."""
+
+    def __init__(self) -> None:
+        self._checked = False
+
+    def __call__(self, parts: Parts) -> None:
+        """Do what is due; much to sign is done in slices, so that other sweeps go on."""
+        if not self._checked:
+            parts.authority.check_answers()
+            self._checked = True
+        end = time.monotonic() + PRESIGN_SECONDS
+        parts.authority.presign(is_over=lambda: time.monotonic() >= end)
 
 
 def reconcile(parts: Parts) -> None:
@@ -141,7 +150,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="status-alarms", seconds=3600, act=lambda parts: parts.status_alarms.sweep()),
         Sweep(name="statistics", seconds=600, act=count),
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
-        Sweep(name="ocsp", seconds=1, act=presign),
+        Sweep(name="ocsp", seconds=1, act=AnswerSweep()),
         Sweep(name="crl", seconds=1, act=ListUpkeep()),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
     )

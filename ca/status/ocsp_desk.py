@@ -139,10 +139,14 @@ class OcspDesk(AuthorityContext):
         keeper = self._keeper()
         if keeper is None:
             return 0
-        keeper.follow(make=True)  # before anything is asked of the authorities: no answer waits for a delegate
         return keeper.sign_ahead(
             [authority for authority in self._authorities().values() if authority.responder is not None], limit, is_over
         )
+
+    def check_answers(self) -> None:
+        """Read the stored answers through; a file that is damaged is set aside, and made again by `presign`."""
+        if self._answers is not None:
+            self._answers.check()
 
     def follow_changes(self) -> None:
         """Take away the stored answers that the feed of changes says are untrue; Unavailable."""
