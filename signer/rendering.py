@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 
-from signer.isolation.order import Answer, Form, Order
+from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.validation.report import verdict_json
 from signer.validation.report_text import report_text
 from signer.validation.verdict import FileVerdict
@@ -16,9 +16,18 @@ def render(verdict: FileVerdict, order: Order) -> Answer:
     else:
         line = verdict_json(verdict, order.name) | {"sha256": sha256(order.data).hexdigest()}
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-    report = b""
-    if order.report:
-        from signer.validation.report_html import report_html  # most verdicts are wanted without one
+    return Answer(indication=verdict.indication, text=text.encode("utf-8", "replace"), report=_report(verdict, order))
 
-        report = report_html(verdict, order.name.rpartition("/")[2]).encode("utf-8", "replace")
-    return Answer(indication=verdict.indication, text=text.encode("utf-8", "replace"), report=report)
+
+def _report(verdict: FileVerdict, order: Order) -> bytes:
+    """Write the report that is wanted; what writes it is loaded then, for most verdicts are wanted without one."""
+    match order.report:
+        case ReportKind.HTML:
+            from signer.validation.report_html import report_html
+
+            return report_html(verdict, order.name.rpartition("/")[2]).encode("utf-8", "replace")
+        case ReportKind.XML:
+            from signer.validation.report_xml import report_xml
+
+            return report_xml(verdict)
+    return b""

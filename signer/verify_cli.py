@@ -23,7 +23,7 @@ from signer.bulk import Results, files_under, table
 from signer.files import check_writable, is_same_file, read_file, write_file
 from signer.isolation.child import Contexts, serve
 from signer.isolation.crew import judge_all
-from signer.isolation.order import Answer, Form, Order
+from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.isolation.worker import SECONDS, Worker, forked
 from signer.rendering import render
 from signer.validation.context import VerificationContext
@@ -40,6 +40,7 @@ ONLINE_SECONDS: Final = 10.0  # beyond a file's own time, while the network is a
 
 _EXIT: Final = {Indication.PASSED: 0, Indication.FAILED: 1, Indication.INDETERMINATE: 2}
 _UNREADABLE: Final = 3
+_REPORTS: Final = {".html": ReportKind.HTML, ".htm": ReportKind.HTML, ".xml": ReportKind.XML}
 _WORSE_LAST: Final = (0, 2, 1, 3)
 
 
@@ -84,7 +85,10 @@ class _Instant(click.ParamType[datetime]):
 @click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="A deployment whose root and CRLs to use.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, one a line.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="OUT.html", help="Write a report for people; one FILE."
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="OUT.html|OUT.xml",
+    help="Write a report for people, or one for programs (ETSI TS 119 102-2); one FILE.",
 )
 @click.option("--jobs", type=click.IntRange(1, MAX_JOBS), default=1, show_default=True, help="Files judged at once.")
 @click.option(
@@ -183,8 +187,10 @@ def _load_policy(name: str) -> Policy:
 def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
     if report is None:
         return
-    if report.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html")
+    if report.suffix.lower() not in _REPORTS:
+        raise click.UsageError(
+            f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html or .xml"
+        )
     if len(files) != 1 or is_same_file(report, files[0]):
         raise click.UsageError("a report is about one FILE, and is another file")
     check_writable(report)
@@ -263,7 +269,12 @@ class _Sitting:
                 click.echo(sentence(error), err=True)
                 self.statuses.append(_UNREADABLE)
             else:
-                yield Order(data=data, name=str(path), form=self._form, report=self._report is not None)
+                yield Order(
+                    data=data,
+                    name=str(path),
+                    form=self._form,
+                    report=None if self._report is None else _REPORTS[self._report.suffix.lower()],
+                )
 
 
 def _with_progress(paths: Sequence[Path]) -> Iterator[Path]:

@@ -18,6 +18,14 @@ class Form(StrEnum):
     TEXT = "text"
 
 
+@unique
+class ReportKind(StrEnum):
+    """What a report for keeping is written as."""
+
+    HTML = "html"
+    XML = "xml"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One file to judge. `name` is shown as the file's; `content` and `at` replace the context's where given."""
@@ -25,7 +33,7 @@ class Order:
     data: bytes = field(repr=False)
     name: str
     form: Form = Form.JSON
-    report: bool = False
+    report: ReportKind | None = None
     content: bytes | None = field(default=None, repr=False)
     at: datetime | None = None
 
@@ -49,7 +57,7 @@ class Order:
             data=data,
             name=head["name"],
             form=Form(head["form"]),
-            report=head["report"],
+            report=None if head["report"] is None else ReportKind(head["report"]),
             content=content if head["content"] else None,
             at=None if head["at"] is None else datetime.fromisoformat(head["at"]),
         )
@@ -57,7 +65,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A verdict as it is written: `text` in the form that was asked for, `report` as HTML where asked for, UTF-8."""
+    """A verdict as it is written: `text` in the form that was asked for, `report` where it was asked for, UTF-8."""
 
     indication: Indication
     text: bytes

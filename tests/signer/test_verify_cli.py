@@ -125,7 +125,7 @@ def test_a_policy_is_chosen_by_name_or_file(files: Path) -> None:
         ("good.json", "--content", "missing"),
         ("good.json", "--home", "missing"),
         ("good.json", "--report", "out.pdf"),
-        ("good.json", "--report", "out.xml"),
+        ("good.json", "--report", "out.txt"),
         ("good.json", "plain.txt", "--report", "out.html"),
         ("good.json", "--report", "no/such/folder/out.html"),
         ("page.html", "--report", "page.html"),
