@@ -1,6 +1,6 @@
 """What comes to nothing before it is a certificate, and what ends with a key that is in strangers' hands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ca import certificate_queries, repository
@@ -35,11 +35,27 @@ def revoke_on_record(
     changed = repository.change_status(
         unit.connection, record, status, now, crl_entry=entry, released_at=record.released_at
     )
-    facts = {"issuer": str(record.issuer), "reason": reason.value}
+    facts: dict[str, str | int] = {
+        "issuer": str(record.issuer),
+        "reason": reason.value,
+        "version": changed.status_version,
+    }
     if invalidity_date is not None:
         facts["invalidity_date"] = invalidity_date.isoformat()
     unit.audit.record(event(AuditAction.CERTIFICATE_REVOKED, now, actor, record.serial_hex, **facts))
     return changed
+
+
+def revoke_all_on_record(
+    unit: UnitOfWork, records: Sequence[CertificateRecord], reason: RevocationReason, actor: str, now: datetime
+) -> None:
+    """Revoke many certificates, whose rows are locked, each with its event; `now` is a whole second."""
+    changed = [(record, revoke(record.status, now, reason, not_before=record.not_before)) for record in records]
+    entries = [(record, status, encode_crl_entry(record.serial, status)) for record, status in changed]
+    repository.list_all(unit.connection, entries, now)
+    for record in records:
+        facts = {"issuer": str(record.issuer), "reason": reason.value}
+        unit.audit.record(event(AuditAction.CERTIFICATE_REVOKED, now, actor, record.serial_hex, **facts))
 
 
 def end_key(

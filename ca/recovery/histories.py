@@ -43,10 +43,28 @@ UNBORN: Final = Life(status=Status(state=CertificateState.INTENDED))
 
 
 def live_again(life: Life, events: Sequence[ReplayedEvent], not_before: datetime | None) -> Life:
-    """Return what becomes of `life` with these events, oldest first."""
-    for event in events:
+    """Return what becomes of `life` with these events, which the ledger has in the order of their clocks.
+
+    Acts of one second, or of servers whose clocks differ, come in the order of the versions that they made.
+    """
+    for event in _in_order(events):
         life = _after(life, event, not_before)
     return life
+
+
+def version_made(event: ReplayedEvent) -> int | None:
+    """Return the version of the status that an event made; None for one that does not say."""
+    told = 1 if event.action == AuditAction.CERTIFICATE_ISSUED.value else event.facts.get("version")
+    return told if isinstance(told, int) else None
+
+
+def _in_order(events: Sequence[ReplayedEvent]) -> list[ReplayedEvent]:
+    """Sort events by the versions that they made; one that does not say stays behind the one before it."""
+    versions, version = [], 0
+    for event in events:
+        version = version_made(event) or version
+        versions.append(version)
+    return [event for _, event in sorted(zip(versions, events, strict=True), key=lambda pair: pair[0])]
 
 
 def _after(life: Life, event: ReplayedEvent, not_before: datetime | None) -> Life:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from ca.certificate_queries import status_of
 from ca.config import AuthoritySettings
 from ca.issuing.key_holders import KeyHolder, claim_keys, mark_compromised
-from ca.recovery.histories import UNBORN, Life, live_again, suspended
+from ca.recovery.histories import UNBORN, Life, live_again, suspended, version_made
 from ca.status.changes import record_changes
 from ca.status.revocation import CertificateState, Status, encode_crl_entry
 from ca.tables import certificates, registration_files, status_changes
@@ -85,13 +85,15 @@ def rewrite(
         if row is None:
             values = _values(serial, told, attached.get(serial), settings, ends, done.findings)
             life = live_again(life, told, values["not_before"])
-            new.append(_finished(values, life, told[0].at, done.findings))
+            finished = _finished(values, life, told[0].at, done.findings)
+            new.append(finished | {"status_version": _version(told, 1)})
         else:
             life = live_again(life, told, row.not_before)
             values = _completed(row, life, attached.get(serial), done.findings)
             if values["signed"] is None and row.state == CertificateState.INTENDED.value:
                 life = replace(life, status=_unshown(life.status, told[0].at))
-            updates.append(values | _status_values(serial, life) | {"of": serial, "version": row.status_version + 1})
+            place = {"of": serial, "version": _version(told, row.status_version) + 1}
+            updates.append(values | _status_values(serial, life) | place)
         if life.unknown:
             done.findings.append(Finding("not-understood", serial, life.unknown))
         if life.compromised:
@@ -114,9 +116,14 @@ def rewrite(
 
 
 def tell(connection: Connection, serials: Sequence[str], now: datetime) -> None:
-    """Put certificates into the feed: lists and stored answers about them are made anew."""
+    """Put certificates into the feed: stored answers about them, and lists that named or name them, are made anew."""
+    ever_listed = _c.crl_entry.is_not(None) | _c.released_at.is_not(None)
     for start in range(0, len(serials), _ROUND):
-        record_changes(connection, serials[start : start + _ROUND], now, listed=True)
+        some = serials[start : start + _ROUND]
+        named = set(connection.execute(select(_c.serial).where(_c.serial.in_(some), ever_listed)).scalars())
+        for listed in (True, False):  # no list has anything to say of what was always good
+            told = [serial for serial in some if (serial in named) is listed]
+            record_changes(connection, told, now, listed=listed)
 
 
 def _known(connection: Connection, serials: Iterable[str]) -> dict[str, Any]:
@@ -223,7 +230,12 @@ def _finished(values: dict[str, Any], life: Life, since: datetime, findings: lis
         status = _unshown(status, since)
     row = values | _status_values(values["serial"], Life(status=status, released_at=life.released_at))
     row["issued_at"] = life.issued_at or values["issued_at"]
-    return row | {"status_version": 1, "lint_state": "pending"}
+    return row | {"lint_state": "pending"}
+
+
+def _version(told: Sequence[ReplayedEvent], known: int) -> int:
+    """Return the last version that anybody told of: no later act makes one of them again."""
+    return max(known, *(version_made(event) or 0 for event in told))
 
 
 def _unshown(status: Status, since: datetime) -> Status:

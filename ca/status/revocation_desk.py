@@ -321,7 +321,12 @@ def write_status(
     entry = encode_crl_entry(record.serial, status) if status.listed else None
     released = now if action in _LIFTING else record.released_at
     changed = repository.change_status(unit.connection, record, status, now, crl_entry=entry, released_at=released)
-    facts = {"issuer": str(record.issuer), "reason": None if status.reason is None else status.reason.value, **more}
+    facts: dict[str, str | int | None] = {
+        "issuer": str(record.issuer),
+        "reason": None if status.reason is None else status.reason.value,
+        "version": changed.status_version,  # by which acts of one second are told again in their order
+        **more,
+    }
     if status.invalidity_date is not None:
         facts["invalidity_date"] = status.invalidity_date.isoformat()
     unit.audit.record(event(action, now, actor, record.serial_hex, **facts))

@@ -53,6 +53,34 @@ def test_every_status_is_as_it_was_and_numbers_go_on(site: Site, make_world: Wor
         assert crl.entries == before.entries
 
 
+def test_acts_of_one_second_are_put_back_in_their_order(site: Site, make_world: WorldMaker) -> None:
+    file = site.world.approved(SYSTEM)
+    site.seal()
+    backup = site.backup()
+    issued = [site.issue(file.id).serial_hex for _ in range(6)]
+    for act in (site.world.authority.hold, site.world.authority.unhold, site.world.authority.hold):
+        for serial in issued:
+            act(serial, FIRST)
+    site.seal()
+    again, desk, _guard = site.restored(site.open(backup), make_world)
+    site.reconcile(desk)
+    assert statuses(again.database) == statuses(site.world.database)
+    assert {again.authority.get(serial).status_version for serial in issued} == {4}
+
+
+def test_lists_go_on_where_what_came_back_was_never_on_one(site: Site, make_world: WorldMaker) -> None:
+    file = site.world.approved(SYSTEM)
+    site.publish()
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(file.id)
+    site.seal()
+    again, desk, _guard = site.restored(site.open(backup), make_world)
+    site.reconcile(desk)
+    assert again.authority.get(issued.serial_hex).state is CertificateState.GOOD
+    assert all(crl.entries == 0 for crl in again.authority.publish_all_crls())
+
+
 def test_two_officers_release_it_and_only_once_it_is_reconciled(site: Site, make_world: WorldMaker) -> None:
     site.seal()
     backup = site.backup()
