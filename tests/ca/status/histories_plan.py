@@ -26,6 +26,8 @@ SHARES: Final = {
     "database": 1,
     "store": 1,
     "answers": 3,
+    "backup": 3,
+    "restore": 2,
 }
 FAULTS: Final = {"": 72, "kill": 10, "device": 4, "database": 4, "other": 8, "clock": 2}
 

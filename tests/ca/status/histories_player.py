@@ -72,6 +72,8 @@ class Player:
         self.stage = stage
         self.truth = Truth()
         self.published: set[bytes] = set()
+        self.lists: dict[ListName, bytes] = {}
+        self.recovering = self.restored = False
         self.doing: list[_Doing] = []
         self.compromised: set[bytes] = set()
         self.proposed: set[int] = set()
@@ -131,7 +133,7 @@ class Player:
 
     def _is_down(self) -> bool:
         """Whether there is no promise that anything new is signed."""
-        return self.stage.faults.device_down or self.stage.faults.database_down
+        return self.recovering or self.stage.faults.device_down or self.stage.faults.database_down
 
     def _lay(self, step: Step, server: int, random: Random, doing: _Doing) -> None:
         """Lay a fault in the way of a step."""
@@ -162,7 +164,7 @@ class Player:
 
     def _meanwhile(self, step: Step) -> None:
         """Let another server act while one is at work."""
-        if step.act in ("restart", "device", "database"):
+        if step.act in ("restart", "device", "database", "store", "wait-long", "restore"):
             return
         self.absorb()
         self.step(step)
@@ -191,8 +193,11 @@ class Player:
         life = random.choice(fitting if fitting and random.random() < 0.85 else lives)
         doing.serial = life.serial
         allowed = self.truth.may(doing.act, life.serial)
-        if doing.act == "unhold" and life.serial in self.proposed:
-            allowed = False  # before it is decided
+        decided = doing.act == "unhold" and life.serial in self.proposed
+        if decided and self.restored:
+            doing.disturbed = True  # nobody knows whether it is still proposed
+        elif decided:
+            allowed = False
         try:
             self._ask_for(doing, life, random, server)
         except Unavailable:
@@ -228,7 +233,6 @@ class Player:
             if doing.invalidity is None:
                 authority.revoke(name, reason, CLERK)
             else:  # it reaches back: two decide, and it is on hold meanwhile
-                self.proposed.add(life.serial)
                 desk = self.stage.servers[server].proposals
                 proposal = desk.propose(name, reason, doing.invalidity, EVIDENCE, CLERK).proposal
                 desk.approve(proposal.id, FIRST)
@@ -258,7 +262,7 @@ class Player:
         try:
             made = act(on.issuer, on.shard)
         except CrlRegression as error:
-            if not (doing.disturbed or first):
+            if not (doing.disturbed or first or (self.restored and "no list that a delta could add to" in str(error))):
                 raise Contradiction(f"{on} is not published: {error}") from error
             return
         if not doing.disturbed and made.der not in self.stage.list_bytes(on, doing.server):
@@ -295,6 +299,26 @@ class Player:
         faults = self.stage.faults
         faults.store_down = not (faults.store_down or faults.database_down)
 
+    def _backup(self, _doing: _Doing, _random: Random, _server: int) -> None:
+        self.stage.back_up()
+
+    def _restore(self, doing: _Doing, random: Random, _server: int) -> None:
+        """Lose the register and put an older one in its place; then nothing that it tells may be wrong either."""
+        self.stage.faults.forget()
+        down = self._is_down() or self.stage.faults.store_down
+        if len(self.doing) > 1 or down or not self.stage.lose_register():
+            return
+        doing.disturbed = self.recovering = True
+        self.compare(random, everything=True)
+        stage, lists = self.stage, [self.lists[on] for on in LISTS if on in self.lists]
+        recovery = stage.outliving.reconcile(stage.witness, lists)
+        self.compare(random, everything=True)
+        stage.outliving.release(stage.witness, recovery)
+        self.recovering, self.kept = False, stage.clock.now() - timedelta(days=1)
+        self.restored = True
+        self._keep_house(0)
+        self.compare(random, everything=True)
+
     def _answers(self, doing: _Doing, random: Random, _server: int) -> None:
         """Lose the file of answers, spoil it, keep it, or put back what was kept."""
         if not self.stage.faults.database_down:  # what it lacks then nobody can know
@@ -311,6 +335,9 @@ class Player:
         for action, serial, at in sorted(self.stage.new_events()):
             if action in (AuditAction.CERTIFICATE_INTENDED, AuditAction.CERTIFICATE_ABANDONED):
                 continue
+            if action == AuditAction.REVOCATION_PROPOSED:
+                self.proposed.add(serial)
+                continue
             doing = next((d for d in reversed(self.doing) if d.explains(action, serial, self.truth)), None)
             if doing is None:
                 raise Contradiction(f"nobody asked for {action} of {serial:x}")
@@ -325,6 +352,8 @@ class Player:
             issuers = self.stage.ground.ceremony.issuers
             life = read_certificate(self.stage.certificate(serial), issuers)
             life.waits = PROFILES[life.on.issuer] in WAITING
+            if life.key in self.compromised:
+                raise Contradiction(f"{serial:x} is for a compromised key")
             truth.born(life, at)
         elif action == AuditAction.CERTIFICATE_HELD:
             truth.hold(serial, at)
@@ -358,7 +387,9 @@ class Player:
             for each in self.stage.servers:
                 each.follow()
         publishes = any(doing.disturbed or doing.act in PUBLISHING for doing in self.doing)
-        if not self.stage.faults.database_down and (everything or publishes or random.random() < 0.1):
+        if not (self.stage.faults.database_down or self.recovering) and (
+            everything or publishes or random.random() < 0.1
+        ):
             self.look_at_lists(server)
         lives = list(self.truth.lives.values())
         chosen = lives if everything else random.sample(lives, min(len(lives), 1))
@@ -378,6 +409,8 @@ class Player:
                 if data is not None and data not in self.published:
                     take(on, self.stage.read_list(on, data), since=since)
                     self.published.add(data)
+                    if take == self.truth.take_list:
+                        self.lists[on] = data
 
     def _ask(self, serial: int, issuer: str, random: Random) -> Told | None:
         nonce = random.randbytes(16) if random.random() < 0.2 else None

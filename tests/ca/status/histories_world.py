@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -14,12 +14,13 @@ from random import Random
 from cryptography import x509
 from sqlalchemy import select
 
-from ca.config import validate_settings
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
+from ca.recovery.guard import SettledClock
 from ca.service import CertificateAuthority
 from ca.status.acts.proposals import ProposalDesk
 from ca.tables import certificates
 from hsm.soft import UnsafeSoftKeys
+from pki.audit import AuditAction
 from pki.errors import Unavailable
 from storage.engine import Database, open_database
 from storage.ledger_tables import audit_events
@@ -27,11 +28,12 @@ from storage.migrate import upgrade
 from tests.ca.status.histories_faults import Faults, FaultyDatabase, FaultyKeys, FaultyStore
 from tests.ca.status.histories_model import ListName, SaidList
 from tests.ca.status.histories_reader import ask_about, read_list
-from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, FakeClock, World, new_csr
+from tests.ca.status.histories_recovery import Outliving
+from tests.ca.status.histories_settings import SETTINGS
+from tests.ca.world import FILE_PROFILES, FakeClock, World, new_csr
 from tests.storage import postgres
 from tests.support.officers import EveryOfficer
 
-SETTINGS = validate_settings(replace(RAW_SETTINGS, crl_shards=2, crl_interval_minutes=180))
 PROFILES = {"persons": "clin-sign", "institutions": "hix-tls"}
 WAITING = {"clin-sign"}  # which their holders activate
 LISTS = tuple(ListName(issuer=issuer, shard=shard) for issuer in PROFILES for shard in range(SETTINGS.crl_shards))
@@ -166,6 +168,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.keys = FaultyKeys(self.ground.ceremony.keys, self.clock, self.faults)
+        self.outliving = Outliving(folder=self.answers.parent, clock=self.clock)
         self.witness = self.ground.open(self.url, SERVERS)
         self.servers = [self._start(number) for number in range(SERVERS)]
         self.new_events()
@@ -173,12 +176,16 @@ class Stage:
     def _start(self, number: int) -> Server:
         database = FaultyDatabase(self.ground.open(self.url, number), self.faults)
         store = FaultyStore(self.answers, self.faults)
+        guard = self.outliving.guard(database)
         authority = CertificateAuthority(
             database,
             self.keys,
             SETTINGS,
             self.clock,
             gate=EveryOfficer(),
+            before_intent=guard.check_issuing,
+            before_activation=guard.check_issuing,
+            believed=SettledClock(self.clock, guard),
             random_bytes=self.random.randbytes,
             answers=store,
         )
@@ -195,12 +202,28 @@ class Stage:
             server.close()
         self.witness.close()
 
+    def back_up(self) -> None:
+        """Copy the register, where that is a file."""
+        if self.witness.dialect == "sqlite":
+            self.outliving.back_up(self.witness)
+
+    def lose_register(self) -> bool:
+        """Put the backup in the register's place, if there is one, once the ledger on disk knows everything."""
+        if not self.outliving.backup.exists():
+            return False
+        self.outliving.seal(self.witness)
+        self.close()
+        self.outliving.put_back(Path(str(self.witness.engine.url.database)))
+        for number in range(SERVERS):
+            self.restart(number)
+        return True
+
     # -- what is on record --------------------------------------------------------------------------
 
     def new_events(self) -> list[tuple[str, int, datetime]]:
         """Return which certificates' events were committed since the last call: action, serial number, time."""
         statement = select(audit_events.c.id, audit_events.c.action, audit_events.c.subject, audit_events.c.at).where(
-            audit_events.c.action.like("certificate.%")
+            audit_events.c.action.like("certificate.%") | (audit_events.c.action == AuditAction.REVOCATION_PROPOSED)
         )
         with self.witness.read() as connection:
             rows = [row for row in connection.execute(statement) if row.id not in self.seen_events]
