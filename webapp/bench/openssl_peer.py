@@ -61,6 +61,16 @@ class OpensslCa:
             self._openssl("ca", "-config", "openssl.cnf", "-batch", "-in", "leaf.csr", "-out", "leaf.pem", "-notext")
         return count
 
+    def full_list(self, entries: int) -> float:
+        """Return the seconds that one full list takes; so many revoked certificates are put into its index before."""
+        told = "R\t351231235959Z\t261101000000Z,superseded\t{:040X}\tunknown\t/CN=holder\n"
+        first = 1 << 158
+        index = (told.format(serial) for serial in range(first, first + entries))
+        (self.folder / "index.txt").write_text("".join(index), encoding="ascii")
+        began = time.perf_counter()
+        self._openssl("ca", "-config", "openssl.cnf", "-gencrl", "-crldays", "7", "-out", "list.pem")
+        return round(time.perf_counter() - began, 2)
+
     def ocsp_path(self) -> str:
         """Return the GET path that asks for the last certificate's status (RFC 6960 appendix A.1)."""
         self._openssl("ocsp", "-issuer", "ca.pem", "-cert", "leaf.pem", "-no_nonce", "-reqout", "request.der")

@@ -10,6 +10,7 @@ from webapp.atomic_files import write_atomically
 from webapp.bench.custody import custody_figures
 from webapp.bench.inventory import inventory_figures
 from webapp.bench.issuing import issuing_figures, scratch_deployment
+from webapp.bench.list_peers import list_peer_figures
 from webapp.bench.material import make_material
 from webapp.bench.measure import Figure, machine
 from webapp.bench.signing import sign_figures
@@ -18,7 +19,7 @@ from webapp.bench.verifying import verify_figures
 from webapp.commands.options import answer, home_option, say
 from webapp.deployment import Deployment
 
-GROUPS = ("sign", "verify", "custodian", "issue", "inventory", "start")
+GROUPS = ("sign", "verify", "custodian", "issue", "crl", "inventory", "start")
 
 
 def _vectors() -> Path | None:
@@ -32,6 +33,7 @@ def _measure(group: str, deployment: Deployment, *, long: bool) -> tuple[Figure,
         "verify": lambda: verify_figures(make_material(), _vectors()),
         "custodian": lambda: custody_figures(deployment.cache, make_material()),
         "issue": lambda: issuing_figures(deployment),
+        "crl": lambda: list_peer_figures(long=long),
         "inventory": lambda: inventory_figures(deployment.cache, long=long),
         "start": lambda: (start_figure(deployment),),
     }
@@ -49,7 +51,7 @@ def _group_of(name: str) -> str:
 @click.command()
 @home_option
 @click.argument("name", required=False)
-@click.option("--long", is_flag=True, help="With a million certificates where fewer are searched otherwise.")
+@click.option("--long", is_flag=True, help="With more certificates: a million are searched, 100,000 listed by peers.")
 def bench(deployment: Deployment, name: str | None, long: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Measure every figure, or the one called NAME with its neighbours, and write HOME/bench.json.
 
