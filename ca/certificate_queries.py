@@ -150,6 +150,12 @@ def living_of(
     return tuple(_record(row) for row in connection.execute(statement.order_by(_c.id).with_for_update()))
 
 
+def by_serials(connection: Connection, serials: Sequence[str]) -> tuple[CertificateRecord, ...]:
+    """Return the certificates of these serial numbers, oldest first."""
+    rows = connection.execute(select(*_COLUMNS).where(_c.serial.in_(serials)).order_by(_c.id))
+    return tuple(_record(row) for row in rows)
+
+
 def intents_of(connection: Connection, *, holder: str | None = None, file_id: str | None = None) -> tuple[str, ...]:
     """List the intents without a result for a holder, or for a registration file."""
     statement = _of_holder(select(_c.serial), holder, file_id).where(_c.state == CertificateState.INTENDED.value)

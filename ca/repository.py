@@ -42,6 +42,19 @@ _COMPLETE_WAITING: Final = (
     )
 )
 
+_LIST: Final = (
+    update(certificates)
+    .where(_c.serial == bindparam("of"), _c.status_version == bindparam("read"))
+    .values(
+        state=bindparam("to"),
+        status_version=bindparam("version"),
+        revoked_at=bindparam("since"),
+        reason=bindparam("why"),
+        invalidity_date=bindparam("doubted"),
+        crl_entry=bindparam("entry"),
+    )
+)
+
 
 def intent_row(
     prepared: PreparedCertificate,
@@ -198,6 +211,29 @@ def change_status(
         raise IllegalTransition("the certificate's status was changed by someone else")
     record_changes(connection, [record.serial_hex], at, listed=record.status.listed or status.listed)
     return replace(record, status=status, status_version=record.status_version + 1, released_at=released_at)
+
+
+def list_all(connection: Connection, changed: Sequence[tuple[CertificateRecord, Status, bytes]], at: datetime) -> None:
+    """Write new statuses, each with its entry of a list, over those that were read; errors as `change_status`.
+
+    In two statements for all: the rows are locked.
+    """
+    rows = [
+        {
+            "of": record.serial_hex,
+            "read": record.status_version,
+            "to": status.state.value,
+            "version": record.status_version + 1,
+            "since": status.revoked_at,
+            "why": None if status.reason is None else status.reason.value,
+            "doubted": status.invalidity_date,
+            "entry": entry,
+        }
+        for record, status, entry in changed
+    ]
+    if rows and connection.execute(_LIST, rows).rowcount != len(rows):
+        raise IllegalTransition("a certificate's status was changed by someone else")
+    record_changes(connection, [record.serial_hex for record, _status, _entry in changed], at, listed=True)
 
 
 def keep_parents(connection: Connection, authority: str, above: Sequence[bytes]) -> None:

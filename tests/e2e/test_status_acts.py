@@ -60,7 +60,9 @@ def test_a_date_in_the_past_waits_for_a_second_officer(
     _file_id, serial = holder
     long_ago, since = datetime.now(UTC) - timedelta(days=2), format_instant(datetime.now(UTC) - timedelta(days=1))
     with closing(sqlite3.connect(live.deployment.database_file)) as rows, rows:
-        rows.execute("UPDATE certificates SET not_before = ? WHERE serial = ?", (f"{long_ago:%Y-%m-%d %H:%M:%S.%f}", serial))
+        rows.execute(
+            "UPDATE certificates SET not_before = ? WHERE serial = ?", (f"{long_ago:%Y-%m-%d %H:%M:%S.%f}", serial)
+        )
     evidence = tmp_path / "report.pdf"
     evidence.write_bytes(b"%PDF-1.7 a report")
     words = ("ca", "revoke", serial, "--reason", "key-compromise", "--invalidity-date", since, "--officer")

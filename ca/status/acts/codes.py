@@ -16,7 +16,7 @@ from pki.errors import ErrorCode, InvalidInput
 DIGITS: Final = 16
 NAME_DIGITS: Final = 8
 SALT_OCTETS: Final = 16
-COST: Final = 1 << 14
+COST: Final = 1 << 12
 
 _GROUP: Final = 4
 _BLOCK: Final = 8

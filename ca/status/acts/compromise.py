@@ -6,7 +6,6 @@ two said so. Its responder keeps its own certificate, which tells the others' en
 §4.2.2.2.1). Officers' certificates come last: the register knows them octet by octet, whoever signs others.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from ca import certificate_queries
 from ca.context import event
 from ca.errors import FourEyesRequired, IllegalTransition
-from ca.issuing.endings import abandon, revoke_on_record
+from ca.issuing.endings import abandon, revoke_all_on_record
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import EVERYTHING
@@ -146,7 +145,8 @@ class CompromiseDesk:
             rest = () if officers_too else (~_officers(),)
             wanted = select(_c.id, _c.serial).where(_c.id > after, *_below(authority), *rest)
             rows = unit.connection.execute(wanted.order_by(_c.id).limit(limit).with_for_update()).all()
-            _revoke(unit, [row.serial for row in rows], str(actor), now)
+            records = certificate_queries.by_serials(unit.connection, [row.serial for row in rows])
+            revoke_all_on_record(unit, records, RevocationReason.CA_COMPROMISE, str(actor), now)
         return len(rows), rows[-1].id if rows else after
 
     def _allow(self, unit: UnitOfWork, officer: Officer, act: Act, authority: IssuerName) -> None:
@@ -195,10 +195,3 @@ def _standing(connection: Connection, authority: IssuerName) -> Compromise | Non
 def _abandon_intents(unit: UnitOfWork, authority: IssuerName, now: datetime) -> tuple[str, ...]:
     intents = select(_c.serial).where(_c.state == _INTENDED, _c.issuer == authority.value)
     return abandon(unit, unit.connection.execute(intents).scalars().all(), now)
-
-
-def _revoke(unit: UnitOfWork, serials: Sequence[str], actor: str, now: datetime) -> None:
-    for serial in serials:
-        record = certificate_queries.find(unit.connection, serial)
-        if record is not None:
-            revoke_on_record(unit, record, RevocationReason.CA_COMPROMISE, actor, now)

@@ -34,9 +34,11 @@ from pki.errors import ErrorCode, NotAllowed
 from storage.engine import Database
 from storage.unit_of_work import UnitOfWork, take_turn
 
-ROUND: Final = 50
+ROUND: Final = 25  # a fraction of a second of scrypt: lists and answers wait for the same worker
+PLANNED_AT_ONCE: Final = 1000
 SENDING_PATIENCE: Final = timedelta(minutes=5)
 HOLDER: Final = "holder"  # the actor of what codes do
+NOBODY: Final = "nobody"  # the subject of a code that is nobody's, or of one that is not taken for an hour
 CHANNEL: Final = "letter"
 
 _NOBODYS: Final = bytes(SALT_OCTETS)
@@ -95,11 +97,11 @@ class SuspensionDesk:
         while True:
             with self._database.begin() as unit:
                 take_turn(unit.connection, suspension_codes)
-                found = repository.files_without(unit.connection, ROUND)
+                found = repository.files_without(unit.connection, PLANNED_AT_ONCE)
                 for file_id in found:
                     self._write(unit, file_id, WORKER)
             planned += len(found)
-            if len(found) < ROUND:
+            if len(found) < PLANNED_AT_ONCE:
                 return planned
 
     def _write(self, unit: UnitOfWork, file_id: str, actor: str, *, claimed: bool = False) -> SuspensionCode:
@@ -202,9 +204,11 @@ class SuspensionDesk:
         digest = self._count_try(code[:NAME_DIGITS])
         told = digest_of(code, _NOBODYS if digest is None else digest.salt, self._cost)
         if digest is None:
+            if actor != HOLDER:
+                self._record_refusal(NOBODY, way, actor)
             raise _refused()
         if not hmac.compare_digest(told, digest.digest):
-            self._record_wrong(digest, way, actor)
+            self._record_refusal(digest.file_id, way, actor, tries=digest.tries)
             raise _refused()
         done = self._hold_all(digest, way, actor)
         for record in done.changed:
@@ -218,11 +222,10 @@ class SuspensionDesk:
         with self._database.begin() as unit:
             return repository.count_try(unit.connection, name, self._clock.now())
 
-    def _record_wrong(self, digest: CodeDigest, way: str, actor: str) -> None:
+    def _record_refusal(self, subject: str, way: str, actor: str, **facts: int) -> None:
         now = self._clock.now()
         with self._database.begin() as unit:
-            wrong = event(AuditAction.SUSPENSION_REFUSED, now, actor, digest.file_id, tries=digest.tries, way=way)
-            unit.audit.record(wrong)
+            unit.audit.record(event(AuditAction.SUSPENSION_REFUSED, now, actor, subject, way=way, **facts))
 
     def _hold_all(self, digest: CodeDigest, way: str, actor: str) -> Suspended:
         now = self._clock.now().replace(microsecond=0)

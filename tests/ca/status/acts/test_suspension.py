@@ -16,7 +16,7 @@ from ca.notices import Notice, NoticeKind
 from ca.status.acts.codes import check_digit
 from ca.status.acts.notices import HolderNotices
 from ca.status.acts.records import MAX_TRIES, TRIES_LAST
-from ca.status.acts.suspension import SENDING_PATIENCE, SuspensionDesk
+from ca.status.acts.suspension import NOBODY, SENDING_PATIENCE, SuspensionDesk
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, ServiceError, Unavailable
@@ -167,6 +167,17 @@ def test_an_officer_takes_the_code_of_a_holder_on_the_telephone(world: World, su
         held = select(events.actor).where(events.action == AuditAction.HOLDER_SUSPENDED.value)
         assert connection.execute(held).scalars().all() == [FIRST.id]
     assert done.changed
+
+
+def test_what_an_officer_tries_in_vain_is_on_record_and_what_strangers_try_fills_no_ledger(
+    world: World, suspension: SuspensionDesk
+) -> None:
+    nobodys = "0" * 15 + check_digit("0" * 15)
+    refused(suspension, nobodys)
+    assert actions(world.database, NOBODY)[AuditAction.SUSPENSION_REFUSED] == 0
+    with pytest.raises(NotAllowed):
+        suspension.suspend_for(nobodys, FIRST, "telephone")
+    assert actions(world.database, NOBODY)[AuditAction.SUSPENSION_REFUSED] == 1
 
 
 def test_a_code_goes_out_with_the_first_activation_and_only_then(world: World, suspension: SuspensionDesk) -> None:
