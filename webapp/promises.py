@@ -1,8 +1,9 @@
 """Until when each status answer is good, and whether its successor is late: lists, deltas, stored answers, responders.
 
 What relying parties hold ends at an instant that is written in it. A part is degraded well before that instant and
-down after it. All of it is read from published files; of responders' certificates, which only the register has, the
-last that was seen is remembered, so that everything is still told while the database is down.
+down after it. All of it is read from files that are served; responders' certificates stand in the register, and while
+it is silent those that were seen last count, else those that signed what is stored. So everything is told while the
+database is down.
 """
 
 import contextlib
@@ -12,8 +13,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final
 
+from ca.context import responder_name
 from ca.own_certificates import OwnCertificate
+from ca.profiles import IssuerName
 from ca.status.answer_store import AnswerStore
+from pki.certificates import Certificate
 from pki.errors import ServiceError
 from webapp.health import PartHealth, PartState
 from webapp.published_lists import PublishedLists
@@ -64,12 +68,19 @@ def responder_promise(own: OwnCertificate) -> Promise:
 
 
 def stored_promises(store: AnswerStore) -> tuple[Promise, ...]:
-    """Say of each authority until when the stored answer that ends first is good; Unavailable without a store."""
-    return tuple(
-        promise(PromiseKind.ANSWERS, kept.issuer, kept.first_begun, kept.first_ending)
-        for kept in store.kept()
-        if kept.first_begun is not None and kept.first_ending is not None
-    )
+    """Say of each authority until when the stored answer that ends first is good, and whoever signed the last.
+
+    Unavailable without a store.
+    """
+    found = []
+    for kept in store.kept():
+        if kept.first_begun is not None and kept.first_ending is not None:
+            found.append(promise(PromiseKind.ANSWERS, kept.issuer, kept.first_begun, kept.first_ending))
+        if kept.delegate is not None:
+            delegate = Certificate.parse(kept.delegate)
+            name = responder_name(IssuerName(kept.issuer))
+            found.append(promise(PromiseKind.RESPONDERS, name, delegate.not_before, delegate.not_after))
+    return tuple(found)
 
 
 def promises_part(
@@ -126,9 +137,11 @@ class StatusPromises:
             for head in self._lists()
             for times in ((head.this_update, head.next_update),)
         )
-        own = self.own_certificates() or ()
+        stored, own = self._answers(), self.own_certificates()
+        if own is None:
+            return (*lists, *stored)
         responders = (responder_promise(one) for one in own if one.name.startswith(RESPONDER))
-        return (*lists, *self._answers(), *responders)
+        return (*lists, *(one for one in stored if one.kind is not PromiseKind.RESPONDERS), *responders)
 
     def parts(self, now: datetime) -> tuple[PartHealth, ...]:
         """Judge each kind at `now`; what nobody tells of is silent."""
@@ -137,7 +150,10 @@ class StatusPromises:
             by_kind[one.kind].append(one)
         published = {one.name for one in by_kind[PromiseKind.LISTS]}
         missing = {PromiseKind.LISTS: [name for name in self._expected if name not in published]}
-        silent = {PromiseKind.ANSWERS: not self._store_tells, PromiseKind.RESPONDERS: self._own is None}
+        silent = {
+            PromiseKind.ANSWERS: not self._store_tells,
+            PromiseKind.RESPONDERS: not by_kind[PromiseKind.RESPONDERS],
+        }
         return tuple(
             PartHealth(name=kind, state=PartState.SILENT, vital=False)
             if silent.get(kind, False)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
 from ca.status.answer_file import identity_of, make_file, open_file, set_aside
+from ca.status.kept_answers import KeptAnswers, kept_answers
 from ca.status.ocsp import REQUEST_HEADS, REQUEST_PREFIX, delegate_part, join_response
 from pki.certificates import Certificate, serial_hex
 from pki.errors import ErrorCode, Unavailable
@@ -40,10 +40,6 @@ WHERE excluded.version > version
     OR (excluded.version = version AND (signed IS NULL OR excluded.this_update >= this_update))
 """
 _SET_EMPTY: Final = "UPDATE answers SET delegate=NULL, this_update=NULL, next_update=NULL, signed=NULL, checksum=NULL"
-_FIRST_ENDING: Final = """
-SELECT this_update, next_update FROM answers WHERE issuer=? AND signed IS NOT NULL ORDER BY next_update LIMIT 1
-"""
-_WAITING: Final = "SELECT count(*) FROM answers WHERE issuer=? AND signed IS NULL"
 _Identity = tuple[int, int]
 LOOK_SECONDS: Final = 0.1  # how long a file that was set aside may go on being read
 
@@ -76,16 +72,6 @@ class ChangedStatus:
     serial_hex: str
     version: int
     good: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptAnswers:
-    """What is stored of one issuer: the answer that ends first, if there is one, and how many wait to be signed."""
-
-    issuer: str
-    first_begun: datetime | None
-    first_ending: datetime | None
-    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +267,7 @@ class AnswerStore:
     def kept(self) -> tuple[KeptAnswers, ...]:
         """Say of each issuer how fresh what is stored is; Unavailable where there is no file."""
         with self._connected() as reader:
-            issuers = reader.connection.execute("SELECT id, label FROM issuers ORDER BY label").fetchall()
-            return tuple(_kept(reader.connection, number, label) for number, label in issuers)
+            return kept_answers(reader.connection)
 
     def forget(self, issuer: str, serials: Sequence[str]) -> None:
         """Drop what is kept of certificates that are answered for no longer."""
@@ -330,13 +315,6 @@ class AnswerStore:
             reader.connection.execute("BEGIN IMMEDIATE")
             yield reader.connection
             reader.connection.execute("COMMIT")
-
-
-def _kept(connection: sqlite3.Connection, number: int, label: str) -> KeptAnswers:
-    times = connection.execute(_FIRST_ENDING, (number,)).fetchone() or (None, None)
-    begun, ending = (None if time is None else datetime.fromtimestamp(time, UTC) for time in times)
-    (waiting,) = connection.execute(_WAITING, (number,)).fetchone()
-    return KeptAnswers(issuer=label, first_begun=begun, first_ending=ending, waiting=waiting)
 
 
 def _unusable() -> Unavailable:

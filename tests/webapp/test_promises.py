@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 from cryptography import x509
 
+from pki.certificates import Certificate
 from pki.errors import ErrorCode, Unavailable
 from storage.engine import Database
 from tests.ca.conftest import WorldMaker, ceremony, make_world, sqlite_database  # noqa: F401 - fixtures
@@ -113,6 +114,28 @@ def test_stored_answers_are_told_by_the_one_that_ends_first(
     assert answers().state is PartState.DEGRADED
     world.authority.presign()
     assert answers().state is PartState.OK
+
+
+def test_without_the_register_whoever_signed_the_stored_answers_is_the_responder(
+    sqlite_database: Database,  # noqa: F811 - a fixture
+    make_world: WorldMaker,  # noqa: F811 - a fixture
+) -> None:
+    world = make_world(sqlite_database)
+    assert world.answers is not None
+    world.issue()
+    world.authority.presign()
+    promises = StatusPromises(PublishedLists(Path("nowhere")), (), silent, partial(stored_promises, world.answers))
+    delegate = Certificate.parse(world.hierarchy.certificate("ocsp-persons"))
+    found = {one.name: one.until for one in promises.all() if one.kind is PromiseKind.RESPONDERS}
+    assert found["ocsp-persons"] == delegate.not_after
+
+    def state(after: timedelta) -> PartState:
+        parts = promises.parts(delegate.not_after + after)
+        return next(part.state for part in parts if part.name == "responders")
+
+    assert state(timedelta(days=-8)) is PartState.OK
+    assert state(timedelta(days=-7)) is PartState.DEGRADED
+    assert state(timedelta(seconds=1)) is PartState.DOWN
 
 
 def test_many_late_lists_are_told_in_one_short_note(tmp_path: Path) -> None:
