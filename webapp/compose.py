@@ -170,8 +170,15 @@ class Parts:
         ProfileRegister(self.database, self.clock).adopt(self.authority.profiles, WORKER)
 
     def publish(self, crl: PublishedCrl) -> None:
-        """Put a list, and its delta, where its distribution point points; a newer one of another program stays."""
-        write_list(self.deployment, crl, lambda: self.authority.last_number(crl.issuer, crl.shard))
+        """Put a list, and its delta, where its distribution point points; a newer one of another program stays.
+
+        CrlRegression where the register does not know what is published: a recovery begins.
+        """
+        try:
+            write_list(self.deployment, crl, lambda: self.authority.last_number(crl.issuer, crl.shard))
+        except CrlRegression:
+            self.recoveries.notice(WORKER)
+            raise
 
     def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
         """Sign and publish one shard's list; tried again when another program makes the same list.

@@ -53,6 +53,13 @@ class RecoveryDesk:
         with self._database.read() as connection:
             return state.unreleased(connection)
 
+    def notice(self, actor: str) -> None:
+        """Write down that what was published is newer than the database, unless a recovery is open."""
+        with self._database.begin() as unit:
+            if state.unreleased(unit.connection) is None:
+                state.begin(unit, state.OLDER, "", actor, self._clock.now())
+        self._guard.forget()
+
     def findings(self, recovery_id: str, limit: int) -> tuple[Finding, ...]:
         """List what a recovery could not put back."""
         with self._database.read() as connection:

@@ -25,6 +25,12 @@ _NO_CHANGE: Final = frozenset(
     }
 )
 PREFIX: Final = "certificate."
+_BIRTH: Final = {
+    AuditAction.CERTIFICATE_INTENDED.value: 0,
+    AuditAction.CERTIFICATE_ISSUED.value: 1,
+    AuditAction.CERTIFICATE_ABANDONED.value: 1,
+}
+_LIFTING: Final = frozenset({AuditAction.CERTIFICATE_RELEASED.value, AuditAction.CERTIFICATE_ACTIVATED.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +48,18 @@ class Life:
 UNBORN: Final = Life(status=Status(state=CertificateState.INTENDED))
 
 
-def live_again(life: Life, events: Sequence[ReplayedEvent], not_before: datetime | None) -> Life:
-    """Return what becomes of `life` with these events, which the ledger has in the order of their clocks.
+def in_order(events: Sequence[ReplayedEvent]) -> list[ReplayedEvent]:
+    """Return a certificate's events, which the ledger has in the order of their clocks, as they happened.
 
-    Acts of one second, or of servers whose clocks differ, come in the order of the versions that they made.
+    Acts of one second, or of servers whose clocks differ, come in the order of the versions that they made. One that
+    does not say its version stays behind those of its time; of several, what restricts counts as the later.
     """
-    for event in _in_order(events):
-        life = _after(life, event, not_before)
-    return life
+    timed = sorted(events, key=lambda event: (event.at, _BIRTH.get(event.action, 9), event.action not in _LIFTING))
+    versions, version = [], 0
+    for event in timed:
+        version = version_made(event) or version
+        versions.append(version)
+    return [event for _, event in sorted(zip(versions, timed, strict=True), key=lambda pair: pair[0])]
 
 
 def version_made(event: ReplayedEvent) -> int | None:
@@ -58,13 +68,13 @@ def version_made(event: ReplayedEvent) -> int | None:
     return told if isinstance(told, int) else None
 
 
-def _in_order(events: Sequence[ReplayedEvent]) -> list[ReplayedEvent]:
-    """Sort events by the versions that they made; one that does not say stays behind the one before it."""
-    versions, version = [], 0
+def live_again(life: Life, events: Sequence[ReplayedEvent], not_before: datetime | None) -> Life:
+    """Return what becomes of `life` with these events, in their order (`in_order`)."""
     for event in events:
-        version = version_made(event) or version
-        versions.append(version)
-    return [event for _, event in sorted(zip(versions, events, strict=True), key=lambda pair: pair[0])]
+        life = _after(life, event, not_before)
+    if life.unknown and events:
+        return replace(life, status=suspended(life.status, events[-1].at))
+    return life
 
 
 def _after(life: Life, event: ReplayedEvent, not_before: datetime | None) -> Life:
@@ -80,7 +90,7 @@ def _after(life: Life, event: ReplayedEvent, not_before: datetime | None) -> Lif
     if event.action == AuditAction.CERTIFICATE_ABANDONED.value:
         ended = status.state is _S.INTENDED
         return replace(life, status=Status(state=_S.ABANDONED)) if ended else life
-    if event.action in (AuditAction.CERTIFICATE_RELEASED.value, AuditAction.CERTIFICATE_ACTIVATED.value):
+    if event.action in _LIFTING:
         return replace(life, status=Status(state=_S.GOOD), released_at=event.at)
     held = suspended(status, event.at)
     known = event.action == AuditAction.CERTIFICATE_HELD.value

@@ -15,7 +15,7 @@ from ca.certificate_queries import status_of
 from ca.config import AuthoritySettings
 from ca.profiles import IssuerName
 from ca.recovery.histories import Life
-from ca.recovery.rows import Finding, skeleton, tell, write_status
+from ca.recovery.rows import VERSIONS_SKIPPED, Finding, skeleton, tell, write_status
 from ca.status.revocation import CertificateState, RevocationReason, Status, encode_crl_entry
 from ca.tables import certificates, crls
 from ca.tbs import Issuer
@@ -195,7 +195,7 @@ def _insert(
         "reason": entry.reason.value,
         "invalidity_date": status.invalidity_date,
         "crl_entry": encode_crl_entry(int(entry.serial, 16), status),
-        "status_version": 1,
+        "status_version": VERSIONS_SKIPPED,
         "lint_state": "pending",
     }
     connection.execute(insert(certificates).values(values))

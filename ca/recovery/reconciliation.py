@@ -11,7 +11,7 @@ from ca.certificate_queries import named
 from ca.config import AuthoritySettings
 from ca.profiles import IssuerName
 from ca.recovery.attachments import read_attached
-from ca.recovery.histories import PREFIX
+from ca.recovery.histories import PREFIX, in_order
 from ca.recovery.lists import OutlivedList, apply_list, is_explained, leave_numbers_behind, read_list, rows_of
 from ca.recovery.redoing import put_back_rights
 from ca.recovery.rows import Finding, leave_positions_behind, rewrite
@@ -109,6 +109,7 @@ def tell_certificates(
     for event in told.events:
         if event.action.startswith(PREFIX) and event.subject and _HEX.issuperset(event.subject):
             histories.setdefault(event.subject, []).append(event)
+    histories = {serial: in_order(events) for serial, events in histories.items()}
     for event in _since_then(connection):
         if event.subject in histories:
             histories[event.subject].append(event)

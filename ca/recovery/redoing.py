@@ -14,7 +14,10 @@ from pki.audit import AuditAction
 from storage.ledger_replay import ReplayedEvent
 
 # Families of acts whose rows are lost with the database; of all others nothing has to be done again.
-_LOST: Final = ("registration.", "officer.", "realm.", "token.", "evidence.", "bulk.", "activation.", "profile.")
+_LOST: Final = (
+    *("registration.", "officer.", "realm.", "token.", "evidence.", "bulk.", "activation.", "profile."),
+    *("suspension.", "revocation.", "compromise."),
+)
 _TRIFLES: Final = frozenset(
     {
         AuditAction.REGISTRY_ASKED.value,

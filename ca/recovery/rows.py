@@ -21,6 +21,7 @@ from storage.ledger_replay import ReplayedEvent
 
 LOST: Final = "lost"  # the profile of a certificate of which nothing but its serial number is known
 FEED_JUMP: Final = 1_000_000_000  # more changes than any database can have made since its backup
+VERSIONS_SKIPPED: Final = 1000  # no answer that was kept elsewhere may seem newer than what comes after
 _ROUND: Final = 500
 _UNISSUED: Final = (CertificateState.INTENDED, CertificateState.ABANDONED)
 _c = certificates.c
@@ -92,7 +93,7 @@ def rewrite(
             values = _completed(row, life, attached.get(serial), done.findings)
             if values["signed"] is None and row.state == CertificateState.INTENDED.value:
                 life = replace(life, status=_unshown(life.status, told[0].at))
-            place = {"of": serial, "version": _version(told, row.status_version) + 1}
+            place = {"of": serial, "version": _version(told, row.status_version)}
             updates.append(values | _status_values(serial, life) | place)
         if life.unknown:
             done.findings.append(Finding("not-understood", serial, life.unknown))
@@ -234,8 +235,8 @@ def _finished(values: dict[str, Any], life: Life, since: datetime, findings: lis
 
 
 def _version(told: Sequence[ReplayedEvent], known: int) -> int:
-    """Return the last version that anybody told of: no later act makes one of them again."""
-    return max(known, *(version_made(event) or 0 for event in told))
+    """Return a version far above every one that anybody told of: no later act makes one of them again."""
+    return VERSIONS_SKIPPED + max(known, *(version_made(event) or 0 for event in told))
 
 
 def _unshown(status: Status, since: datetime) -> Status:
@@ -296,5 +297,5 @@ def _update(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 def write_status(connection: Connection, serial: str, version: int, life: Life) -> None:
     """Write one certificate's status, whatever it was."""
-    values = _status_values(serial, life) | {"status_version": version + 1}
+    values = _status_values(serial, life) | {"status_version": version + VERSIONS_SKIPPED}
     connection.execute(update(certificates).where(_c.serial == serial).values(values))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from ca.errors import FourEyesRequired, IllegalTransition
 from ca.recovery.guard import Stage
 from ca.status.revocation import CertificateState, RevocationReason
+from pki.audit import AuditAction, AuditEvent
 from pki.errors import Conflict, ErrorCode, VerificationFailed
+from storage.database_copy import copy_postgresql, fill, put_back_postgresql
+from storage.engine import Database
 from storage.ledger import Ledger
+from storage.migrate import head_revision
 from tests.ca.conftest import WorldMaker
 from tests.ca.recovery.site import Site, begin, statuses
 from tests.ca.world import FIRST, SECOND, SYSTEM
+from tests.support.databases import DatabaseMaker
 
 
 def test_every_status_is_as_it_was_and_numbers_go_on(site: Site, make_world: WorldMaker) -> None:
@@ -46,8 +56,8 @@ def test_every_status_is_as_it_was_and_numbers_go_on(site: Site, make_world: Wor
     checked = Ledger(again.database).verify(site.log.public_key, site.log.name, site.mark[0].decode())  # type: ignore[index]
     assert checked.intact
     again.clock.move(minutes=1)
-    for crl in again.authority.publish_all_crls():
-        before = last[crl.issuer, crl.shard]
+    for place, before in last.items():
+        crl = again.authority.publish_crl(*place)
         assert before is not None
         assert crl.number > before.number
         assert crl.entries == before.entries
@@ -65,7 +75,7 @@ def test_acts_of_one_second_are_put_back_in_their_order(site: Site, make_world: 
     again, desk, _guard = site.restored(site.open(backup), make_world)
     site.reconcile(desk)
     assert statuses(again.database) == statuses(site.world.database)
-    assert {again.authority.get(serial).status_version for serial in issued} == {4}
+    assert {again.authority.get(serial).status_version for serial in issued} == {1004}
 
 
 def test_lists_go_on_where_what_came_back_was_never_on_one(site: Site, make_world: WorldMaker) -> None:
@@ -171,3 +181,75 @@ def test_an_entry_that_was_edited_on_disk_is_refused(site: Site, make_world: Wor
     _world, desk, _guard = site.restored(site.open(backup), make_world)
     with pytest.raises(VerificationFailed):
         site.reconcile(desk)
+
+
+def test_what_is_killed_half_way_has_changed_nothing_and_goes_on(
+    site: Site, make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(site.world.approved(SYSTEM).id)
+    site.world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, FIRST)
+    site.publish()
+    site.seal()
+    child = os.fork()
+    if child == 0:  # dies as by SIGKILL, with everything written and nothing committed
+        try:
+            monkeypatch.setattr("ca.recovery.state.reconciled", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            _world, desk, _guard = site.restored(site.open(backup), make_world)
+            site.reconcile(desk)
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    database = site.open(backup)
+    world, desk, guard = site.restored(database, make_world)
+    assert issued.serial_hex not in statuses(database)
+    assert guard.look().stage is Stage.UNRECONCILED
+    site.reconcile(desk)
+    assert statuses(database) == statuses(site.world.database)
+    assert world.authority.get(issued.serial_hex).der == issued.der
+
+
+@pytest.mark.real
+def test_a_copy_of_postgresql_is_put_back_and_told_the_same(
+    postgresql: Database, postgres_maker: DatabaseMaker, make_world: WorldMaker, tmp_path: Path
+) -> None:
+    with closing(Site(world=make_world(postgresql), folder=tmp_path)) as site:
+        file = site.world.approved(SYSTEM)
+        first = site.issue(file.id)
+        site.seal()
+        with postgresql.read() as connection:
+            rows = copy_postgresql(connection, tmp_path)
+        second = site.issue(file.id)
+        site.world.authority.hold(first.serial_hex, FIRST)
+        site.publish()
+        site.seal()
+        put_back = postgres_maker()
+        put_back_postgresql(put_back, tmp_path, rows, head_revision())
+        with put_back.begin() as unit:
+            fill(unit, tmp_path, rows)
+        with pytest.raises(Conflict), put_back.begin() as unit:
+            fill(unit, tmp_path, rows)
+        world, desk, _guard = site.restored(put_back, make_world)
+        assert second.serial_hex not in statuses(put_back)
+        assert site.reconcile(desk)["findings"] == {}
+        assert statuses(put_back) == statuses(postgresql)
+        world.clock.move(seconds=1)
+        assert site.issue(file.id).serial_hex
+        assert world.authority.publish_crl("systems", 0).number > 1
+
+
+def test_a_suspended_officer_is_suspended_again(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    event = AuditEvent(
+        action=AuditAction.OFFICER_SUSPENDED, at=site.world.clock.now(), actor="first", subject="officer-nikan"
+    )
+    with site.world.database.begin() as unit:
+        unit.audit.record(event)
+    site.seal()
+    _world, desk, _guard = site.restored(site.open(backup), make_world)
+    assert site.reconcile(desk)["findings"] == {"officer-suspended": 1, "to-do-again": 1}
+    recovery = desk.open_recovery()
+    assert recovery is not None
+    assert {found.subject for found in desk.findings(recovery.id, 10)} == {"officer-nikan"}
