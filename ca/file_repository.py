@@ -20,6 +20,11 @@ _a = approvals.c
 _OF_IDS: Final = _f.id.in_(bindparam("ids", expanding=True))
 _FILES: Final = select(registration_files).where(_OF_IDS)
 _STATES: Final = select(_f.id, _f.state).where(_OF_IDS)
+_GIVEN: Final = (
+    select(_a.file_id, _a.officer, _a.at, _a.silence_reason)
+    .where(_a.file_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_a.at, _a.officer)
+)
 
 
 def insert_file(connection: Connection, file: RegistrationFile) -> None:
@@ -70,10 +75,7 @@ def _file(row: Row[Any], given: tuple[Approval, ...]) -> RegistrationFile:
 def _with_approvals(connection: Connection, rows: list[Row[Any]]) -> dict[str, RegistrationFile]:
     given: dict[str, tuple[Approval, ...]] = {}
     ids = [row.id for row in rows if row.approvals]
-    statement = (
-        select(_a.file_id, _a.officer, _a.at, _a.silence_reason).where(_a.file_id.in_(ids)).order_by(_a.at, _a.officer)
-    )
-    for approval in connection.execute(statement) if ids else ():
+    for approval in connection.execute(_GIVEN, {"ids": ids}) if ids else ():
         one = Approval(officer=approval.officer, at=approval.at, silence_reason=approval.silence_reason)
         given[approval.file_id] = (*given.get(approval.file_id, ()), one)
     return {row.id: _file(row, given.get(row.id, ())) for row in rows}
