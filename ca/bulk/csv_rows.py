@@ -33,11 +33,7 @@ def split_csv(data: bytes) -> tuple[bytes, ...]:
     """
     if len(data) > MAX_OCTETS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "a bulk file has at most 128 MiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise malformed("the file is not UTF-8; spreadsheets call it CSV UTF-8") from error
-    records = _records(text)
+    records = _records(data)
     columns = _columns(next(records, []))
     rows: list[bytes] = []
     for cells in records:
@@ -50,16 +46,19 @@ def split_csv(data: bytes) -> tuple[bytes, ...]:
     return tuple(rows)
 
 
-def _records(text: str) -> Iterator[list[str]]:
-    header = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+def _records(data: bytes) -> Iterator[list[str]]:
+    header = data.partition(b"\n")[0]
+    separator = max(_SEPARATORS, key=lambda one: header.count(one.encode()))
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")  # never the whole file as text
+    reader = csv.reader(text, delimiter=separator, strict=True)
     number = 0
     try:
         for number, cells in enumerate(reader, 1):  # noqa: B007 - told when the next one breaks
             yield cells
     except csv.Error as error:
         raise malformed(f"row {number}: its quotes or a cell's length are wrong") from error
+    except UnicodeDecodeError as error:
+        raise malformed("the file is not UTF-8; spreadsheets call it CSV UTF-8") from error
 
 
 def _columns(header: list[str]) -> list[str]:
