@@ -5,6 +5,7 @@ revocation has to be felt soon, and a cache that asks once a minute costs nothin
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formatdate
@@ -35,7 +36,7 @@ class Freshness:
         """Write the cache headers; an answer without times, or past its end, is not to be kept."""
         if self.this_update is None or self.next_update is None:
             return [("Cache-Control", "no-store")]
-        left = self.next_update - int(now.timestamp())
+        left = self.next_update - math.ceil(now.timestamp())  # a second that has begun is not promised
         if left <= 0:
             return [("Cache-Control", "no-store")]
         return [

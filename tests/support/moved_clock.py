@@ -61,6 +61,11 @@ time_t time(time_t *at) {{
 """
 
 
+def has_compiler() -> bool:
+    """Whether such a clock can be made here."""
+    return shutil.which("cc") is not None or shutil.which("gcc") is not None
+
+
 class MovedClock:
     """What programs with this `environment` take for the time; it is the true one until it is moved."""
 

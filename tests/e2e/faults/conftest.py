@@ -23,7 +23,7 @@ from tests.e2e.faults.callers import Caller
 from tests.e2e.faults.small_disk import mounted
 from tests.storage import postgres
 from tests.support.deployment import PHYSICIAN
-from tests.support.moved_clock import MovedClock
+from tests.support.moved_clock import MovedClock, has_compiler
 from tests.support.separated import Served, descendants, free_ports, open_folder
 from webapp.deployment import Deployment
 
@@ -85,9 +85,17 @@ class Running(Served):
 
 @dataclass(kw_only=True)
 class OnPostgres(Running):
-    """A deployment and the server that has its rows."""
+    """A deployment and the server that has its rows; tests set the clock of its programs, where it can be compiled."""
 
     postgres: postgres.PostgresServer
+    clock: MovedClock | None = None
+
+    @property
+    def moved_clock(self) -> MovedClock:
+        """The clock; skips where there is none."""
+        if self.clock is None:
+            pytest.skip("no C compiler")
+        return self.clock
 
     @property
     def url(self) -> str:
@@ -132,12 +140,17 @@ def on_postgres() -> Iterator[OnPostgres]:
     with postgres.started_server(programs, durable=True) as server, open_folder() as folder:
         postgres.execute(server.folder, "CREATE DATABASE mohr")
         deployment, port = Deployment(folder / "home"), free_ports()
+        clock = MovedClock(folder) if has_compiler() else None
         made = OnPostgres(
             python=Path(sys.executable),
             deployment=deployment,
             port=port,
             postgres=server,
-            environment={"WEB_CONCURRENCY": str(SERVERS)},  # gunicorn's own
+            clock=clock,
+            environment={
+                "WEB_CONCURRENCY": str(SERVERS),  # gunicorn's own
+                **({} if clock is None else clock.environment),
+            },
         )
         ended = made.mohr("init", "--public-url", f"http://127.0.0.1:{port}", "--database-url", made.url)
         assert ended.status == 0, ended.messages
