@@ -1,11 +1,6 @@
-"""`issue.*` and `ocsp.presigned`: a scratch deployment with SoftHSM2, beside `openssl`, OpenBao and django-ca."""
+"""`issue.*`: a scratch deployment with SoftHSM2, beside `openssl`, OpenBao and django-ca."""
 
-import base64
-import re
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,15 +11,14 @@ from ca.officers.identity import OfDeployment, Officer
 from ca.profiles import IssuerName
 from hsm.provider import SignsMany
 from hsm.soft import UnsafeSoftKey
-from pki import der, oids
 from pki.certificates import Certificate
 from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
-from webapp.bench.django_ca import NOT_INSTALLED, DjangoCa, Made, find_interpreter, issuing_peer, ocsp_path
+from webapp.bench.django_ca import NOT_INSTALLED, DjangoCa, Made, find_interpreter, issuing_peer
 from webapp.bench.issuing_http import ORDERS as ORDERS_OVER_HTTP
 from webapp.bench.issuing_http import approved_files, http_figure, orders_of
-from webapp.bench.measure import Figure, Peer, median_ms, per_second
+from webapp.bench.measure import Figure, Peer, per_second
 from webapp.bench.openssl_peer import OpensslCa
 from webapp.bench.peers_bao import openbao_figure
 from webapp.commands.init import initialise
@@ -49,22 +43,17 @@ def scratch_deployment(folder: Path) -> Deployment:
 
 
 def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
-    """Measure batches of certificates, pre-signed OCSP over HTTP, and certificates over HTTP."""
+    """Measure batches of certificates, and certificates over HTTP."""
     with tempfile.TemporaryDirectory(prefix="mohr-bench-") as folder:
         peer = OpensslCa.make(Path(folder) / "ca")
         peer_rate = per_second(lambda: peer.issue(PEER_COUNT), runs=2)
         django = _django_ca(Path(folder) / "django")
         with opened_parts(deployment) as parts:
             batch = _issue(parts, peer_rate, django)
-            leaf = _any_leaf(parts)
-            parts.authority.presign()
-            rows = _rows_rate(parts, leaf)
             host = urlsplit(deployment.settings().exchange_url).netloc
             orders = orders_of(approved_files(parts, ORDERS_OVER_HTTP, _officer("bench-clerk")), host)
         beside = openbao_figure(batch.floor, batch.floor_value)
         figures = [batch] if beside is None else [batch, beside]
-        if shutil.which("ab") is not None:
-            figures.append(_ocsp(deployment, leaf, peer, rows, django))
         with running_server(deployment):
             figures.append(http_figure(deployment, orders, beside, _issuing(django)))
         return tuple(figures)
@@ -147,64 +136,3 @@ def _any_leaf(parts: Parts) -> Certificate:
     if found is None:
         raise VerificationFailed(ErrorCode.NOT_FOUND, "the bench has issued nothing")
     return Certificate.parse(found)
-
-
-def _ocsp_request(leaf: Certificate, issuer: Certificate) -> bytes:
-    import hashlib
-
-    name_hash = hashlib.sha1(leaf.issuer_der, usedforsecurity=False).digest()
-    certificate_id = der.sequence(
-        der.sequence(der.oid(oids.SHA1), der.null()),
-        der.octet_string(name_hash),
-        der.octet_string(issuer.spki_sha1),
-        der.integer(leaf.serial),
-    )
-    return der.sequence(der.sequence(der.sequence(der.sequence(certificate_id))))
-
-
-def _load(url: str, *options: str) -> tuple[float, str]:
-    """Drive `url` with ab for four seconds; return requests per second and the 99th percentile in ms."""
-    command = ["ab", "-q", "-t", "4", "-n", "1000000", *options, url]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed program
-    rate = re.search(r"Requests per second:\s+([0-9.]+)", done.stdout)
-    p99 = re.search(r"99%\s+([0-9]+)", done.stdout)
-    if rate is None or p99 is None or "Non-2xx" in done.stdout:
-        raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"not every answer was a success at {url}")
-    return float(rate.group(1)), p99.group(1)
-
-
-def _rows_rate(parts: Parts, leaf: Certificate) -> float:
-    """Return how many answers a second one process reads from the rows, without HTTP."""
-    request = _ocsp_request(leaf, Certificate.parse(parts.deployment.certificate_file("persons").read_bytes()))
-    return round(1000 / median_ms(lambda: parts.authority.ocsp(request), runs=500))
-
-
-def _django_answers(peer: DjangoCa, made: Made) -> Iterator[Peer]:
-    path = ocsp_path(made, _ocsp_request(made.leaf, made.issuer))
-    for prepared, how in ((False, "signing each answer"), (True, "answers signed before, from its cache")):
-        with peer.responder(prepared=prepared) as address:
-            rate, p99 = _load(address + path, "-c", "8")
-        yield Peer(f"django-ca {peer.version}, gunicorn, 2 workers, SQLite, {how}; p99 {p99} ms", rate)
-
-
-def _ocsp(deployment: Deployment, leaf: Certificate, peer: OpensslCa, rows: float, django: _Django | None) -> Figure:
-    issuer = Certificate.parse(deployment.certificate_file("persons").read_bytes())
-    path = base64.b64encode(_ocsp_request(leaf, issuer)).decode()
-    with running_server(deployment) as bind:
-        rate, p99 = _load(f"http://{bind}/ocsp/{path}", "-k", "-c", "32")
-        floor, _ = _load(f"http://{bind}/ca/persons.cer", "-k", "-c", "32")
-    with peer.responder(2) as address:
-        peer_rate, _ = _load(address + peer.ocsp_path(), "-c", "8")
-    return Figure(
-        name="ocsp.presigned",
-        value=rate,
-        unit="1/s",
-        peer="openssl ocsp -multi 2, one certificate in its index, signing each answer",
-        peer_value=peer_rate,
-        floor="GET of an issuer's certificate from the same server, 1/s",
-        floor_value=floor,
-        note="GET, ab -k -c 32 on the same two cores (peers without keep-alive: -c 8), 2 workers, one certificate, "
-        f"each answer remembered for a second; from SQLite rows one process gives {rows}/s; p99 {p99} ms"
-        + ("" if django else NOT_INSTALLED),
-        more_peers=() if django is None else tuple(_django_answers(*django)),
-    )

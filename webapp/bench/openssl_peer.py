@@ -14,6 +14,7 @@ from typing import Final
 
 from webapp.ports import free_port
 
+_START_SECONDS: Final = 60.0  # it reads its whole index first
 _CONFIGURATION: Final = """
 [ca]
 default_ca = bench
@@ -76,6 +77,13 @@ class OpensslCa:
         self._openssl("ocsp", "-issuer", "ca.pem", "-cert", "leaf.pem", "-no_nonce", "-reqout", "request.der")
         return "/" + base64.b64encode((self.folder / "request.der").read_bytes()).decode()
 
+    def fill_index(self, count: int) -> None:
+        """Put certificates that nobody issued into the index."""
+        with (self.folder / "index.txt").open("a", encoding="ascii") as index:
+            index.writelines(
+                f"V\t361122000000Z\t\t{(1 << 127) + number:X}\tunknown\t/CN={number}\n" for number in range(count)
+            )
+
     @contextlib.contextmanager
     def responder(self, workers: int) -> Iterator[str]:
         """Run `openssl ocsp` with the CA's own key; give its address."""
@@ -89,7 +97,7 @@ class OpensslCa:
             process_group=0,  # a session leader it cannot be: it makes itself a group leader and would fail
         )
         try:
-            _wait_for(port)
+            _wait_for(port, _START_SECONDS)
             yield f"http://127.0.0.1:{port}"
         finally:
             # Its workers spin when only the parent dies.
@@ -97,7 +105,7 @@ class OpensslCa:
             child.wait()
 
 
-def _wait_for(port: int, seconds: float = 5.0) -> None:
+def _wait_for(port: int, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with socket.socket() as probe:
