@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ca.officers.records import OfficerState
 from ca.officers.tables import officers
 from ca.recovery.rows import Finding
+from ca.status.acts.tables import compromised_authorities
 from ca.tokens.life_cycle import TokenState
 from ca.tokens.tables import connection_tokens
 from pki.audit import AuditAction
@@ -16,7 +17,7 @@ from storage.ledger_replay import ReplayedEvent
 # Families of acts whose rows are lost with the database; of all others nothing has to be done again.
 _LOST: Final = (
     *("registration.", "officer.", "realm.", "token.", "evidence.", "bulk.", "activation.", "profile."),
-    *("suspension.", "revocation.", "compromise."),
+    *("suspension.", "revocation."),
 )
 _TRIFLES: Final = frozenset(
     {
@@ -29,6 +30,25 @@ _TRIFLES: Final = frozenset(
         AuditAction.BULK_STARTED.value,
     }
 )
+
+
+def _close_authorities(connection: Connection, events: Sequence[ReplayedEvent]) -> None:
+    """Let authorities whose keys are said to be compromised issue nothing again."""
+    k = compromised_authorities.c
+    for told in events:
+        here = k.authority == told.subject
+        row = connection.execute(select(k.confirmed_at).where(here)).first()
+        match told.action:
+            case AuditAction.COMPROMISE_DECLARED.value if row is None:
+                values = {"authority": told.subject, "declared_by": told.actor, "declared_at": told.at}
+                connection.execute(insert(compromised_authorities).values(values))
+            case AuditAction.COMPROMISE_CONFIRMED.value if row is not None and row.confirmed_at is None:
+                confirmed = {"confirmed_by": told.actor, "confirmed_at": told.at}
+                connection.execute(update(compromised_authorities).where(here).values(confirmed))
+            case AuditAction.COMPROMISE_WITHDRAWN.value if row is not None and row.confirmed_at is None:
+                connection.execute(delete(compromised_authorities).where(here))
+            case _:
+                pass
 
 
 def put_back_rights(connection: Connection, events: Sequence[ReplayedEvent]) -> list[Finding]:
@@ -57,6 +77,7 @@ def put_back_rights(connection: Connection, events: Sequence[ReplayedEvent]) -> 
             where = officers.c.id == officer
             connection.execute(update(officers).where(where).values(state=OfficerState.SUSPENDED.value))
             findings.append(Finding("officer-suspended", officer, "a right was taken away after the backup"))
+    _close_authorities(connection, [told for told in events if told.action.startswith("compromise.")])
     for token, state in tokens.items():
         if state is not None:
             row = connection_tokens.c

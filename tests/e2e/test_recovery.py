@@ -25,7 +25,8 @@ from webapp.ceremony import hold_ceremony
 from webapp.checks import check_parts
 from webapp.compose import open_parts
 from webapp.deployment import Deployment
-from webapp.worker import FollowSweep, KeyUseSweep, gates, refresh_crls, seal
+from webapp.list_upkeep import ListUpkeep
+from webapp.worker import FollowSweep, KeyUseSweep, gates, seal
 
 pytestmark = pytest.mark.real
 
@@ -69,7 +70,7 @@ def _sweep(live: LiveDeployment) -> None:
     with _worker(live) as parts:
         with suppress(Unavailable):  # of the custodians of a server, one runs
             KeyUseSweep()(parts)
-        for act in (seal, FollowSweep(), refresh_crls):
+        for act in (seal, FollowSweep(), ListUpkeep()):
             act(parts)
 
 

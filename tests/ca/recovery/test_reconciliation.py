@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from ca.errors import FourEyesRequired, IllegalTransition
 from ca.recovery.guard import Stage
+from ca.status.acts.tables import compromised_authorities
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import Conflict, ErrorCode, VerificationFailed
@@ -237,6 +239,23 @@ def test_a_copy_of_postgresql_is_put_back_and_told_the_same(
         world.clock.move(seconds=1)
         assert site.issue(file.id).serial_hex
         assert world.authority.publish_crl("systems", 0).number > 1
+
+
+def test_an_authority_that_was_closed_stays_closed(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    with site.world.database.begin() as unit:
+        for action, actor in ((AuditAction.COMPROMISE_DECLARED, "first"), (AuditAction.COMPROMISE_CONFIRMED, "second")):
+            site.world.clock.move(seconds=1)
+            now = site.world.clock.now()
+            unit.audit.record(AuditEvent(action=action, at=now, actor=actor, subject="persons"))
+    site.seal()
+    put_back = site.open(backup)
+    _world, desk, _guard = site.restored(put_back, make_world)
+    site.reconcile(desk)
+    with put_back.read() as connection:
+        (row,) = connection.execute(select(compromised_authorities)).all()
+    assert (row.authority, row.declared_by, row.confirmed_by) == ("persons", "first", "second")
 
 
 def test_a_suspended_officer_is_suspended_again(site: Site, make_world: WorldMaker) -> None:
