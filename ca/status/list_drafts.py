@@ -121,7 +121,8 @@ class Drafter:
         if last is not None and last.paged:
             return compare(runs, pages, lambda page: list_rows.page_content(connection, *place, page))
         # Without a list, or after one that a restored database was told of, no page is a published list's.
-        compared = compare(runs, {}, lambda _page: b"", None if last is None else read_crl(last.frame).entries)
+        whole = b"" if last is None else read_crl(last.frame).entries
+        compared = compare(runs, None if last is None else {}, lambda _page: b"", whole)
         return replace(compared, vanished=tuple(pages.keys() - compared.changed.keys()))
 
     def _kept_from(self) -> datetime:

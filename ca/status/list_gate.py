@@ -41,34 +41,31 @@ class Comparison:
 
 
 def compare(
-    runs: Iterable[Run], known: Mapping[int, bytes], content: Callable[[int], bytes], whole: bytes | None = None
+    runs: Iterable[Run], known: Mapping[int, bytes] | None, content: Callable[[int], bytes], whole: bytes = b""
 ) -> Comparison:
     """Compare runs with pages `known` by their digests, whose `content` is asked for where it matters.
 
-    `whole` is all entries of a published list that has no pages, b"" for one without entries; None where there is no
-    such list: with nothing known either, nothing can be lost, and nothing differs. CrlRegression for entries that are
-    malformed or twice in a page.
+    `known` is None where there is no published list: then nothing can be lost, and nothing differs. `whole` is all
+    entries of a published list that has no pages. CrlRegression for entries that are malformed or twice in a page.
     """
     kept: list[Run] = []
     changed: dict[int, bytes] = {}
-    before: dict[bytes, bytes] = {} if whole is None else split_entries(whole)
+    before: dict[bytes, bytes] = split_entries(whole)
     after: dict[bytes, bytes] = {}
     for run in runs:
         kept.append(run)
         digest = sha256(run.content).digest()
-        if known.get(run.page) == digest:
+        if known is not None and known.get(run.page) == digest:
             continue
         changed[run.page] = digest
         entries = split_entries(run.content)
         if len(entries) != run.entries:
             raise CrlRegression("the entries of a page are not as many as its rows")
-        if run.page in known:
-            pages = split_entries(content(run.page))
-            before |= pages.items() - entries.items()
-            after |= entries.items() - pages.items()
-        elif whole is not None:
-            after |= entries
-    vanished = tuple(known.keys() - {run.page for run in kept})
+        if known is not None:
+            published = split_entries(content(run.page)) if run.page in known else {}
+            before |= published.items() - entries.items()
+            after |= entries.items() - published.items()
+    vanished = tuple((known or {}).keys() - {run.page for run in kept})
     for page in vanished:
         before |= split_entries(content(page))
     return Comparison(

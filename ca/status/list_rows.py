@@ -37,6 +37,7 @@ from storage.base import UtcDateTime
 
 PAGE_IDS: Final = 1 << 14
 _SERIALS_AT_ONCE: Final = 500
+_PAGES_AT_ONCE: Final = 500
 _ROUND: Final = 4  # pages fetched at once, a few megabytes
 
 _c = certificates.c
@@ -164,14 +165,17 @@ def page_content(connection: Connection, issuer: str, shard: int, page: int) -> 
 def _write_pages(
     connection: Connection, issuer: str, shard: int, tbs: bytes, changed: Sequence[ChangedPage], vanished: Sequence[int]
 ) -> None:
-    here = (_p.issuer == issuer, _p.shard == shard)
     view = memoryview(tbs)
-    for page in vanished:
-        connection.execute(delete(crl_pages).where(*here, _p.page == page))
-    for one in changed:
-        values = {"sha256": one.sha256, "content": view[one.start : one.end]}
-        if connection.execute(update(crl_pages).where(*here, _p.page == one.page).values(values)).rowcount == 0:
-            connection.execute(insert(crl_pages).values(issuer=issuer, shard=shard, page=one.page, **values))
+    gone = [*vanished, *(one.page for one in changed)]
+    for begin in range(0, len(gone), _PAGES_AT_ONCE):
+        some = gone[begin : begin + _PAGES_AT_ONCE]
+        connection.execute(delete(crl_pages).where(_p.issuer == issuer, _p.shard == shard, _p.page.in_(some)))
+    if changed:
+        of_list = {"issuer": issuer, "shard": shard}
+        rows = [
+            {**of_list, "page": one.page, "sha256": one.sha256, "content": view[one.start : one.end]} for one in changed
+        ]
+        connection.execute(insert(crl_pages), rows)
 
 
 # --- lists ---

@@ -13,6 +13,7 @@ from webapp.bench.custody import custody_figures
 from webapp.bench.inventory import inventory_figures
 from webapp.bench.issuing import issuing_figures, scratch_deployment
 from webapp.bench.list_peers import list_peer_figures
+from webapp.bench.lists import list_figures
 from webapp.bench.material import make_material
 from webapp.bench.measure import Figure, machine
 from webapp.bench.signing import sign_figures
@@ -36,7 +37,7 @@ def _measure(group: str, deployment: Deployment, *, long: bool) -> tuple[Figure,
         "custodian": lambda: custody_figures(deployment.cache, make_material()),
         "issue": lambda: issuing_figures(deployment),
         "ocsp": lambda: _ocsp(deployment.cache / "answers-bench", long=long),
-        "crl": lambda: list_peer_figures(long=long),
+        "crl": lambda: (*list_figures(long=long), *list_peer_figures(long=long)),
         "inventory": lambda: inventory_figures(deployment.cache, long=long),
         "start": lambda: (start_figure(deployment),),
     }
@@ -63,7 +64,7 @@ def _group_of(name: str) -> str:
 @click.command()
 @home_option
 @click.argument("name", required=False)
-@click.option("--long", is_flag=True, help="With more certificates: a million are searched, 100,000 listed by peers.")
+@click.option("--long", is_flag=True, help="With more certificates: a million are searched and listed.")
 def bench(deployment: Deployment, name: str | None, long: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Measure every figure, or the one called NAME with its neighbours, and write HOME/bench.json.
 
