@@ -106,8 +106,10 @@ class _Reader:
         """Return the encoded certificate of a delegate; numbers are never used again."""
         found = self.delegates.get(number)
         if found is None:
-            (encoded,) = self.connection.execute("SELECT der FROM delegates WHERE id=?", (number,)).fetchone()
-            found = self.delegates[number] = delegate_part(encoded)
+            row = self.connection.execute("SELECT der FROM delegates WHERE id=?", (number,)).fetchone()
+            if row is None:
+                raise sqlite3.DatabaseError("the file is damaged: a delegate is missing")
+            found = self.delegates[number] = delegate_part(row[0])
         return found
 
 
@@ -143,12 +145,14 @@ class AnswerStore:
     def _answer(self, reader: _Reader, prefix: bytes, serial: bytes, now: int) -> StoredAnswer | None:
         issuer = reader.issuer(prefix)
         row = None if issuer is None else reader.connection.execute(_FIND, (serial, issuer)).fetchone()
-        if row is None or row[3] is None or not row[1] <= now < row[2]:
+        if row is None or row[3] is None:
             return None
-        if crc32(row[3], crc32(serial)) != row[4]:
+        if _checksum(serial, *row[:4]) != row[4]:
             reader.connection.execute(
                 f"{_SET_EMPTY} WHERE serial=? AND issuer=? AND checksum=?", (serial, issuer, row[4])
             )
+            return None
+        if not row[1] <= now < row[2]:
             return None
         return StoredAnswer(join_response(row[3], reader.delegate(row[0])), row[1], row[2])
 
@@ -353,17 +357,13 @@ def _delegate_number(connection: sqlite3.Connection, delegate: Certificate) -> i
 
 def _row(answer: SignedAnswer, issuer: int, delegate: int) -> tuple[Any, ...]:
     serial = _octets(answer.serial_hex)
-    checksum = crc32(answer.signed, crc32(serial))
-    return (
-        serial,
-        issuer,
-        answer.version,
-        delegate,
-        answer.this_update,
-        answer.next_update,
-        answer.signed,
-        checksum,
-    )
+    told = (delegate, answer.this_update, answer.next_update, answer.signed)
+    return (serial, issuer, answer.version, *told, _checksum(serial, *told))
+
+
+def _checksum(serial: bytes, delegate: int, this_update: int, next_update: int, signed: bytes) -> int:
+    """Tell octets that changed on the disk from those that were written: an answer is never told past its end."""
+    return crc32(signed, crc32(b"%b %d %d %d" % (serial, delegate, this_update, next_update)))
 
 
 def _go_to(connection: sqlite3.Connection, place: Place) -> None:

@@ -181,11 +181,16 @@ def break_pages(path: Path) -> None:
     path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
 
 
+def lose_delegates(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM delegates")
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [break_format, break_head, break_pages, empty])
+@pytest.mark.parametrize("spoil", [break_format, break_head, break_pages, lose_delegates, empty])
 def test_a_file_that_cannot_be_read_is_set_aside_and_never_served_from(store: AnswerStore, spoil: object) -> None:
     put(store, answer())
     store.close()
@@ -199,10 +204,11 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_never_served_from(store: An
     assert store.find(ask(), NOW) is not None
 
 
-def test_an_answer_whose_octets_changed_on_disk_is_withdrawn(store: AnswerStore) -> None:
+@pytest.mark.parametrize(("column", "value"), [("signed", b"forged"), ("next_update", END + 9), ("this_update", 0)])
+def test_an_answer_whose_octets_changed_on_disk_is_withdrawn(store: AnswerStore, column: str, value: object) -> None:
     put(store, answer())
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE answers SET signed=?", (b"forged",))
+        connection.execute(f"UPDATE answers SET {column}=?", (value,))  # noqa: S608 - a name of this test
     assert store.find(ask(), NOW) is None
     assert store.withdrawn("persons", 9) == ["01"]
 
