@@ -26,9 +26,9 @@ _ROUND: Final = 500
 _c = certificates.c
 _TEXTS: Final = (
     *("serial", "issuer", "profile", "file_id", "holder", "name", "requested_by"),
-    *("licence", "profession", "province", "siam_id", "channel", "predecessor"),
+    *("licence", "profession", "province", "siam_id", "channel", "predecessor", "sign_group"),
 )
-_NUMBERS: Final = ("shard", "profile_version", "unapproved")
+_NUMBERS: Final = ("shard", "profile_version", "unapproved", "sign_position")
 _INSTANTS: Final = ("not_before", "not_after", "intended_at", "issued_at")
 _OCTETS: Final = ("spki_sha256", "tbs_sha256", "der")
 COLUMNS: Final = (*_TEXTS, *_NUMBERS, *_INSTANTS, *_OCTETS)

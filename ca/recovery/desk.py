@@ -26,6 +26,7 @@ from ca.recovery.reconciliation import (
     tell_lists,
 )
 from ca.recovery.rows import Finding
+from ca.recovery.signatures import KIND, unexplained
 from ca.recovery.state import APPROVALS_NEEDED, Recovery
 from pki.audit import AuditAction
 from pki.clock import Clock
@@ -145,6 +146,19 @@ class RecoveryDesk:
         if told.forked_at is None:
             told.findings.append(Finding(FORK, str(told.size), detail))
         return False
+
+    def account_for_signatures(self) -> int:
+        """List the certificates that custodians signed and nobody knows, once their journals were taken; how many.
+
+        NotFound where no recovery is open.
+        """
+        with self._database.begin() as unit:
+            recovery = state.unreleased(unit.connection)
+            if recovery is None:
+                raise NotFound(ErrorCode.NOT_FOUND, _NO_RECOVERY)
+            found = unexplained(unit.connection, recovery.begun_at)
+            state.add_findings(unit.connection, recovery.id, KIND, found)
+        return len(found)
 
     def digest_of(self, recovery: Recovery) -> str:
         """Return the SHA-256, in hexadecimal, of the report that officers release by."""

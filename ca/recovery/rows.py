@@ -208,6 +208,8 @@ def skeleton(
         "siam_id": None,
         "channel": None,
         "predecessor": None,
+        "sign_group": None,
+        "sign_position": None,
         "der": None,
     }
 

@@ -97,6 +97,15 @@ def keep_findings(connection: Connection, recovery_id: str, findings: Iterable[F
         connection.execute(insert(recovery_findings), rows[start : start + _ROUND])
 
 
+def add_findings(connection: Connection, recovery_id: str, kind: str, findings: Iterable[Finding]) -> None:
+    """Replace what is known of one kind."""
+    f = recovery_findings.c
+    connection.execute(recovery_findings.delete().where(f.recovery_id == recovery_id, f.kind == kind))
+    rows = [{"recovery_id": recovery_id, **finding._asdict()} for finding in findings]
+    for start in range(0, len(rows), _ROUND):
+        connection.execute(insert(recovery_findings), rows[start : start + _ROUND])
+
+
 def findings_of(connection: Connection, recovery_id: str, limit: int) -> tuple[Finding, ...]:
     """List what could not be put back, by kind, at most `limit`."""
     f = recovery_findings.c

@@ -111,26 +111,31 @@ def reconcile(deployment: Deployment, ledgers: tuple[Path, ...], lists: tuple[Pa
             ACTOR,
             accept_loss=accept_loss,
         )
-        _go_on(parts)
+        unknown = _go_on(parts)
     say("two officers release it: mohr recovery release --officer ID")
-    answer(report)
+    answer(report | {"signed_unknown": unknown})
 
 
 def _published_lists(deployment: Deployment) -> list[Path]:
     return sorted((deployment.public / "crl").rglob("*.crl"))
 
 
-def _go_on(parts: Parts) -> None:
-    """Take the journals, seal the ledger and publish every list: what is known is told at once."""
+def _go_on(parts: Parts) -> int:
+    """Take the journals, seal the ledger and publish every list: what is known is told at once.
+
+    Return how many signatures of certificates nobody can explain.
+    """
     if isinstance(parts.keys, JournalSource):
         try:
             JournalTaker(KeyUses(parts.database), parts.keys, parts.clock).sweep()
         except Unavailable as error:  # the worker takes the others' as soon as they run
             say(f"not every custodian's journal was taken: {error.detail}")
+    unknown = parts.recoveries.account_for_signatures()
     parts.seal_ledger()
     for crl in parts.authority.publish_all_crls():
         parts.publish(crl)
     parts.seal_ledger()
+    return unknown
 
 
 @click.group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,19 @@ from ca.recovery.guard import Stage
 from ca.status.acts.tables import compromised_authorities
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction, AuditEvent
+from pki.certificates import Certificate
 from pki.errors import Conflict, ErrorCode, VerificationFailed
+from pki.journal import DONE, KeyUse, journal_line, line_hash
+from pki.journal import START as START_HASH
 from storage.database_copy import copy_postgresql, fill, put_back_postgresql
 from storage.engine import Database
+from storage.key_use_events import JournalPlace
+from storage.key_uses import KeyUses, continuing
 from storage.ledger import Ledger
 from storage.migrate import head_revision
 from tests.ca.conftest import WorldMaker
 from tests.ca.recovery.site import Site, begin, statuses
-from tests.ca.world import FIRST, SECOND, SYSTEM
+from tests.ca.world import FIRST, SECOND, SYSTEM, World
 from tests.support.databases import DatabaseMaker
 
 
@@ -239,6 +245,35 @@ def test_a_copy_of_postgresql_is_put_back_and_told_the_same(
         world.clock.move(seconds=1)
         assert site.issue(file.id).serial_hex
         assert world.authority.publish_crl("systems", 0).number > 1
+
+
+def test_a_signature_that_nothing_explains_is_listed(site: Site, make_world: WorldMaker) -> None:
+    site.seal()
+    backup = site.backup()
+    issued = site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    put_back = site.open(backup)
+    world, desk, _guard = site.restored(put_back, make_world)
+    site.reconcile(desk)
+    known = sha256(Certificate.parse(issued.der).tbs).digest()
+    grouped = sha256(known).digest()
+    uses = [_use(world, known, 1), _use(world, grouped, 2), _use(world, b"x" * 32, 1), _use(world, known, 1, act="crl")]
+    lines, previous = [], START_HASH
+    for sequence, use in enumerate(uses, 1):
+        lines.append(journal_line(sequence, previous, use))
+        previous = line_hash(lines[-1])
+    KeyUses(put_back).take("custodian-0", JournalPlace(), continuing(JournalPlace(), lines), world.clock.now())
+    assert desk.account_for_signatures() == 1
+    recovery = desk.open_recovery()
+    assert recovery is not None
+    (found,) = (one for one in desk.findings(recovery.id, 100) if one.kind == "signed-unknown")
+    assert found.subject == (b"x" * 32).hex()
+
+
+def _use(world: World, digest: bytes, count: int, *, act: str = "certificate") -> KeyUse:
+    return KeyUse(
+        at=world.clock.now(), role="server", uid=0, key="systems", act=act, count=count, digest=digest, outcome=DONE
+    )
 
 
 def test_an_authority_that_was_closed_stays_closed(site: Site, make_world: WorldMaker) -> None:
