@@ -264,6 +264,7 @@ WRONG_WORDS = (
     ("mohr ca crl --issuer nobody --shard 0 --home {home}", "not-found"),
     ("mohr ca crl --issuer persons --home {home}", "usage"),
     ("mohr ca crl -o {out} --home {home}", "usage"),
+    ("mohr ca crl --delta --home {home}", "usage"),
     ("mohr ca crl --shard 0 -o {out}/x/y --home {home}", "file-unwritable"),
     ("mohr ca profiles check absent --home {home}", "file-unreadable"),
     ("mohr ca install-chain {cert} --home {home}", "verification-failed"),

@@ -210,3 +210,25 @@ def test_a_long_list_in_a_memory_file_is_read_where_it_lies(tmp_path: Path) -> N
         spent = time.process_time() - begun
     assert read.crl_number == 7
     assert spent < 1.0  # 10 ms on an idle machine
+
+
+REMOVED = m.extension(oids.CRL_REASON, der.integer(8, der.ENUMERATED))
+
+
+def delta(base: int, *entries: bytes) -> MessageRead:
+    extensions = (*good.LIST_EXTENSIONS, m.extension(oids.DELTA_CRL_INDICATOR, der.integer(base), critical=True))
+    message = good.revocation_list(entries=der.sequence(*entries), extensions=extensions)
+    return check_message(rule(), message, limits=LIMITS, now=NOW)
+
+
+@pytest.mark.parametrize("removal", [entry(5, REMOVED), entry(2**150, REMOVED, DATE), entry(5, DATE, REMOVED)])
+def test_a_removal_is_for_deltas_alone(removal: bytes) -> None:
+    assert delta(3, USUAL[1], removal).crl_number == 7
+    with pytest.raises(PurposeRefused, match="deltas alone"):
+        listed(USUAL[1], removal)
+
+
+@pytest.mark.parametrize("base", [-1, 7, 8])
+def test_a_delta_follows_its_base(base: int) -> None:
+    with pytest.raises(PurposeRefused, match="base"):
+        delta(base, USUAL[0])

@@ -27,6 +27,7 @@ MAX_ENTRY_EXTENSIONS: Final = 8
 _OID_NUMBER: Final = der.oid(oids.CRL_NUMBER)
 _OID_DELTA: Final = der.oid(oids.DELTA_CRL_INDICATOR)
 _OID_POINT: Final = der.oid(oids.ISSUING_DISTRIBUTION_POINT)
+_REMOVED: Final = der.integer(8, der.ENUMERATED)
 _KNOWN: Final = frozenset(
     (
         _OID_NUMBER,
@@ -56,12 +57,15 @@ def read_revocation_list(rule: SigningRule, fields: Fields, bounds: Bounds | Non
     if bounds is not None:
         bounds.check_begins(this_update, "thisUpdate")
         bounds.check_ends(this_update, next_update, bounds.limits.crl_seconds, "nextUpdate")
+    number, base = _number(extensions), _base(extensions)
+    if base is not None and not 0 <= base < number:
+        raise PurposeRefused("a delta that does not follow its base")
     if len(fields) == 7:
-        _read_entries(fields[5].expect(der.SEQUENCE))
+        _read_entries(fields[5].expect(der.SEQUENCE), is_delta=base is not None)
     return MessageRead(
         MessageKind.REVOCATION_LIST,
         crl_scope=_scope(extensions),
-        crl_number=_number(extensions),
+        crl_number=number,
         instant=this_update,
     )
 
@@ -77,19 +81,23 @@ def _number(extensions: dict[bytes, der.Node]) -> int:
     return number
 
 
+def _base(extensions: dict[bytes, der.Node]) -> int | None:
+    """Return the number of the list that a delta adds to (§5.2.4)."""
+    delta = extensions.get(_OID_DELTA)
+    return None if delta is None else extension_value(delta).integer()
+
+
 def _scope(extensions: dict[bytes, der.Node]) -> bytes:
     """Return what tells the lists of one issuer apart: the distribution point, and whether it is a delta."""
     delta = extensions.get(_OID_DELTA)
-    if delta is not None and extension_value(delta).integer() < 0:
-        raise PurposeRefused("a delta to no CRL number")
     point = extensions.get(_OID_POINT)
     value = b"" if point is None else extension_value(point).expect(der.SEQUENCE).raw
     return (b"complete" if delta is None else b"delta") + value
 
 
-def _forms() -> re.Pattern[bytes]:
+def _forms(reasons: bytes) -> re.Pattern[bytes]:
     """Match a run of entries: positive minimal serial, UTCTime, then reason, invalidity date, both or neither."""
-    reason = rb"\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[\x00-\x06\x08-\x0a]"
+    reason = rb"\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01[" + reasons + rb"]"
     time = rb"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z"
     date = rb"\x30\x18\x06\x03\x55\x1d\x18\x04\x11\x18\x0f[0-9]{2}" + time
     tails = ((12, reason), (0, b""), (38, reason + date), (26, date))
@@ -107,16 +115,18 @@ def _forms() -> re.Pattern[bytes]:
     return re.compile(b"(?:" + b"|".join(forms) + b")++", re.DOTALL)
 
 
-_USUAL_ENTRIES: Final = _forms()
+_USUAL_ENTRIES: Final = _forms(b"\x00-\x06\x09\x0a")
+_USUAL_ENTRIES_OF_DELTAS: Final = _forms(b"\x00-\x06\x08-\x0a")
 
 
-def _read_entries(node: der.Node) -> None:
+def _read_entries(node: der.Node, *, is_delta: bool) -> None:
+    usual = _USUAL_ENTRIES_OF_DELTAS if is_delta else _USUAL_ENTRIES
     data, offset, end = node.buffer, node.content_offset, node.end_offset
     if offset == end:
         raise PurposeRefused("an empty list of entries is left out")  # §5.1.2.6
     odd = 0
     while offset < end:
-        match = _USUAL_ENTRIES.match(data, offset, end)
+        match = usual.match(data, offset, end)
         if match is not None:
             offset = match.end()
             continue
@@ -124,11 +134,11 @@ def _read_entries(node: der.Node) -> None:
         if odd > MAX_ODD_ENTRIES:
             raise PurposeRefused("too many entries of an unusual form")
         entry = der.parse_at(data, offset, end)
-        _read_odd_entry(entry)
+        _read_odd_entry(entry, is_delta=is_delta)
         offset = entry.end_offset
 
 
-def _read_odd_entry(entry: der.Node) -> None:
+def _read_odd_entry(entry: der.Node, *, is_delta: bool) -> None:
     """Read one entry field by field."""
     parts = entry.expect(der.SEQUENCE).children(3)
     if len(parts) < 2:
@@ -141,5 +151,6 @@ def _read_odd_entry(entry: der.Node) -> None:
         if not extensions:
             raise PurposeRefused("an empty list of extensions is left out")
         for extension in extensions:
-            extension_value(extension.expect(der.SEQUENCE))
-            extension.children()[0].oid()
+            value = extension_value(extension.expect(der.SEQUENCE))
+            if extension.children()[0].oid() == oids.CRL_REASON and value.raw == _REMOVED and not is_delta:
+                raise PurposeRefused("removeFromCRL is for deltas alone")  # §5.3.1
