@@ -35,8 +35,8 @@ def actors(live: LiveDeployment, serial: str) -> list[tuple[str, str]]:
 
 
 def listed(live: LiveDeployment, serial: str) -> bool:
-    """Whether any published list of the persons' authority names the certificate."""
-    files = (live.deployment.public / "crl" / "persons").glob("*.crl")
+    """Whether any full list of the persons' authority names the certificate; a delta may name it as lifted."""
+    files = (live.deployment.public / "crl" / "persons").glob("[0-9].crl")
     number = int(serial, 16)
     lists = [x509.load_der_x509_crl(file.read_bytes()) for file in files]
     return any(one.get_revoked_certificate_by_serial_number(number) is not None for one in lists)
