@@ -30,6 +30,7 @@ FOR_OFFICERS: Final = (
     ErrorCode.MEDIA_TYPE_REFUSED,
     ErrorCode.CROSS_SITE_REFUSED,
     ErrorCode.UNAVAILABLE,
+    ErrorCode.RECOVERY_PENDING,
 )
 OF_BODIES: Final = (
     ErrorCode.JSON_MALFORMED,

@@ -78,7 +78,7 @@ class RecoveryGuard:
         """Hold the database against `published`, the last checkpoint (its note, and what it says) that left it."""
         self._database, self._published, self._monotonic = database, published, monotonic
         self._lock = threading.Lock()
-        self._seen: tuple[float, Standing] | None = None
+        self._seen: tuple[float, Standing | Unavailable] | None = None
 
     def look(self) -> Standing:
         """Judge the database now; Unavailable where it does not answer."""
@@ -101,12 +101,19 @@ class RecoveryGuard:
         return WHOLE
 
     def standing(self) -> Standing:
-        """Return a judgement that is at most a second old."""
+        """Return a judgement that is at most a second old; a database that does not answer is waited for once."""
         with self._lock:
             now = self._monotonic()
             if self._seen is None or not 0 <= now - self._seen[0] < FRESH_SECONDS:
-                self._seen = now, self.look()
-            return self._seen[1]
+                try:
+                    found: Standing | Unavailable = self.look()
+                except Unavailable as error:
+                    found = error
+                self._seen = self._monotonic(), found
+            found = self._seen[1]
+        if isinstance(found, Unavailable):
+            raise found
+        return found
 
     def forget(self) -> None:
         """Look anew the next time."""

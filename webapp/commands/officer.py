@@ -26,6 +26,7 @@ from webapp.deployment import Deployment
 from webapp.founders import Founder, found_officer
 from webapp.officer_documents import officer_members, realm_members, request_members
 from webapp.officers import Signatory
+from webapp.recovery_mark import recovery_guard_of
 
 OPERATOR: Final = "operator"
 MAX_OCTETS: Final = 64 * 1024
@@ -68,7 +69,7 @@ class _Office:
 def _opened(deployment: Deployment) -> Iterator[_Office]:
     with opened_database(deployment) as (database, _ledger):
         clock = RealClock()
-        gate = RegisterGate(database, clock)
+        gate = RegisterGate(database, clock, waits=recovery_guard_of(deployment, database).check_act)
         desk = OfficerDesk(database, gate, clock, identities_of(deployment.settings()))
         yield _Office(gate=gate, desk=desk, clock=clock)
 
