@@ -5,15 +5,17 @@ from typing import Any, NoReturn
 
 import pytest
 from cryptography.x509 import ocsp
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 
 from ca.issuing.orders import Issued
 from ca.service import CertificateAuthority
+from ca.status import repository as status_rows
 from ca.status.presigning import presign
 from ca.status.revocation import RevocationReason
 from ca.tables import certificates, status_changes
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, Unavailable
+from storage.engine import Database
 from tests.ca.test_issuing_desk import DyingKeys
 from tests.ca.world import CLERK, SETTINGS, START, World
 from tests.support.officers import EveryOfficer
@@ -215,3 +217,23 @@ def test_what_ended_is_answered_ahead_no_longer(world: World) -> None:
     world.authority.presign()
     assert stored(world, issued) is None
     assert world.authority.presign() == 0
+
+
+def test_live_answers_and_signing_ahead_go_by_the_index_of_serial_numbers(sqlite_database: Database) -> None:
+    seen: list[str] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        seen.append(statement)
+
+    event.listen(sqlite_database.engine, "before_cursor_execute", keep)
+    with sqlite_database.read() as connection:
+        status_rows.told_statuses(connection, ["01", "02", "03"])
+        status_rows.to_presign(connection, ["01", "02", "03"], START)
+        status_rows.next_to_presign(connection, "01", START, 9)
+        event.remove(sqlite_database.engine, "before_cursor_execute", keep)
+        asked = [statement for statement in seen if statement.startswith("SELECT")]
+        assert len(asked) == 3
+        for statement in asked:
+            values = ("01",) * statement.count("?") if "LIMIT" not in statement else ("01", 9, 0)
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            assert "(serial" in plan[0][3], plan
