@@ -113,6 +113,7 @@ class Signature(_Model):
     covered: list[Covered]
     timestamps: list[Timestamp] = []
     status: list[StatusEvidence] = []
+    counter_signatures: list["Signature"] = Field(default=[], description="Those who signed this signature's value.")
     reasons: list[Reason]
 
 
@@ -120,6 +121,7 @@ class FileVerdict(_Model):
     """The verdict on a file: its worst signature's."""
 
     file: str
+    sha256: str | None = Field(default=None, description="Of the file itself.")
     format: str | None = Field(examples=["JAdES"])
     indication: Indication
     sub_indication: str | None
