@@ -221,14 +221,15 @@ def test_what_ended_is_answered_ahead_no_longer(world: World) -> None:
 
 def test_live_answers_and_signing_ahead_go_by_the_index_of_serial_numbers(sqlite_database: Database) -> None:
     seen: list[str] = []
+    many = [f"{number:02x}" for number in range(64)]  # so many that another index tempts
 
     def keep(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
         seen.append(statement)
 
     event.listen(sqlite_database.engine, "before_cursor_execute", keep)
     with sqlite_database.read() as connection:
-        status_rows.told_statuses(connection, ["01", "02", "03"])
-        status_rows.to_presign(connection, ["01", "02", "03"], START)
+        status_rows.told_statuses(connection, many)
+        status_rows.to_presign(connection, many, START)
         status_rows.next_to_presign(connection, "01", START, 9)
         event.remove(sqlite_database.engine, "before_cursor_execute", keep)
         asked = [statement for statement in seen if statement.startswith("SELECT")]
