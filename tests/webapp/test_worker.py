@@ -100,6 +100,38 @@ def test_a_change_whose_list_was_never_made_is_felt_at_the_next_sweep(
     assert getattr(parts.authority.latest_crl(issuer, shard), "number", 0) == number
 
 
+def test_a_look_that_finds_nothing_looks_at_no_list_and_a_change_at_its_own_alone(
+    live: LiveDeployment,  # noqa: F811 - the fixture of that name
+    parts: Parts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live.new_request(tmp_path / "csr")
+    serial = live.answer(
+        *("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", tmp_path / "csr"),
+    )["serial"]
+    upkeep = ListUpkeep(monotonic=lambda: 5.0)
+    upkeep(parts)
+    looked: list[tuple[str, int]] = []
+    whole = CertificateAuthority.is_list_due
+
+    def is_due(self: CertificateAuthority, issuer: str, shard: int) -> bool:
+        looked.append((issuer, shard))
+        return whole(self, issuer, shard)
+
+    monkeypatch.setattr(CertificateAuthority, "is_list_due", is_due)
+    upkeep(parts)
+    assert looked == []
+    record = parts.authority.revoke(serial, RevocationReason.SUPERSEDED, Officer.of_deployment("a route"))
+    upkeep(parts)
+    assert looked[0] == (record.issuer, record.shard)
+    assert set(looked) == {(record.issuer, record.shard)}
+    delta = parts.authority.latest_delta(record.issuer, record.shard)
+    assert delta is not None
+    assert parts.deployment.delta_file(record.issuer, record.shard).read_bytes() == delta.der
+    assert bytes.fromhex(serial) in delta.der
+
+
 def test_a_list_that_the_server_may_not_write_is_published_by_the_worker(
     live: LiveDeployment,  # noqa: F811 - the fixture of that name
     parts: Parts,
