@@ -86,7 +86,8 @@ class Drafter:
         if self._last is None or not self._settings.crl_deltas or self._root:
             return False
         young = self._now - self._last.this_update < self._settings.crl_interval
-        return young and read_crl(self._last.frame).freshest_url is not None
+        followed = self._last.position is not None  # a list that a restored register was told of has no place
+        return young and followed and read_crl(self._last.frame).freshest_url is not None
 
     def draft(self, *, full: bool) -> Drafts:
         """Make the next list and its delta, or the next delta alone; CrlRegression where one may not be published."""

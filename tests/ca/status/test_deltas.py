@@ -160,6 +160,16 @@ def test_by_policy_changes_are_told_by_deltas_while_the_list_is_young(world: Wor
     assert authority.last_number("institutions", shard) == 4
 
 
+def test_a_young_list_that_has_no_place_in_the_feed_is_followed_by_a_whole_one(world: World) -> None:
+    authority = with_settings(world, crl_interval=timedelta(hours=6))
+    for _ in range(2):
+        authority.publish_change("persons", 1)
+    with world.database.begin() as unit:  # as a register that was put back is told of its last list
+        unit.connection.execute(update(crls).values(position=None))
+        unit.connection.execute(delete(crl_deltas))
+    assert authority.publish_change("persons", 1).base is None
+
+
 def test_a_list_can_do_without_deltas(world: World) -> None:
     authority = with_settings(world, crl_deltas=False)
     lists = [authority.publish_change("persons", 1) for _ in range(2)]
