@@ -1,5 +1,8 @@
 """Keeping house: what time ends, what must be renewed. Idempotent; a worker repeats it."""
 
+from datetime import timedelta
+from typing import Final
+
 from ca import certificate_queries, repository
 from ca import file_repository as files
 from ca.context import Authority, event
@@ -9,10 +12,13 @@ from ca.issuing_desk import IssuingDesk
 from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, own_certificates, service_of, spare_key
 from ca.records import CertificateRecord
 from ca.registration import KeyStorage
+from ca.status.changes import forget_changes
 from ca.subjects import Subject, service_subject, subject_of
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, NotFound, ServiceError
 from pki.keys import SignatureAlgorithm
+
+FEED_KEPT: Final = timedelta(days=30)
 
 
 class UpkeepDesk(IssuingDesk):
@@ -27,6 +33,11 @@ class UpkeepDesk(IssuingDesk):
             ended += round_ended
             if not round_ended:
                 return ended
+
+    def forget_changes(self) -> int:
+        """Drop what the feed of status changes tells of long ago: lists and stored answers have it; return how many."""
+        with self._database.begin() as unit:
+            return forget_changes(unit.connection, self._now() - FEED_KEPT)
 
     # -- the services' own certificates -----------------------------------------------------------
 

@@ -152,6 +152,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="bulk", seconds=5, act=lambda parts: parts.bulk.sweep(BULK_SLICES)),
         Sweep(name="ocsp", seconds=1, act=AnswerSweep()),
         Sweep(name="crl", seconds=1, act=ListUpkeep()),
+        Sweep(name="changes", seconds=60, act=lambda parts: parts.authority.forget_changes()),
         Sweep(name="tokens", seconds=10, act=lambda parts: parts.tokens.sweep()),
     )
 

@@ -86,10 +86,14 @@ def listed_since(connection: Connection, issuer: str, shard: int, after: int) ->
     return tuple(connection.execute(statement).scalars())
 
 
-def forget_changes(connection: Connection, before: datetime) -> None:
-    """Drop changes older than an instant, which nobody reads on from; the last stays, and with it the position."""
+def forget_changes(connection: Connection, before: datetime, *, limit: int = MOST) -> int:
+    """Drop the oldest changes from before an instant, which nobody reads on from; return how many.
+
+    The last stays, and with it the position.
+    """
     last = select(func.max(_s.id)).scalar_subquery()
-    connection.execute(delete(status_changes).where(_s.at < before, _s.id < last))
+    old = select(_s.id).where(_s.id < last, _s.at < before).order_by(_s.id).limit(limit)
+    return connection.execute(delete(status_changes).where(_s.id.in_(old))).rowcount
 
 
 def _of_list(issuer: str, shard: int, after: int) -> tuple[ColumnElement[bool], ...]:

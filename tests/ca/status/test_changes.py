@@ -62,7 +62,9 @@ def test_what_is_forgotten_never_takes_the_position_back(world: World) -> None:
     begun = place(world)
     assert begun > 0
     with world.database.begin() as unit:
-        forget_changes(unit.connection, world.clock.now() + timedelta(days=1))
+        assert forget_changes(unit.connection, world.clock.now() + timedelta(days=1), limit=1) == 1
+        while forget_changes(unit.connection, world.clock.now() + timedelta(days=1)):
+            pass
     assert place(world) == begun
     assert len(told(world)) == 1
 
@@ -84,3 +86,12 @@ def test_whoever_reads_on_misses_no_change_of_writers_that_commit_at_once(world:
         writer.join()
     assert sorted(seen) == sorted(serials)
     assert read_changes(world.database, after) == ()
+
+
+def test_upkeep_forgets_what_is_a_month_old_and_nothing_else(world: World) -> None:
+    world.issue()
+    world.clock.move(days=31)
+    recent = world.issue().serial_hex
+    assert world.authority.forget_changes() > 0
+    assert {serial for serial, _ in told(world)} == {recent}
+    assert world.authority.forget_changes() == 0
