@@ -21,7 +21,7 @@ from tests.ca.status.histories_world import Ceremony, Ground, Stage
 from tests.support.databases import ENGINES
 
 LENGTH, MANY, SLICE = 25, 10_000, 100
-SAMPLES = {"sqlite": 20, "postgresql": 4}
+SAMPLES = {"sqlite": 16, "postgresql": 4}
 FAST = next((folder for folder in (Path("/dev/shm"),) if folder.is_dir()), None)
 
 
