@@ -6,7 +6,11 @@ from typing import Any, Final
 from pki.errors import ErrorCode, InvalidInput
 
 _TEXTS: Final = ("person_serial", "admission_authority", "policy_notice")
-_NUMBERS: Final = ("alarm_changes", "alarm_minutes", "backdate_seconds",)
+_NUMBERS: Final = (
+    "alarm_changes",
+    "alarm_minutes",
+    "backdate_seconds",
+)
 _SWITCHES: Final = ("demand_key_proof",)
 _KINDS: Final = {
     **dict.fromkeys(_TEXTS, (str, "text")),

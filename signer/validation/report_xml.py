@@ -53,9 +53,7 @@ def report_xml(verdict: FileVerdict) -> bytes:
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _add(
-    parent: ET.Element, name: str, text: str | None = None, *, space: str = _VR, **attributes: str
-) -> ET.Element:
+def _add(parent: ET.Element, name: str, text: str | None = None, *, space: str = _VR, **attributes: str) -> ET.Element:
     found = ET.SubElement(parent, f"{{{space}}}{name}", attributes)
     if text is not None:
         found.text = _UNPRINTABLE.sub("\ufffd", text)

@@ -387,7 +387,6 @@ class Player:
         """Compare what is published now with the truth."""
         server = random.randrange(SERVERS)
         if self.stage.faults.store_down or any(doing.disturbed for doing in self.doing):
-            self.stage.outliving.looks += 2  # seconds, in which each process has looked again
             for each in self.stage.servers:
                 each.follow()
         publishes = any(doing.disturbed or doing.act in PUBLISHING for doing in self.doing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from ca.recovery import state
@@ -33,7 +34,6 @@ class Outliving:
     clock: Clock
     key: UnsafeSoftKey = field(default_factory=lambda: UnsafeSoftKey.generate(SignatureAlgorithm.EDDSA))
     mark: Mark | None = None
-    looks: float = 0.0
 
     @property
     def log(self) -> VerifierKey:
@@ -44,8 +44,9 @@ class Outliving:
         return self.folder / "backup" / SQLITE_FILE
 
     def guard(self, database: Database) -> RecoveryGuard:
-        """Return a guard that looks anew once a register was put back or is released."""
-        return RecoveryGuard(database, lambda: self.mark, lambda: self.looks)
+        """Return a guard that looks anew each time, as if seconds had gone by."""
+        seconds = count(step=2)
+        return RecoveryGuard(database, lambda: self.mark, lambda: float(next(seconds)))
 
     def back_up(self, database: Database) -> None:
         self.backup.unlink(missing_ok=True)
@@ -66,7 +67,6 @@ class Outliving:
         for rest in file.parent.glob(f"{file.name}-*"):
             rest.unlink()
         file.write_bytes(self.backup.read_bytes())
-        self.looks += 10
 
     def reconcile(self, database: Database, lists: list[bytes]) -> str:
         """Tell the register what outlived it; return the recovery that officers are to release."""
@@ -75,7 +75,6 @@ class Outliving:
             if state.unreleased(unit.connection) is None:
                 state.begin(unit, state.RESTORED, "", "operator", self.clock.now())
         desk.reconcile([read_blocks(self.folder / "ledger")], lists, self.log, self.mark, "operator")
-        self.looks += 10
         recovery = desk.open_recovery()
         assert recovery is not None
         return recovery.id
@@ -84,7 +83,6 @@ class Outliving:
         desk = self._desk(database)
         desk.release(recovery_id, FIRST)
         desk.release(recovery_id, SECOND)
-        self.looks += 10
 
     def _desk(self, database: Database) -> RecoveryDesk:
         return RecoveryDesk(database, SETTINGS, EveryOfficer(), self.clock, self.guard(database))
