@@ -59,20 +59,30 @@ class UpkeepDesk(IssuingDesk):
         """
         renewed, failures = [], list[ServiceError]()
         for own in self.own_certificates():
-            if self._now() < own.renews_from:
-                continue
             try:
-                if own.usable_until >= self._authority_of(own).certificate.not_after:
-                    continue  # nothing ends after its issuer: another certificate would end no later
-                label = self._label_for_next(own)
-                if label is not None:
-                    self._renew(own, label)
+                if self._renew_through(own):
                     renewed.append(own.name)
             except ServiceError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
         return tuple(renewed)
+
+    def _renew_through(self, own: OwnCertificate) -> bool:
+        """Renew one service if it is due; a restored register may name one whose successors were made long ago."""
+        renewed = False
+        while self._now() >= own.renews_from:
+            if own.usable_until >= self._authority_of(own).certificate.not_after:
+                break  # nothing ends after its issuer: another certificate would end no later
+            label = self._label_for_next(own)
+            if label is None:
+                break
+            was_made = self._renew(own, label)
+            renewed = True
+            if not was_made:
+                break
+            own = next(one for one in self.own_certificates() if one.name == own.name)
+        return renewed
 
     def prepare_keys(self, *, early: bool = False) -> tuple[str, ...]:
         """Make the key of the next certificate of each service that needs a new one; return their labels.
@@ -98,14 +108,15 @@ class UpkeepDesk(IssuingDesk):
     def _label_for_next(self, own: OwnCertificate) -> str | None:
         return self._spare(own) if own.needs_new_key else own.key_label
 
-    def _renew(self, own: OwnCertificate, label: str) -> None:
-        """Give a service its next certificate: one that was made before a crash, else a new one."""
+    def _renew(self, own: OwnCertificate, label: str) -> bool:
+        """Give a service its next certificate: one that was made before a crash (True), else a new one."""
         with self._database.read() as connection:
             made = certificate_queries.living_successor(connection, own.certificate.serial_hex)
         serial = self._certify(own, label) if made is None or made.der is None else made.serial_hex
         with self._database.begin() as unit:
             repository.name_certificate(unit.connection, own.name, serial, label, self._now())
         self._forget_authorities()
+        return made is not None and made.der is not None
 
     def _certify(self, own: OwnCertificate, label: str) -> str:
         service = service_of(own.name)

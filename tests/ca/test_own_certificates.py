@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from ca import certificate_queries
+from ca import certificate_queries, repository
 from ca.custody_policy import SERVER, WORKER, follow_profiles, service_policy
 from ca.hierarchy import SERVICE_SEAL, SERVICES, TSA
 from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, service_of
@@ -150,6 +150,20 @@ def test_what_was_certified_before_a_crash_is_taken_and_not_made_again(
 
 def _crash(*_arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_register_that_went_back_takes_every_renewal_that_was_lost_at_once(world: World) -> None:
+    first = own(world, SERVICE_SEAL)
+    for _ in range(2):
+        world.clock.time = own(world, SERVICE_SEAL).renews_from
+        world.authority.renew_services()
+    last = own(world, SERVICE_SEAL)
+    with world.database.begin() as unit:
+        repository.name_certificate(
+            unit.connection, SERVICE_SEAL, first.certificate.serial_hex, first.key_label, world.clock.now()
+        )
+    assert SERVICE_SEAL in world.authority.renew_services()
+    assert own(world, SERVICE_SEAL).certificate.der == last.certificate.der
 
 
 def test_what_ends_with_its_authority_is_not_made_again_and_again(world: World) -> None:
