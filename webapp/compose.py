@@ -2,11 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
 
 from ca.activation.desk import ActivationDesk
 from ca.bulk.desk import BulkDesk
@@ -14,12 +13,10 @@ from ca.config import AuthoritySettings, RawAuthoritySettings, validate_settings
 from ca.context import WORKER
 from ca.custody_policy import OPERATOR
 from ca.custody_policy import WORKER as BACKGROUND
-from ca.errors import CrlRegression
 from ca.est.enrolment import EnrolmentDesk
 from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
 from ca.evidence.sealing import KeySealer
-from ca.hierarchy import CHECKPOINT_KEY
 from ca.identity_register import IdentityRegister
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
@@ -34,7 +31,6 @@ from ca.officers.desk import OfficerDesk
 from ca.officers.gate import OfficerGate, RegisterGate
 from ca.profile_register import ProfileRegister
 from ca.profiles import ISSUING_AUTHORITIES
-from ca.records import CertificateRecord, one_of_each_list
 from ca.recovery.desk import RecoveryDesk
 from ca.recovery.guard import RecoveryGuard, SettledClock
 from ca.registration_terms import RegistrationTerms
@@ -47,7 +43,6 @@ from ca.status.acts.proposals import ProposalDesk
 from ca.status.acts.suspension import SuspensionDesk
 from ca.status.acts.watch import StatusAlarms
 from ca.status.answer_store import AnswerStore
-from ca.status.crl import PublishedCrl
 from ca.tokens.config import TokenSettings
 from ca.tokens.registry_file import FileRegistry
 from ca.tokens.service import TokenService
@@ -55,7 +50,7 @@ from hsm.client import CustodianClient
 from hsm.errors import HsmUnavailable
 from hsm.provider import KeyProvider
 from pki.clock import Clock
-from pki.errors import ErrorCode, ServiceError, Unavailable
+from pki.errors import ErrorCode, Unavailable
 from pki.identity_file import parse_identities, pilot_identities
 from pki.identity_scheme import IdentityScheme
 from pki.oids import OidArc
@@ -64,21 +59,18 @@ from storage.engine import Database, open_database
 from storage.headroom import Headroom
 from storage.ledger import Ledger
 from storage.migrate import bring_up
-from webapp.atomic_files import write_atomically
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
 from webapp.evidence_key import EvidenceKey
 from webapp.guards import before_intent, clock_guard, headroom
-from webapp.list_upkeep import write_list
 from webapp.outbox import Outbox
 from webapp.profile_limits import follow_profile_limits
 from webapp.promises import StatusPromises, stored_promises
 from webapp.published_lists import PublishedLists
-from webapp.recovery_mark import log_key, read_published, recovery_guard_of
+from webapp.publishing import Publishing
+from webapp.recovery_mark import recovery_guard_of
 from webapp.separation import custodian_for_us
-
-CRL_TRIES: Final = 3
 
 
 class RealClock:
@@ -117,7 +109,7 @@ def token_settings(settings: DeploymentSettings) -> TokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(Publishing):
     """The open parts of one deployment; `clock` is the machine's, what is recorded is dated by `dates`."""
 
     deployment: Deployment
@@ -168,91 +160,6 @@ class Parts:
         """
         IdentityRegister(self.database, self.clock).adopt(self.authority.identities, WORKER)
         ProfileRegister(self.database, self.clock).adopt(self.authority.profiles, WORKER)
-
-    def publish(self, crl: PublishedCrl) -> None:
-        """Put a list, and its delta, where its distribution point points; a newer one of another program stays.
-
-        CrlRegression where the register does not know what is published: a recovery begins.
-        """
-        try:
-            write_list(self.deployment, crl, lambda: self.authority.last_number(crl.issuer, crl.shard))
-        except CrlRegression:
-            self.recoveries.notice(WORKER)
-            raise
-
-    def publish_new_crl(self, issuer: str, shard: int) -> PublishedCrl:
-        """Sign and publish one shard's list; tried again when another program makes the same list.
-
-        Unavailable (`clock-suspect`, `recovery-pending`) while clock or database are not believed.
-        """
-        return self._publish_by(self.authority.publish_crl, issuer, shard)
-
-    def publish_new_delta(self, issuer: str, shard: int) -> PublishedCrl:
-        """Sign and publish a delta to one shard's list; as `publish_new_crl`."""
-        return self._publish_by(self.authority.publish_delta, issuer, shard)
-
-    def publish_change_of(self, issuer: str, shard: int) -> PublishedCrl:
-        """Sign and publish one shard's list with its delta, or by policy a delta alone; as `publish_new_crl`."""
-
-        def make(issuer: str, shard: int) -> PublishedCrl:
-            try:
-                return self.authority.publish_change(issuer, shard)
-            except CrlRegression:
-                latest = self.authority.latest_crl(issuer, shard)
-                if latest is None or self.authority.is_list_due(issuer, shard):
-                    raise
-                return latest  # of another program, which came first and says the same
-
-        return self._publish_by(make, issuer, shard)
-
-    def _publish_by(self, make: Callable[[str, int], PublishedCrl], issuer: str, shard: int) -> PublishedCrl:
-        self.recovery_guard.check_status()
-        self.clock_guard.now()
-        crl = _made_by(make, issuer, shard)
-        self.publish(crl)
-        return crl
-
-    def publish_status_of(self, serial: str) -> PublishedCrl:
-        """Sign and publish the list that speaks of one certificate."""
-        record = self.authority.get(serial)
-        return self.publish_change_of(record.issuer, record.shard)
-
-    def publish_status_of_all(self, records: Iterable[CertificateRecord]) -> None:
-        """Sign and publish each list that speaks of one of these certificates, once."""
-        for serial in one_of_each_list(records):
-            self.publish_status_of(serial)
-
-    def publish_status_soon(self, serial: str) -> int | None:
-        """Publish the list that speaks of one certificate and return its number.
-
-        None where this process cannot: then the worker does, within a second.
-        """
-        with contextlib.suppress(ServiceError):
-            return self.publish_status_of(serial).number
-        return None
-
-    def seal_ledger(self) -> str:
-        """Sequence what waits, sign a checkpoint if there is news, and publish it; return the latest note.
-
-        Unavailable (`recovery-pending`) where the database does not know what was published.
-        """
-        self.recovery_guard.check_status()  # what waits comes behind what outlived the database
-        while self.ledger.sequence():
-            continue
-        now = self.clock_guard.now()
-        log = log_key(self.deployment)
-        note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, now)
-        if read_published(self.deployment.checkpoint) != note.encode():
-            with self.deployment.publishing():  # another program may have signed a larger one meanwhile
-                write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
-        return note
-
-
-def _made_by(make: Callable[[str, int], PublishedCrl], issuer: str, shard: int) -> PublishedCrl:
-    for _ in range(CRL_TRIES - 1):
-        with contextlib.suppress(CrlRegression):
-            return make(issuer, shard)
-    return make(issuer, shard)
 
 
 def assemble(
