@@ -108,11 +108,10 @@ class AnswerKeeper:
         horizon = living_responder(authority, now).certificate.not_after
         before = min(now + self._settings.ocsp_refresh, horizon).timestamp()
         after = (now + self._settings.ocsp_validity).timestamp()  # of a clock that was wrong, or by another policy
-        due = (
-            self._store.withdrawn(label, limit)
-            or self._store.ending(label, before, limit)
-            or self._store.ending_after(label, after, limit)
-        )
+        due = self._store.withdrawn(label, limit) or self._store.ending(label, before, limit)
+        if not due:
+            due = self._store.ending_after(label, after, limit)
+            self._store.clear(label, due)  # else an answer of a day to come would stay before one of today
         if not due:
             return 0
         with self._database.read() as connection:

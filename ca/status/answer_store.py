@@ -268,6 +268,15 @@ class AnswerStore:
         """List serial numbers whose answer ends after an instant (POSIX seconds), the first to end first."""
         return self._serials("signed IS NOT NULL AND next_update > ?", "next_update", issuer, limit, after)
 
+    def clear(self, issuer: str, serials: Sequence[str]) -> None:
+        """Drop the answers about certificates and keep which version of their status was told."""
+        if not serials:
+            return
+        with self._transaction() as connection:
+            number = _numbers(connection, {issuer})[issuer]
+            rows = [(_octets(serial), number) for serial in serials]
+            connection.executemany(f"{_SET_EMPTY} WHERE serial=? AND issuer=?", rows)
+
     def kept(self) -> tuple[KeptAnswers, ...]:
         """Say of each issuer how fresh what is stored is; Unavailable where there is no file."""
         with self._connected() as reader:

@@ -138,6 +138,20 @@ def test_signing_that_is_killed_half_way_goes_on_where_it_stopped(world: World) 
     assert world.authority.presign() == 0
 
 
+def test_answers_of_a_clock_that_was_ahead_are_signed_anew_once(world: World) -> None:
+    issued = world.issue()
+    world.authority.presign()
+    world.clock.move(days=3)
+    world.authority.presign()
+    world.clock.move(days=-3, seconds=5)
+    assert stored(world, issued) is None
+    assert 0 < world.authority.presign(limit=1000) < 1000
+    answer = stored(world, issued)
+    assert answer is not None
+    assert answer.this_update_utc == world.clock.now()
+    assert world.authority.presign(limit=1000) == 0
+
+
 def test_a_file_that_is_lost_is_made_again_from_the_rows(world: World) -> None:
     good, bad = world.issue(), world.issue()
     world.authority.hold(bad.serial_hex, CLERK)
