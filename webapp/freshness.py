@@ -17,6 +17,9 @@ from pki import der
 from pki.errors import ServiceError
 from webapp.status_settings import MAX_AGE_SECONDS
 
+SETTLED_SECONDS: Final = 2
+"""After which no other answer bears the same thisUpdate: a date alone tells apart what is older."""
+
 _NONCE: Final = bytes.fromhex("06092b0601050507300102")  # id-pkix-ocsp-nonce, RFC 9654 §2.1
 _SUCCESSFUL: Final = b"\x00"
 _GENERALIZED_TIME: Final = 0x18
@@ -39,12 +42,14 @@ class Freshness:
         left = self.next_update - math.ceil(now.timestamp())  # a second that has begun is not promised
         if left <= 0:
             return [("Cache-Control", "no-store")]
-        return [
+        headers = [
             ("Cache-Control", f"public, no-transform, must-revalidate, max-age={min(left, max_age)}"),
             ("ETag", self.etag),
-            ("Last-Modified", _http_date(self.this_update)),
             ("Expires", _http_date(min(self.next_update, int(now.timestamp()) + max_age))),
         ]
+        if now.timestamp() - self.this_update >= SETTLED_SECONDS:
+            headers.append(("Last-Modified", _http_date(self.this_update)))
+        return headers
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.pki import NOW, make_root
-from webapp.freshness import Freshness, crl_freshness, etag_of, ocsp_freshness
+from webapp.freshness import SETTLED_SECONDS, Freshness, crl_freshness, etag_of, ocsp_freshness
 from webapp.status_settings import MAX_AGE_SECONDS
 
 
@@ -46,3 +46,11 @@ def test_nothing_is_kept_beyond_its_end_nor_longer_than_a_minute(left: int, begu
     else:
         age = int(headers["Cache-Control"].rpartition("=")[2])
         assert 0 < age <= min(left - (begun > 0), MAX_AGE_SECONDS)
+
+
+def test_a_date_is_given_only_once_no_other_answer_can_bear_it() -> None:
+    freshness = Freshness(etag='"x"', this_update=int(NOW.timestamp()), next_update=int(NOW.timestamp()) + 100)
+    for seconds, given in ((0, False), (1, False), (SETTLED_SECONDS, True)):
+        headers = dict(freshness.headers(NOW + timedelta(seconds=seconds)))
+        assert ("Last-Modified" in headers) == given
+        assert headers["ETag"] == '"x"'
