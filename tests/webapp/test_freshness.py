@@ -50,7 +50,7 @@ def test_nothing_is_kept_beyond_its_end_nor_longer_than_a_minute(left: int, begu
 
 def test_a_date_is_given_only_once_no_other_answer_can_bear_it() -> None:
     freshness = Freshness(etag='"x"', this_update=int(NOW.timestamp()), next_update=int(NOW.timestamp()) + 100)
-    for seconds, given in ((0, False), (1, False), (SETTLED_SECONDS, True)):
+    for seconds, dated in ((0, False), (1, False), (SETTLED_SECONDS, True)):
         headers = dict(freshness.headers(NOW + timedelta(seconds=seconds)))
-        assert ("Last-Modified" in headers) == given
+        assert ("Last-Modified" in headers) == dated
         assert headers["ETag"] == '"x"'
