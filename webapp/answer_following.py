@@ -27,19 +27,19 @@ def follow_in_background(
 def _follow_until(stopping: threading.Event, follow: Callable[[], object], seconds: float) -> None:
     failing = ""
     while not stopping.is_set():
-        code = _failure_of(follow)
-        if code and code != failing:
-            LOGGER.warning("status changes are not followed", extra={"fields": {"code": code}})
-        failing = code
+        try:
+            follow()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round may succeed
+            failing = _told_once(error, failing)
+        else:
+            failing = ""
         stopping.wait(seconds)
 
 
-def _failure_of(follow: Callable[[], object]) -> str:
-    try:
-        follow()
-    except ServiceError as error:
-        return str(error.code)
-    except Exception:
-        LOGGER.exception("status changes are not followed")
-        return "internal"
-    return ""
+def _told_once(error: Exception, failing: str) -> str:
+    """Log a failure unless it is the one that was logged last; return its name."""
+    code = str(error.code) if isinstance(error, ServiceError) else type(error).__name__
+    if code != failing:
+        faulty = None if isinstance(error, ServiceError) else error
+        LOGGER.warning("status changes are not followed", extra={"fields": {"code": code}}, exc_info=faulty)
+    return code

@@ -37,15 +37,15 @@ class AnswerKeeper:
     def follow(self, *, make: bool = False) -> None:
         """Take away what the feed says is untrue; `make`: begin anew where there is no file, or one of another history.
 
-        Unavailable where database or file refuse. A file that refuses is not answered from until this succeeds; while
-        the database is silent, what is stored goes on being answered.
+        Unavailable where database or file refuse. While the database is silent, what is stored goes on being answered;
+        after any other failure it is not until this succeeds.
         """
         if not make and not self._store.exists():
             return
         try:
             self._follow(make)
-        except Unavailable as error:
-            if error.code is ErrorCode.FILE_UNREADABLE:
+        except Exception as error:
+            if not isinstance(error, Unavailable) or error.code is not ErrorCode.DATABASE_UNAVAILABLE:
                 self._store.distrust()
             raise
         self._store.trust()

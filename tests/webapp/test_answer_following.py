@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from werkzeug.test import Client as WsgiClient
 
 from ca.status.answer_store import StoredAnswer
@@ -29,6 +30,21 @@ def test_following_goes_on_whatever_goes_wrong() -> None:
     thread = follow_in_background(follow, seconds=0, stopping=stopping)
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_failure_is_logged_when_it_is_new_and_not_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    stopping, silent = threading.Event(), Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "gone")
+    failures = iter([ValueError("a fault"), ValueError("a fault"), ValueError("a fault"), silent, silent])
+
+    def follow() -> None:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+        stopping.set()
+
+    follow_in_background(follow, seconds=0, stopping=stopping).join(30)
+    told = [record for record in caplog.records if record.name == "mohr.answers"]
+    assert [record.exc_info is not None for record in told] == [True, False]
 
 
 def test_a_stored_answer_tells_caches_its_end_and_is_looked_up_each_time(services: Services) -> None:

@@ -185,6 +185,24 @@ def test_where_a_change_could_not_be_written_nothing_is_answered_from_the_file(
     assert told(world, issued) is REVOKED
 
 
+def test_after_an_error_that_nobody_expected_nothing_is_answered_from_the_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = world.issue()
+    world.authority.presign()
+
+    def fails(*_arguments: object) -> NoReturn:
+        raise ValueError("a fault of ours")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(status_rows, "has_changed", fails)
+        with pytest.raises(ValueError, match="a fault of ours"):
+            world.authority.follow_changes()
+    assert told(world, issued) is None
+    world.authority.follow_changes()
+    assert told(world, issued) is GOOD
+
+
 def test_a_database_of_another_history_is_not_followed_but_begun_anew(world: World) -> None:
     issued = world.issue()
     world.authority.presign()
