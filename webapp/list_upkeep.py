@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ca.errors import CrlRegression
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.status.crl import PublishedCrl
-from pki.errors import ServiceError
+from pki.errors import ErrorCode, ServiceError, Unavailable
 from webapp.atomic_files import write_atomically
 from webapp.deployment import Deployment
 from webapp.published_lists import read_head_of
@@ -37,15 +37,28 @@ def list_files(deployment: Deployment, crl: PublishedCrl) -> Iterator[tuple[Path
 def write_list(deployment: Deployment, crl: PublishedCrl, registered: Callable[[], int]) -> None:
     """Put a list and its delta where their addresses lead; a newer one that another program put there stays.
 
+    A list that has no delta ends those of before: none is left for readers of older lists to believe.
     `registered` is the highest number that the register knows. CrlRegression where a file has a higher one.
     """
     with deployment.publishing():
         for path, one in list_files(deployment, crl):
             head = read_head_of(path, "")
             if head is None or head.number <= one.number:
+                if crl.base is None and crl.delta is None:
+                    _remove_older(deployment.delta_file(crl.issuer, crl.shard), crl.number)
                 write_atomically(path, one.der)
             elif head.number > registered():
                 raise CrlRegression(f"the file {path.name} has number {head.number}, which the register does not know")
+
+
+def _remove_older(delta: Path, number: int) -> None:
+    """Remove a delta below a number, before its list is written: a crash in between is felt by the list that is old."""
+    head = read_head_of(delta, "")
+    if head is not None and head.number < number:
+        try:
+            delta.unlink()
+        except OSError as error:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, delta.name) from error
 
 
 class ListUpkeep:

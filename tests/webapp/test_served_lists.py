@@ -83,6 +83,17 @@ def test_a_file_is_replaced_by_higher_numbers_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == seven
 
 
+def test_a_list_without_a_delta_takes_the_older_delta_away_and_no_newer_one(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    delta = deployment.delta_file("persons", 0)
+    write_list(deployment, replace(published(5), delta=replace(published(5), base=4)), lambda: 5)
+    write_list(deployment, replace(published(6), base=4), lambda: 6)
+    write_list(deployment, published(5), lambda: 6)  # read before delta 6 was recorded
+    assert delta.exists()
+    write_list(deployment, published(7), lambda: 7)
+    assert not delta.exists()
+
+
 def test_a_file_that_holds_no_list_is_replaced(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     path = deployment.crl_file("persons", 0)
