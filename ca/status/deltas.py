@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from ca.errors import CrlRegression
 from ca.status.changes import listed_since
-from ca.status.crl import encode_removal, read_crl, split_entries
-from ca.status.list_rows import ListHead, list_times, listed_rows
+from ca.status.crl import encode_removal, read_crl, read_entry, split_entries
+from ca.status.list_rows import ListedRow, ListHead, list_times, listed_rows
 from pki.certificates import serial_hex
 
 MOST_ENTRIES: Final = 1000  # a delta that has more of them is the last to its base: 53 kB
@@ -63,11 +63,11 @@ def delta_entries(
 
     CrlRegression where a certificate is no longer listed and nothing on record says why.
     """
-    octets = set(differing)
+    before: dict[str, bytes] = {}
     if last_delta is not None and last_delta.base == base.number:
-        octets.update(split_entries(read_crl(last_delta.frame).entries))
-    changed = {serial_hex(int.from_bytes(serial, "big")) for serial in octets}
-    changed.update(listed_since(connection, *place, base.position))
+        before = {_named(octets): told for octets, told in split_entries(read_crl(last_delta.frame).entries).items()}
+    changed = {_named(octets) for octets in differing}
+    changed.update(before, listed_since(connection, *place, base.position))
     rows = listed_rows(connection, place[0], sorted(changed))
     entries = []
     for serial in sorted(changed - rows.keys()):
@@ -75,8 +75,20 @@ def delta_entries(
     for serial, row in rows.items():
         if row.entry is not None:
             entries.append(row.entry)
-        elif row.released_at is not None:
+        elif row.released_at is not None and _may_go(row, row.released_at, before.get(serial)):
             entries.append(encode_removal(int(serial, 16), row.released_at))
         else:
             raise CrlRegression(f"the delta would lose certificate {serial}")
     return tuple(entries)
+
+
+def _named(serial: bytes) -> str:
+    return serial_hex(int.from_bytes(serial, "big"))
+
+
+def _may_go(row: ListedRow, released_at: datetime, told: bytes | None) -> bool:
+    """Whether a certificate that has no entry is in force on record, and what the delta before told was its hold."""
+    if row.listed or told is None:
+        return not row.listed
+    entry = read_entry(told)
+    return entry.is_removal or (entry.on_hold and released_at >= entry.since)

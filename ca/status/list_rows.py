@@ -78,10 +78,11 @@ class ListHead:
 
 
 class ListedRow(NamedTuple):
-    """What a delta says of a certificate: its entry, or since when it has none."""
+    """What a delta says of a certificate: its entry, or since when it has none; and whether its status is listed."""
 
     entry: bytes | None
     released_at: datetime | None
+    listed: bool
 
 
 # --- entries ---
@@ -141,9 +142,10 @@ def listed_rows(connection: Connection, issuer: str, serials: Sequence[str]) -> 
     found: dict[str, ListedRow] = {}
     for begin in range(0, len(serials), _SERIALS_AT_ONCE):
         some = serials[begin : begin + _SERIALS_AT_ONCE]
-        statement = select(_c.serial, _c.crl_entry, _c.released_at).where(_c.serial.in_(some), _c.issuer == issuer)
+        columns = (_c.serial, _c.crl_entry, _c.released_at, _c.revoked_at)
+        statement = select(*columns).where(_c.serial.in_(some), _c.issuer == issuer)
         for row in connection.execute(statement.order_by(_c.id)):
-            found[row.serial] = ListedRow(row.crl_entry, row.released_at)
+            found[row.serial] = ListedRow(row.crl_entry, row.released_at, row.revoked_at is not None)
     return found
 
 

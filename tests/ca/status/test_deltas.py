@@ -137,6 +137,37 @@ def test_a_delta_that_would_lose_an_entry_is_not_published(world: World) -> None
         world.authority.publish_delta("institutions", shard)
 
 
+@pytest.mark.parametrize("wrong", ["revoked", "listed", "earlier"])
+def test_a_delta_alone_removes_nothing_but_a_hold_that_was_lifted_after_it_began(world: World, wrong: str) -> None:
+    issued = world.issue("hix-tls")
+    shard = world.authority.get(issued.serial_hex).shard
+    world.authority.publish_crl("institutions", shard)
+    world.authority.hold(issued.serial_hex, CLERK)
+    if wrong == "revoked":
+        world.authority.revoke(issued.serial_hex, SUPERSEDED, CLERK)
+    world.authority.publish_delta("institutions", shard)
+    held = world.clock.now()
+    values = {"crl_entry": None, "revoked_at": None, "released_at": held + timedelta(seconds=1)}
+    changes = {"revoked": {}, "listed": {"revoked_at": held}, "earlier": {"released_at": held - timedelta(hours=1)}}
+    of_it = certificates.c.serial == issued.serial_hex
+    with world.database.begin() as unit:
+        unit.connection.execute(update(certificates).where(of_it).values(values | changes[wrong]))
+    with pytest.raises(CrlRegression, match=issued.serial_hex):
+        world.authority.publish_delta("institutions", shard)
+
+
+def test_a_delta_alone_goes_on_removing_a_hold_that_was_lifted(world: World) -> None:
+    issued = world.issue("hix-tls")
+    shard, serial = world.authority.get(issued.serial_hex).shard, int(issued.serial_hex, 16)
+    world.authority.hold(issued.serial_hex, CLERK)
+    for _ in range(2):
+        world.authority.publish_crl("institutions", shard)
+    world.authority.unhold(issued.serial_hex, CLERK)
+    for _ in range(2):
+        delta = world.authority.publish_delta("institutions", shard)
+        assert told(delta.der) == {serial: "removeFromCRL"}
+
+
 def test_by_policy_changes_are_told_by_deltas_while_the_list_is_young(world: World) -> None:
     authority = with_settings(world, crl_interval=timedelta(hours=6))
     issued = world.issue("hix-tls")
