@@ -123,7 +123,8 @@ def entry_runs(connection: Connection, issuer: str, shard: int, *, ended_from: d
     """Yield the entries of a shard, page by page, of certificates that ended at `ended_from` or later."""
     of_list = {"issuer": issuer, "shard": shard, "ended_from": ended_from}
     if connection.dialect.name == "postgresql":
-        rows = connection.execution_options(yield_per=_ROUND).execute(_RUNS_OF_POSTGRESQL, of_list)
+        # Of this one statement: what is set on a connection stays with it for the whole transaction.
+        rows = connection.execute(_RUNS_OF_POSTGRESQL, of_list, execution_options={"yield_per": _ROUND})
         for page, content, entries in rows:
             yield Run(int(page), bytes(content), entries)
         return

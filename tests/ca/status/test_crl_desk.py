@@ -13,6 +13,7 @@ from ca.errors import CrlRegression
 from ca.issuing.orders import Issued
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.service import CertificateAuthority
+from ca.status import list_rows
 from ca.status.crl import PublishedCrl
 from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, crls
@@ -211,6 +212,13 @@ def test_a_list_overtaken_by_another_program_is_not_published(world: World) -> N
     latest = authority.latest_crl("persons", 0)
     assert latest is not None
     assert latest.number == 2
+
+
+def test_reading_entries_leaves_the_transaction_as_it_was(world: World) -> None:
+    with world.database.read() as connection:
+        before = dict(connection.get_execution_options())
+        list(list_rows.entry_runs(connection, "persons", 0, ended_from=START))
+        assert dict(connection.get_execution_options()) == before
 
 
 def test_only_the_last_list_is_kept(world: World) -> None:
