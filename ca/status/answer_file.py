@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 APPLICATION: Final = 0x4D4F_4153  # "MOAS"
-FORMAT: Final = 1
+FORMAT: Final = 2
 WAIT_SECONDS: Final = 5.0
 _MODE: Final = 0o660  # the server and the worker, which are of one group, both write it
 
@@ -28,7 +28,13 @@ CREATE TABLE issuers (
     label TEXT NOT NULL UNIQUE,
     prefix BLOB NOT NULL
 );
-CREATE TABLE delegates (id INTEGER PRIMARY KEY, serial TEXT NOT NULL, der BLOB NOT NULL UNIQUE);
+CREATE TABLE delegates (
+    id INTEGER PRIMARY KEY,
+    serial TEXT NOT NULL,
+    der BLOB NOT NULL UNIQUE,
+    version INTEGER NOT NULL DEFAULT -1,
+    ended INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE answers (
     serial BLOB NOT NULL,
     issuer INTEGER NOT NULL,
@@ -41,6 +47,7 @@ CREATE TABLE answers (
     PRIMARY KEY (serial, issuer)
 ) WITHOUT ROWID;
 CREATE INDEX answers_withdrawn ON answers (issuer) WHERE signed IS NULL;
+CREATE INDEX answers_signed_by ON answers (delegate, issuer) WHERE signed IS NOT NULL;
 CREATE INDEX answers_ending ON answers (issuer, next_update) WHERE signed IS NOT NULL;
 """
 

@@ -108,6 +108,7 @@ class AnswerKeeper:
         horizon = living_responder(authority, now).certificate.not_after
         before = min(now + self._settings.ocsp_refresh, horizon).timestamp()
         after = (now + self._settings.ocsp_validity).timestamp()  # of a clock that was wrong, or by another policy
+        self._store.clear(label, self._store.by_ended(label, limit))
         due = self._store.withdrawn(label, limit) or self._store.ending(label, before, limit)
         if not due:
             due = self._store.ending_after(label, after, limit)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
-from ca.status.answer_file import identity_of, make_file, open_file, set_aside
+from ca.status.answer_file import WAIT_SECONDS, identity_of, make_file, open_file, set_aside
 from ca.status.kept_answers import KeptAnswers, kept_answers
 from ca.status.ocsp import REQUEST_HEADS, REQUEST_PREFIX, delegate_part, join_response
 from pki.certificates import Certificate, serial_hex
@@ -23,7 +23,10 @@ from pki.errors import ErrorCode, Unavailable
 
 _PLACE: Final = "SELECT value FROM facts WHERE name='place'"
 _FILLED: Final = "SELECT value FROM facts WHERE name='filled'"
-_FIND: Final = "SELECT delegate, this_update, next_update, signed, checksum FROM answers WHERE serial=? AND issuer=?"
+_FIND: Final = """
+SELECT delegate, this_update, next_update, signed, checksum, (SELECT ended FROM delegates WHERE id=delegate)
+FROM answers WHERE serial=? AND issuer=?
+"""
 _WITHDRAW: Final = """
 INSERT INTO answers (serial, issuer, version) VALUES (?, ?, ?)
 ON CONFLICT (serial, issuer) DO UPDATE SET
@@ -39,9 +42,11 @@ ON CONFLICT (serial, issuer) DO UPDATE SET
 WHERE excluded.version > version
     OR (excluded.version = version AND (signed IS NULL OR excluded.this_update >= this_update))
 """
+_END_DELEGATE: Final = "UPDATE delegates SET version=?, ended=? WHERE serial=? AND version < ?"
 _SET_EMPTY: Final = "UPDATE answers SET delegate=NULL, this_update=NULL, next_update=NULL, signed=NULL, checksum=NULL"
 _Identity = tuple[int, int]
 LOOK_SECONDS: Final = 0.1  # how long a file that was set aside may go on being read
+WITHDRAW_SECONDS: Final = 1.0  # how long other writers may hold up a change before this process trusts no stored answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class AnswerStore:
                 f"{_SET_EMPTY} WHERE serial=? AND issuer=? AND checksum=?", (serial, issuer, row[4])
             )
             return None
-        if not row[1] <= now < row[2]:
+        if row[5] or not row[1] <= now < row[2]:
             return None
         return StoredAnswer(join_response(row[3], reader.delegate(row[0])), row[1], row[2])
 
@@ -226,15 +231,13 @@ class AnswerStore:
     def withdraw(self, changes: Sequence[ChangedStatus], place: Place | None = None) -> None:
         """Take away what is older than these changes; `place`: up to where the feed is followed with them.
 
-        What a delegate signed whose own status changed goes too.
+        What an ended delegate signed is told no more. Unavailable when others write for longer than may be waited.
         """
-        with self._transaction() as connection:
+        with self._transaction(WITHDRAW_SECONDS) as connection:
             numbers = _numbers(connection, {change.issuer for change in changes})
             rows = [(_octets(change.serial_hex), numbers[change.issuer], change.version) for change in changes]
             connection.executemany(_WITHDRAW, rows)
-            for number, serial in connection.execute("SELECT id, serial FROM delegates").fetchall():
-                if any(change.serial_hex == serial and not change.good for change in changes):
-                    connection.execute(f"{_SET_EMPTY} WHERE delegate=?", (number,))
+            connection.executemany(_END_DELEGATE, [(c.version, not c.good, c.serial_hex, c.version) for c in changes])
             if place is not None:
                 _go_to(connection, place)
 
@@ -250,6 +253,11 @@ class AnswerStore:
     def withdrawn(self, issuer: str, limit: int) -> list[str]:
         """List serial numbers that have no answer now."""
         return self._serials("signed IS NULL", "1", issuer, limit)
+
+    def by_ended(self, issuer: str, limit: int) -> list[str]:
+        """List serial numbers whose answer is by a delegate that is good no longer."""
+        ended = "signed IS NOT NULL AND delegate IN (SELECT id FROM delegates WHERE ended)"
+        return self._serials(ended, "delegate", issuer, limit)
 
     def ending(self, issuer: str, before: float, limit: int) -> list[str]:
         """List serial numbers whose answer ends before an instant (POSIX seconds), the first to end first."""
@@ -323,11 +331,18 @@ class AnswerStore:
             raise _unusable() from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, self._connected() as reader:
-            reader.connection.execute("BEGIN IMMEDIATE")
-            yield reader.connection
-            reader.connection.execute("COMMIT")
+    def _transaction(self, seconds: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
+        until = time.monotonic() + seconds
+        if not self._writing.acquire(timeout=seconds):
+            raise _unusable()
+        try:
+            with self._connected() as reader:
+                reader.connection.execute(f"PRAGMA busy_timeout={max(int((until - time.monotonic()) * 1000), 1)}")
+                reader.connection.execute("BEGIN IMMEDIATE")
+                yield reader.connection
+                reader.connection.execute("COMMIT")
+        finally:
+            self._writing.release()
 
 
 def _unusable() -> Unavailable:
@@ -360,7 +375,9 @@ def _delegate_number(connection: sqlite3.Connection, delegate: Certificate) -> i
         "INSERT INTO delegates (serial, der) VALUES (?, ?) ON CONFLICT DO NOTHING",
         (serial_hex(delegate.serial), delegate.der),
     )
-    (number,) = connection.execute("SELECT id FROM delegates WHERE der=?", (delegate.der,)).fetchone()
+    number, ended = connection.execute("SELECT id, ended FROM delegates WHERE der=?", (delegate.der,)).fetchone()
+    if ended:
+        raise Unavailable(ErrorCode.UNAVAILABLE, "the OCSP responder's certificate is good no longer")
     return int(number)
 
 

@@ -12,7 +12,10 @@ _LAST_DELEGATE: Final = """
 SELECT der FROM delegates WHERE id=
     (SELECT delegate FROM answers WHERE issuer=? AND signed IS NOT NULL ORDER BY next_update DESC LIMIT 1)
 """
-_WAITING: Final = "SELECT count(*) FROM answers WHERE issuer=? AND signed IS NULL"
+_WAITING: Final = """
+SELECT (SELECT count(*) FROM answers WHERE issuer=:issuer AND signed IS NULL) + (SELECT count(*) FROM answers
+    WHERE issuer=:issuer AND signed IS NOT NULL AND delegate IN (SELECT id FROM delegates WHERE ended))
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,6 @@ def kept_answers(connection: sqlite3.Connection) -> tuple[KeptAnswers, ...]:
 def _kept(connection: sqlite3.Connection, number: int, label: str) -> KeptAnswers:
     times = connection.execute(_FIRST_ENDING, (number,)).fetchone() or (None, None)
     begun, ending = (None if time is None else datetime.fromtimestamp(time, UTC) for time in times)
-    (waiting,) = connection.execute(_WAITING, (number,)).fetchone()
+    (waiting,) = connection.execute(_WAITING, {"issuer": number}).fetchone()
     (delegate,) = connection.execute(_LAST_DELEGATE, (number,)).fetchone() or (None,)
     return KeptAnswers(issuer=label, first_begun=begun, first_ending=ending, waiting=waiting, delegate=delegate)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,12 +149,61 @@ def test_a_delegate_that_is_revoked_takes_its_answers_along(store: AnswerStore) 
     assert store.find(ask("7f"), NOW) is not None
 
 
+def test_a_delegate_ends_at_once_and_its_answers_are_cleared_later(store: AnswerStore) -> None:
+    put(store, answer("01"), answer("02"))
+    with closing(sqlite3.connect(store.path)) as file:
+        before = file.execute("SELECT count(*) FROM answers WHERE signed IS NOT NULL").fetchone()
+        withdraw(store, ISSUER.serial_hex, 3)
+        assert file.execute("SELECT count(*) FROM answers WHERE signed IS NOT NULL").fetchone() == before
+    assert store.find(ask(), NOW) is None
+    assert store.kept()[0].waiting == 3
+    with pytest.raises(Unavailable):
+        put(store, answer("03"))
+    store.clear("persons", store.by_ended("persons", 1))
+    assert store.by_ended("persons", 9) == ["02"]
+    withdraw(store, ISSUER.serial_hex, 2, good=True)
+    assert store.find(ask("02"), NOW) is None
+
+
 def test_other_processes_see_what_one_withdraws(store: AnswerStore) -> None:
     put(store, answer())
     with closing(AnswerStore(store.path)) as other:
         assert other.find(ask(), NOW) is not None
         withdraw(store, version=2)
         assert other.find(ask(), NOW) is None
+
+
+class Long(list[SignedAnswer]):
+    """Answers whose writing takes until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.ends = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[SignedAnswer]:
+        self.begun.set()
+        assert self.ends.wait(10)
+        return super().__iter__()
+
+
+def test_a_change_does_not_wait_for_a_long_write(store: AnswerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, answer())
+    monkeypatch.setattr("ca.status.answer_store.WITHDRAW_SECONDS", 0.05)
+    long = Long()
+    writer = threading.Thread(target=store.put, args=("persons", PREFIX, ISSUER, long))
+    writer.start()
+    try:
+        assert long.begun.wait(10)
+        with closing(AnswerStore(store.path)) as other_process:
+            for each in (store, other_process):
+                with pytest.raises(Unavailable):
+                    withdraw(each, version=2)
+                assert writer.is_alive()
+    finally:
+        long.ends.set()
+        writer.join()
+    withdraw(store, version=2)
+    assert store.find(ask(), NOW) is None
 
 
 def test_a_store_that_is_not_trusted_answers_nothing(store: AnswerStore) -> None:
