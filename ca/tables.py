@@ -274,6 +274,15 @@ crl_deltas: Final = Table(
     Column("der", LargeBinary),
 )
 
+# Publishing drops the bytes of older lists: it must not look at each list that ever was.
+for _table in (crls, crl_deltas):
+    Index(
+        f"ix_{_table.name}_kept",
+        *(_table.c[column] for column in ("issuer", "shard", "number")),
+        sqlite_where=_table.c.der.is_not(None),
+        postgresql_where=_table.c.der.is_not(None),
+    )
+
 pseudonym_secrets: Final = Table(
     "pseudonym_secrets",
     metadata,

@@ -46,3 +46,11 @@ def upgrade() -> None:
         sa.Column("der", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("issuer", "shard", "number", name=op.f("pk_crl_deltas")),
     )
+    for table in ("crls", "crl_deltas"):
+        op.create_index(
+            f"ix_{table}_kept",
+            table,
+            ["issuer", "shard", "number"],
+            sqlite_where=sa.text("der IS NOT NULL"),
+            postgresql_where=sa.text("der IS NOT NULL"),
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from cryptography import x509
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
 from ca.errors import CrlRegression
 from ca.issuing.orders import Issued
@@ -19,6 +20,7 @@ from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, crls
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
+from storage.engine import Database
 from tests.ca.test_issuing_desk import DyingKeys
 from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, START, World, new_csr
 
@@ -229,6 +231,27 @@ def test_only_the_last_list_is_kept(world: World) -> None:
             select(crls.c.number).where(crls.c.issuer == "persons", crls.c.shard == 0, crls.c.der.is_not(None))
         ).scalars()
         assert list(kept) == [5]
+
+
+def test_dropping_older_lists_looks_at_those_that_are_kept_alone(
+    sqlite_database: Database, make_world: Callable[[Database], World]
+) -> None:
+    world = make_world(sqlite_database)
+    seen: list[str] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        seen.append(statement)
+
+    event.listen(sqlite_database.engine, "before_cursor_execute", keep)
+    for _ in range(2):
+        world.authority.publish_crl("persons", 0)
+    event.remove(sqlite_database.engine, "before_cursor_execute", keep)
+    dropping = {statement for statement in seen if statement.startswith("UPDATE") and "number < ?" in statement}
+    assert len(dropping) == 2  # of lists, and of deltas
+    with sqlite_database.read() as connection:
+        for statement in dropping:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None, "persons", 0, 9)).all()
+            assert "_kept" in plan[0][3], plan
 
 
 class Histories(RuleBasedStateMachine):
