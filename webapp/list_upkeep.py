@@ -95,7 +95,7 @@ class ListUpkeep:
             raise failures[0]
 
     def _look_after(self, parts: "Parts", issuer: str, shard: int) -> None:
-        if parts.authority.is_list_due(issuer, shard):
+        if not parts.authority.has_ended(issuer) and parts.authority.is_list_due(issuer, shard):
             parts.publish_change_of(issuer, shard)
         full, delta = parts.authority.list_heads(issuer, shard)
         deployment = parts.deployment

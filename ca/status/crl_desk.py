@@ -75,11 +75,19 @@ class CrlDesk(AuthorityContext):
             found.update({(change.issuer, change.shard): None for change in read if change.listed})
             after = read[-1].position
 
+    def has_ended(self, issuer: str) -> bool:
+        """Whether an authority's certificate has ended: no list can be made after that."""
+        return self._now() >= self._authority(issuer).certificate.not_after
+
     def is_list_due(self, issuer: str, shard: int, lead: timedelta = LEAD) -> bool:
-        """Whether a list is missing, ends within `lead`, or does not say what changed; no list is read for that."""
+        """Whether a list is missing, ends within `lead`, or does not say what changed; no list is read for that.
+
+        A list that lasts as long as its authority's certificate can last no longer.
+        """
+        wanted = min(self._now() + lead, self._authority(issuer).certificate.not_after)
         with self._database.read() as connection:
             full, delta = (head(connection, issuer, shard) for head in _HEADS)
-            if full is None or full.next_update - self._now() < lead:
+            if full is None or full.next_update < wanted:
                 return True
             told = full.position if delta is None or delta.number < full.number else delta.position
             return _has_news(connection, issuer, shard, told)

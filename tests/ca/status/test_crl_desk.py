@@ -19,6 +19,7 @@ from ca.status.crl import PublishedCrl
 from ca.status.revocation import CertificateState, RevocationReason
 from ca.tables import certificates, crls
 from hsm.errors import HsmUnavailable
+from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from storage.engine import Database
 from tests.ca.test_issuing_desk import DyingKeys
@@ -221,6 +222,21 @@ def test_reading_entries_leaves_the_transaction_as_it_was(world: World) -> None:
         before = dict(connection.get_execution_options())
         list(list_rows.entry_runs(connection, "persons", 0, ended_from=START))
         assert dict(connection.get_execution_options()) == before
+
+
+def test_the_last_list_of_an_authority_lasts_until_its_end_and_is_not_made_over_and_over(world: World) -> None:
+    end = Certificate.parse(world.hierarchy.certificate("persons")).not_after
+    world.clock.move(seconds=(end - world.clock.now() - timedelta(hours=60)).total_seconds())
+    world.authority.publish_crl("persons", 0)
+    assert not world.authority.is_list_due("persons", 0)
+    world.clock.move(hours=36)
+    assert world.authority.is_list_due("persons", 0)
+    assert world.authority.publish_crl("persons", 0).next_update == end
+    for _ in range(2):
+        assert not world.authority.is_list_due("persons", 0)
+        assert not world.authority.has_ended("persons")
+        world.clock.move(hours=12)
+    assert world.authority.has_ended("persons")
 
 
 def test_only_the_last_list_is_kept(world: World) -> None:

@@ -1,0 +1,73 @@
+"""What the worker looks after, and when it tries again what it could not make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import pytest
+
+from ca.errors import CrlRegression
+from webapp.deployment import Deployment
+from webapp.list_upkeep import ListUpkeep
+
+if TYPE_CHECKING:
+    from webapp.compose import Parts
+
+PLACE = ("persons", 0)
+
+
+@dataclass
+class Lists:
+    """An authority, and all that publishes for it, whose one list is due and cannot be made."""
+
+    deployment: Deployment
+    changed: bool = False
+    ended: bool = False
+    broken: bool = True
+    tries: list[float] = field(default_factory=list)
+    time: float = 1000.0
+
+    @property
+    def authority(self) -> Lists:
+        return self
+
+    def changed_lists(self, _after: int | None) -> tuple[int, tuple[tuple[str, int], ...]]:
+        changed, self.changed = self.changed, False
+        return 1, (PLACE,) if changed else ()
+
+    def shards_of(self, issuer: str) -> range:
+        return range(int(issuer == PLACE[0]))
+
+    def has_ended(self, _issuer: str) -> bool:
+        return self.ended
+
+    def is_list_due(self, _issuer: str, _shard: int) -> bool:
+        return True
+
+    def list_heads(self, _issuer: str, _shard: int) -> tuple[None, None]:
+        return None, None
+
+    def publish_change_of(self, _issuer: str, _shard: int) -> None:
+        self.tries.append(self.time)
+        if self.broken:
+            self.refuse()
+
+    def refuse(self) -> NoReturn:
+        raise CrlRegression("it would lose an entry")
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Lists:
+    return Lists(Deployment(tmp_path))
+
+
+def look(upkeep: ListUpkeep, lists: Lists) -> None:
+    upkeep(cast("Parts", lists))
+
+
+def test_an_authority_that_ended_is_asked_for_no_list(lists: Lists) -> None:
+    lists.ended = True
+    look(ListUpkeep(lambda: lists.time), lists)
+    assert lists.tries == []
