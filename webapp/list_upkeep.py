@@ -7,6 +7,7 @@ or another server's. What the register knows decides; a file that is ahead of it
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from webapp.compose import Parts
 
 ALL_SECONDS: Final = 60.0
+FIRST_PAUSE: Final = 0.5  # less than a look's beat: what failed once is tried at the next
 Place = tuple[str, int]
 
 
@@ -61,38 +63,53 @@ def _remove_older(delta: Path, number: int) -> None:
             raise Unavailable(ErrorCode.FILE_UNWRITABLE, delta.name) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a list could not be made, and for how many seconds it is not tried again."""
+
+    error: ServiceError
+    pause: float
+
+
 class ListUpkeep:
     """The worker's care for lists: those that changed at each look, all of them once a minute.
 
-    A look that finds nothing reads one row. A list that could not be made is tried again at the next.
+    A look that finds nothing reads one row. A list that could not be made is tried again when it changed again, else
+    at the next look, and after twice as long each time, up to `ALL_SECONDS`; until it is made its failure is raised.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._position: int | None = None
         self._next_all = 0.0
-        self._waiting: dict[Place, None] = {}
+        self._due: dict[Place, float] = {}
+        self._failed: dict[Place, _Failure] = {}
         self._seen: dict[Path, tuple[int, int, int, int]] = {}
 
     def __call__(self, parts: "Parts") -> None:
         """Publish what is due; one list that fails holds no other back, and its failure is raised last."""
         now = self._monotonic()
         position, changed = parts.authority.changed_lists(self._position)
+        self._due.update(dict.fromkeys((place for place in changed if place[0] in ISSUING_AUTHORITIES), now))
         if self._position is None or now >= self._next_all:
             self._next_all = now + ALL_SECONDS
-            changed = [(issuer, shard) for issuer in ISSUING_AUTHORITIES for shard in parts.authority.shards_of(issuer)]
+            for issuer in ISSUING_AUTHORITIES:
+                for shard in parts.authority.shards_of(issuer):
+                    self._due.setdefault((issuer, shard), now)
         self._position = position
-        self._waiting.update(dict.fromkeys(place for place in changed if place[0] in ISSUING_AUTHORITIES))
-        failures: list[ServiceError] = []
-        for place in tuple(self._waiting):
+        for place in [place for place, due in self._due.items() if due <= now]:
             try:
                 self._look_after(parts, *place)
             except ServiceError as error:
-                failures.append(error)
+                before = self._failed.get(place)
+                pause = FIRST_PAUSE if before is None else min(2 * before.pause, ALL_SECONDS)
+                self._failed[place] = _Failure(error, pause)
+                self._due[place] = now + pause
             else:
-                del self._waiting[place]
-        if failures:
-            raise failures[0]
+                del self._due[place]
+                self._failed.pop(place, None)
+        if self._failed:
+            raise next(iter(self._failed.values())).error.with_traceback(None)
 
     def _look_after(self, parts: "Parts", issuer: str, shard: int) -> None:
         if not parts.authority.has_ended(issuer) and parts.authority.is_list_due(issuer, shard):

@@ -10,7 +10,7 @@ import pytest
 
 from ca.errors import CrlRegression
 from webapp.deployment import Deployment
-from webapp.list_upkeep import ListUpkeep
+from webapp.list_upkeep import ALL_SECONDS, ListUpkeep
 
 if TYPE_CHECKING:
     from webapp.compose import Parts
@@ -71,3 +71,26 @@ def test_an_authority_that_ended_is_asked_for_no_list(lists: Lists) -> None:
     lists.ended = True
     look(ListUpkeep(lambda: lists.time), lists)
     assert lists.tries == []
+
+
+def test_a_list_that_cannot_be_made_is_tried_ever_more_rarely_and_told_each_time(lists: Lists) -> None:
+    upkeep = ListUpkeep(lambda: lists.time)
+    for _ in range(200):
+        with pytest.raises(CrlRegression):
+            look(upkeep, lists)
+        lists.time += 1
+    pauses = [after - before for before, after in zip(lists.tries, lists.tries[1:], strict=False)]
+    assert pauses == [1, 1, 2, 4, 8, 16, 32, ALL_SECONDS, ALL_SECONDS]
+
+
+def test_a_list_that_cannot_be_made_is_tried_at_once_when_it_changed_again_and_then_forgiven(lists: Lists) -> None:
+    upkeep = ListUpkeep(lambda: lists.time)
+    for _ in range(10):
+        with pytest.raises(CrlRegression):
+            look(upkeep, lists)
+        lists.time += 1
+    lists.changed, lists.broken = True, False
+    before = len(lists.tries)
+    for _ in range(3):
+        look(upkeep, lists)
+    assert len(lists.tries) == before + 1
