@@ -14,27 +14,57 @@ from typing import Any, BinaryIO, Final, Self
 
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.jose import json_object
+from signer.files import is_same_file
 
 MAX_FILES: Final = 1_000_000
+_HEAD: Final = b'{"run"'
 _COLUMNS: Final = ("file", "sha256", "format", "indication", "sub_indication", "signatures", "signer", "signed_at")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def files_under(paths: Iterable[Path]) -> list[Path]:
+def files_under(paths: Iterable[Path], but: Iterable[Path] = ()) -> list[Path]:
     """Return files as named, and of folders every regular file below, sorted; links are not followed into folders.
 
-    InvalidInput for more than `MAX_FILES`.
+    What cannot be read is returned too, to be told. `but` are files that are written: in a folder they are left out,
+    named themselves they are refused. InvalidInput for that, and for more than `MAX_FILES`.
     """
+    written = list(but)
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = (Path(top) / name for top, _, names in os.walk(path) for name in names)
-            found += sorted(one for one in inside if one.is_file())
+        if _is_folder(path):
+            found += sorted(one for one in _inside(path) if not any(is_same_file(one, other) for other in written))
+        elif any(is_same_file(path, other) for other in written):
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, f"{path.name} is to be read")
         else:
             found.append(path)
         if len(found) > MAX_FILES:
             raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"more than {MAX_FILES} files")
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    closed: list[Path] = []
+    for top, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
+        for name in names:
+            path = Path(top) / name
+            try:
+                if path.is_file() or (path.is_symlink() and not path.exists()):
+                    yield path
+            except OSError:
+                yield path
+    yield from closed
+
+
+def spelled(path: Path) -> str:
+    """Write a file's name, whatever its octets are, so that no two names become one."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class Results:
@@ -67,6 +97,8 @@ class Results:
         file.seek(0)
         first = file.readline()
         if not first.endswith(b"\n"):  # new, or not even its first line was written
+            if first[: len(_HEAD)] != _HEAD[: len(first)]:
+                raise Conflict(ErrorCode.CONFLICT, f"{name} holds something else")
             file.truncate(0)
             results = Results(file, run)
             results._write(json.dumps({"run": run}).encode())

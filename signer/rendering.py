@@ -1,12 +1,17 @@
 """Writing a verdict as it was asked for: a JSON line or text, and a report."""
 
 import json
+import re
 from hashlib import sha256
+from typing import Final
 
 from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.validation.report import verdict_json
 from signer.validation.report_text import report_text
 from signer.validation.verdict import FileVerdict
+
+_STEERING: Final = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What would steer a terminal; in JSON it stands in strings alone, where it can be escaped."""
 
 
 def render(verdict: FileVerdict, order: Order) -> Answer:
@@ -16,6 +21,7 @@ def render(verdict: FileVerdict, order: Order) -> Answer:
     else:
         line = verdict_json(verdict, order.name) | {"sha256": sha256(order.data).hexdigest()}
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return Answer(indication=verdict.indication, text=text.encode("utf-8", "replace"), report=_report(verdict, order))
 
 

@@ -19,7 +19,7 @@ from pki.certificates import Certificate, load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.jose import canonical_json, json_object
 from pki.messages import sentence
-from signer.bulk import Results, files_under, table
+from signer.bulk import Results, files_under, spelled, table
 from signer.files import check_writable, is_same_file, read_file, write_file
 from signer.isolation.child import Contexts, serve
 from signer.isolation.crew import judge_all
@@ -125,7 +125,10 @@ def verify(
             anchors, home, at=at or datetime.now(UTC), policy=policy_name, content=content, offline=offline
         )
         sitting = _Sitting(context, Form.JSON if as_json or results or csv_file else Form.TEXT, report, jobs)
-        found = files_under(files)
+        outputs = [path for path in (results, csv_file, report) if path is not None]
+        found = files_under(files, but=outputs)
+        if report is not None and len(found) != 1:
+            raise click.UsageError("a report is about one FILE")
         if results is not None:
             inputs = _fingerprint(context, at, home)
             sitting.go_on(found, results, inputs, csv_file)
@@ -221,6 +224,8 @@ class _Sitting:
 
     def judge(self, paths: Sequence[Path], take: Callable[[Answer], None]) -> None:
         """Judge files and give each answer to `take`, in their order."""
+        if not paths:
+            return
         context = self._context
         child = partial(serve, contexts=_contexts(context), render=render)
         seconds = SECONDS if context.offline else SECONDS + ONLINE_SECONDS
@@ -251,10 +256,10 @@ class _Sitting:
         click.echo(f"{passed} valid, {failed} not valid, {undecided} undecided, {unread} not readable", err=True)
 
     def _is_known(self, path: Path, results: Results) -> bool:
-        if not results.names(str(path)):
+        if not results.names(spelled(path)):
             return False
         try:
-            known = results.known.get((str(path), sha256(_read(path)).hexdigest()))
+            known = results.known.get((spelled(path), sha256(_read(path)).hexdigest()))
         except NotFound:
             return False  # said when it is to be judged
         if known is not None:
@@ -271,7 +276,7 @@ class _Sitting:
             else:
                 yield Order(
                     data=data,
-                    name=str(path),
+                    name=spelled(path),
                     form=self._form,
                     report=None if self._report is None else _REPORTS[self._report.suffix.lower()],
                 )

@@ -23,7 +23,7 @@ Contexts = Callable[[], VerificationContext]
 
 def serve(channel: Channel, contexts: Contexts, render: Render) -> None:
     """Answer orders until the other end closes the line."""
-    _limit_memory()
+    limit = _limit_memory()
     gc.freeze()
     while True:
         try:
@@ -36,14 +36,16 @@ def serve(channel: Channel, contexts: Contexts, render: Render) -> None:
             context = replace(context, at=order.at)
         if order.content is not None:
             context = replace(context, content=order.content)
-        channel.send(render(verify_bytes(order.data, context), order).parts())
+        answer = render(verify_bytes(order.data, context), order)
+        channel.send(replace(answer, spent=_private_octets() > limit - MEMORY_OCTETS // 2).parts())
 
 
-def _limit_memory() -> None:
-    """Let allocations fail where a file asks for too much, and write no core of what was read."""
+def _limit_memory() -> int:
+    """Let allocations fail where a file asks for too much, and write no core of what was read; return the limit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit = _private_octets() + MEMORY_OCTETS
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return limit
 
 
 def _private_octets() -> int:

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from signer.isolation.order import Answer, Order
 from signer.isolation.worker import Worker
@@ -12,7 +13,10 @@ AHEAD = 64
 
 
 def judge_all(orders: Iterable[Order], workers: Sequence[Worker]) -> Iterator[tuple[Order, Answer | None]]:
-    """Have orders carried out side by side and yield them with their answers, in their order; None as from `ask`."""
+    """Have orders carried out side by side and yield them with their answers, in their order; None as from `ask`.
+
+    An order that has an answer comes back without its data.
+    """
     rest = iter(orders)
     waiting: dict[int, tuple[Order, Answer | None]] = {}
     under_way: dict[Worker, tuple[int, Order]] = {}
@@ -30,7 +34,8 @@ def judge_all(orders: Iterable[Order], workers: Sequence[Worker]) -> Iterator[tu
                 given += 1
             for worker in _ready(under_way):
                 number, order = under_way.pop(worker)
-                waiting[number] = (order, worker.take())
+                answer = worker.take()
+                waiting[number] = (order if answer is None else replace(order, data=b""), answer)
                 idle.append(worker)
             while told in waiting:
                 yield waiting.pop(told)
@@ -48,6 +53,9 @@ def _ready(workers: Iterable[Worker]) -> list[Worker]:
     lost = [worker for worker in asked if worker.fileno() < 0]
     if lost:
         return lost
+    poll, by_descriptor = select.poll(), {worker.fileno(): worker for worker in asked}
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN)
     patience = max(0.0, min(worker.until for worker in asked) - time.monotonic())
-    readable, _, _ = select.select(asked, [], [], patience)
+    readable = [by_descriptor[descriptor] for descriptor, _ in poll.poll(patience * 1000)]
     return readable or [worker for worker in asked if worker.until <= time.monotonic()]

@@ -65,21 +65,25 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A verdict as it is written: `text` in the form that was asked for, `report` where it was asked for, UTF-8."""
+    """A verdict as it is written: `text` in the form that was asked for, `report` where it was asked for, UTF-8.
+
+    `spent`: who gave it has little memory left and is to be ended.
+    """
 
     indication: Indication
     text: bytes
     report: bytes = b""
+    spent: bool = False
 
     def parts(self) -> tuple[bytes, ...]:
         """Write the answer for the line."""
-        return self.indication.encode(), self.text, self.report
+        return self.indication.encode(), self.text, self.report, b"spent" if self.spent else b""
 
     @staticmethod
     def of(parts: tuple[bytes, ...]) -> "Answer":
         """Read an answer from the line; ValueError for one that no worker of ours gives."""
-        indication, text, report = parts
-        return Answer(indication=Indication(indication.decode("ascii")), text=text, report=report)
+        indication, text, report, spent = parts
+        return Answer(indication=Indication(indication.decode("ascii")), text=text, report=report, spent=bool(spent))
 
 
 Render = Callable[[FileVerdict, Order], Answer]

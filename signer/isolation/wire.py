@@ -23,6 +23,8 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._poll = select.poll()  # select(2) knows no descriptor above 1023
+        self._poll.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         """Return what can be waited for."""
@@ -49,7 +51,7 @@ class Channel:
     def _read(self, octets: int, until: float | None) -> bytes:
         parts = []
         while octets:
-            if until is not None and not select.select([self._sock], [], [], max(0.0, until - time.monotonic()))[0]:
+            if until is not None and not self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
                 raise TimeoutError
             part = self._sock.recv(min(octets, _PIECE))
             if not part:

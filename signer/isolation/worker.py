@@ -78,10 +78,13 @@ class Worker:
         if self._running is None:
             return None
         try:
-            return Answer.of(self._running[0].receive(self._until))
+            answer = Answer.of(self._running[0].receive(self._until))
         except (EOFError, OSError, ValueError, ServiceError):
             self.end()
             return None
+        if answer.spent:
+            self.end()
+        return answer
 
     def end(self) -> None:
         """Kill the worker."""

@@ -35,6 +35,7 @@ from signer.validation.reasons import Reason
 
 _MIMETYPE: Final = "mimetype"
 _SIMPLE: Final = b"application/vnd.etsi.asic-s+zip"
+_EXTENDED: Final = b"application/vnd.etsi.asic-e+zip"
 _META: Final = "META-INF/"
 _SIGNATURE: Final = re.compile(r"META-INF/[^/]*signatures?[^/]*\.p7[sm]", re.IGNORECASE)
 _TIMESTAMP: Final = re.compile(r"META-INF/[^/]*timestamp[^/]*\.tst", re.IGNORECASE)
@@ -65,7 +66,7 @@ def parse_asic(data: bytes) -> ParsedFile:
     files = read_container(data)
     found = _Found(files=files)
     kind = files.get(_MIMETYPE, b"").strip()
-    if kind == _SIMPLE or (not kind and not any(map(_MANIFEST.fullmatch, files))):
+    if kind == _SIMPLE or (kind != _EXTENDED and not any(map(_MANIFEST.fullmatch, files))):
         _read_simple(found)
     else:
         _read_extended(found)

@@ -13,11 +13,15 @@ MAX_OCTETS: Final = 1024 * 1024
 MAX_REFERENCES: Final = 1000
 MAX_DEPTH: Final = 32
 
-_ASIC: Final = ("http://uri.etsi.org/02918/v1.2.1#", "http://uri.etsi.org/02918/v1.1.1#")
+# The number without its zero is how early implementations wrote it.
+_ASIC: Final = tuple(
+    f"http://uri.etsi.org/{part}/{version}#" for part in ("02918", "2918") for version in ("v1.2.1", "v1.1.1")
+)
 _DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 _DIGESTS: Final = {
     "http://www.w3.org/2000/09/xmldsig#sha1": oids.SHA1,
     "http://www.w3.org/2001/04/xmlenc#sha256": oids.SHA256,
+    "http://www.w3.org/2000/09/xmldsig#sha256": oids.SHA256,  # which exists in no standard, but in files
     "http://www.w3.org/2001/04/xmldsig-more#sha384": oids.SHA384,
     "http://www.w3.org/2001/04/xmlenc#sha512": oids.SHA512,
 }

@@ -161,6 +161,11 @@ class ParsedTimestamp:
     covers: frozenset[str] = frozenset()
     defects: tuple[Note, ...] = ()
 
+    @property
+    def place(self) -> tuple[str, TimestampKind, frozenset[str]]:
+        """Tell the same token at one place of the file from itself at another."""
+        return self.id, self.kind, self.covers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableSignature:

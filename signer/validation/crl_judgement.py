@@ -120,9 +120,14 @@ def _signer(crl: Crl, issuer: Certificate, others: ListSigners) -> Certificate |
             return issuer
         problem = "its issuer may not sign CRLs"
     for other in others.signers(crl.issuer_der, issuer):
-        if _may_sign(other) and is_signed_by(crl, other):
+        if may_sign_lists(other) and is_signed_by(crl, other):
             return other
     return problem
+
+
+def may_sign_lists(certificate: Certificate) -> bool:
+    """Whether a certificate says itself that its key signs lists: whoever is not the issuer must."""
+    return certificate.key_usage is not None and "cRLSign" in certificate.key_usage
 
 
 def _may_sign(certificate: Certificate) -> bool:

@@ -8,6 +8,7 @@ from pki import der, oids
 from pki.certificates import Certificate
 from pki.der import Node
 from pki.names import same_name
+from signer.parsers.model import UNREADABLE
 from signer.validation.crl import Crl
 
 Reasons = frozenset[int]
@@ -16,6 +17,8 @@ ALL_REASONS: Final[Reasons] = frozenset(range(1, 9))
 
 _MAX_POINTS: Final = 64
 _DIRECTORY_NAME: Final = 4
+_URI: Final = 0x86
+_FRESHEST_CRL: Final = "2.5.29.46"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,19 @@ def reasons_said(crl: Crl, scope: Scope, certificate: Certificate) -> Reasons | 
             continue
         said |= point.reasons & scope.reasons
     return said or why
+
+
+def fresher_addresses(crl: Crl) -> tuple[str, ...]:
+    """Return where a list says that deltas to it are (freshestCRL); none where that cannot be read."""
+    extension = crl.extensions.get(_FRESHEST_CRL)
+    try:
+        points = () if extension is None else der.parse(extension.value).children(_MAX_POINTS)
+        names = [
+            part.inner().children(_MAX_POINTS) for point in points for part in point.children(3) if part.tag == 0xA0
+        ]
+        return tuple(name.inner().content.decode("ascii") for found in names for name in found if name.tag == _URI)
+    except UNREADABLE:
+        return ()
 
 
 def _is_issuer(crl: Crl, scope: Scope, point: _Point, certificate: Certificate) -> bool:

@@ -8,11 +8,12 @@ from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
+from pki.names import same_name
 from signer.parsers.model import ParsedFile, ParsedTimestamp, with_counters
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.context import VerificationContext
-from signer.validation.crl_judgement import ListSigners
-from signer.validation.path import CertificatePool, Path, find_paths
+from signer.validation.crl_judgement import ListSigners, may_sign_lists
+from signer.validation.path import CertificatePool, Path, find_paths, is_signed_by
 from signer.validation.revocation import exempt
 from signer.validation.status import EmbeddedStatus, StatusSource
 
@@ -77,12 +78,20 @@ class _SignersInPool:
             return
         pool = self.evidence.pool
         for candidate in pool.named(name_der):
-            if candidate == issuer:
+            # A name alone proves nothing: another key of the issuer's comes from where the issuer's does, or from it.
+            own = same_name(name_der, issuer.subject_der)
+            if candidate == issuer or not may_sign_lists(candidate) or (own and not self._is_kin(candidate, issuer)):
                 continue
             if candidate in self.asking or any(
                 self._holds(path, issuer) for path in find_paths(candidate, pool, self.evidence.anchors)
             ):
                 yield candidate
+
+    def _is_kin(self, one: Certificate, other: Certificate) -> bool:
+        """Whether one signed the other, or one key signed both."""
+        if is_signed_by(one, other) or is_signed_by(other, one):
+            return True
+        return any(is_signed_by(other, above) for above in self.evidence.pool.issuers(one))
 
     def _holds(self, path: Path, issuer: Certificate) -> bool:
         if path.problem is not None or not all(c.not_before <= self.at <= c.not_after for c in path.chain):

@@ -6,7 +6,7 @@ given whole, signed content by digest, time-stamps by name.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from xml.etree import ElementTree as ET  # writes alone: nothing of a stranger's is parsed
 
@@ -34,6 +34,7 @@ _MAIN: Final = {
     Indication.FAILED: "total-failed",
     Indication.INDETERMINATE: "indeterminate",
 }
+_PART: Final = {indication: name.removeprefix("total-") for indication, name in _MAIN.items()}
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 for _prefix, _space in (("vr", _VR), ("ds", _DS), ("XAdES", _XADES)):
@@ -119,7 +120,7 @@ class _Report:
             _add(constraint, "ValidationConstraintIdentifier", f"{_OWN}:{finding.reason}")
             _add(_add(constraint, "ConstraintStatus"), "Status", f"{_ETSI}:constraintStatus:applied")
             status = _add(constraint, "ValidationStatus")
-            _indications(status, finding.indication or Indication.PASSED, finding.sub_indication)
+            _indications(status, finding.indication or Indication.PASSED, finding.sub_indication, _PART)
             _texts(_add(status, "AssociatedValidationReportData"), finding)
 
     def _times(self, part: ET.Element, signature: SignatureVerdict) -> None:
@@ -202,7 +203,7 @@ class _Report:
         for stamp in self._stamps.values():
             _add(_object(objects, stamp.id, "timestamp"), "URI", f"{_OWN}:timestamp:{stamp.id}")
             report = _add(objects[-1], "ValidationReport")
-            _status(report, stamp.indication, stamp.sub_indication)
+            _status(report, stamp.indication, stamp.sub_indication, _PART)
 
 
 def _object(objects: ET.Element, name: str, kind: str) -> ET.Element:
@@ -217,14 +218,25 @@ def _digest(parent: ET.Element, sha256: str) -> None:
     _add(digest, "DigestValue", b64encode(bytes.fromhex(sha256)).decode("ascii"), space=_DS)
 
 
-def _status(part: ET.Element, indication: Indication, sub_indication: SubIndication | None) -> ET.Element:
+def _status(
+    part: ET.Element,
+    indication: Indication,
+    sub_indication: SubIndication | None,
+    names: Mapping[Indication, str] = _MAIN,
+) -> ET.Element:
     status = _add(part, "SignatureValidationStatus")
-    _indications(status, indication, sub_indication)
+    _indications(status, indication, sub_indication, names)
     return status
 
 
-def _indications(status: ET.Element, indication: Indication, sub_indication: SubIndication | None) -> None:
-    _add(status, "MainIndication", f"{_ETSI}:mainindication:{_MAIN[indication]}")
+def _indications(
+    status: ET.Element,
+    indication: Indication,
+    sub_indication: SubIndication | None,
+    names: Mapping[Indication, str],
+) -> None:
+    """Write an indication: total ones are a signature's own, what it is made of passes or fails (§4.3.4.2)."""
+    _add(status, "MainIndication", f"{_ETSI}:mainindication:{names[indication]}")
     if sub_indication is not None:
         _add(status, "SubIndication", f"{_ETSI}:subindication:{sub_indication}")
 

@@ -110,7 +110,7 @@ def _judge(
     if identified.certificate is not None:
         judgement = judge_certificate(identified.certificate, evidence, moment, purpose, context)
         findings += judgement.findings
-    stamps = tuple(proofs.verdicts[stamp.id] for stamp in signature.timestamps)
+    stamps = tuple(proofs.verdicts[stamp.place] for stamp in signature.timestamps)
     findings += _acceptance(signature, identified.certificate, moment, purpose, context)
     findings += _time_findings(signature, identified.certificate, moment, stamps)
     if purpose is Purpose.DOCUMENT and not moment.proven:

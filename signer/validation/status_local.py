@@ -124,6 +124,9 @@ class LocalStatus:
             if path is not None and path.is_file():
                 named = True
                 yield path
+                delta = path.with_name(f"{path.stem}.delta.crl")
+                if delta.is_file():
+                    yield delta
         if not named:
             yield from sorted(self.folder.glob("*/*.crl"))[:MAX_FILES]
 

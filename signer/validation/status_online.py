@@ -18,9 +18,10 @@ from pki.errors import ErrorCode, ServiceError, Unavailable
 from signer.http_exchange import exchange
 from signer.parsers.signed_data import read_signed_data
 from signer.validation.answers import CLOCK_SKEW, Good, Revoked, Silent, StatusAnswer
-from signer.validation.crl_judgement import ListSigners
+from signer.validation.crl_judgement import ListSigners, OriginalList, judge_lists
+from signer.validation.crl_scope import fresher_addresses
 from signer.validation.ocsp import MAX_RESPONSE_OCTETS, build_request
-from signer.validation.status import NOBODY_ELSE, judge_crl, judge_ocsp, urls_of
+from signer.validation.status import NOBODY_ELSE, judge_ocsp, read_lists, urls_of
 
 MAX_CRL_DOWNLOAD: Final = 16 * 1024 * 1024
 MAX_ISSUER_OCTETS: Final = 256 * 1024
@@ -66,14 +67,25 @@ class OnlineStatus:
     def _ask_crls(
         self, others: ListSigners, certificate: Certificate, issuer: Certificate, at: datetime
     ) -> Iterator[StatusAnswer]:
+        lists: list[OriginalList] = []
         for url in urls_of(lambda: certificate.crl_urls)[:MAX_ADDRESSES]:
-            origin = f"CRL {url[:120]}"
-            try:
-                data = self._fetch(url, MAX_CRL_DOWNLOAD, None)
-            except ServiceError as error:
-                yield Silent(origin=origin, detail=error.detail)
-            else:
-                yield judge_crl(data, certificate, issuer, at, origin=origin, others=others)
+            found, silent = self._list(url)
+            yield from silent
+            for one in found:
+                lists.append(one)
+                # A delta says what its full list does not say yet (RFC 5280 §5.2.6).
+                for newer in fresher_addresses(one.crl)[:MAX_ADDRESSES]:
+                    deltas, silent = self._list(newer)
+                    lists += deltas
+                    yield from silent
+            yield from judge_lists(lists, certificate, issuer, at, others)
+
+    def _list(self, url: str) -> tuple[list[OriginalList], list[Silent]]:
+        origin = f"CRL {url[:120]}"
+        try:
+            return read_lists([self._fetch(url, MAX_CRL_DOWNLOAD, None)], origin)
+        except ServiceError as error:
+            return [], [Silent(origin=origin, detail=error.detail)]
 
     def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """Fetch issuers by caIssuers; nothing when no address answers with certificates."""

@@ -34,7 +34,7 @@ class Proofs:
     """What time-stamps prove: when each signature or time-stamp surely existed, and their verdicts."""
 
     existed: dict[str, datetime]
-    verdicts: dict[str, TimestampVerdict]
+    verdicts: dict[tuple[str, TimestampKind, frozenset[str]], TimestampVerdict]
 
     def moment(self, name: str, at: datetime) -> Moment:
         """Return the moment to judge the thing named `name` at; `at` is the validation time."""
@@ -50,7 +50,7 @@ def prove_existence(
     in_time = sorted(timestamps, key=lambda stamp: stamp.token.generated_at if stamp.token else context.at)
     for stamp in reversed(in_time):
         verdict = judge_timestamp(stamp, evidence, proofs.moment(stamp.id, context.at), context)
-        proofs.verdicts[stamp.id] = verdict
+        proofs.verdicts[stamp.place] = verdict
         if verdict.indication is Indication.PASSED and verdict.generated_at is not None:
             for name in stamp.covers:
                 proofs.existed[name] = min(proofs.existed.get(name, verdict.generated_at), verdict.generated_at)

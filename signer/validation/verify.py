@@ -108,6 +108,6 @@ def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict
         policy=context.policy.name,
         offline=context.offline,
         signatures=verdicts,
-        timestamps=tuple(proofs.verdicts[stamp.id] for stamp in parsed.timestamps),
+        timestamps=tuple(proofs.verdicts[stamp.place] for stamp in parsed.timestamps),
         findings=findings,
     )

@@ -151,3 +151,62 @@ def test_a_run_that_is_killed_loses_nothing_and_repeats_nothing(folder: Path, tm
     assert done.returncode == 2
     judged = [line["file"] for line in lines(kept.read_text())[1:]]
     assert judged == sorted(str(path) for path in many.iterdir())
+
+
+def test_nothing_left_to_do_is_an_end(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty").exit_code == 2
+    kept = tmp_path / "results.jsonl"
+    first = run(folder, "--results", kept)
+    assert run(folder, "--results", kept).exit_code == first.exit_code
+
+
+@pytest.mark.parametrize("output", ["--results", "--csv", "--report"])
+def test_what_is_read_is_never_written_over(tmp_path: Path, output: str) -> None:
+    file = tmp_path / "prescription.xml"
+    file.write_bytes(b'{"payload":"","signatures":[]}')
+    result = run(file, output, file)
+    assert result.exit_code != 0
+    assert file.read_bytes() == b'{"payload":"","signatures":[]}'
+
+
+def test_a_results_file_is_begun_over_nothing_but_its_own_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for held in (b"", b'{"ru', b'{"run":{"inputs"'):
+        path.write_bytes(held)
+        Results.open(path, RUN).__exit__()
+        assert path.read_bytes() == json.dumps({"run": RUN}).encode() + b"\n"
+    path.write_bytes(b'{"payload":"signed"}')
+    with pytest.raises(Conflict):
+        Results.open(path, RUN)
+    assert path.read_bytes() == b'{"payload":"signed"}'
+
+
+def test_outputs_in_the_folder_are_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes(b"nothing signed")
+    for _ in range(2):
+        run(tmp_path, "--results", tmp_path / "out.jsonl", "--csv", tmp_path / "out.csv")
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 2
+
+
+def test_names_of_any_octets_stay_apart(tmp_path: Path) -> None:
+    for octets in (b"x\xe1.json", b"x\xe2.json"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + octets)).write_bytes(b"nothing")
+    kept = tmp_path.parent / f"{tmp_path.name}.jsonl"
+    for _ in range(2):
+        run(tmp_path, "--results", kept)
+    names = [line["file"] for line in lines(kept.read_text())[1:]]
+    assert len(names) == len(set(names)) == 2
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert run(tmp_path).exit_code == 3
+
+
+def test_no_name_steers_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "a\u009b31m\u202eb").write_bytes(b"nothing")
+    said = run(tmp_path, "--json").stdout
+    assert "\u009b" not in said
+    assert "\u202e" not in said
+    assert "\u009b31m\u202eb" in lines(said)[0]["file"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import struct
@@ -98,8 +99,9 @@ def test_memory_that_a_file_may_not_have_is_refused_to_its_reader_alone() -> Non
 def test_many_files_are_answered_in_their_order_whatever_becomes_of_some() -> None:
     data = [b"sleep", b"1", b"die", b"3", b"hang", b"5", b"6", b"lie", b"8"] * 2
     workers = [Worker(start(), seconds=0.5) for _ in range(3)]
-    told = [(one.data, answer is not None) for one, answer in judge_all(map(order, data), workers)]
-    assert told == [(one, one not in (b"die", b"hang", b"lie")) for one in data]
+    orders = (Order(data=one, name=str(number)) for number, one in enumerate(data))
+    told = [(one.name, answer is not None) for one, answer in judge_all(orders, workers)]
+    assert told == [(str(number), one not in (b"die", b"hang", b"lie")) for number, one in enumerate(data)]
 
 
 def test_whoever_stops_early_leaves_no_worker() -> None:
@@ -114,7 +116,7 @@ def test_whoever_stops_early_leaves_no_worker() -> None:
 
 
 def test_a_spawned_worker_gets_the_line_as_its_standard_input() -> None:
-    message = struct.pack(">4I", 3, 13, 1, 0) + b"INDETERMINATEx"
+    message = struct.pack(">5I", 4, 13, 1, 0, 0) + b"INDETERMINATEx"
     said = f"import socket; socket.socket(fileno=0).sendall({message!r})"
     worker = Worker(spawned((sys.executable, "-c", said), {"PATH": os.environ["PATH"]}))
     try:
@@ -158,3 +160,34 @@ def test_a_forked_worker_dumps_no_core_and_has_little_memory(tmp_path: Path) -> 
     (memory,) = (line.split() for line in limits.splitlines() if line.startswith("Max data"))
     assert core[4] == "0"
     assert int(memory[3]) < 1 << 31
+
+
+def test_a_worker_with_little_memory_left_is_ended_after_its_answer() -> None:
+    def hoards(verdict: FileVerdict, asked: Order) -> Answer:
+        kept.append(bytearray(250 * 1024 * 1024))
+        return render(verdict, asked)
+
+    kept: list[bytearray] = []
+    worker = Worker(start(hoards))
+    try:
+        for _ in range(3):
+            assert worker.ask(order()) is not None
+            assert worker.pid is None
+    finally:
+        worker.end()
+
+
+def test_descriptors_of_any_number_are_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("not so many descriptors here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with working() as worker:
+            assert worker.ask(order()) is not None
+            assert worker.fileno() > 1023
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -192,7 +192,7 @@ def test_two_files_of_one_name_are_refused(names: tuple[str, str]) -> None:
 
 def test_what_unpacks_to_too_much_is_refused_before_it_does() -> None:
     with pytest.raises(InvalidInput, match="too much"):
-        read_container(packed({"bomb": bytes(100 * 1024 * 1024)}))
+        read_container(packed({"bomb": bytes(200 * 1024 * 1024)}))
     with pytest.raises(InvalidInput, match="too much"):
         read_container(packed({str(number): bytes(50_000_000) for number in range(3)}))
 
@@ -279,3 +279,93 @@ def test_real_containers_of_another_program(vectors: Path) -> None:
         parsed = parse_asic(data)
         broken = "broken" in path.name
         assert bool([note for note in parsed.notes if note.reason is Reason.FORMAT_MALFORMED]) == broken
+
+
+# -- what two readers would see differently -----------------------------------------------------------
+
+
+def simple(zoo: Zoo) -> bytes:
+    return packed({"scan.txt": b"a scan", "META-INF/signature.p7s": signed(zoo, b"a scan")}, SIMPLE)
+
+
+def test_a_container_behind_another_one_is_refused(zoo: Zoo) -> None:
+    evil = packed({"scan.txt": b"another scan"}, SIMPLE)
+    for data in (evil + simple(zoo), b"x" + simple(zoo), simple(zoo) + b"x"):
+        verdict = judged(zoo, data)
+        assert verdict.indication is not Indication.PASSED
+
+
+def test_a_file_that_is_not_in_the_directory_is_refused(zoo: Zoo) -> None:
+    hidden = packed({"scan.txt": b"another scan"}, None)
+    good = simple(zoo)
+    body = hidden[: hidden.index(b"PK\x01\x02")]
+    moved = bytearray(body + good)
+    at = moved.find(b"PK\x01\x02")
+    while at >= 0:  # the directory's places, moved behind the hidden file
+        place = int.from_bytes(moved[at + 42 : at + 46], "little") + len(body)
+        moved[at + 42 : at + 46] = place.to_bytes(4, "little")
+        at = moved.find(b"PK\x01\x02", at + 4)
+    end = moved.rfind(b"PK\x05\x06")
+    begin = int.from_bytes(moved[end + 16 : end + 20], "little") + len(body)
+    moved[end + 16 : end + 20] = begin.to_bytes(4, "little")
+    with pytest.raises(InvalidInput, match="belong to no file"):
+        read_container(bytes(moved))
+
+
+def test_a_second_name_of_a_file_is_refused() -> None:
+    info = zipfile.ZipInfo("evil.txt")
+    path = b"scan.txt"
+    info.extra = (0x7075).to_bytes(2, "little") + (5 + len(path)).to_bytes(2, "little") + bytes(5) + path
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w") as container:
+        container.writestr(info, b"1")
+    with pytest.raises(InvalidInput, match="second name"):
+        read_container(stream.getvalue())
+
+
+def test_a_name_that_ends_early_for_some_is_refused() -> None:
+    data = packed({"scan-txt": b"1"}, None).replace(b"scan-txt", b"scan\0txt")
+    with pytest.raises(InvalidInput):
+        read_container(data)
+
+
+class Pipe(BytesIO):
+    """Where nothing can be gone back to, as writers of streams have it: sizes follow the files."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: object) -> int:
+        raise OSError
+
+    def tell(self) -> int:
+        raise OSError
+
+
+def test_a_container_written_as_a_stream_is_read(zoo: Zoo) -> None:
+    stream = Pipe()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as container:
+        container.writestr("scan.txt", b"a scan")
+        container.writestr("META-INF/signature.p7s", signed(zoo, b"a scan"))
+    assert judged(zoo, stream.getvalue()).indication is Indication.PASSED
+
+
+def test_a_name_in_utf_8_that_does_not_say_so_is_the_one_of_the_manifest(zoo: Zoo) -> None:
+    data = bytearray(packed(extended(zoo)))
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(head)
+        while at >= 0:
+            data[at + flags + 1] &= 0xF7  # not said to be UTF-8
+            at = data.find(head, at + 4)
+    assert judged(zoo, bytes(data)).indication is Indication.PASSED
+
+
+def test_a_simple_container_may_name_its_files_type(zoo: Zoo) -> None:
+    files = {"scan.txt": b"a scan", "META-INF/signature.p7s": signed(zoo, b"a scan")}
+    assert judged(zoo, packed(files, b"text/plain")).indication is Indication.PASSED
+
+
+def test_a_manifest_of_early_writers_is_read(zoo: Zoo) -> None:
+    about = manifest(SIGNATURE, FILES, "http://www.w3.org/2000/09/xmldsig#sha256").replace(b"/02918/", b"/2918/")
+    files = {**FILES, "META-INF/asicmanifest.xml": about, SIGNATURE: signed(zoo, about)}
+    assert judged(zoo, packed(files)).indication is Indication.PASSED

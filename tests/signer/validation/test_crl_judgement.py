@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.evidence import Evidence
 from signer.validation.path import CertificatePool
 from signer.validation.status import EmbeddedStatus
+from signer.validation.status_local import LocalStatus
 from tests.signer.validation.test_status import scope
 from tests.support.pki import NOW, Holder, Issuer, make_root
 from tests.support.zoo import Zoo, make_clinician
@@ -155,3 +157,24 @@ def test_reasons_that_cannot_be_read_make_a_list_silent_or_partial_never_whole(
     strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.28"), der.sequence(part))
     (answer,) = said(zoo, zoo.intermediate.crl(extra=((strange, True),)))
     assert isinstance(answer, Silent) or flags[:1] >= b"\x7f"
+
+
+def test_somebody_elses_certificate_of_the_issuers_name_signs_no_list_for_it(zoo: Zoo) -> None:
+    other = zoo.root.issue_ca("Other CA", path_length=1)
+    for rogue in (other.issue_ca(NAME), other.issue(NAME)):
+        signer = rogue if isinstance(rogue, Issuer) else Issuer(x509=rogue.x509, key=rogue.key, issuers=())
+        more = (other, signer)
+        assert judged(zoo, zoo.clinician, more, other.crl(), signer.crl(number=9)) == ()
+
+
+def test_a_published_delta_is_read_beside_its_list(zoo: Zoo, tmp_path: Path) -> None:
+    place = x509.DistributionPoint([x509.UniformResourceIdentifier("http://mohr.test/crl/ca1/0.crl")], None, None, None)
+    holder = make_clinician(zoo.intermediate, extra=((x509.CRLDistributionPoints([place]), False),))
+    folder = tmp_path / "ca1"
+    folder.mkdir()
+    (folder / "0.crl").write_bytes(zoo.intermediate.crl(number=5, this_update=NOW - 3 * HOUR))
+    revoked = {holder.certificate.serial: NOW - HOUR}
+    (folder / "0.delta.crl").write_bytes(zoo.intermediate.crl(revoked, number=6, reason=KEY, extra=delta_of(5)))
+    source = LocalStatus(folder=tmp_path)
+    (answer,) = source.answers(holder.certificate, zoo.intermediate.certificate, NOW)
+    assert isinstance(answer, Revoked)
