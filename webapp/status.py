@@ -22,7 +22,7 @@ from pki.errors import ErrorCode, InvalidInput, NotAllowed, NotFound, ServiceErr
 from webapp import logs
 from webapp.freshness import SETTLED_SECONDS, etag_of, ocsp_freshness, stored_freshness
 from webapp.problems import CONTENT_TYPE, Problem, problem_of
-from webapp.remembered import Remembered
+from webapp.remembered import LIFE, Remembered
 from webapp.security import FIXED_HEADERS, MACHINE_POLICY, new_request_id
 from webapp.served_lists import FileBody
 from webapp.services import Services, installed
@@ -197,7 +197,8 @@ class StatusEndpoints:
 
     def _answer_signed_now(self, request: bytes, now: datetime) -> Answer:
         response = self._ocsp(request) if request else OCSP_MALFORMED_REQUEST
-        headers = ocsp_freshness(response).headers(now, self._services.max_age)
+        # It may be remembered, and what it promises then must still be true.
+        headers = ocsp_freshness(response).headers(now + LIFE, self._services.max_age)
         return Answer(response, "application/ocsp-response", tuple(headers))
 
     def _stored(self, request: bytes, now: datetime) -> StoredAnswer | None:

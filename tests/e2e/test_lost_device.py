@@ -71,6 +71,10 @@ class Answer(NamedTuple):
         return self.status == 503 and coded and int(self.headers["retry-after"]) > 0 and self.seconds < SAID
 
 
+def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags:
+    return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+
+
 @dataclass(kw_only=True)
 class Lost(Served):
     """A served deployment whose custodians reach their token through a device that can be lost."""
@@ -151,10 +155,11 @@ class Lost(Served):
         return [self.asked("GET", path) for path in paths]
 
     def is_listed(self, serial: str) -> bool:
-        """Whether any list of the issuer names a certificate."""
+        """Whether any list of the issuer says that a certificate was revoked, not that it waited for its holder."""
         lists = (self.deployment.crl_file("persons", 0).parent).glob("*.crl")
         read = (x509.load_der_x509_crl(path.read_bytes()) for path in lists)
-        return any(found.get_revoked_certificate_by_serial_number(int(serial, 16)) is not None for found in read)
+        entries = (found.get_revoked_certificate_by_serial_number(int(serial, 16)) for found in read)
+        return any(entry is not None and _reason(entry) is x509.ReasonFlags.key_compromise for entry in entries)
 
     @property
     def worker_lives(self) -> bool:

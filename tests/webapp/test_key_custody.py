@@ -89,11 +89,12 @@ def test_uses_are_counted_once_before_and_after_they_are_taken(live: LiveDeploym
 
     try:
         before = uses()
-        parts.authority.publish_crl("persons", 3)
-        assert uses() == before + 1
+        parts.authority.publish_crl("persons", 3)  # and a delta, where there is a list that it can add to
+        after = uses()
+        assert after > before
         KeyUseSweep()(parts)
-        assert uses() == before + 1
-        assert KeyUses(parts.database).totals()["ca-persons"].count == before + 1
+        assert uses() == after
+        assert KeyUses(parts.database).totals()["ca-persons"].count == after
         assert worker.journal(0, KeyUses(parts.database).place("custodian-0").sequence, 10).lines == ()
     finally:
         worker.close()

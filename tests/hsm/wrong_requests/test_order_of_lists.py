@@ -102,11 +102,11 @@ def test_the_order_holds_within_a_batch_and_over_memory_files(pair: Judged, labe
 
 
 def test_a_list_of_another_scope_has_numbers_of_its_own_and_must_rise_too(pair: Judged, label: str) -> None:
-    at, delta = now(), m.extension(oids.DELTA_CRL_INDICATOR, der.integer(7), critical=True)
+    at, delta = now(), m.extension(oids.DELTA_CRL_INDICATOR, der.integer(5), critical=True)
     sign(pair, label, crl(7, at))
     sign(pair, label, crl(7, at, delta), 1)
     refused(pair, label, crl(6, at, delta))
-    refused(pair, label, crl(7, at, m.extension(oids.DELTA_CRL_INDICATOR, der.integer(6), critical=True)))
+    refused(pair, label, crl(7, at, m.extension(oids.DELTA_CRL_INDICATOR, der.integer(4), critical=True)))
 
 
 def test_what_a_refused_role_asks_moves_no_mark(pair: Judged, label: str) -> None:
