@@ -35,11 +35,14 @@ class Freshness:
     this_update: int | None
     next_update: int | None
 
-    def headers(self, now: datetime, max_age: int = MAX_AGE_SECONDS) -> list[tuple[str, str]]:
-        """Write the cache headers; an answer without times, or past its end, is not to be kept."""
+    def headers(self, now: datetime, max_age: int = MAX_AGE_SECONDS, *, under_way: int = 0) -> list[tuple[str, str]]:
+        """Write the cache headers; an answer without times, or past its end, is not to be kept.
+
+        `under_way`: for so many seconds it may be remembered before it is sent, and must still promise nothing wrong.
+        """
         if self.this_update is None or self.next_update is None:
             return [("Cache-Control", "no-store")]
-        left = self.next_update - math.ceil(now.timestamp())  # a second that has begun is not promised
+        left = self.next_update - math.ceil(now.timestamp()) - under_way  # a second that has begun is not promised
         if left <= 0:
             return [("Cache-Control", "no-store")]
         headers = [

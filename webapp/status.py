@@ -8,6 +8,7 @@ Nothing raises out of here: what goes wrong is a problem document.
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -197,8 +198,8 @@ class StatusEndpoints:
 
     def _answer_signed_now(self, request: bytes, now: datetime) -> Answer:
         response = self._ocsp(request) if request else OCSP_MALFORMED_REQUEST
-        # It may be remembered, and what it promises then must still be true.
-        headers = ocsp_freshness(response).headers(now + LIFE, self._services.max_age)
+        under_way = math.ceil(LIFE.total_seconds())
+        headers = ocsp_freshness(response).headers(now, self._services.max_age, under_way=under_way)
         return Answer(response, "application/ocsp-response", tuple(headers))
 
     def _stored(self, request: bytes, now: datetime) -> StoredAnswer | None:
