@@ -184,9 +184,10 @@ def page(
 def named(connection: Connection) -> dict[str, NamedCertificate]:
     """Return the certificates of the authorities and services, by name."""
     n = named_certificates.c
-    statement = select(n.name, n.key_label, _c.der).join(certificates, n.serial == _c.serial)
+    told = (_c.state, _c.revoked_at, _c.reason, _c.invalidity_date)
+    statement = select(n.name, n.key_label, _c.der, *told).join(certificates, n.serial == _c.serial)
     return {
-        row.name: NamedCertificate(name=row.name, key_label=row.key_label, der=row.der)
+        row.name: NamedCertificate(name=row.name, key_label=row.key_label, der=row.der, status=status_of(row))
         for row in connection.execute(statement)
         if row.der is not None
     }

@@ -31,10 +31,11 @@ _RELOAD_AFTER: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responder:
-    """The OCSP delegate of one authority."""
+    """The OCSP delegate of one authority; `listed` while it is revoked or on hold itself."""
 
     certificate: Certificate
     key_label: str
+    listed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,11 @@ class AuthorityContext:
                 key_label=own.key_label,
                 responder=None
                 if delegate is None
-                else Responder(certificate=Certificate.parse(delegate.der), key_label=delegate.key_label),
+                else Responder(
+                    certificate=Certificate.parse(delegate.der),
+                    key_label=delegate.key_label,
+                    listed=delegate.status.listed,
+                ),
             )
         return MappingProxyType(found)
 

@@ -42,9 +42,15 @@ _POINTERS: Final = frozenset(
     }
 )
 _AUTHORITIES: Final = KeyNames(tuple(authority_key(label) for label in ISSUING_AUTHORITIES))
-_RESPONDERS: Final = KeyNames(tuple(responder_name(label) for label in ISSUING_AUTHORITIES))
+_FIRST_RESPONDERS: Final = tuple(responder_name(label) for label in ISSUING_AUTHORITIES)
+_RESPONDERS: Final = KeyNames((*_FIRST_RESPONDERS, *(f"{name}-*" for name in _FIRST_RESPONDERS)))
 _UNITS: Final = KeyNames((TSA, f"{TSA}-*"))  # one after the other: each has a key of its own
-_FORMER_UNITS: Final = KeyNames((TSA,))
+_SEALS: Final = KeyNames((SERVICE_SEAL, f"{SERVICE_SEAL}-*"))
+_FORMER: Final = {
+    KeyNames(_FIRST_RESPONDERS): _RESPONDERS,
+    KeyNames((TSA,)): _UNITS,
+    KeyNames((SERVICE_SEAL,)): _SEALS,
+}
 
 
 def service_policy(settings: AuthoritySettings, tokens: TokenSettings, uids: Mapping[str, int]) -> Policy:
@@ -134,16 +140,16 @@ def _authority_limits(label: IssuerName, settings: AuthoritySettings) -> KeyLimi
 def follow_profiles(policy: Policy, settings: AuthoritySettings) -> Policy:
     """Return a policy whose authorities may sign what the profiles ask for now; all else stays as it was written.
 
-    One of before time-stamping units were renewed lets their next keys do what the first one may.
+    One of before services got new keys lets their next keys do what the first one may.
     """
     derived = {KeyNames((authority_key(label),)): _authority_limits(label, settings) for label in ISSUING_AUTHORITIES}
     limited = (_following(limited, derived.get(limited.keys)) for limited in policy.limited)
-    roles = {name: replace(role, grants=tuple(map(_of_units, role.grants))) for name, role in policy.roles.items()}
-    return replace(policy, roles=MappingProxyType(roles), limited=tuple(map(_of_units, limited)))
+    roles = {name: replace(role, grants=tuple(map(_of_next_keys, role.grants))) for name, role in policy.roles.items()}
+    return replace(policy, roles=MappingProxyType(roles), limited=tuple(map(_of_next_keys, limited)))
 
 
-def _of_units(one: _OfKeys) -> _OfKeys:
-    return replace(one, keys=_UNITS) if one.keys == _FORMER_UNITS else one
+def _of_next_keys(one: _OfKeys) -> _OfKeys:
+    return replace(one, keys=_FORMER.get(one.keys, one.keys))
 
 
 def _following(limited: LimitedKeys, derived: KeyLimits | None) -> LimitedKeys:
@@ -176,7 +182,7 @@ _SERVER_GRANTS: Final = (
     _grant(_UNITS, "timestamp", per_second=2000, burst=10_000),
     _grant(TOKEN_KEY, "token", per_second=2000, burst=10_000),
     _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
-    _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
+    _grant(_SEALS, "data", "jws", per_second=1000, burst=10_000),
 )
 _WORKER_GRANTS: Final = (
     _grant(_AUTHORITIES, "certificate", per_second=1500, burst=20_000),
@@ -184,5 +190,5 @@ _WORKER_GRANTS: Final = (
     _grant(_RESPONDERS, "ocsp", per_second=20_000, burst=400_000),
     _grant(_UNITS, "timestamp", per_second=500, burst=5000),
     _grant(CHECKPOINT_KEY, "note", per_second=10, burst=100),
-    _grant(SERVICE_SEAL, "data", "jws", per_second=1000, burst=10_000),
+    _grant(_SEALS, "data", "jws", per_second=1000, burst=10_000),
 )

@@ -13,6 +13,7 @@ from typing import Final
 from ca.hierarchy import SERVICES, NamedService
 from ca.profiles import CertificateProfile, ProfileName, ProfileSet
 from ca.records import NamedCertificate
+from ca.status.revocation import RevocationReason, Status
 from pki.certificates import Certificate
 from pki.key_period import key_period
 
@@ -30,21 +31,23 @@ class OwnCertificate:
     key_label: str
     certificate: Certificate
     profile: CertificateProfile
+    status: Status
 
     @property
     def usable_until(self) -> datetime:
-        """When it, or the time to use its key, ends."""
-        return key_period(self.certificate)[1]
+        """When it, or the time to use its key, ends; since when it is revoked or on hold, if it is."""
+        ends = key_period(self.certificate)[1]
+        return ends if self.status.revoked_at is None else min(ends, self.status.revoked_at)
 
     @property
     def renews_from(self) -> datetime:
         """From when on it is renewed."""
-        return self.usable_until - self.profile.renewal_window
+        return self.usable_until if self.status.listed else self.usable_until - self.profile.renewal_window
 
     @property
     def needs_new_key(self) -> bool:
         """Whether its successor is for another key."""
-        return self.profile.private_key_usage is not None
+        return self.profile.private_key_usage is not None or self.status.reason is RevocationReason.KEY_COMPROMISE
 
     def next_label(self) -> str:
         """Name the key that comes after its own: after `tsa` comes `tsa-2`."""
@@ -66,6 +69,7 @@ def own_certificates(named: Mapping[str, NamedCertificate], profiles: ProfileSet
             key_label=named[name].key_label,
             certificate=Certificate.parse(named[name].der),
             profile=profiles.get(profile),
+            status=named[name].status,
         )
         for name, profile in of.items()
         if name in named

@@ -75,6 +75,7 @@ class NamedCertificate:
     name: str
     key_label: str
     der: bytes = field(repr=False)
+    status: Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,15 @@ from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, own_ce
 from ca.records import CertificateRecord
 from ca.registration import KeyStorage
 from ca.status.changes import forget_changes
+from ca.status.revocation import RevocationReason
 from ca.subjects import Subject, service_subject, subject_of
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, NotFound, ServiceError
 from pki.keys import SignatureAlgorithm
 
 FEED_KEPT: Final = timedelta(days=30)
+# A suspension may be lifted, and under a compromised authority nothing is made any more.
+_NOT_RENEWED: Final = (RevocationReason.CERTIFICATE_HOLD, RevocationReason.CA_COMPROMISE)
 
 
 class UpkeepDesk(IssuingDesk):
@@ -52,10 +55,10 @@ class UpkeepDesk(IssuingDesk):
             repository.name_certificate(unit.connection, LISTENER, serial, LISTENER, self._now())
 
     def renew_services(self) -> tuple[str, ...]:
-        """Renew the certificate of each service whose profile's window has begun; return their names.
+        """Renew the certificate of each service that is in its profile's window, or revoked; return their names.
 
         One that fails holds no other back; its failure is raised last. One that needs a new key waits for it; one that
-        ends with its authority is left alone.
+        ends with its authority, or is on hold, is left alone.
         """
         renewed, failures = [], list[ServiceError]()
         for own in self.own_certificates():
@@ -72,7 +75,9 @@ class UpkeepDesk(IssuingDesk):
         """Renew one service if it is due; a restored register may name one whose successors were made long ago."""
         renewed = False
         while self._now() >= own.renews_from:
-            if own.usable_until >= self._authority_of(own).certificate.not_after:
+            if own.status.reason in _NOT_RENEWED:
+                break
+            if not own.status.listed and own.usable_until >= self._authority_of(own).certificate.not_after:
                 break  # nothing ends after its issuer: another certificate would end no later
             label = self._label_for_next(own)
             if label is None:

@@ -134,8 +134,8 @@ def _services(parts: Parts) -> PartHealth:
 
 
 def services_part(own: Iterable[OwnCertificate], now: datetime) -> PartHealth:
-    """Say which services' certificates are a day within their window and not renewed; down once one is over."""
-    late = [one for one in own if now >= one.renews_from + RENEWAL_PATIENCE]
+    """Say which services' certificates are a day within their window and not renewed; down once over or revoked."""
+    late = [one for one in own if now >= min(one.renews_from + RENEWAL_PATIENCE, one.usable_until)]
     if not late:
         return PartHealth(name="services", state=PartState.OK, vital=False)
     said = (

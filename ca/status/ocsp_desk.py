@@ -96,6 +96,8 @@ class OcspDesk(AuthorityContext):
 
     def _known(self, asked: Sequence[_Asked]) -> _Known:
         serials = {serial_hex(cert_id.serial) for request, _ in asked for cert_id in request.cert_ids}
+        signers = (authority.responder for _, authority in asked)
+        serials |= {signer.certificate.serial_hex for signer in signers if signer is not None}
         with self._database.read() as connection:
             return status_rows.told_statuses(connection, sorted(serials))
 
@@ -103,7 +105,7 @@ class OcspDesk(AuthorityContext):
         self, authority: Authority, requests: Sequence[OcspRequest], known: _Known, now: datetime
     ) -> Sequence[bytes | Unavailable]:
         try:
-            responder = living_responder(authority, now)
+            responder = living_responder(authority, now, known)
             data = [self._response_data(request, authority, responder, known, now) for request in requests]
             return sign_responses(self._keys, responder, data)
         except Unavailable as error:

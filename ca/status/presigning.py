@@ -1,10 +1,11 @@
 """Signing OCSP responses before anyone asks: many in one round trip, stored with the version of what they tell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from ca.context import Authority, Responder
-from ca.records import ToPresign
+from ca.records import ToldStatus, ToPresign
 from ca.signing import sign_structures
 from ca.status.answer_store import SignedAnswer
 from ca.status.ocsp import SingleAnswer, build_response_data, issuer_prefix, usual_cert_id, wrap_response
@@ -13,11 +14,19 @@ from pki import der
 from pki.errors import ErrorCode, Unavailable
 
 
-def living_responder(authority: Authority, now: datetime) -> Responder:
-    """Return the authority's delegate; Unavailable when it has none or its certificate does not hold now."""
+def living_responder(
+    authority: Authority, now: datetime, known: Mapping[tuple[str, str], ToldStatus] = MappingProxyType({})
+) -> Responder:
+    """Return the authority's delegate; Unavailable when it has none, or one that is revoked, held or out of date.
+
+    `known`: what the rows say now, by serial number and issuer; the authorities were read up to a minute ago.
+    """
     responder = authority.responder
     if responder is None:
         raise Unavailable(ErrorCode.UNAVAILABLE, "this authority has no OCSP responder")
+    told = known.get((responder.certificate.serial_hex, authority.issuer.label.value))
+    if responder.listed if told is None else told.status.listed:
+        raise Unavailable(ErrorCode.UNAVAILABLE, "the OCSP responder's certificate is revoked or on hold")
     if not responder.certificate.not_before <= now <= responder.certificate.not_after:
         raise Unavailable(ErrorCode.UNAVAILABLE, "the OCSP responder's certificate must be renewed")
     return responder

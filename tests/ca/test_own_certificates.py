@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 import pytest
+from cryptography.x509 import ocsp
 
 from ca import certificate_queries, repository
 from ca.custody_policy import SERVER, WORKER, follow_profiles, service_policy
@@ -15,13 +16,13 @@ from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, servic
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.records import CertificateRecord
 from ca.registration_states import FileState
-from ca.status.revocation import CertificateState
+from ca.status.revocation import CertificateState, RevocationReason
 from ca.tokens.config import TokenSettings
 from hsm.custodian.policy import KeyNames, Policy
 from pki.certificates import Certificate
 from storage.engine import Database
 from tests.ca.conftest import Ceremony, WorldMaker
-from tests.ca.world import FILE_PROFILES, SETTINGS, START, World, new_csr
+from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, START, World, new_csr
 
 RESPONDERS = {f"ocsp-{label}" for label in ISSUING_AUTHORITIES}
 TOKENS = TokenSettings(issuer="https://mohr.example", exchange_url="https://mohr.example:8441")
@@ -191,10 +192,23 @@ def test_units_are_counted_and_other_services_keep_their_name() -> None:
     assert service_of(LISTENER) is None
 
 
+def test_a_delegate_whose_key_is_compromised_waits_for_a_new_key(world: World) -> None:
+    issued = world.issue()
+    world.authority.revoke(own(world, "ocsp-persons").certificate.serial_hex, RevocationReason.KEY_COMPROMISE, CLERK)
+    assert world.authority.renew_services() == ()
+    assert world.authority.prepare_keys() == ("ocsp-persons-2",)
+    assert world.authority.renew_services() == ("ocsp-persons",)
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert world.authority.prepare_keys() == ()
+
+
 def test_what_the_next_units_may_sign_is_what_the_first_one_may() -> None:
     policy = service_policy(SETTINGS, TOKENS, UIDS)
     assert policy.limits("tsa-2") == policy.limits(TSA)
     assert policy.grant(SERVER, "tsa-2", "timestamp") == policy.grant(SERVER, TSA, "timestamp")
+    assert policy.limits("ocsp-persons-2") == policy.limits("ocsp-persons")
+    assert policy.grant(SERVER, "ocsp-persons-2", "ocsp") == policy.grant(SERVER, "ocsp-persons", "ocsp")
+    assert policy.grant(SERVER, "service-seal-2", "jws") == policy.grant(SERVER, SERVICE_SEAL, "jws")
     assert not policy.role(WORKER).administer
 
 
@@ -205,7 +219,7 @@ def test_a_policy_of_before_follows() -> None:
 
 def _of_before(policy: Policy) -> Policy:
     def named(keys: KeyNames) -> KeyNames:
-        return KeyNames((TSA,)) if TSA in keys and "*" not in keys.names else keys
+        return keys if "*" in keys.names else KeyNames(tuple(name for name in keys.names if not name.endswith("-*")))
 
     return replace(
         policy,

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from cryptography.x509 import ocsp
 
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.service import CertificateAuthority
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
+from pki.errors import Unavailable
 from tests.ca.world import CLERK, SETTINGS, START, World
 
 
@@ -31,6 +33,39 @@ def test_answers_carry_the_renewed_delegate(world: World) -> None:
     assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
     (delegate,) = answer.certificates
     assert delegate.not_valid_after_utc > START + timedelta(days=40)
+
+
+def test_a_revoked_delegate_signs_nothing_and_is_replaced_at_once(world: World) -> None:
+    issued = world.issue()
+    world.authority.presign()
+    other = CertificateAuthority(world.database, world.keys, SETTINGS, world.clock)
+    other.ocsp(world.request_for(issued, nonce=b"n"))  # has read the authorities as they were
+    old = Certificate.parse(world.hierarchy.certificate("ocsp-persons"))
+    world.authority.revoke(old.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    world.authority.follow_changes()
+    for server in (world.authority, other):
+        with pytest.raises(Unavailable):
+            server.ocsp(world.request_for(issued, nonce=b"n"))
+        with pytest.raises(Unavailable):
+            server.ocsp(world.request_for(issued))
+    with pytest.raises(Unavailable):
+        world.authority.presign()
+    assert world.authority.renew_services() == ("ocsp-persons",)
+    assert world.ask(issued).certificates[0].serial_number != old.serial
+    world.authority.presign()
+    assert world.authority.stored_answer(world.request_for(issued), world.clock.now()) is not None
+    assert world.authority.renew_services() == ()
+
+
+def test_a_delegate_on_hold_signs_nothing_and_is_not_replaced(world: World) -> None:
+    issued = world.issue()
+    old = Certificate.parse(world.hierarchy.certificate("ocsp-persons"))
+    world.authority.hold(old.serial_hex, CLERK)
+    assert world.authority.renew_services() == ()
+    with pytest.raises(Unavailable):
+        world.ask(issued)
+    world.authority.unhold(old.serial_hex, CLERK)
+    assert world.ask(issued).certificate_status is ocsp.OCSPCertStatus.GOOD
 
 
 def test_another_server_learns_of_a_renewal_within_a_minute(world: World) -> None:
