@@ -1,8 +1,8 @@
 """How often each route answered with which status: counted by every server process, added up over all of them.
 
 Each process has a slot of its own, a file that it alone replaces while it holds the slot's lock. Whoever takes a slot
-over goes on from its numbers, so that no total ever goes down. What another process answered within its last second
-may be missing.
+over goes on from its numbers, so that no total ever goes down. What another process answered since its last `flush`,
+which each server calls every half second or so, may be missing.
 """
 
 import fcntl
@@ -32,13 +32,20 @@ class RequestCounts:
         if folder is not None:
             self._take_slot(folder)
         self._counts = Counter(self._read(self._slot))
-        self._flushed = monotonic()
+        self._flushed, self._unwritten = monotonic(), False
 
     def add(self, route: str, status: int) -> None:
         """Count one answer; `route` is a route's template, never an address."""
         with self._lock:
             self._counts[f"{status} {route}"] += 1
+            self._unwritten = True
             if self._monotonic() - self._flushed >= FLUSH_SECONDS:
+                self._flush()
+
+    def flush(self) -> None:
+        """Write what was counted and is not written, at most once a second."""
+        with self._lock:
+            if self._unwritten and self._monotonic() - self._flushed >= FLUSH_SECONDS:
                 self._flush()
 
     def totals(self) -> dict[tuple[str, int], int]:
@@ -92,7 +99,7 @@ class RequestCounts:
 
     def _flush(self) -> None:
         """Replace the slot's file; a crash may lose the last second, so nothing waits for the disk."""
-        self._flushed = self._monotonic()
+        self._flushed, self._unwritten = self._monotonic(), False
         if self._slot < 0:
             return
         file = self._file(self._slot)

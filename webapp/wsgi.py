@@ -42,12 +42,11 @@ def _served_list(deployment: Deployment, files: ListFiles, issuer: str, shard: i
     return files(deployment.delta_file(issuer, shard) if delta else deployment.crl_file(issuer, shard))
 
 
-def services_of(parts: Parts) -> Services:
+def services_of(parts: Parts, requests: RequestCounts) -> Services:
     """Name the parts of a deployment as the web application asks for them."""
     deployment, settings = parts.deployment, parts.settings
     oauth, judge = parts.tokens.oauth, JudgeProcess(pilot=not settings.production)
     health = CachedHealth(partial(check_parts, parts), parts.clock)
-    requests = RequestCounts(deployment.request_counts, time.monotonic)
     timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock_guard)
     return Services(
         public_url=settings.public_url,
@@ -101,12 +100,20 @@ def services_of(parts: Parts) -> Services:
     )
 
 
+def _keep_up(parts: Parts, requests: RequestCounts) -> None:
+    try:
+        parts.authority.follow_changes()
+    finally:
+        requests.flush()
+
+
 def build_application() -> "WSGIApplication":
     """Build the whole application for the deployment that MOHR_HOME names."""
     start_logging()
     parts = open_parts(Deployment(Path(os.environ["MOHR_HOME"])), SERVER)
-    services = services_of(parts)
-    follow_in_background(parts.authority.follow_changes)
+    requests = RequestCounts(parts.deployment.request_counts, time.monotonic)
+    services = services_of(parts, requests)
+    follow_in_background(partial(_keep_up, parts, requests))
     return status_wsgi(services, create_app(services))
 
 

@@ -113,6 +113,24 @@ def test_counts_of_all_processes_are_added_and_survive_their_process(tmp_path: P
         counts.close()
 
 
+def test_what_a_process_answered_before_it_was_idle_is_counted_by_others(tmp_path: Path) -> None:
+    now = [0.0]
+    first, second = (RequestCounts(tmp_path, lambda: now[0]) for _ in range(2))
+    second.add("/ocsp", 200)
+    second.flush()
+    assert first.totals() == {}  # at most once a second
+    now[0] = 1.0
+    second.flush()
+    assert first.totals() == {("/ocsp", 200): 1}
+    (written,) = tmp_path.glob("requests-1.json")
+    before = written.stat().st_ino
+    now[0] = 2.0
+    second.flush()
+    assert written.stat().st_ino == before  # nothing new
+    for counts in (first, second):
+        counts.close()
+
+
 def test_counts_that_cannot_be_kept_are_the_processs_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     counts = RequestCounts(tmp_path / "file" / "below", lambda: 0.0)
