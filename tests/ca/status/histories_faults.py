@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ca.status.answer_file import identity_of
+from ca.status.answer_file import WAIT_SECONDS, identity_of
 from ca.status.answer_store import AnswerStore
 from hsm.errors import HsmUnavailable
 from hsm.provider import Health, HealthState, KeyInfo, KeyPurpose
@@ -121,9 +121,9 @@ class FaultyStore(AnswerStore):
         return identity_of(self.path)  # as after a tenth of a second, which does not pass here
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, seconds: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
         self._faults.passes(Point.BEFORE_STORE)
-        with super()._transaction() as connection:
+        with super()._transaction(seconds) as connection:
             yield connection
         self._faults.passes(Point.AFTER_STORE)
 
