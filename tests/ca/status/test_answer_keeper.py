@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -181,6 +183,25 @@ def test_where_a_change_could_not_be_written_nothing_is_answered_from_the_file(
         with pytest.raises(Unavailable):
             world.authority.follow_changes()
         assert world.ask(issued).certificate_status is REVOKED
+    world.authority.presign()
+    assert told(world, issued) is REVOKED
+
+
+def test_while_another_process_writes_for_long_a_change_is_answered_from_the_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = world.issue()
+    world.authority.presign()
+    assert world.answers is not None
+    monkeypatch.setattr("ca.status.answer_store.WITHDRAW_SECONDS", 0.05)
+    with closing(sqlite3.connect(world.answers.path)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+        assert stored(world, issued) is None
+        assert world.ask(issued).certificate_status is REVOKED
+        with pytest.raises(Unavailable):
+            world.authority.follow_changes()
+        another.rollback()
     world.authority.presign()
     assert told(world, issued) is REVOKED
 
