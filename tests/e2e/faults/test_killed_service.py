@@ -16,7 +16,7 @@ from tests.e2e.faults.load import Work
 from tests.support.separated import descendants, until
 
 pytestmark = pytest.mark.real
-FEW, MANY = 12, 1000
+FEW, MANY = 5, 1000
 PROGRAMS = ("granian", "gunicorn", "webapp.worker", "webapp.linter", "hsm.custodian", "hsm.device")
 MOMENT_SECONDS = 0.1
 
