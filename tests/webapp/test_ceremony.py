@@ -30,13 +30,22 @@ def _folder_of_the_root(deployment: Deployment) -> Path | None:
     return None
 
 
+def _hears_everything() -> None:
+    """Undo what a shell does to programs behind its back: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_ceremony_that_is_asked_to_end_leaves_no_pin_of_the_root(tmp_path: Path, number: signal.Signals) -> None:
     if find_module() is None:
         pytest.skip("SoftHSM2 is not installed")
     deployment = Deployment(tmp_path / "h")
     command = [sys.executable, "-m", "webapp", "init", "--home", str(deployment.home), "--public-url", "http://x"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as ceremony:
+    with subprocess.Popen(  # in a process of one thread
+        command,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hears_everything,  # noqa: PLW1509
+    ) as ceremony:
         end = time.monotonic() + 30
         while (folder := _folder_of_the_root(deployment)) is None:
             assert ceremony.poll() is None
