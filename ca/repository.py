@@ -126,7 +126,7 @@ def complete(
     if done != len(signed):
         raise IllegalTransition("an intent was abandoned before its signature came")
     record_changes(connection, [row["of"] for row in good], at, listed=False)
-    record_changes(connection, [row["of"] for row in on_hold], at, listed=True)
+    record_changes(connection, [row["of"] for row in on_hold], at, listed=True, urgent=False)
 
 
 def _waiting_columns(serial: str, not_before: datetime) -> dict[str, Any]:

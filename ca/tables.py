@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
+    true,
 )
 
 from storage.base import BIG_INTEGER, UtcDateTime, metadata
@@ -211,7 +212,7 @@ authority_parents: Final = Table(
     Column("der", LargeBinary, nullable=False),
 )
 
-# What became of certificates, in the order of the commits; `listed`: a list is to say so.
+# What became of certificates, in the order of the commits; `listed`: a list is to say so, at once when it is `urgent`.
 status_changes: Final = Table(
     "status_changes",
     metadata,
@@ -221,6 +222,7 @@ status_changes: Final = Table(
     Column("shard", Integer, nullable=False),
     Column("listed", Boolean, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("urgent", Boolean, nullable=False, server_default=true()),
     sqlite_autoincrement=True,
 )
 Index(

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from webapp.compose import Parts
 
 ALL_SECONDS: Final = 60.0
+CALM_SECONDS: Final = 20.0  # a list that changed only by certificates that wait for their holders is made this often
 FIRST_PAUSE: Final = 0.5  # less than a look's beat: what failed once is tried at the next
 Place = tuple[str, int]
 
@@ -74,8 +76,10 @@ class _Failure:
 class ListUpkeep:
     """The worker's care for lists: those that changed at each look, all of them once a minute.
 
-    A look that finds nothing reads one row. A list that could not be made is tried again when it changed again, else
-    at the next look, and after twice as long each time, up to `ALL_SECONDS`; until it is made its failure is raised.
+    New certificates that wait for their holders change a list, too, but nobody relies on them yet: it is made again for
+    them after `CALM_SECONDS`, and earlier with the first urgent change. A look that finds nothing reads one row. A list
+    that could not be made is tried again when it changed again, else at the next look, and after twice as long each
+    time, up to `ALL_SECONDS`; until it is made its failure is raised.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -90,7 +94,9 @@ class ListUpkeep:
         """Publish what is due; one list that fails holds no other back, and its failure is raised last."""
         now = self._monotonic()
         position, changed = parts.authority.changed_lists(self._position)
-        self._due.update(dict.fromkeys((place for place in changed if place[0] in ISSUING_AUTHORITIES), now))
+        for place, urgent in changed.items():
+            if place[0] in ISSUING_AUTHORITIES:
+                self._due[place] = now if urgent else min(now + CALM_SECONDS, self._due.get(place, inf))
         if self._position is None or now >= self._next_all:
             self._next_all = now + ALL_SECONDS
             for issuer in ISSUING_AUTHORITIES:

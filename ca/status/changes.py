@@ -25,8 +25,15 @@ _s = status_changes.c
 _AWAIT_READERS: Final = text(f"SELECT pg_advisory_xact_lock_shared({_POSTGRESQL_LOCK})")
 _AWAIT_WRITERS: Final = text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
 _RECORD: Final = insert(status_changes).from_select(
-    ["serial", "issuer", "shard", "listed", "at"],
-    select(_c.serial, _c.issuer, _c.shard, bindparam("listed", type_=Boolean()), bindparam("at", type_=UtcDateTime()))
+    ["serial", "issuer", "shard", "listed", "at", "urgent"],
+    select(
+        _c.serial,
+        _c.issuer,
+        _c.shard,
+        bindparam("listed", type_=Boolean()),
+        bindparam("at", type_=UtcDateTime()),
+        bindparam("urgent", type_=Boolean()),
+    )
     .where(_c.serial.in_(bindparam("serials", expanding=True)))
     .order_by(_c.id),
 )
@@ -34,7 +41,7 @@ _RECORD: Final = insert(status_changes).from_select(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
-    """A certificate whose status is another now; `listed` when a list is to say so.
+    """A certificate whose status is another now; `listed` when a list is to say so, at once when it is `urgent`.
 
     What the status is stands in the certificate's row: it may have changed again since.
     """
@@ -44,16 +51,22 @@ class StatusChange:
     issuer: str
     shard: int
     listed: bool
+    urgent: bool
     at: datetime
 
 
-def record_changes(connection: Connection, serials: Sequence[str], at: datetime, *, listed: bool) -> None:
-    """Write that the status of these certificates, whose rows say it already, is another now."""
+def record_changes(
+    connection: Connection, serials: Sequence[str], at: datetime, *, listed: bool, urgent: bool = True
+) -> None:
+    """Write that the status of these certificates, whose rows say it already, is another now.
+
+    Not `urgent`: lists may say it a while later, since nobody relied on them yet.
+    """
     if not serials:
         return
     if connection.dialect.name == "postgresql":
         connection.execute(_AWAIT_READERS)
-    connection.execute(_RECORD, {"serials": serials, "listed": listed, "at": at})
+    connection.execute(_RECORD, {"serials": serials, "listed": listed, "at": at, "urgent": urgent})
 
 
 def read_changes(database: Database, after: int, *, limit: int = MOST) -> tuple[StatusChange, ...]:
@@ -108,7 +121,13 @@ def _await_writers(connection: Connection) -> None:
 def _changes(rows: Sequence[Any]) -> tuple[StatusChange, ...]:
     return tuple(
         StatusChange(
-            position=row.id, serial_hex=row.serial, issuer=row.issuer, shard=row.shard, listed=row.listed, at=row.at
+            position=row.id,
+            serial_hex=row.serial,
+            issuer=row.issuer,
+            shard=row.shard,
+            listed=row.listed,
+            urgent=row.urgent,
+            at=row.at,
         )
         for row in rows
     )

@@ -1,6 +1,6 @@
 """Publishing lists: make them of one snapshot past the gate, reserve the number, sign, compare again, publish."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -60,19 +60,22 @@ class CrlDesk(AuthorityContext):
         with self._database.read() as connection:
             return max(published_numbers(connection, issuer, shard))
 
-    def changed_lists(self, after: int | None) -> tuple[int, Sequence[tuple[str, int]]]:
+    def changed_lists(self, after: int | None) -> tuple[int, Mapping[tuple[str, int], bool]]:
         """Return which lists have something new to say since a place in the feed, and the place where it ends.
 
-        None is its end: nothing is new after it.
+        True: something urgent. None is the end of the feed: nothing is new after it.
         """
         if after is None:
-            return self._position(), ()
-        found: dict[tuple[str, int], None] = {}
+            return self._position(), {}
+        found: dict[tuple[str, int], bool] = {}
         while True:
             read = changes.read_changes(self._database, after)
             if not read:
-                return after, tuple(found)
-            found.update({(change.issuer, change.shard): None for change in read if change.listed})
+                return after, found
+            for change in read:
+                if change.listed:
+                    place = (change.issuer, change.shard)
+                    found[place] = change.urgent or found.get(place, False)
             after = read[-1].position
 
     def has_ended(self, issuer: str) -> bool:

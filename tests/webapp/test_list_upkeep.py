@@ -10,7 +10,7 @@ import pytest
 
 from ca.errors import CrlRegression
 from webapp.deployment import Deployment
-from webapp.list_upkeep import ALL_SECONDS, ListUpkeep
+from webapp.list_upkeep import ALL_SECONDS, CALM_SECONDS, ListUpkeep
 
 if TYPE_CHECKING:
     from webapp.compose import Parts
@@ -24,6 +24,7 @@ class Lists:
 
     deployment: Deployment
     changed: bool = False
+    urgent: bool = True
     ended: bool = False
     broken: bool = True
     tries: list[float] = field(default_factory=list)
@@ -33,9 +34,9 @@ class Lists:
     def authority(self) -> Lists:
         return self
 
-    def changed_lists(self, _after: int | None) -> tuple[int, tuple[tuple[str, int], ...]]:
+    def changed_lists(self, _after: int | None) -> tuple[int, dict[tuple[str, int], bool]]:
         changed, self.changed = self.changed, False
-        return 1, (PLACE,) if changed else ()
+        return 1, {PLACE: self.urgent} if changed else {}
 
     def shards_of(self, issuer: str) -> range:
         return range(int(issuer == PLACE[0]))
@@ -94,3 +95,26 @@ def test_a_list_that_cannot_be_made_is_tried_at_once_when_it_changed_again_and_t
     for _ in range(3):
         look(upkeep, lists)
     assert len(lists.tries) == before + 1
+
+
+def test_a_list_that_changed_by_waiting_certificates_alone_is_made_after_a_while(lists: Lists) -> None:
+    upkeep, lists.broken = ListUpkeep(lambda: lists.time), False
+    look(upkeep, lists)
+    lists.tries.clear()
+    begun, lists.urgent = lists.time, False
+    for _ in range(int(2 * CALM_SECONDS)):
+        lists.changed = True
+        look(upkeep, lists)
+        lists.time += 1
+    assert lists.tries == [begun + CALM_SECONDS]
+
+
+def test_an_urgent_change_waits_for_no_calm_one(lists: Lists) -> None:
+    upkeep, lists.broken = ListUpkeep(lambda: lists.time), False
+    look(upkeep, lists)
+    lists.tries.clear()
+    for urgent in (False, True, False):
+        lists.changed, lists.urgent = True, urgent
+        look(upkeep, lists)
+        lists.time += 1
+    assert lists.tries == [lists.time - 2]

@@ -35,6 +35,18 @@ def test_what_waits_for_its_holder_is_listed_until_then(world: World) -> None:
     begun = place(world)
     serial = world.issue("clin-sign").serial_hex
     assert told(world, begun) == [(serial, True), (serial, True)]
+    assert [change.urgent for change in read_changes(world.database, begun)] == [False, True]
+
+
+def test_a_list_changed_at_once_for_what_is_urgent_among_what_is_not(world: World) -> None:
+    after, _ = world.authority.changed_lists(None)
+    record = world.authority.get(world.issue_waiting().serial_hex)
+    after, changed = world.authority.changed_lists(after)
+    assert changed == {(record.issuer, record.shard): False}
+    world.authority.revoke(record.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    world.issue_waiting()
+    _, changed = world.authority.changed_lists(after)
+    assert changed[record.issuer, record.shard]
 
 
 def test_a_refused_change_is_told_to_nobody(world: World) -> None:
