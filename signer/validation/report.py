@@ -25,7 +25,7 @@ def verdict_json(verdict: FileVerdict, name: str) -> dict[str, Any]:
         "indication": verdict.indication,
         "sub_indication": verdict.sub_indication,
         "validated_at": instant(verdict.validated_at),
-        "policy": verdict.policy,
+        "policy": verdict.policy.name,
         "offline": verdict.offline,
         "signatures": [_signature(signature) for signature in verdict.signatures],
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],

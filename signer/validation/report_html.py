@@ -80,7 +80,7 @@ def _summary(verdict: FileVerdict, name: str) -> str:
         (Message("فایل", "File"), ltr(name)),
         (Message("قالب", "Format"), ltr(verdict.format or "—")),
         (Message("زمان بررسی", "Validated at"), when(verdict.validated_at)),
-        (Message("سیاست", "Policy"), ltr(verdict.policy)),
+        (Message("سیاست", "Policy"), ltr(verdict.policy.name)),
     ]
     return _headline(verdict.indication, verdict.sub_indication) + _table(rows)
 

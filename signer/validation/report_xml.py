@@ -114,7 +114,7 @@ class _Report:
         report = _add(part, "ValidationConstraintsEvaluationReport")
         policy = _add(report, "SignatureValidationPolicy")
         _add(_add(policy, "SignaturePolicyIdentifier"), "SignaturePolicyImplied", space=_XADES)
-        _add(policy, "PolicyName", self._verdict.policy)
+        _add(policy, "PolicyName", self._verdict.policy.name)
         for finding in findings:
             constraint = _add(report, "ValidationConstraint")
             _add(constraint, "ValidationConstraintIdentifier", f"{_OWN}:{finding.reason}")

@@ -123,6 +123,7 @@ def _verdict(
         policy=stamp.token.policy if stamp.token else None,
         covers=tuple(sorted(stamp.covers)),
         findings=by_weight(findings),
+        chain=judgement.chain if judgement else (),
         statuses=judgement.statuses if judgement else (),
     )
 

@@ -10,6 +10,7 @@ from enum import StrEnum, unique
 
 from pki.certificates import Certificate
 from signer.parsers.model import Format, TimestampKind
+from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 
 
@@ -193,6 +194,7 @@ class TimestampVerdict:
     policy: str | None
     covers: tuple[str, ...]
     findings: tuple[Finding, ...]
+    chain: tuple[Certificate, ...] = ()
     statuses: tuple[KnownStatus, ...] = ()
 
 
@@ -229,7 +231,7 @@ class FileVerdict:
     indication: Indication
     sub_indication: SubIndication | None
     validated_at: datetime
-    policy: str
+    policy: Policy
     offline: bool
     signatures: tuple[SignatureVerdict, ...] = ()
     timestamps: tuple[TimestampVerdict, ...] = ()

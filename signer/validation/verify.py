@@ -85,7 +85,7 @@ def _file(
         indication=indication,
         sub_indication=sub_indication,
         validated_at=context.at,
-        policy=context.policy.name,
+        policy=context.policy,
         offline=context.offline,
         findings=findings,
     )
@@ -105,7 +105,7 @@ def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict
         indication=worst.indication if worst else Indication.INDETERMINATE,
         sub_indication=worst.sub_indication if worst else None,
         validated_at=context.at,
-        policy=context.policy.name,
+        policy=context.policy,
         offline=context.offline,
         signatures=verdicts,
         timestamps=tuple(proofs.verdicts[stamp.place] for stamp in parsed.timestamps),

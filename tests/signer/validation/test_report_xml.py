@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.formats.jades import sign_jades
 from signer.validation.report_xml import report_xml
 from signer.validation.verdict import FileVerdict, Finding, Indication, SubIndication
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.test_rows_time import BEFORE, STAMPED, revoked
-from tests.support.zoo import SIGNED_AT, Zoo
+from tests.support.zoo import Zoo
 
+VR = "{http://uri.etsi.org/19102/v1.2.1#}"
 MAIN, SUB = "urn:etsi:019102:mainindication:", "urn:etsi:019102:subindication:"
 
 
-def read(data: bytes) -> Any:
-    """Read a report strictly: an element that the schema does not have is an error."""
-    from pyhanko.generated.etsi.ts_11910202 import ValidationReport
+@cache
+def parser() -> Any:
+    """Make a strict parser: an element that the schema does not have is an error."""
     from xsdata.formats.dataclass.parsers import XmlParser
     from xsdata.formats.dataclass.parsers.config import ParserConfig
 
-    strict = ParserConfig(fail_on_unknown_properties=True, fail_on_unknown_attributes=True)
-    return XmlParser(config=strict).from_bytes(data, ValidationReport)
+    return XmlParser(config=ParserConfig(fail_on_unknown_properties=True, fail_on_unknown_attributes=True))
+
+
+def read(data: bytes) -> Any:
+    from pyhanko.generated.etsi.ts_11910202 import ValidationReport
+
+    return parser().from_bytes(data, ValidationReport)
 
 
 def missing(node: Any, path: str = "report") -> Iterator[str]:
@@ -101,25 +108,35 @@ def test_every_vector_has_a_report_that_the_schema_takes(vectors: Path, zoo: Zoo
             report_of(verify_bytes(path.read_bytes(), zoo.context()))
 
 
-@given(text=st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=40))
-def test_nothing_that_a_stranger_wrote_breaks_the_report(zoo: Zoo, text: str) -> None:
-    by = zoo.clinician
-    good = verify_bytes(sign_jades(b"{}", by.key, by.chain, signed_at=SIGNED_AT), zoo.context())
+@pytest.fixture(scope="module")
+def good(zoo: Zoo, jades: bytes) -> FileVerdict:
+    return verify_bytes(jades, zoo.context())
+
+
+def saying(good: FileVerdict, text: str) -> FileVerdict:
+    """Put a stranger's text wherever a verdict may hold one; its signature appears twice."""
     finding = Finding(
-        reason=next(iter(good.signatures[0].findings)).reason,
+        reason=good.signatures[0].findings[0].reason,
         indication=Indication.FAILED,
         sub_indication=SubIndication.GENERIC,
         detail=text,
         about=text,
     )
-    verdict = FileVerdict(
-        format=good.format,
-        indication=good.indication,
-        sub_indication=None,
-        validated_at=good.validated_at,
-        policy=text,
-        offline=True,
-        signatures=(*good.signatures, *good.signatures),
-        findings=(finding,),
-    )
-    assert len(report_of(verdict).signature_validation_report) == 2
+    policy = replace(good.policy, name=text)
+    return replace(good, policy=policy, signatures=(*good.signatures, *good.signatures), findings=(finding,))
+
+
+def readable(text: str) -> str:
+    return "".join(char for char in text if char.isprintable() and char != "\ufffd")
+
+
+@given(text=st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=40))
+def test_nothing_that_a_stranger_wrote_breaks_the_report(good: FileVerdict, text: str) -> None:
+    root = ET.fromstring(report_xml(saying(good, text)))  # noqa: S314 - our own report
+    names = [element.text for element in root.iter(f"{VR}PolicyName")]
+    assert [readable(name or "") for name in names] == [readable(text)] * 2
+
+
+def test_a_report_on_hostile_text_keeps_to_the_schema(good: FileVerdict) -> None:
+    text = "\0\x1b[2J\ud800\u202e<script>]]>&amp;\ufffe" + "ن" * 10_000
+    assert len(report_of(saying(good, text)).signature_validation_report) == 2
