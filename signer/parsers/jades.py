@@ -49,7 +49,7 @@ def _neutral(jws: Jws, content: bytes | None, depth: int) -> ParsedSignature:
     header, name = jws.header, signature_id(jws.signature_b64)
     if "etsiU" in header:
         raise refuse("etsiU in the protected header")
-    algorithm, curve = headers.algorithm(header["alg"])
+    algorithm, curve = headers.algorithm(header["alg"], jws.signature)
     references = headers.references(header)
     certificates, notes = headers.certificates(header.get("x5c", jws.unprotected.get("x5c", [])))
     claimed_at, time_notes = headers.claimed_time(header)

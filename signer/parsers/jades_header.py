@@ -27,15 +27,23 @@ _ALGORITHMS: Final = {
     "RS256": (oids.SHA256_WITH_RSA, None, 0),
     "RS384": (oids.SHA384_WITH_RSA, None, 0),
     "RS512": (oids.SHA512_WITH_RSA, None, 0),
+    "ES256K": (oids.ECDSA_WITH_SHA256, "secp256k1", 32),
     "EdDSA": (oids.ED25519, None, 0),
     "Ed25519": (oids.ED25519, None, 0),
+    "Ed448": (oids.ED448, None, 0),
+    "ML-DSA-44": ("2.16.840.1.101.3.4.3.17", None, 0),
+    "ML-DSA-65": ("2.16.840.1.101.3.4.3.18", None, 0),
+    "ML-DSA-87": ("2.16.840.1.101.3.4.3.19", None, 0),
 }
 _PSS_HASHES: Final = {"PS256": (oids.SHA256, 32), "PS384": (oids.SHA384, 48), "PS512": (oids.SHA512, 64)}
-_MGF1: Final = "1.2.840.113549.1.1.8"
+_ED448_OCTETS: Final = 114  # RFC 8032 §5.2.6
 DIGESTS: Final = {
     "S256": oids.SHA256,
     "S384": oids.SHA384,
     "S512": oids.SHA512,
+    "S3-256": oids.SHA3_256,
+    "S3-384": oids.SHA3_384,
+    "S3-512": oids.SHA3_512,
     "http://www.w3.org/2001/04/xmlenc#sha256": oids.SHA256,
     "http://www.w3.org/2001/04/xmldsig-more#sha384": oids.SHA384,
     "http://www.w3.org/2001/04/xmlenc#sha512": oids.SHA512,
@@ -45,12 +53,17 @@ _LAST_SECOND: Final = 2**35  # the year 3058; what is later was written in milli
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-def algorithm(name: str) -> tuple[der.Node, str | None]:
-    """Return the AlgorithmIdentifier of a JOSE name and the curve it is bound to (RFC 7518 §3.4)."""
+def algorithm(name: str, value: bytes) -> tuple[der.Node, str | None]:
+    """Return the AlgorithmIdentifier of a JOSE name and the curve it is bound to (RFC 7518 §3.4).
+
+    The size of the signature's value tells which curve `EdDSA` means (RFC 8037 §3.1).
+    """
+    if name == "EdDSA" and len(value) == _ED448_OCTETS:
+        name = "Ed448"
     if name in _PSS_HASHES:
         digest, salt = _PSS_HASHES[name]
         hashed = der.sequence(der.oid(digest), der.null())
-        mask = der.sequence(der.oid(_MGF1), hashed)
+        mask = der.sequence(der.oid(oids.MGF1), hashed)
         parts = (der.context(0, hashed), der.context(1, mask), der.context(2, der.integer(salt)))
         return der.parse(der.sequence(der.oid(oids.RSASSA_PSS), der.sequence(*parts))), None
     oid, curve, _size = _ALGORITHMS.get(name, (_UNKNOWN, None, 0))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import oids
 from pki.certificates import Certificate
 from pki.errors import VerificationFailed
 from pki.names import same_name
-from pki.signatures import AnyPublicKey, signature_hash, verify_value
+from pki.signatures import ForeignPublicKey, fits, signature_hash, verify_value
 from signer.parsers.model import UNREADABLE, Octets, ParsedSignature, SignedObject
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Covered, Crypto, Finding, SubIndication, failed, indeterminate
@@ -20,16 +20,17 @@ from signer.validation.verdict import Covered, Crypto, Finding, SubIndication, f
 MAX_GUESSES: Final = 8
 
 HASH_NAMES: Final = {
+    oids.MD5: "md5",
     oids.SHA1: "sha1",
+    oids.SHA224: "sha224",
     oids.SHA256: "sha256",
     oids.SHA384: "sha384",
     oids.SHA512: "sha512",
-    "1.2.840.113549.2.5": "md5",
-    "2.16.840.1.101.3.4.2.4": "sha224",
     "2.16.840.1.101.3.4.2.6": "sha512_256",
-    "2.16.840.1.101.3.4.2.8": "sha3_256",
-    "2.16.840.1.101.3.4.2.9": "sha3_384",
-    "2.16.840.1.101.3.4.2.10": "sha3_512",
+    oids.SHA3_224: "sha3_224",
+    oids.SHA3_256: "sha3_256",
+    oids.SHA3_384: "sha3_384",
+    oids.SHA3_512: "sha3_512",
 }
 
 
@@ -186,7 +187,7 @@ def _check_object(item: SignedObject) -> tuple[Covered | None, Finding | None]:
 def value_holds(signature: ParsedSignature, certificate: Certificate) -> bool | None:
     """Say whether the signature value holds under a certificate's key; None when that cannot be told."""
     try:
-        key = certificate.public_key
+        key = certificate.foreign_key
     except UNREADABLE:
         return None
     if not _fits(signature, key):
@@ -202,14 +203,11 @@ def value_holds(signature: ParsedSignature, certificate: Certificate) -> bool | 
     return False
 
 
-def _fits(signature: ParsedSignature, key: AnyPublicKey) -> bool:
+def _fits(signature: ParsedSignature, key: ForeignPublicKey) -> bool:
     """Say whether the algorithm can belong to the key at all: a value under another kind of key holds nowhere."""
-    name = signature.algorithm.sequence()[0].oid()
-    if name.startswith("1.2.840.10045.4."):
-        return isinstance(key, ec.EllipticCurvePublicKey) and signature.curve in (None, key.curve.name)
-    if name.startswith("1.2.840.113549.1.1."):
-        return isinstance(key, rsa.RSAPublicKey)
-    return name != oids.ED25519 or isinstance(key, ed25519.Ed25519PublicKey)
+    if signature.curve is not None and isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name == signature.curve
+    return fits(key, signature.algorithm)
 
 
 def value_hash(signature: ParsedSignature) -> str | None:

@@ -29,7 +29,7 @@ def weak_hash(policy: AlgorithmPolicy, hash_oid: str | None, moment: Moment, abo
 def weak_key(policy: AlgorithmPolicy, certificate: Certificate, moment: Moment, about: str) -> Iterator[Finding]:
     """Yield a finding when a key's size was no longer reliable at the moment."""
     try:
-        key = certificate.public_key
+        key = certificate.foreign_key
     except UNREADABLE:
         return  # an unsupported key is reported where its signature is checked
     bits = getattr(key, "key_size", 0)

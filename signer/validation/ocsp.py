@@ -242,7 +242,7 @@ def _is_named(response: BasicResponse, certificate: Certificate) -> bool:
 @lru_cache(maxsize=1024)
 def _is_signed_with(response: BasicResponse, signer: Certificate) -> bool:
     try:
-        verify_value(signer.public_key, response.algorithm, response.signature, response.tbs)
+        verify_value(signer.foreign_key, response.algorithm, response.signature, response.tbs)
     except UNREADABLE:
         return False
     return True

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from pki import jose, oids
 from pki.errors import ErrorCode, InvalidInput
 from pki.identity_file import pilot_identities
 from pki.identity_scheme import IdentityScheme
-from pki.signatures import AnyPublicKey
+from pki.signatures import ForeignPublicKey
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -34,7 +34,13 @@ class AlgorithmPolicy:
         (oids.SHA256, None),
         (oids.SHA384, None),
         (oids.SHA512, None),
+        (oids.SHA3_256, None),
+        (oids.SHA3_384, None),
+        (oids.SHA3_512, None),
+        (oids.SHA224, _day("2029-01-01")),
+        (oids.SHA3_224, _day("2029-01-01")),
         (oids.SHA1, _day("2012-08-01")),
+        (oids.MD5, _day("2004-08-01")),
     )
     rsa_ends: tuple[tuple[int, datetime], ...] = (
         (786, _NEVER),
@@ -53,9 +59,9 @@ class AlgorithmPolicy:
         """Return when hash `name` stops being reliable; the earliest instant if it never was."""
         return dict(self.hash_ends).get(name, _NEVER)
 
-    def key_end(self, key: AnyPublicKey) -> datetime | None:
+    def key_end(self, key: ForeignPublicKey) -> datetime | None:
         """Return when keys of this kind and size stop being reliable."""
-        if isinstance(key, rsa.RSAPublicKey):
+        if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):  # DSA's p is as hard as RSA's n of its size
             table = self.rsa_ends
         elif isinstance(key, ec.EllipticCurvePublicKey):
             table = self.ec_ends

@@ -76,7 +76,8 @@ def test_algorithms_end_when_the_table_says() -> None:
     table = AlgorithmPolicy()
     assert table.hash_end(oids.SHA256) is None
     assert table.hash_end(oids.SHA1) == datetime(2012, 8, 1, tzinfo=UTC)
-    assert table.hash_end("1.2.840.113549.2.5") == table.never
+    assert table.hash_end(oids.MD5) == datetime(2004, 8, 1, tzinfo=UTC)
+    assert table.hash_end("1.2.840.113549.2.2") == table.never  # MD2
     assert table.key_end(ec.generate_private_key(ec.SECP256R1()).public_key()) is None
     assert table.key_end(ec.generate_private_key(ec.SECP224R1()).public_key()) == datetime(2021, 10, 1, tzinfo=UTC)
     assert table.key_end(ed25519.Ed25519PrivateKey.generate().public_key()) is None

@@ -211,10 +211,9 @@ def test_sha1_with_a_time_stamp_from_after_its_end_is_not_reliable(zoo: Zoo, con
     expect(verify_bytes(forge.build(), zoo.context()), UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE")
 
 
-def test_md5_is_never_reliable(zoo: Zoo, content: bytes) -> None:
-    md5 = "1.2.840.113549.2.5"
-    forged = CmsForge(content=content, holder=zoo.clinician, hash_oid=md5, digest_name="md5").build()
-    expect(verify_bytes(forged, zoo.context()), UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE")
+def test_md5_without_proof_of_time_is_no_longer_reliable(zoo: Zoo, content: bytes) -> None:
+    forged = CmsForge(content=content, holder=zoo.clinician, hash_oid=oids.MD5, digest_name="md5").build()
+    expect(verify_bytes(forged, zoo.context()), UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE_NO_POE")
 
 
 def test_a_hash_nobody_knows_leaves_the_crypto_unknown(zoo: Zoo, content: bytes) -> None:

@@ -228,14 +228,14 @@ def test_two_different_claimed_times_are_noted(zoo: Zoo, content: bytes) -> None
 
 
 def test_an_algorithm_nobody_knows_leaves_the_crypto_unknown(zoo: Zoo, content: bytes) -> None:
-    forged = JwsForge(payload=content, holder=zoo.clinician, header={"alg": "ML-DSA-44"}).flattened()
+    forged = JwsForge(payload=content, holder=zoo.clinician, header={"alg": "FN-DSA-512"}).flattened()
     verdict = verify_bytes(forged, zoo.context())
     assert (verdict.indication, verdict.sub_indication) == ("INDETERMINATE", "CRYPTO_CONSTRAINTS_FAILURE")
     assert only(verdict).crypto is Crypto.UNKNOWN
 
 
 def test_an_algorithm_of_another_curve_or_key_is_a_crypto_failure(zoo: Zoo, content: bytes) -> None:
-    for name in ("ES384", "RS256", "PS256", "EdDSA"):
+    for name in ("ES384", "RS256", "PS256", "EdDSA", "Ed448", "ML-DSA-44"):
         forged = JwsForge(payload=content, holder=zoo.clinician, header={"alg": name}).flattened()
         expect(verify_bytes(forged, zoo.context()), FAILED, "SIG_CRYPTO_FAILURE")
 
