@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from pki import der, oids
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from pki.signatures import AnyPublicKey, load_public_key, verify_value
+from pki.signatures import AnyPublicKey, ForeignPublicKey, load_foreign_key, load_public_key, verify_value
 
 MAX_CERTIFICATE_OCTETS: Final = 64 * 1024
 
@@ -134,6 +134,11 @@ class Certificate:
     def public_key(self) -> AnyPublicKey:
         """The subject's key; InvalidInput (`key-refused`) for an unsupported type."""
         return load_public_key(self.spki_der)
+
+    @cached_property
+    def foreign_key(self) -> ForeignPublicKey:
+        """The subject's key, of any type that others sign with; InvalidInput (`key-refused`) for any other."""
+        return load_foreign_key(self.spki_der)
 
     @cached_property
     @_coded
@@ -278,7 +283,7 @@ class Certificate:
 
     def verify_signed_by(self, issuer: "Certificate") -> None:
         """Check the signature with `issuer`'s key; VerificationFailed or InvalidInput (`key-refused`)."""
-        verify_value(issuer.public_key, self.signature_algorithm, self.signature, self.tbs)
+        verify_value(issuer.foreign_key, self.signature_algorithm, self.signature, self.tbs)
 
 
 @lru_cache(maxsize=512)
