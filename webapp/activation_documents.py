@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ca.activation.codes import grouped
 from ca.activation.desk import CHANNELS
-from ca.activation.records import MAX_TRIES, Activation
+from ca.activation.records import Activation
+from ca.holder_codes.codes import grouped
+from ca.holder_codes.records import MAX_TRIES
 from pki.instants import format_instant
 
 

@@ -5,21 +5,15 @@ and one. A mistyped code shows by itself and costs no try. Both codes have one s
 whoever reads it must guess 70 bits, and nothing tells which of two codes was wrong.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
+from ca.holder_codes.codes import MAX_TYPED, salted_digest
 from pki.crockford import ALPHABET, SEPARATORS, UNKNOWN, check_symbol, symbol_values
 from pki.errors import ErrorCode, InvalidInput
 
 CODE_SYMBOLS: Final = 8
 NAME_SYMBOLS: Final = 12
-SALT_OCTETS: Final = 16
-COST: Final = 1 << 12
-
-_GROUP: Final = 4
-_BLOCK: Final = 8
-_MAX_TYPED: Final = 64
 
 
 def new_code(symbols: int, random_bytes: Callable[[int], bytes]) -> str:
@@ -30,17 +24,12 @@ def new_code(symbols: int, random_bytes: Callable[[int], bytes]) -> str:
 
 def read_code(typed: str, symbols: int) -> str:
     """Return a code as it was drawn; InvalidInput for one that is mistyped, without what was typed."""
-    values = b"" if len(typed) > _MAX_TYPED else symbol_values(SEPARATORS.sub("", typed))
+    values = b"" if len(typed) > MAX_TYPED else symbol_values(SEPARATORS.sub("", typed))
     if len(values) != symbols or UNKNOWN in values or check_symbol(values[:-1]) != values[-1]:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the code is mistyped", reason="activation.mistyped")
     return "".join(ALPHABET[value] for value in values)
 
 
-def grouped(code: str) -> str:
-    """Write a code in groups of four, for people."""
-    return "-".join(code[start : start + _GROUP] for start in range(0, len(code), _GROUP))
-
-
 def digest_of(first: str, second: str, salt: bytes, cost: int) -> bytes:
     """Return the digest of both codes together; `cost` is scrypt's N."""
-    return hashlib.scrypt(f"{first}-{second}".encode(), salt=salt, n=cost, r=_BLOCK, p=1, dklen=32)
+    return salted_digest(f"{first}-{second}", salt, cost)

@@ -1,34 +1,26 @@
-"""Activation of what waits for its holder: codes made and sent, tried, and what they make good.
+"""Activation of what waits for its holder: codes asked for, tried, and what they make good.
 
-An activation is a row first. Its codes are made where they are sent, their digest is durable before they are, and
-the mark that they were sent comes last: who is killed in between leaves a row whose codes are made anew, with a
-notice of another id. A try is counted, durably, before it is compared; a right one is given back.
+A try is counted, durably, before it is compared; a right one is given back.
 """
 
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from ca import certificate_queries
 from ca import file_repository as files
 from ca.activation import repository
-from ca.activation.codes import (
-    CODE_SYMBOLS,
-    COST,
-    NAME_SYMBOLS,
-    SALT_OCTETS,
-    digest_of,
-    grouped,
-    new_code,
-    read_code,
-)
-from ca.activation.records import MAX_TRIES, Activated, Activation, CodeDigest
+from ca.activation.codes import CODE_SYMBOLS, NAME_SYMBOLS, digest_of, new_code, read_code
+from ca.activation.records import Activated, Activation
+from ca.activation.repository import CODES
 from ca.activation.tables import activations
-from ca.context import WORKER, event
+from ca.context import event
 from ca.errors import IllegalTransition
+from ca.holder_codes.codes import COST, SALT_OCTETS, grouped
+from ca.holder_codes.post import CodeKind, CodePost
+from ca.holder_codes.records import HOLDER, MAX_TRIES, CodeDigest, DrawnCodes, DueCodes
 from ca.linting.desk import check_activation
 from ca.notices import Notice, NoticeKind, Notifier
 from ca.officers.gate import OfficerGate
@@ -44,8 +36,6 @@ from storage.unit_of_work import UnitOfWork, take_turn
 LIFE: Final = timedelta(days=30)
 CHANNELS: Final = ("letter", "sms")
 ROUND: Final = 50
-SENDING_PATIENCE: Final = timedelta(minutes=5)
-HOLDER: Final = "holder"  # the actor of what codes do
 
 
 class StatusDoor(Protocol):
@@ -60,17 +50,6 @@ class StatusDoor(Protocol):
     def presign_now(self, record: CertificateRecord) -> None:
         """Make a new status known; never raises."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sending:
-    """Codes of one sending: in memory from here to the channel, and nowhere else."""
-
-    activation: Activation
-    first: str = field(repr=False)
-    second: str = field(repr=False)
-    digest: CodeDigest
-    expires_at: datetime
 
 
 class ActivationDesk:
@@ -91,8 +70,17 @@ class ActivationDesk:
     ) -> None:
         """`judge` has the linter look at a certificate (its serial number) that it did not see yet, where one runs."""
         self._database, self._status, self._gate = database, status, gate
-        self._notifier, self._clock, self._judge = notifier, clock, judge
+        self._clock, self._judge = clock, judge
         self._life, self._cost, self._random_bytes = life, cost, random_bytes
+        kind = CodeKind(
+            rows=CODES,
+            planned_at_once=ROUND,
+            sent=AuditAction.ACTIVATION_SENT,
+            files_without=repository.files_without,
+            write=self._write,
+            draw=self._draw,
+        )
+        self._post = CodePost(database, notifier, clock, kind)
 
     # -- making -------------------------------------------------------------------------------------
 
@@ -115,16 +103,7 @@ class ActivationDesk:
 
     def plan(self) -> int:
         """Write activations for what waits and has none; return how many."""
-        planned = 0
-        while True:
-            with self._database.begin() as unit:
-                take_turn(unit.connection, activations)
-                found = repository.files_without(unit.connection, ROUND)
-                for file_id in found:
-                    self._write(unit, file_id, WORKER)
-            planned += len(found)
-            if len(found) < ROUND:
-                return planned
+        return self._post.plan()
 
     def _write(self, unit: UnitOfWork, file_id: str, actor: str, *, claimed: bool = False) -> Activation:
         now = self._clock.now()
@@ -150,17 +129,13 @@ class ActivationDesk:
 
         Unavailable when the channel does not answer: the next sweep goes on.
         """
-        self.plan()
-        given_up = self._clock.now() - SENDING_PATIENCE
-        with self._database.read() as connection:
-            due = repository.unsent(connection, given_up_before=given_up, limit=limit)
-        return self._send(due)
+        return self._post.sweep(limit)
 
     def send(self, activation_id: str) -> Activation:
         """Make and send the codes of one activation now, unless somebody did; NotFound, Unavailable."""
         found = self._get(activation_id)
         if found.sent_at is None and found.done_at is None:
-            self._send([found])
+            self._post.send([DueCodes(name=found.id, file_id=found.file_id, sendings=found.sendings)])
         return self._get(activation_id)
 
     def _get(self, activation_id: str) -> Activation:
@@ -170,67 +145,16 @@ class ActivationDesk:
             raise NotFound(ErrorCode.NOT_FOUND, "no such activation")
         return found
 
-    def _send(self, due: Sequence[Activation]) -> int:
-        drawn = [self._draw(activation) for activation in due]
-        sent: list[_Sending] = []
-        with self._database.begin() as unit:
-            now = self._clock.now()
-            started = [
-                one
-                for one in drawn
-                if repository.start_sending(unit.connection, one.activation, one.digest, one.expires_at, now)
-            ]
-        try:
-            for one in started:
-                for notice in self._notices(one):
-                    self._notifier.send(notice)
-                sent.append(one)
-        finally:
-            self._mark(sent)
-        return len(sent)
-
-    def _draw(self, activation: Activation) -> _Sending:
+    def _draw(self, due: DueCodes, now: datetime) -> DrawnCodes:
         first, second = (new_code(CODE_SYMBOLS, self._random_bytes) for _ in CHANNELS)
-        salt = self._random_bytes(SALT_OCTETS)
-        digest = CodeDigest(
-            activation_id=activation.id,
-            file_id=activation.file_id,
+        salt, expires_at = self._random_bytes(SALT_OCTETS), now + self._life
+        return DrawnCodes(
+            due=due,
             salt=salt,
             digest=digest_of(first, second, salt, self._cost),
-            tries=0,
+            notices=_notices(due, first, second, expires_at, now),
+            columns={"expires_at": expires_at},
         )
-        expires_at = self._clock.now() + self._life
-        return _Sending(activation=activation, first=first, second=second, digest=digest, expires_at=expires_at)
-
-    def _notices(self, one: _Sending) -> tuple[Notice, ...]:
-        """Write the letter, which names the activation, and the SMS, which does not."""
-        letter, sms = CHANNELS
-        number = one.activation.sendings + 1
-        common = {"expires_at": format_instant(one.expires_at)}
-        told: dict[str, dict[str, str | int]] = {
-            letter: {"activation": grouped(one.activation.id), "code": grouped(one.first), **common},
-            sms: {"code": grouped(one.second), **common},
-        }
-        return tuple(
-            Notice(
-                id=f"activation-{one.activation.id.lower()}-{number}-{channel}",
-                kind=NoticeKind.ACTIVATION_CODE,
-                file_id=one.activation.file_id,
-                at=self._clock.now(),
-                facts={"channel": channel, **facts},
-            )
-            for channel, facts in told.items()
-        )
-
-    def _mark(self, sent: Sequence[_Sending]) -> None:
-        if not sent:
-            return
-        now = self._clock.now()
-        with self._database.begin() as unit:
-            for one in sent:
-                if repository.mark_sent(unit.connection, one.digest, now):
-                    facts: dict[str, str | int] = {"sending": one.activation.sendings + 1}
-                    unit.audit.record(event(AuditAction.ACTIVATION_SENT, now, WORKER, one.activation.file_id, **facts))
 
     # -- what the holder does -----------------------------------------------------------------------
 
@@ -260,11 +184,11 @@ class ActivationDesk:
 
     def _count_try(self, activation_id: str) -> CodeDigest:
         with self._database.read() as connection:  # strangers, who know no name, never wait for a writer's turn
-            if repository.digest_of(connection, activation_id) is None:
+            if CODES.digest_of(connection, activation_id) is None:
                 raise _refused()
         with self._database.begin() as unit:
             codes = repository.count_try(unit.connection, activation_id)
-            locked = codes is None and repository.digest_of(unit.connection, activation_id) is not None
+            locked = codes is None and CODES.digest_of(unit.connection, activation_id) is not None
         if codes is None:
             raise _locked() if locked else _refused()
         return codes
@@ -281,10 +205,10 @@ class ActivationDesk:
             return _locked()
 
     def _make_good(self, codes: CodeDigest, way: str) -> Activated:
-        now, name, file_id = self._clock.now(), codes.activation_id, codes.file_id
+        now, name, file_id = self._clock.now(), codes.name, codes.file_id
         with self._database.begin() as unit:
             connection = unit.connection
-            still = repository.digest_of(connection, name, locked=True)
+            still = CODES.digest_of(connection, name, locked=True)
             found = repository.find(connection, name)
             if found is None or still is None or still.digest != codes.digest:
                 raise _refused()  # new codes were made meanwhile
@@ -309,6 +233,26 @@ class ActivationDesk:
             known = files.get_file(connection, file_id).id
             found = repository.latest_of(connection, known)
             return found, tuple(repository.waiting_serials(connection, known))
+
+
+def _notices(due: DueCodes, first: str, second: str, expires_at: datetime, now: datetime) -> tuple[Notice, ...]:
+    """Write the letter, which names the activation, and the SMS, which does not."""
+    letter, sms = CHANNELS
+    common = {"expires_at": format_instant(expires_at)}
+    told: dict[str, dict[str, str | int]] = {
+        letter: {"activation": grouped(due.name), "code": grouped(first), **common},
+        sms: {"code": grouped(second), **common},
+    }
+    return tuple(
+        Notice(
+            id=f"activation-{due.name.lower()}-{due.sendings + 1}-{channel}",
+            kind=NoticeKind.ACTIVATION_CODE,
+            file_id=due.file_id,
+            at=now,
+            facts={"channel": channel, **facts},
+        )
+        for channel, facts in told.items()
+    )
 
 
 def _records(unit: UnitOfWork, serials: Sequence[str]) -> tuple[CertificateRecord, ...]:

@@ -1,13 +1,11 @@
 """What activation gives back: frozen values; no code is ever in one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import Final
 
+from ca.holder_codes.records import MAX_TRIES
 from ca.records import CertificateRecord
-
-MAX_TRIES: Final = 5
 
 
 @unique
@@ -44,17 +42,6 @@ class Activation:
         if self.tries >= MAX_TRIES:
             return ActivationState.LOCKED
         return ActivationState.EXPIRED if now >= self.expires_at else ActivationState.OPEN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeDigest:
-    """What the codes of one sending are compared with."""
-
-    activation_id: str
-    file_id: str
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    tries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
-from ca.activation.records import MAX_TRIES, Activation, CodeDigest
+from ca.activation.records import Activation
 from ca.activation.tables import activated_certificates, activations
+from ca.holder_codes.records import MAX_TRIES, CodeDigest
+from ca.holder_codes.rows import CodeRows
 from ca.tables import WAITING, certificates
 
 _a = activations.c
@@ -24,6 +26,10 @@ _SHOWN: Final = (
     _a.sendings,
     _a.sent_at,
     _a.done_at,
+)
+
+CODES: Final = CodeRows(
+    activations, _a.id, open=(_OPEN,), awaited=(exists().where(_c.file_id == _a.file_id, _c.state == WAITING),)
 )
 
 
@@ -81,54 +87,17 @@ def waiting_serials(connection: Connection, file_id: str, *, locked: bool = Fals
     return list(connection.execute(statement.with_for_update() if locked else statement).scalars())
 
 
-def unsent(connection: Connection, *, given_up_before: datetime, limit: int) -> list[Activation]:
-    """List activations whose codes are to be made and sent: those that nobody is sending and something waits for."""
-    nobody = or_(_a.sending_since.is_(None), _a.sending_since < given_up_before)
-    waiting = exists().where(_c.file_id == _a.file_id, _c.state == WAITING)
-    statement = select(*_SHOWN).where(_a.sent_at.is_(None), _OPEN, nobody, waiting)
-    return [_activation(row) for row in connection.execute(statement.order_by(_a.made_at, _a.id).limit(limit))]
-
-
-def start_sending(
-    connection: Connection, activation: Activation, codes: CodeDigest, expires_at: datetime, now: datetime
-) -> bool:
-    """Keep the digest of codes that are about to be sent; False when somebody else is sending others."""
-    statement = update(activations).where(
-        _a.id == activation.id, _a.sendings == activation.sendings, _a.sent_at.is_(None), _OPEN
-    )
-    values = {"salt": codes.salt, "digest": codes.digest, "tries": 0, "sendings": activation.sendings + 1}
-    return connection.execute(statement.values(**values, expires_at=expires_at, sending_since=now)).rowcount == 1
-
-
-def mark_sent(connection: Connection, codes: CodeDigest, now: datetime) -> bool:
-    """Note that codes are under way to their holder; False when they are void already."""
-    statement = update(activations).where(_a.id == codes.activation_id, _a.digest == codes.digest, _a.sent_at.is_(None))
-    return connection.execute(statement.values(sent_at=now)).rowcount == 1
-
-
-def _digest(row: Row[Any] | None) -> CodeDigest | None:
-    if row is None or row.salt is None or row.digest is None:
-        return None
-    return CodeDigest(activation_id=row.id, file_id=row.file_id, salt=row.salt, digest=row.digest, tries=row.tries)
-
-
 def count_try(connection: Connection, activation_id: str) -> CodeDigest | None:
     """Count a try and return what it is compared with; None where there is none left, or no such activation."""
     statement = update(activations).where(_a.id == activation_id, _a.digest.is_not(None), _a.tries < MAX_TRIES)
     if connection.execute(statement.values(tries=_a.tries + 1)).rowcount != 1:
         return None
-    return digest_of(connection, activation_id)
-
-
-def digest_of(connection: Connection, activation_id: str, *, locked: bool = False) -> CodeDigest | None:
-    """Return what the codes of an activation are compared with, if there are any."""
-    statement = select(activations).where(_a.id == activation_id)
-    return _digest(connection.execute(statement.with_for_update() if locked else statement).one_or_none())
+    return CODES.digest_of(connection, activation_id)
 
 
 def give_back_try(connection: Connection, codes: CodeDigest) -> None:
     """Take a try of these codes off the count."""
-    statement = update(activations).where(_a.id == codes.activation_id, _a.digest == codes.digest, _a.tries > 0)
+    statement = update(activations).where(_a.id == codes.name, _a.digest == codes.digest, _a.tries > 0)
     connection.execute(statement.values(tries=_a.tries - 1))
 
 

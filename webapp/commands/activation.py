@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import click
 
-from ca.activation.codes import NAME_SYMBOLS, grouped, read_code
+from ca.activation.codes import NAME_SYMBOLS, read_code
 from ca.activation.records import ActivationState
+from ca.holder_codes.codes import grouped
 from ca.issuing.orders import Issued
 from ca.officers.identity import Act
 from ca.status.revocation import CertificateState

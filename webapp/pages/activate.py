@@ -6,7 +6,8 @@ guess as to lock.
 
 from flask import Flask, g, render_template, request
 
-from ca.activation.codes import NAME_SYMBOLS, grouped, read_code
+from ca.activation.codes import NAME_SYMBOLS, read_code
+from ca.holder_codes.codes import grouped
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from webapp.pages.frame import ProblemView, add_page, problem_view
 from webapp.problems import STATUS, problem_of

@@ -5,22 +5,17 @@ The first eight are the code's name, by which its row is found; seven are secret
 The secret is kept as a salted digest (scrypt, RFC 7914).
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from ca.holder_codes.codes import MAX_TYPED, salted_digest
 from pki.crockford import SEPARATORS
 from pki.errors import ErrorCode, InvalidInput
 
 DIGITS: Final = 16
 NAME_DIGITS: Final = 8
-SALT_OCTETS: Final = 16
-COST: Final = 1 << 12
 
-_GROUP: Final = 4
-_BLOCK: Final = 8
-_MAX_TYPED: Final = 64
 _QUASIGROUP: Final = (
     "0317598642",
     "7092154863",
@@ -62,7 +57,7 @@ def read_code(typed: str) -> str:
 
     Digits may be Persian, Arabic or Latin ones; spaces and hyphens part groups.
     """
-    plain = "" if len(typed) > _MAX_TYPED else "".join(_digit(symbol) for symbol in SEPARATORS.sub("", typed))
+    plain = "" if len(typed) > MAX_TYPED else "".join(_digit(symbol) for symbol in SEPARATORS.sub("", typed))
     if len(plain) != DIGITS or not plain.isascii() or not plain.isdigit() or check_digit(plain[:-1]) != plain[-1]:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the code is mistyped", reason="suspension.mistyped")
     return plain
@@ -73,11 +68,6 @@ def _digit(symbol: str) -> str:
     return symbol if value is None else str(value)
 
 
-def grouped(code: str) -> str:
-    """Write a code in groups of four, for people."""
-    return "-".join(code[start : start + _GROUP] for start in range(0, len(code), _GROUP))
-
-
 def digest_of(code: str, salt: bytes, cost: int) -> bytes:
     """Return the digest of a code's secret half; `cost` is scrypt's N."""
-    return hashlib.scrypt(code[NAME_DIGITS:].encode(), salt=salt, n=cost, r=_BLOCK, p=1, dklen=32)
+    return salted_digest(code[NAME_DIGITS:], salt, cost)

@@ -6,7 +6,6 @@ from typing import Final, Protocol
 
 from ca.records import CertificateRecord
 
-MAX_TRIES: Final = 5
 TRIES_LAST: Final = timedelta(hours=1)
 
 
@@ -28,17 +27,6 @@ class SuspensionCode:
     made_at: datetime
     sendings: int
     sent_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeDigest:
-    """What a code is compared with."""
-
-    name: str = field(repr=False)
-    file_id: str
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    tries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

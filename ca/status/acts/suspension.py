@@ -1,30 +1,33 @@
 """Emergency suspension by the holder (a lost card): one code, without login or officer, suspends all that is theirs.
 
-A code is made where it is sent, by letter with the activation of what is issued first, or when an officer asks for
-it; its digest is durable before it is sent. It suspends from now on only, as often as it is given; an officer lifts.
-A try is counted, durably, before it is compared. Whoever gives a wrong code hears the same for every wrong code.
+A code is sent by letter with the activation of what is issued first, or when an officer asks for it. It suspends
+from now on only, as often as it is given; an officer lifts. A try is counted, durably, before it is compared. Whoever
+gives a wrong code hears the same for every wrong code.
 """
 
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from ca import certificate_queries
 from ca import file_repository as files
-from ca.context import WORKER, event
+from ca.context import event
 from ca.errors import IllegalTransition
+from ca.holder_codes.codes import COST, SALT_OCTETS, grouped
+from ca.holder_codes.post import CodeKind, CodePost
+from ca.holder_codes.records import HOLDER, CodeDigest, DrawnCodes, DueCodes
 from ca.issuing.endings import abandon
 from ca.notices import Notice, NoticeKind, Notifier
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Act, Officer
 from ca.officers.scopes import NOTHING
 from ca.status.acts import suspension_repository as repository
-from ca.status.acts.codes import COST, NAME_DIGITS, SALT_OCTETS, code_of, digest_of, grouped, new_digits, read_code
+from ca.status.acts.codes import NAME_DIGITS, code_of, digest_of, new_digits, read_code
 from ca.status.acts.notices import tell_holder
-from ca.status.acts.records import CodeDigest, StatusDoor, Suspended, SuspensionCode
+from ca.status.acts.records import StatusDoor, Suspended, SuspensionCode
+from ca.status.acts.suspension_repository import CODES
 from ca.status.acts.tables import suspension_codes
 from ca.status.revocation import CertificateState, hold
 from ca.status.revocation_desk import write_status
@@ -36,21 +39,10 @@ from storage.unit_of_work import UnitOfWork, take_turn
 
 ROUND: Final = 25  # a fraction of a second of scrypt: lists and answers wait for the same worker
 PLANNED_AT_ONCE: Final = 1000
-SENDING_PATIENCE: Final = timedelta(minutes=5)
-HOLDER: Final = "holder"  # the actor of what codes do
 NOBODY: Final = "nobody"  # the subject of a code that is nobody's, or of one that is not taken for an hour
 CHANNEL: Final = "letter"
 
 _NOBODYS: Final = bytes(SALT_OCTETS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sending:
-    """A code of one sending: in memory from here to the channel, and nowhere else."""
-
-    row: SuspensionCode
-    code: str = field(repr=False)
-    digest: CodeDigest
 
 
 class SuspensionDesk:
@@ -69,8 +61,17 @@ class SuspensionDesk:
     ) -> None:
         """`cost` is scrypt's N."""
         self._database, self._status, self._gate = database, status, gate
-        self._notifier, self._clock = notifier, clock
-        self._cost, self._random_bytes = cost, random_bytes
+        self._clock, self._cost, self._random_bytes = clock, cost, random_bytes
+        kind = CodeKind(
+            rows=CODES,
+            planned_at_once=PLANNED_AT_ONCE,
+            sent=AuditAction.SUSPENSION_CODE_SENT,
+            files_without=repository.files_without,
+            write=self._write,
+            draw=self._draw,
+            posted=repository.drop_earlier,
+        )
+        self._post = CodePost(database, notifier, clock, kind)
 
     # -- making and sending -------------------------------------------------------------------------
 
@@ -93,16 +94,7 @@ class SuspensionDesk:
 
     def plan(self) -> int:
         """Write codes for holders whose first certificates wait for them; return how many."""
-        planned = 0
-        while True:
-            with self._database.begin() as unit:
-                take_turn(unit.connection, suspension_codes)
-                found = repository.files_without(unit.connection, PLANNED_AT_ONCE)
-                for file_id in found:
-                    self._write(unit, file_id, WORKER)
-            planned += len(found)
-            if len(found) < PLANNED_AT_ONCE:
-                return planned
+        return self._post.plan()
 
     def _write(self, unit: UnitOfWork, file_id: str, actor: str, *, claimed: bool = False) -> SuspensionCode:
         now = self._clock.now()
@@ -128,57 +120,23 @@ class SuspensionDesk:
 
         Unavailable when the channel does not answer: the next sweep goes on.
         """
-        self.plan()
-        given_up = self._clock.now() - SENDING_PATIENCE
-        with self._database.read() as connection:
-            due = repository.unsent(connection, given_up_before=given_up, limit=limit)
-        return self._send(due)
+        return self._post.sweep(limit)
 
     def send(self, code: SuspensionCode) -> SuspensionCode:
         """Make and send a code that the caller claimed; Unavailable."""
-        self._send([code])
+        self._post.send([DueCodes(name=code.name, file_id=code.file_id, sendings=code.sendings)])
         return self.code_of(code.file_id) or code
 
-    def _send(self, due: Sequence[SuspensionCode]) -> int:
-        drawn = [self._draw(row) for row in due]
-        sent: list[_Sending] = []
-        with self._database.begin() as unit:
-            now = self._clock.now()
-            started = [one for one in drawn if repository.start_sending(unit.connection, one.row, one.digest, now)]
-        try:
-            for one in started:
-                self._notifier.send(self._notice(one))
-                sent.append(one)
-        finally:
-            self._mark(sent)
-        return len(sent)
-
-    def _draw(self, row: SuspensionCode) -> _Sending:
-        code, salt = code_of(row.name, self._random_bytes), self._random_bytes(SALT_OCTETS)
-        digest = CodeDigest(
-            name=row.name, file_id=row.file_id, salt=salt, digest=digest_of(code, salt, self._cost), tries=0
-        )
-        return _Sending(row=row, code=code, digest=digest)
-
-    def _notice(self, one: _Sending) -> Notice:
-        return Notice(
-            id=f"suspension-{one.row.name}-{one.row.sendings + 1}",
+    def _draw(self, due: DueCodes, now: datetime) -> DrawnCodes:
+        code, salt = code_of(due.name, self._random_bytes), self._random_bytes(SALT_OCTETS)
+        notice = Notice(
+            id=f"suspension-{due.name}-{due.sendings + 1}",
             kind=NoticeKind.SUSPENSION_CODE,
-            file_id=one.row.file_id,
-            at=self._clock.now(),
-            facts={"channel": CHANNEL, "code": grouped(one.code)},
+            file_id=due.file_id,
+            at=now,
+            facts={"channel": CHANNEL, "code": grouped(code)},
         )
-
-    def _mark(self, sent: Sequence[_Sending]) -> None:
-        if not sent:
-            return
-        now = self._clock.now()
-        with self._database.begin() as unit:
-            for one in sent:
-                if repository.mark_sent(unit.connection, one.digest, now):
-                    sending = one.row.sendings + 1
-                    told = event(AuditAction.SUSPENSION_CODE_SENT, now, WORKER, one.row.file_id, sending=sending)
-                    unit.audit.record(told)
+        return DrawnCodes(due=due, salt=salt, digest=digest_of(code, salt, self._cost), notices=(notice,))
 
     # -- what the holder does -----------------------------------------------------------------------
 
@@ -217,7 +175,7 @@ class SuspensionDesk:
 
     def _count_try(self, name: str) -> CodeDigest | None:
         with self._database.read() as connection:  # strangers, who know no name, never wait for a writer's turn
-            if repository.digest_of(connection, name) is None:
+            if CODES.digest_of(connection, name) is None:
                 return None
         with self._database.begin() as unit:
             return repository.count_try(unit.connection, name, self._clock.now())
@@ -231,7 +189,7 @@ class SuspensionDesk:
         now = self._clock.now().replace(microsecond=0)
         with self._database.begin() as unit:
             connection, file_id = unit.connection, digest.file_id
-            still = repository.digest_of(connection, digest.name, locked=True)
+            still = CODES.digest_of(connection, digest.name, locked=True)
             if still is None or still.digest != digest.digest:
                 raise _refused()  # a new code is under way
             repository.forgive_tries(connection, digest)

@@ -6,9 +6,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ca.activation.records import MAX_TRIES as ALL_TRIES
 from ca.activation.tables import activations
-from ca.status.acts.records import MAX_TRIES, TRIES_LAST, CodeDigest, SuspensionCode
+from ca.holder_codes.records import MAX_TRIES, CodeDigest, DueCodes
+from ca.holder_codes.rows import CodeRows
+from ca.status.acts.records import TRIES_LAST, SuspensionCode
 from ca.status.acts.tables import suspension_codes
 from ca.tables import WAITING, certificates, registration_files
 from pki.errors import Conflict, ErrorCode
@@ -16,6 +17,8 @@ from pki.errors import Conflict, ErrorCode
 _s = suspension_codes.c
 _c = certificates.c
 _SHOWN: Final = (_s.name, _s.file_id, _s.made_by, _s.made_at, _s.sendings, _s.sent_at)
+
+CODES: Final = CodeRows(suspension_codes, _s.name)
 
 
 def _code(row: Any) -> SuspensionCode:
@@ -57,40 +60,10 @@ def files_without(connection: Connection, limit: int) -> list[str]:
     return list(connection.execute(statement.distinct().order_by(_c.file_id).limit(limit)).scalars())
 
 
-def unsent(connection: Connection, *, given_up_before: datetime, limit: int) -> list[SuspensionCode]:
-    """List codes that are to be made and sent and that nobody is sending."""
-    nobody = or_(_s.sending_since.is_(None), _s.sending_since < given_up_before)
-    statement = select(*_SHOWN).where(_s.sent_at.is_(None), nobody).order_by(_s.made_at, _s.name).limit(limit)
-    return [_code(row) for row in connection.execute(statement)]
-
-
-def start_sending(connection: Connection, code: SuspensionCode, digest: CodeDigest, now: datetime) -> bool:
-    """Keep the digest of a code that is about to be sent; False when somebody else is sending another."""
-    statement = update(suspension_codes).where(_s.name == code.name, _s.sendings == code.sendings, _s.sent_at.is_(None))
-    values = {"salt": digest.salt, "digest": digest.digest, "tries": 0, "sendings": code.sendings + 1}
-    return connection.execute(statement.values(**values, sending_since=now)).rowcount == 1
-
-
-def mark_sent(connection: Connection, digest: CodeDigest, now: datetime) -> bool:
-    """Note that a code is under way to its holder, and drop the file's others; False when it is void already."""
-    mine = update(suspension_codes).where(_s.name == digest.name, _s.digest == digest.digest, _s.sent_at.is_(None))
-    if connection.execute(mine.values(sent_at=now)).rowcount != 1:
-        return False
-    others = delete(suspension_codes).where(_s.file_id == digest.file_id, _s.name != digest.name)
+def drop_earlier(connection: Connection, posted: DueCodes) -> None:
+    """Drop the codes of a file that were sent before the one that is under way now."""
+    others = delete(suspension_codes).where(_s.file_id == posted.file_id, _s.name != posted.name)
     connection.execute(others.where(_s.sent_at.is_not(None)))
-    return True
-
-
-def _digest(row: Any) -> CodeDigest | None:
-    if row is None or row.salt is None or row.digest is None:
-        return None
-    return CodeDigest(name=row.name, file_id=row.file_id, salt=row.salt, digest=row.digest, tries=row.tries)
-
-
-def digest_of(connection: Connection, name: str, *, locked: bool = False) -> CodeDigest | None:
-    """Return what the code of a name is compared with, if there is one."""
-    statement = select(suspension_codes).where(_s.name == name)
-    return _digest(connection.execute(statement.with_for_update() if locked else statement).one_or_none())
 
 
 def count_try(connection: Connection, name: str, now: datetime) -> CodeDigest | None:
@@ -100,7 +73,7 @@ def count_try(connection: Connection, name: str, now: datetime) -> CodeDigest | 
     counted = statement.values(
         tries=case((over, 1), else_=_s.tries + 1), tries_since=case((over, now), else_=_s.tries_since)
     )
-    return digest_of(connection, name) if connection.execute(counted).rowcount == 1 else None
+    return CODES.digest_of(connection, name) if connection.execute(counted).rowcount == 1 else None
 
 
 def forgive_tries(connection: Connection, digest: CodeDigest) -> None:
@@ -118,5 +91,5 @@ def lock_activations(connection: Connection, *, holder: str | None = None, file_
     """Let open activation codes of a holder, or of one file, activate nothing any more; return how many there were."""
     a, f = activations.c, registration_files.c
     whose = a.file_id.in_(select(f.id).where(f.holder == holder)) if file_id is None else a.file_id == file_id
-    locked = update(activations).where(whose, a.done_at.is_(None), a.tries < ALL_TRIES).values(tries=ALL_TRIES)
+    locked = update(activations).where(whose, a.done_at.is_(None), a.tries < MAX_TRIES).values(tries=MAX_TRIES)
     return connection.execute(locked).rowcount

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.activation.codes import CODE_SYMBOLS, NAME_SYMBOLS, digest_of, grouped, new_code, read_code
+from ca.activation.codes import CODE_SYMBOLS, NAME_SYMBOLS, digest_of, new_code, read_code
+from ca.holder_codes.codes import grouped
 from pki.crockford import ALPHABET
 from pki.errors import ErrorCode, InvalidInput
 

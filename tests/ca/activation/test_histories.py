@@ -14,7 +14,8 @@ from hypothesis.stateful import (
 )
 
 from ca.activation.desk import LIFE
-from ca.activation.records import MAX_TRIES, ActivationState
+from ca.activation.records import ActivationState
+from ca.holder_codes.records import MAX_TRIES
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.errors import Conflict, ErrorCode, NotAllowed
 from tests.ca.world import CLERK, World, new_csr

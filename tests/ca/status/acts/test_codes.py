@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.status.acts.codes import DIGITS, check_digit, code_of, digest_of, grouped, new_digits, read_code
+from ca.holder_codes.codes import grouped
+from ca.status.acts.codes import DIGITS, check_digit, code_of, digest_of, new_digits, read_code
 from pki.errors import InvalidInput
 
 CODES = st.text("0123456789", min_size=DIGITS - 1, max_size=DIGITS - 1).map(lambda drawn: drawn + check_digit(drawn))

@@ -11,12 +11,14 @@ from cryptography.x509 import ocsp
 from sqlalchemy import select
 
 from ca.errors import IllegalTransition
+from ca.holder_codes.post import SENDING_PATIENCE
+from ca.holder_codes.records import MAX_TRIES
 from ca.issuing.orders import Issued
 from ca.notices import Notice, NoticeKind
 from ca.status.acts.codes import check_digit
 from ca.status.acts.notices import HolderNotices
-from ca.status.acts.records import MAX_TRIES, TRIES_LAST
-from ca.status.acts.suspension import NOBODY, SENDING_PATIENCE, SuspensionDesk
+from ca.status.acts.records import TRIES_LAST
+from ca.status.acts.suspension import NOBODY, SuspensionDesk
 from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotAllowed, ServiceError, Unavailable
