@@ -16,6 +16,7 @@ from signer.parsers.model import (
     Note,
     Octets,
     ParsedSignature,
+    PolicyReference,
     SignedObject,
     SignerHint,
 )
@@ -30,6 +31,7 @@ _ONCE: Final = (
     oids.ATTR_SIGNING_CERTIFICATE_V2,
     oids.ATTR_ALGORITHM_PROTECTION,
 )
+_SIGNATURE_POLICY: Final = "1.2.840.113549.1.9.16.2.15"
 _NEVER_UNSIGNED: Final = (oids.ATTR_CONTENT_TYPE, oids.ATTR_MESSAGE_DIGEST, oids.ATTR_SIGNING_TIME)
 
 
@@ -87,6 +89,7 @@ def signature_of(
         certificates=data.certificates,
         hint=SignerHint(issuer_der=signer.issuer_der, serial=signer.serial, key_identifier=signer.key_identifier),
         references=references,
+        policy=_policy(signer),
         claimed_at=claimed_time(signer),
         crls=data.crls,
         ocsp_responses=data.ocsp_responses,
@@ -139,6 +142,16 @@ def _algorithm(parts: tuple[Node, ...]) -> tuple[str, bytes]:
     """Spell an AlgorithmIdentifier for comparison; absent parameters and NULL are one (RFC 5754 §2)."""
     parameters = parts[1].raw if len(parts) > 1 else b""
     return parts[0].oid(), b"" if parameters == der.null() else parameters
+
+
+def _policy(signer: SignerInfo) -> PolicyReference | None:
+    """Read signature-policy-identifier (EN 319 122-1 §5.2.9.1); one that is merely implied names none."""
+    values = all_values(signer.signed, _SIGNATURE_POLICY)
+    if not values or values[0].tag == der.NULL:
+        return None
+    parts = values[0].expect(der.SEQUENCE).children(3)
+    hashed = parts[1].sequence() if len(parts) > 1 else ()
+    return PolicyReference(name=parts[0].oid(), digest=hashed[1].octets() if len(hashed) == 2 else None)
 
 
 def _references(signer: SignerInfo) -> tuple[CertificateReference, ...]:

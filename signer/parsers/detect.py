@@ -15,7 +15,7 @@ _HEAD: Final = 4096
 
 _SIGNED_DATA: Final = der.oid(oids.CMS_SIGNED_DATA)
 _TST_INFO: Final = der.oid(oids.TST_INFO)
-_COMPACT: Final = re.compile(rb"ey[A-Za-z0-9_=+/-]*\.")
+_COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an object's opening brace
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
 _COSE_PREFIXES: Final = (b"IRX1:", b"HC1:")

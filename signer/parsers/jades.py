@@ -1,9 +1,9 @@
 """JAdES: JSON Web Signatures with signing certificate, time and unsigned evidence (ETSI TS 119 182-1)."""
 
-import hashlib
+from dataclasses import dataclass
 from typing import Any, Final
 
-from pki import jose, oids
+from pki import jose
 from pki.errors import ServiceError
 from signer.parsers import jades_header as headers
 from signer.parsers.cms import signature_id
@@ -17,14 +17,13 @@ from signer.parsers.model import (
     ParsedFile,
     ParsedSignature,
     SignedObject,
-    SignerHint,
     TimestampKind,
     UnreadableSignature,
 )
+from signer.validation.crypto import digest
 from signer.validation.reasons import Reason
 
 _MECHANISM: Final = "http://uri.etsi.org/19182/"
-_HASHLIB: Final = {oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
 
 
 def parse_jws(data: bytes, content: bytes | None) -> ParsedFile:
@@ -53,10 +52,10 @@ def _neutral(jws: Jws, content: bytes | None, depth: int) -> ParsedSignature:
     references = headers.references(header)
     certificates, notes = headers.certificates(header.get("x5c", jws.unprotected.get("x5c", [])))
     claimed_at, time_notes = headers.claimed_time(header)
-    covered, payload = _payload(jws, content)
+    covered = _covered(jws, content)
     if jws.raw_payload is not None and content is not None and content != jws.raw_payload:
         notes += (Note(reason=Reason.CONTENT_DIFFERS),)
-    evidence = unsigned_evidence(jws, name, payload)
+    evidence = unsigned_evidence(jws, name, covered.stamped)
     counters: tuple[ParsedSignature | UnreadableSignature, ...] = ()
     if depth < MAX_COUNTER_DEPTH:
         counters = tuple(_counter_signature(jws, data, depth + 1) for data in evidence.counter_signatures)
@@ -70,13 +69,14 @@ def _neutral(jws: Jws, content: bytes | None, depth: int) -> ParsedSignature:
         digest_oid=None,
         curve=curve,
         signature=headers.x509_value(header["alg"], jws.signature),
-        signed_bytes=(jws.signing_input(payload or b""),),
-        objects=(covered,),
+        signed_bytes=(jws.signing_input(covered.payload),),
+        objects=covered.objects,
         content_type=header["cty"] if isinstance(header.get("cty"), str) else None,
         certificates=certificates + tuple(evidence.certificates),
-        hint=SignerHint(certificate=certificates[0] if certificates else None),
+        hint=headers.hint(jws, certificates),
         references=references,
         bound="x5c" in header,
+        policy=headers.policy(header),
         claimed_at=claimed_at,
         timestamps=tuple(evidence.timestamps),
         crls=tuple(evidence.crls),
@@ -103,11 +103,25 @@ def _counter_signature(jws: Jws, data: bytes, depth: int) -> ParsedSignature | U
     return _signature(raw, jws.signature, depth)
 
 
-def _payload(jws: Jws, content: bytes | None) -> tuple[SignedObject, bytes | None]:
-    """Return the object that is signed and its part of the signing input, None when it is nowhere."""
-    absent = SignedObject(what="payload", octets=None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Covered:
+    """What is signed: its objects, its part of the signing input, and what time-stamps of the content cover.
+
+    The part is empty where the objects are nowhere, and where the header holds their digests; `stamped` is None
+    where they are nowhere.
+    """
+
+    objects: tuple[SignedObject, ...]
+    payload: bytes = b""
+    stamped: bytes | None = None
+
+
+def _covered(jws: Jws, content: bytes | None) -> _Covered:
+    absent = _Covered(objects=(SignedObject(what="payload", octets=None),))
     if jws.payload is not None:
-        return SignedObject(what="payload", octets=_one(jws.raw_payload)), jws.payload
+        octets = None if jws.raw_payload is None else (jws.raw_payload,)
+        payload = SignedObject(what="payload", octets=octets)
+        return _Covered(objects=(payload,), payload=jws.payload, stamped=jws.payload)
     detached = jws.header.get("sigD")
     if detached is None:
         mechanism = f"{_MECHANISM}ObjectIdByURI"  # RFC 7515 appendix F: the content itself is the payload
@@ -116,27 +130,40 @@ def _payload(jws: Jws, content: bytes | None) -> tuple[SignedObject, bytes | Non
     else:
         raise refuse("sigD is not an object with mId")
     if mechanism == f"{_MECHANISM}ObjectIdByURIHash":
-        return _by_digest(detached or {}, content), b""
+        return _by_digest(jws, detached or {}, content)
     if mechanism != f"{_MECHANISM}ObjectIdByURI" or content is None:
-        return absent, None
-    payload = content if jws.unencoded else jose.b64url(content).encode()
-    return SignedObject(what="payload", octets=(content,)), payload
-
-
-def _one(data: bytes | None) -> tuple[bytes, ...] | None:
-    return None if data is None else (data,)
-
-
-def _by_digest(detached: dict[str, Any], content: bytes | None) -> SignedObject:
-    """Read ObjectIdByURIHash (TS 119 182-1 §5.2.8.3.3); digests of the octets or of their base64url exist."""
-    digest_oid, values = headers.DIGESTS.get(str(detached.get("hashM"))), detached.get("hashV")
-    if digest_oid is None or not isinstance(values, list) or not values:
-        raise refuse("sigD names no digest")
-    if len(values) != 1 or content is None:
-        return SignedObject(what="payload", octets=None)
-    expected = headers.b64url(values[0])
-    encoded = jose.b64url(content).encode()
-    by_text = hashlib.new(_HASHLIB[digest_oid], encoded).digest() == expected
-    return SignedObject(
-        what="payload", octets=(encoded if by_text else content,), digest_oid=digest_oid, expected=expected
+        return absent
+    payload_octets = content if jws.unencoded else jose.b64url(content).encode()
+    return _Covered(
+        objects=(SignedObject(what="payload", octets=(content,)),), payload=payload_octets, stamped=payload_octets
     )
+
+
+def _by_digest(jws: Jws, detached: dict[str, Any], content: bytes | None) -> _Covered:
+    """Read ObjectIdByURIHash (TS 119 182-1 §5.2.8.3.3): each object by its digest, of its octets or their base64url.
+
+    Of several objects the one that `content` is, is there; a single one is meant to be it.
+    """
+    digest_oid, values = headers.DIGESTS.get(str(detached.get("hashM"))), detached.get("hashV")
+    if digest_oid is None or not isinstance(values, list) or not 0 < len(values) <= headers.MAX_COMPONENTS:
+        raise refuse("sigD names no digest")
+    names = detached.get("pars")
+    if not isinstance(names, list) or len(names) != len(values):
+        raise refuse("sigD names other objects than it has digests of")
+    spellings = () if content is None else (content, jose.b64url(content).encode())
+    digests = {digest(digest_oid, (spelling,)): spelling for spelling in reversed(spellings)}
+    objects = []
+    for name, value in zip(names, values, strict=True):
+        expected = headers.b64url(value)
+        octets = digests.get(expected, content if len(values) == 1 else None)
+        what = "payload" if len(values) == 1 else str(name)[:200]
+        objects.append(
+            SignedObject(
+                what=what,
+                octets=None if octets is None else (octets,),
+                digest_oid=digest_oid,
+                expected=expected,
+            )
+        )
+    whole = content is not None and len(values) == 1
+    return _Covered(objects=tuple(objects), stamped=spellings[0 if jws.unencoded else 1] if whole else None)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pki import der, jose, oids
 from pki.certificates import Certificate
 from pki.errors import InvalidInput
-from signer.parsers.jws import refuse
-from signer.parsers.model import CertificateReference, Note
+from signer.parsers.jws import Jws, refuse
+from signer.parsers.model import UNREADABLE, CertificateReference, Note, PolicyReference, SignerHint
 from signer.validation.reasons import Reason
 
 MAX_COMPONENTS: Final = 64
@@ -53,7 +53,7 @@ _LAST_SECOND: Final = 2**35  # the year 3058; what is later was written in milli
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-def algorithm(name: str, value: bytes) -> tuple[der.Node, str | None]:
+def algorithm(name: str, value: bytes = b"") -> tuple[der.Node, str | None]:
     """Return the AlgorithmIdentifier of a JOSE name and the curve it is bound to (RFC 7518 §3.4).
 
     The size of the signature's value tells which curve `EdDSA` means (RFC 8037 §3.1).
@@ -96,6 +96,41 @@ def references(header: dict[str, Any]) -> tuple[CertificateReference, ...]:
             raise refuse("a certificate reference names an unknown hash")
         found.append(CertificateReference(digest_oid=digest_oid, digest=b64url(entry.get("digVal"))))
     return tuple(found)
+
+
+def hint(jws: Jws, embedded: tuple[Certificate, ...]) -> SignerHint:
+    """Return what proposes the signing certificate: the first of x5c, else `kid` as JAdES spells it.
+
+    That is the Base64 of an IssuerSerial (TS 119 182-1 §5.1.4); any other `kid` is a private name and tells nothing.
+    """
+    if embedded:
+        return SignerHint(certificate=embedded[0])
+    try:
+        names, serial = der.parse(der_b64(jws.header.get("kid", jws.unprotected.get("kid")))).sequence()
+        return SignerHint(issuer_der=names.sequence()[0].expect(0xA4).inner().raw, serial=serial.integer())
+    except UNREADABLE:
+        return SignerHint()
+
+
+def policy(header: dict[str, Any]) -> PolicyReference | None:
+    """Read sigPId (TS 119 182-1 §5.2.7)."""
+    if "sigPId" not in header:
+        return None
+    member = header["sigPId"]
+    identifier = member.get("id") if isinstance(member, dict) else None
+    name = identifier.get("id") if isinstance(identifier, dict) else None
+    if not isinstance(name, str) or not isinstance(member, dict):
+        raise refuse("sigPId is not an object with an id")
+    hashed = member.get("hashAV", member)
+    value = hashed.get("digVal") if isinstance(hashed, dict) else None
+    digest = None if value is None else _either_b64(value)
+    return PolicyReference(name=name.removeprefix("urn:oid:"), digest=digest)
+
+
+def _either_b64(value: Any) -> bytes:
+    """Decode Base64 of either alphabet: implementations differ."""
+    text = str(value).rstrip("=").replace("+", "-").replace("/", "_")
+    return jose.unb64url(text)
 
 
 def b64url(value: Any) -> bytes:

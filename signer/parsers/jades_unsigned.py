@@ -24,11 +24,14 @@ class UnsignedEvidence:
 
 
 def unsigned_evidence(jws: Jws, owner: str, payload: bytes | None) -> UnsignedEvidence:
-    """Read `etsiU` of the signature named `owner`; `payload` is that part of its signing input, if known.
+    """Read `adoTst` and `etsiU` of the signature named `owner`; `payload` is what its time-stamps cover, if known.
 
-    InvalidInput when it is no array, or mixes clear objects with base64url strings (§5.3.1).
+    InvalidInput when `etsiU` is no array, or mixes clear objects with base64url strings (§5.3.1).
     """
     found = UnsignedEvidence()
+    if "adoTst" in jws.header:
+        stamped = None if payload is None else (payload,)
+        _timestamps(jws.header["adoTst"], TimestampKind.CONTENT, stamped, frozenset(), found)
     if "etsiU" not in jws.unprotected:
         return found
     members = jws.unprotected["etsiU"]
@@ -94,7 +97,8 @@ def _timestamps(
     value: Any, kind: TimestampKind, imprinted: Octets | None, covers: frozenset[str], found: UnsignedEvidence
 ) -> None:
     container = _object(value)
-    stamped = None if "canonAlg" in container else imprinted  # a canonicalised input is not computed here
+    canonical = kind is TimestampKind.ARCHIVE and "canonAlg" in container
+    stamped = None if canonical else imprinted  # a canonicalised input is not computed here
     tokens = _array(container.get("tstTokens", []))
     if len(found.timestamps) + len(tokens) > MAX_TIMESTAMPS:
         raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")

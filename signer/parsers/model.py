@@ -72,6 +72,14 @@ class CertificateReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyReference:
+    """The signature policy that a signer names: its OID or URI, and its document's digest (None: not given)."""
+
+    name: str
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignerHint:
     """What an unsigned identifier says about the signing certificate."""
 
@@ -124,6 +132,7 @@ class ParsedSignature:
     hint: SignerHint = SignerHint()
     references: tuple[CertificateReference, ...] = ()
     bound: bool = False
+    policy: PolicyReference | None = None
     claimed_at: datetime | None = None
     timestamps: "tuple[ParsedTimestamp, ...]" = ()
     crls: tuple[bytes, ...] = ()

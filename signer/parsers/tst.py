@@ -91,6 +91,10 @@ def unwrap_response(data: bytes) -> bytes:
     ServiceError for a response that grants nothing.
     """
     try:
+        der.parse(data)
+    except ServiceError:
+        data, _ = der.normalise(data)
+    try:
         parts = der.parse(data).expect(der.SEQUENCE).children(2)
         if parts[0].tag != der.SEQUENCE:
             return data

@@ -77,6 +77,8 @@ class Policy:
     `path_through`: SHA-256 of certificates of which the path must hold one (empty: any path to an anchor).
     `max_status_age`: how old a status may be; None lets it count until its nextUpdate (EN 319 102-1 §5.2.5).
     `status_after_signature`: status must be produced at or after the proven time.
+    `signature_policies`: the signature policies that are accepted, by OID or URI, each with the digests of its
+    document under whatever hashes signers may use.
     `require_time_proof`: the signer's word on the time does not do; a time-stamp must prove it.
     """
 
@@ -89,6 +91,7 @@ class Policy:
     professions: frozenset[str] = frozenset()
     required_policies: frozenset[str] = frozenset()
     path_through: frozenset[str] = frozenset()
+    signature_policies: tuple[tuple[str, frozenset[bytes]], ...] = ()
     max_status_age: timedelta | None = None
     status_after_signature: bool = False
     clock_skew: timedelta = timedelta(minutes=5)
@@ -126,6 +129,8 @@ def parse_policy(data: bytes) -> Policy:
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
                 raise _refuse(f"{name} is not a number of seconds")
             changes[_DURATIONS[name]] = timedelta(seconds=value)
+        elif name == "signature_policies":
+            changes[name] = _signature_policies(value)
         elif name == "arc" and isinstance(value, str):
             changes[name] = oids.OidArc(arc=value)
         elif (name in _FLAGS and isinstance(value, bool)) or (name == "name" and isinstance(value, str)):
@@ -139,6 +144,15 @@ def _names(name: str, value: Any) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _refuse(f"{name} is not an array of strings")
     return frozenset(value)
+
+
+def _signature_policies(value: Any) -> tuple[tuple[str, frozenset[bytes]], ...]:
+    if not isinstance(value, dict):
+        raise _refuse("signature_policies is not an object of arrays of hexadecimal digests")
+    try:
+        return tuple((name, frozenset(map(bytes.fromhex, _names(name, digests)))) for name, digests in value.items())
+    except ValueError as error:
+        raise _refuse("a digest of a signature policy is not hexadecimal") from error
 
 
 def _refuse(detail: str) -> InvalidInput:

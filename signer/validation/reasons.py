@@ -37,6 +37,8 @@ class Reason(StrEnum):
     DOCUMENT_EXTENDED = "document-extended"
     COUNTERSIGNATURE_NOT_EVALUATED = "countersignature-not-evaluated"
     COUNTERSIGNATURE_IGNORED = "countersignature-ignored"
+    SIGNATURE_POLICY_UNKNOWN = "signature-policy-unknown"
+    SIGNATURE_POLICY_MISMATCH = "signature-policy-mismatch"
     # Cryptography
     DIGEST_MISMATCH = "digest-mismatch"
     CONTENT_DIFFERS = "content-differs"
@@ -145,6 +147,13 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.COUNTERSIGNATURE_NOT_EVALUATED: Message(
         "امضای متقابل بررسی نشد.", "A counter-signature is present and was not evaluated."
+    ),
+    Reason.SIGNATURE_POLICY_UNKNOWN: Message(
+        "امضا زیر سیاستی است که این بررسی آن را نمی‌شناسد.", "The signature names a policy that is not known here."
+    ),
+    Reason.SIGNATURE_POLICY_MISMATCH: Message(
+        "سندِ سیاست امضا همان نیست که امضاکننده دیده است.",
+        "The signature policy's document is not the one that the signer named.",
     ),
     Reason.DIGEST_MISMATCH: Message(
         "محتوا با آنچه امضا شده یکی نیست؛ محتوا تغییر کرده است.", "The content is not what was signed; it was changed."

@@ -12,6 +12,7 @@ from signer.validation.evidence import Evidence
 from signer.validation.identity import assurance, is_clinician, signer_identity
 from signer.validation.judge import Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
+from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 from signer.validation.timestamps import Proofs
 from signer.validation.verdict import (
@@ -112,7 +113,8 @@ def _judge(
         findings += judgement.findings
     stamps = tuple(proofs.verdicts[stamp.place] for stamp in signature.timestamps)
     findings += _acceptance(signature, identified.certificate, moment, purpose, context)
-    findings += _time_findings(signature, identified.certificate, moment, stamps)
+    later = tuple(proofs.verdicts[s.place] for s in parsed.timestamps if signature.id in s.covers)
+    findings += _time_findings(signature, identified.certificate, moment, stamps, later)
     if purpose is Purpose.DOCUMENT and not moment.proven:
         missing = indeterminate(Reason.TIME_PROOF_REQUIRED, SubIndication.SIG_CONSTRAINTS_FAILURE)
         findings.append(missing if context.policy.require_time_proof else note(Reason.NO_TIME_PROOF))
@@ -146,6 +148,7 @@ def _acceptance(
     algorithms = context.policy.algorithms
     hashes = dict.fromkeys((value_hash(signature), *(item.digest_oid for item in signature.objects)))
     findings = [f for name in hashes for f in weak_hash(algorithms, name, moment, "signature")]
+    findings += _signature_policy(signature, context.policy)
     if signer is None or purpose is not Purpose.DOCUMENT:
         return findings
     arc, scheme = context.policy.arc, context.policy.identities
@@ -158,16 +161,35 @@ def _acceptance(
     return findings
 
 
+def _signature_policy(signature: ParsedSignature, policy: Policy) -> list[Finding]:
+    """Check that the policy the signer names is accepted, and that it is the same document (EN 319 102-1 §5.2.4)."""
+    named = signature.policy
+    if named is None:
+        return []
+    accepted = dict(policy.signature_policies).get(named.name)
+    if accepted is None:
+        unknown = SubIndication.SIGNATURE_POLICY_NOT_AVAILABLE
+        return [indeterminate(Reason.SIGNATURE_POLICY_UNKNOWN, unknown, named.name[:200])]
+    if named.digest is not None and named.digest not in accepted:
+        other = SubIndication.POLICY_PROCESSING_ERROR
+        return [indeterminate(Reason.SIGNATURE_POLICY_MISMATCH, other, named.name[:200])]
+    return []
+
+
 def _time_findings(
-    signature: ParsedSignature, signer: Certificate | None, moment: Moment, stamps: tuple[TimestampVerdict, ...]
+    signature: ParsedSignature,
+    signer: Certificate | None,
+    moment: Moment,
+    stamps: tuple[TimestampVerdict, ...],
+    later: tuple[TimestampVerdict, ...],
 ) -> list[Finding]:
-    """Compare claimed, stamped and certified times."""
+    """Compare claimed, stamped and certified times; `later` are the document's time-stamps over the signature."""
     findings = [
         note(Reason.TIMESTAMP_IGNORED, str(s.sub_indication), s.id)
         for s in stamps
         if s.indication is not Indication.PASSED
     ]
-    if _out_of_order(stamps):
+    if _out_of_order(stamps + later):
         findings.append(indeterminate(Reason.TIMESTAMP_ORDER, SubIndication.TIMESTAMP_ORDER_FAILURE))
     claimed = signature.claimed_at
     if claimed is None or signer is None:
@@ -194,7 +216,7 @@ def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
     signed = times[TimestampKind.SIGNATURE]
     if not signed:
         return False
-    content, archived = times[TimestampKind.CONTENT], times[TimestampKind.ARCHIVE]
+    content, archived = times[TimestampKind.CONTENT], times[TimestampKind.ARCHIVE] + times[TimestampKind.DOCUMENT]
     return max(content, default=min(signed)) > min(signed) or min(archived, default=min(signed)) < min(signed)
 
 
