@@ -2,7 +2,7 @@
 
 A base is kept for `delta_base_life`, and its deltas only grow: whoever has any list since then needs no other list.
 Then the latest list becomes the base. Which certificates changed is told by three that need not agree: the feed of
-changes, the delta before, and the list that is published with it beside the list before that.
+changes, the delta before, and the register beside the published list.
 """
 
 from collections.abc import Iterable

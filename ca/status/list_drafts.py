@@ -91,14 +91,14 @@ class Drafter:
 
     def draft(self, *, full: bool) -> Drafts:
         """Make the next list and its delta, or the next delta alone; CrlRegression where one may not be published."""
-        compared = self._compare() if full else None
-        told = frozenset() if compared is None or self._last is None else self._told(compared, self._last)
+        compared = self._compare(keep=full)
+        told = frozenset() if self._last is None else self._told(compared, self._last)
         delta = None if self._root or not self._settings.crl_deltas else self._draft_delta(told)
         if delta is None and not full:
             raise CrlRegression("there is no list that a delta could add to")
         numbers = (0 if head is None else head.number for head in (self._last, self._last_delta))
         return Drafts(
-            full=None if compared is None else self._draft_full(compared, has_delta=delta is not None),
+            full=self._draft_full(compared, has_delta=delta is not None) if full else None,
             delta=delta,
             number=self._number,
             position=self._position,
@@ -115,15 +115,16 @@ class Drafter:
             next_update=min(self._now + lasting, self._authority.certificate.not_after),
         )
 
-    def _compare(self) -> Comparison:
+    def _compare(self, *, keep: bool) -> Comparison:
+        """Compare the register with the published list, for a delta alone too: a row may be lost without an event."""
         connection, place, last = self._connection, (self._issuer, self._shard), self._last
         runs = list_rows.entry_runs(connection, *place, ended_from=self._kept_from())
         pages = list_rows.page_digests(connection, *place)
         if last is not None and last.paged:
-            return compare(runs, pages, lambda page: list_rows.page_content(connection, *place, page))
+            return compare(runs, pages, lambda page: list_rows.page_content(connection, *place, page), keep=keep)
         # Without a list, or after one that a restored database was told of, no page is a published list's.
         whole = b"" if last is None else read_crl(last.frame).entries
-        compared = compare(runs, None if last is None else {}, lambda _page: b"", whole)
+        compared = compare(runs, None if last is None else {}, lambda _page: b"", whole, keep=keep)
         return replace(compared, vanished=tuple(pages.keys() - compared.changed.keys()))
 
     def _kept_from(self) -> datetime:

@@ -18,9 +18,9 @@ from ca.status.list_rows import ChangedPage, Run
 class Comparison:
     """The entries of a list to be, beside those of the published one.
 
-    `changed` are the digests of pages that are new or another now, `vanished` pages that are no more. `lost` are
-    entries of certificates that are no longer listed, `differing` the octets of the serial numbers of all
-    certificates about which the two say something else.
+    `runs` are what the list is made of, where one is made. `changed` are the digests of pages that are new or another
+    now, `vanished` pages that are no more. `lost` are entries of certificates that are no longer listed, `differing`
+    the octets of the serial numbers of all certificates about which the two say something else.
     """
 
     runs: tuple[Run, ...]
@@ -41,19 +41,28 @@ class Comparison:
 
 
 def compare(
-    runs: Iterable[Run], known: Mapping[int, bytes] | None, content: Callable[[int], bytes], whole: bytes = b""
+    runs: Iterable[Run],
+    known: Mapping[int, bytes] | None,
+    content: Callable[[int], bytes],
+    whole: bytes = b"",
+    *,
+    keep: bool = True,
 ) -> Comparison:
     """Compare runs with pages `known` by their digests, whose `content` is asked for where it matters.
 
     `known` is None where there is no published list: then nothing can be lost, and nothing differs. `whole` is all
-    entries of a published list that has no pages. CrlRegression for entries that are malformed or twice in a page.
+    entries of a published list that has no pages. Without `keep` nothing is left of the runs but what differs.
+    CrlRegression for entries that are malformed or twice in a page.
     """
     kept: list[Run] = []
+    seen: set[int] = set()
     changed: dict[int, bytes] = {}
     before: dict[bytes, bytes] = split_entries(whole)
     after: dict[bytes, bytes] = {}
     for run in runs:
-        kept.append(run)
+        seen.add(run.page)
+        if keep:
+            kept.append(run)
         digest = sha256(run.content).digest()
         if known is not None and known.get(run.page) == digest:
             continue
@@ -65,7 +74,7 @@ def compare(
             published = split_entries(content(run.page)) if run.page in known else {}
             before |= published.items() - entries.items()
             after |= entries.items() - published.items()
-    vanished = tuple((known or {}).keys() - {run.page for run in kept})
+    vanished = tuple((known or {}).keys() - seen)
     for page in vanished:
         before |= split_entries(content(page))
     return Comparison(

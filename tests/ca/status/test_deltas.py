@@ -20,7 +20,7 @@ from ca.errors import CrlRegression
 from ca.service import CertificateAuthority
 from ca.status import crl_desk, list_rows
 from ca.status.crl import PublishedCrl, read_crl
-from ca.status.revocation import RevocationReason
+from ca.status.revocation import RevocationReason, encode_crl_entry
 from ca.tables import certificates, crl_deltas, crl_pages, crls, status_changes
 from pki.certificates import pem
 from pki.errors import ServiceError
@@ -135,6 +135,41 @@ def test_a_delta_that_would_lose_an_entry_is_not_published(world: World) -> None
         unit.connection.execute(update(certificates).where(of_it).values(crl_entry=None, released_at=None))
     with pytest.raises(CrlRegression, match=issued.serial_hex):
         world.authority.publish_delta("institutions", shard)
+
+
+def listed_before_its_base(world: World) -> tuple[str, int]:
+    """Revoke a certificate, and forget it in the feed and in every delta: the list alone has it."""
+    serial = world.issue("hix-tls").serial_hex
+    shard = world.authority.get(serial).shard
+    world.authority.revoke(serial, SUPERSEDED, CLERK)
+    for _ in range(2):
+        world.authority.publish_crl("institutions", shard)
+    with world.database.begin() as unit:
+        unit.connection.execute(delete(status_changes))
+        unit.connection.execute(delete(crl_deltas))
+    assert told(world.authority.publish_delta("institutions", shard).der) == {}
+    return serial, shard
+
+
+@pytest.mark.parametrize("values", [{"crl_entry": None}, {"shard": 7}], ids=["no-entry", "another-shard"])
+def test_a_delta_alone_misses_an_entry_that_the_list_alone_has(world: World, values: dict[str, int | None]) -> None:
+    serial, shard = listed_before_its_base(world)
+    with world.database.begin() as unit:
+        unit.connection.execute(update(certificates).where(certificates.c.serial == serial).values(**values))
+    with pytest.raises(CrlRegression, match=serial):
+        world.authority.publish_delta("institutions", shard)
+
+
+def test_a_delta_alone_tells_an_entry_that_is_another_one_without_an_event(world: World) -> None:
+    serial, shard = listed_before_its_base(world)
+    status = replace(world.authority.get(serial).status, reason=RevocationReason.KEY_COMPROMISE)
+    with world.database.begin() as unit:
+        of_it = certificates.c.serial == serial
+        unit.connection.execute(
+            update(certificates).where(of_it).values(crl_entry=encode_crl_entry(int(serial, 16), status))
+        )
+    delta = world.authority.publish_delta("institutions", shard)
+    assert told(delta.der) == {int(serial, 16): "keyCompromise"}
 
 
 @pytest.mark.parametrize("wrong", ["revoked", "listed", "earlier"])
