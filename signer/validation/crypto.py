@@ -32,11 +32,15 @@ HASH_NAMES: Final = {
     oids.SHA3_384: "sha3_384",
     oids.SHA3_512: "sha3_512",
 }
+_SHAKES: Final = {oids.SHAKE128: (hashlib.shake_128, 32), oids.SHAKE256: (hashlib.shake_256, 64)}  # RFC 8702 §3.1
 
 
 def digest(hash_oid: str, octets: Octets) -> bytes | None:
     """Hash octets in pieces; None for a hash that is not known."""
     name = HASH_NAMES.get(hash_oid)
+    if hash_oid in _SHAKES:
+        make, size = _SHAKES[hash_oid]
+        return make(b"".join(octets)).digest(size)
     if name is None:
         return None
     running = hashlib.new(name, usedforsecurity=False)

@@ -37,6 +37,8 @@ class AlgorithmPolicy:
         (oids.SHA3_256, None),
         (oids.SHA3_384, None),
         (oids.SHA3_512, None),
+        (oids.SHAKE128, None),
+        (oids.SHAKE256, None),
         (oids.SHA224, _day("2029-01-01")),
         (oids.SHA3_224, _day("2029-01-01")),
         (oids.SHA1, _day("2012-08-01")),
