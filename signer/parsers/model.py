@@ -142,6 +142,13 @@ class ParsedSignature:
     defects: tuple[Note, ...] = ()
     notes: tuple[Note, ...] = ()
 
+    @property
+    def values(self) -> frozenset[bytes]:
+        """The DER of the certificates, lists and OCSP responses that travel with it and with its time-stamps."""
+        own = (*(one.der for one in self.certificates), *self.crls, *self.ocsp_responses)
+        stamped = (stamp.token.signature.values for stamp in self.timestamps if stamp.token is not None)
+        return frozenset(own).union(*stamped)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampToken:
@@ -159,8 +166,9 @@ class TimestampToken:
 class ParsedTimestamp:
     """A token in its place: `imprinted` is what it must stamp (None: not computed), `covers` what it proves.
 
-    `covers` holds ids of signatures and time-stamps that existed when it was made. `token` is None when it
-    cannot be read; `defects` then, or otherwise, keep it from proving anything.
+    `covers` holds ids of signatures and time-stamps that existed when it was made, `values` the DER of certificates,
+    lists and OCSP responses. `token` is None when it cannot be read; `defects` then, or otherwise, keep it from
+    proving anything.
     """
 
     id: str
@@ -168,6 +176,7 @@ class ParsedTimestamp:
     token: TimestampToken | None
     imprinted: Octets | None
     covers: frozenset[str] = frozenset()
+    values: frozenset[bytes] = frozenset()
     defects: tuple[Note, ...] = ()
 
     @property

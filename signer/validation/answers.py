@@ -1,6 +1,6 @@
 """The three things a status source can say, as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,7 +26,10 @@ REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Good:
-    """Not revoked at `this_update`. `expired_since`: entries of certificates that expired after it are kept."""
+    """Not revoked at `this_update`. `expired_since`: entries of certificates that expired after it are kept.
+
+    `drawn_from` is the DER of the lists or the response that say so, where they travel in the file.
+    """
 
     origin: str
     this_update: datetime
@@ -34,11 +37,15 @@ class Good:
     signer: Certificate
     hash_oid: str | None
     expired_since: datetime | None = None
+    drawn_from: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """Revoked (or on hold, by `reason`) at `revoked_at`; `invalid_since` is the declared invalidity date."""
+    """Revoked (or on hold, by `reason`) at `revoked_at`; `invalid_since` is the declared invalidity date.
+
+    `drawn_from` as for `Good`.
+    """
 
     origin: str
     this_update: datetime
@@ -48,6 +55,7 @@ class Revoked:
     revoked_at: datetime
     reason: str = "unspecified"
     invalid_since: datetime | None = None
+    drawn_from: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def on_hold(self) -> bool:

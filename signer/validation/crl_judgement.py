@@ -44,10 +44,11 @@ class NobodyElse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalList:
-    """A list and where it is from."""
+    """A list and where it is from; `octets` is its DER where it travels in the file."""
 
     crl: Crl
     origin: str
+    octets: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class _Told:
     signer: Certificate
     entry: Entry | None
     reasons: Reasons
+    drawn_from: tuple[bytes, ...] = ()
 
     @property
     def hash_oid(self) -> str | None:
@@ -109,7 +111,8 @@ def _usable(
     if isinstance(signer, str):
         return signer
     entry = find_entry(crl, certificate, indirect=scope.indirect)
-    return _Told(crl=crl, origin=original.origin, signer=signer, entry=entry, reasons=reasons)
+    octets = () if original.octets is None else (original.octets,)
+    return _Told(crl=crl, origin=original.origin, signer=signer, entry=entry, reasons=reasons, drawn_from=octets)
 
 
 def _signer(crl: Crl, issuer: Certificate, others: ListSigners) -> Certificate | str:
@@ -188,6 +191,7 @@ def _updated(base: _Told, delta: _Told) -> _Told:
         signer=delta.signer,
         entry=None if removed else entry,
         reasons=base.reasons,
+        drawn_from=base.drawn_from + delta.drawn_from,
     )
 
 
@@ -226,6 +230,7 @@ def _revoked(told: _Told, entry: Entry) -> Revoked:
         revoked_at=entry.revoked_at,
         reason=entry.reason,
         invalid_since=entry.invalid_since,
+        drawn_from=told.drawn_from,
     )
 
 
@@ -241,6 +246,7 @@ def _good(told: Sequence[_Told]) -> Good:
         signer=oldest.signer,
         hash_oid=oldest.hash_oid,
         expired_since=None if None in since else max(found for found in since if found is not None),
+        drawn_from=tuple(octets for one in told for octets in one.drawn_from),
     )
 
 

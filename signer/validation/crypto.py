@@ -65,11 +65,11 @@ def identify_signer(signature: ParsedSignature, pool: Iterable[Certificate]) -> 
     """
     candidates = tuple(dict.fromkeys((*signature.certificates, *pool)))
     hinted = [candidate for candidate in candidates if _is_hinted(signature, candidate)]
-    agreed = next((candidate for candidate in hinted if _agrees(signature, candidate)), None)
+    agreed = next((candidate for candidate in hinted if refers_to(signature, candidate)), None)
     if agreed is not None:
         return Identified(certificate=agreed, findings=_binding(signature))
     if not hinted and signature.references:
-        referenced = next((candidate for candidate in candidates if _agrees(signature, candidate)), None)
+        referenced = next((candidate for candidate in candidates if refers_to(signature, candidate)), None)
         if referenced is not None:
             return Identified(certificate=referenced)
     proven = hinted[0] if hinted else _by_key(signature)
@@ -93,7 +93,8 @@ def _binding(signature: ParsedSignature) -> tuple[Finding, ...]:
     return (indeterminate(missing, SubIndication.SIG_CONSTRAINTS_FAILURE),)
 
 
-def _agrees(signature: ParsedSignature, certificate: Certificate) -> bool:
+def refers_to(signature: ParsedSignature, certificate: Certificate) -> bool:
+    """Say whether every signed reference is to this certificate."""
     return all(_thumbprint(r.digest_oid, certificate) == r.digest for r in signature.references)
 
 

@@ -1,4 +1,4 @@
-"""Everything that a file and its context offer for judging it: certificates, and status from every source."""
+"""Everything that a file and its context offer for judging it: certificates, status, and since when each existed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from signer.parsers.model import ParsedFile, ParsedTimestamp, with_counters
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.context import VerificationContext
 from signer.validation.crl_judgement import ListSigners, may_sign_lists
+from signer.validation.existence import Existence
 from signer.validation.path import CertificatePool, Path, find_paths, is_signed_by
 from signer.validation.revocation import exempt
 from signer.validation.status import EmbeddedStatus, StatusSource
@@ -28,6 +29,7 @@ class Evidence:
     pool: CertificatePool
     sources: tuple[StatusSource, ...]
     anchors: frozenset[Certificate]
+    existence: Existence
     _answers: dict[tuple[Certificate, Certificate], tuple[StatusAnswer, ...]] = field(default_factory=dict)
 
     def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[StatusAnswer, ...]:
@@ -128,6 +130,7 @@ def gather(parsed: ParsedFile, context: VerificationContext) -> Evidence:
         pool=CertificatePool(certificates),
         sources=(embedded, *context.status_sources),
         anchors=frozenset(context.anchors),
+        existence=Existence(context.at),
     )
 
 

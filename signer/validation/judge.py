@@ -12,6 +12,7 @@ from signer.validation.context import VerificationContext
 from signer.validation.evidence import Evidence
 from signer.validation.moment import Moment, validity_findings, weak_chain
 from signer.validation.names import readable_name
+from signer.validation.past import judge_past
 from signer.validation.path import CertificatePool, Path, find_paths
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
@@ -68,6 +69,10 @@ def judge_certificate(
     outcomes = list(_statuses(path, evidence, moment, context))
     findings += _refined(expired, outcomes)
     findings += (finding for outcome in outcomes for finding in outcome.findings)
+    if moment.proven and moment.at < context.at and not any(finding.indication for finding in findings):
+        now = _statuses(path, evidence, Moment(at=context.at), context)
+        lifted = purpose is Purpose.DOCUMENT
+        findings += judge_past(path.chain, now, evidence, moment, context, revocation_lifted=lifted)
     return Judgement(chain=path.chain, findings=tuple(findings), statuses=tuple(outcome.known for outcome in outcomes))
 
 
@@ -172,6 +177,7 @@ def _statuses(path: Path, evidence: Evidence, moment: Moment, context: Verificat
             certificate,
             evidence.answers(certificate, issuer, context.at),
             moment=asked,
+            existence=evidence.existence,
             policy=context.policy,
             is_leaf=index == 0,
         )

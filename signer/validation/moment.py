@@ -1,6 +1,7 @@
 """The time a signature is judged at, and what has a best-before date at that time: algorithms, certificates."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,10 +43,19 @@ def weak_chain(policy: AlgorithmPolicy, chain: tuple[Certificate, ...], moment: 
         about = f"certificate {certificate.serial_hex}"
         yield from weak_key(policy, certificate, moment, about)
         if certificate is not chain[-1]:
-            yield from weak_hash(policy, _hash_of(certificate), moment, about)
+            yield from weak_hash(policy, hash_of(certificate), moment, about)
 
 
-def _hash_of(certificate: Certificate) -> str | None:
+def reliable_until(policy: AlgorithmPolicy, hash_oid: str | None, signer: Certificate) -> datetime | None:
+    """Return when a signature with a hash and a signer's key stops being reliable; None: no end is known."""
+    ends = [None if hash_oid is None else policy.hash_end(hash_oid)]
+    with suppress(*UNREADABLE):
+        ends.append(policy.key_end(signer.public_key))
+    return min((end for end in ends if end is not None), default=None)
+
+
+def hash_of(certificate: Certificate) -> str | None:
+    """Return the OID of the hash in a certificate's signature; None when it is unknown."""
     try:
         return signature_hash(certificate.signature_algorithm)
     except UNREADABLE:

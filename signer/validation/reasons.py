@@ -72,6 +72,7 @@ class Reason(StrEnum):
     TIMESTAMP_IN_FUTURE = "timestamp-in-future"
     TIMESTAMP_IGNORED = "timestamp-ignored"
     TIMESTAMP_ORDER = "timestamp-order"
+    EXISTENCE_NOT_PROVEN = "existence-not-proven"
     # Status
     CERTIFICATE_REVOKED = "certificate-revoked"
     CERTIFICATE_REVOKED_LATER = "certificate-revoked-later"
@@ -232,6 +233,10 @@ REASONS: Final[dict[Reason, Message]] = {
         "مهر زمانی معتبر نبود و به حساب نیامد.", "A time-stamp did not validate and does not count."
     ),
     Reason.TIMESTAMP_ORDER: Message("ترتیب مهرهای زمانی درست نیست.", "The order of the time-stamps is wrong."),
+    Reason.EXISTENCE_NOT_PROVEN: Message(
+        "ثابت نشد که گواهی‌ها و پاسخ‌های وضعیت، پیش از نامعتبر شدنشان وجود داشته‌اند.",
+        "It is not proven that certificates and status existed before something of the path went bad.",
+    ),
     Reason.CERTIFICATE_REVOKED: Message("گواهی امضاکننده باطل شده بود.", "The signer's certificate was revoked."),
     Reason.CERTIFICATE_REVOKED_LATER: Message(
         "گواهی پس از زمان اثبات‌شدهٔ امضا باطل شده است؛ امضا معتبر می‌ماند.",

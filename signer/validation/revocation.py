@@ -15,7 +15,8 @@ from datetime import datetime
 from pki import oids
 from pki.certificates import Certificate
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
-from signer.validation.moment import Moment, weak_hash, weak_key
+from signer.validation.existence import Existence
+from signer.validation.moment import Moment, reliable_until
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Finding, KnownStatus, SubIndication, failed, indeterminate, note
@@ -34,6 +35,7 @@ def check_status(
     answers: Iterable[StatusAnswer],
     *,
     moment: Moment,
+    existence: Existence,
     policy: Policy,
     is_leaf: bool,
 ) -> StatusOutcome:
@@ -43,7 +45,7 @@ def check_status(
     for answer in answers:
         if isinstance(answer, Silent):
             silent.append(answer)
-        elif _reliable(answer, policy):
+        elif is_reliable(answer, existence, policy):
             usable.append(answer)
         else:
             silent.append(Silent(origin=answer.origin, detail="signed with a weak algorithm"))
@@ -71,14 +73,13 @@ def _silence(certificate: Certificate, silent: list[Silent], about: str) -> Stat
     return StatusOutcome(known=known, findings=(finding,))
 
 
-def _reliable(answer: Good | Revoked, policy: Policy) -> bool:
-    """Say whether an answer's own signature could be relied on when it was made."""
-    moment = Moment(at=answer.this_update)
-    weak = (
-        *weak_hash(policy.algorithms, answer.hash_oid, moment, ""),
-        *weak_key(policy.algorithms, answer.signer, moment, ""),
-    )
-    return not weak
+def is_reliable(answer: Good | Revoked, existence: Existence, policy: Policy) -> bool:
+    """Say whether an answer's own signature could still be relied on when the answer is proven to have existed.
+
+    The date in it proves nothing: whoever can forge the signature chooses it.
+    """
+    end = reliable_until(policy.algorithms, answer.hash_oid, answer.signer)
+    return end is None or existence.of_all(answer.drawn_from) <= end
 
 
 def _decisive(answers: list[Good | Revoked]) -> Good | Revoked | None:
@@ -118,18 +119,29 @@ def _counted(answers: Iterable[Good], certificate: Certificate, moment: Moment, 
     return max(fit, key=lambda answer: answer.this_update, default=None)
 
 
+def keeps(answer: Good, certificate: Certificate) -> bool:
+    """Say whether "good" means anything of a certificate that may have expired before it was said."""
+    expired = answer.this_update > certificate.not_after
+    return not expired or (answer.expired_since is not None and answer.expired_since <= certificate.not_after)
+
+
 def _counts(answer: Good, certificate: Certificate, moment: Moment, policy: Policy) -> bool:
-    dropped = answer.this_update > certificate.not_after
-    if dropped and (answer.expired_since is None or answer.expired_since > certificate.not_after):
+    if not keeps(answer, certificate):
         return False
     if answer.this_update >= moment.at:
         return True
     if moment.proven and policy.status_after_signature:
         return False
-    age = moment.at - answer.this_update
+    return last_fresh(answer, moment.at, policy) == moment.at
+
+
+def last_fresh(answer: Good, at: datetime, policy: Policy) -> datetime:
+    """Return the last instant up to `at` at which an answer was fresh (EN 319 102-1 §5.2.5)."""
     if policy.max_status_age is not None:
-        return age <= policy.max_status_age
-    return moment.at - policy.clock_skew <= (answer.next_update or answer.this_update)
+        young = at - answer.this_update <= policy.max_status_age
+        return at if young else answer.this_update + policy.max_status_age
+    end = answer.next_update or answer.this_update
+    return at if at - policy.clock_skew <= end else end
 
 
 def exempt(certificate: Certificate) -> bool:

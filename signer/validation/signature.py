@@ -14,7 +14,7 @@ from signer.validation.judge import Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
-from signer.validation.timestamps import Proofs
+from signer.validation.timestamps import Proofs, prove_referenced
 from signer.validation.verdict import (
     Assurance,
     Care,
@@ -100,7 +100,7 @@ def _judge(
     evidence: Evidence,
     context: VerificationContext,
 ) -> SignatureVerdict:
-    moment = proofs.moment(signature.id, context.at)
+    moment = proofs.existence.moment(signature.id)
     purpose = Purpose.TIMESTAMP if parsed.format is Format.TIMESTAMP else Purpose.DOCUMENT
     findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in signature.defects]
     findings += [noted(item) for item in (*parsed.notes, *signature.notes)]
@@ -109,6 +109,7 @@ def _judge(
     findings += [*identified.findings, *check.findings]
     judgement = None
     if identified.certificate is not None:
+        prove_referenced(signature, identified.certificate, evidence, moment, context)
         judgement = judge_certificate(identified.certificate, evidence, moment, purpose, context)
         findings += judgement.findings
     stamps = tuple(proofs.verdicts[stamp.place] for stamp in signature.timestamps)

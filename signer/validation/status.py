@@ -4,7 +4,7 @@ Every answer says where it comes from and how old it is; whether it is fresh eno
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -56,7 +56,8 @@ class EmbeddedStatus:
         yield from silent
         yield from judge_lists(lists, certificate, issuer, at, others)
         for data in self.ocsp_responses:
-            yield judge_ocsp(data, certificate, issuer, at, origin="embedded OCSP")
+            answer = judge_ocsp(data, certificate, issuer, at, origin="embedded OCSP")
+            yield answer if isinstance(answer, Silent) else replace(answer, drawn_from=(data,))
 
 
 def read_lists(crls: Iterable[bytes], origin: str) -> tuple[list[OriginalList], list[Silent]]:
@@ -64,7 +65,7 @@ def read_lists(crls: Iterable[bytes], origin: str) -> tuple[list[OriginalList], 
     lists, silent = [], []
     for data in crls:
         try:
-            lists.append(OriginalList(crl=parse_crl(data), origin=origin))
+            lists.append(OriginalList(crl=parse_crl(data), origin=origin, octets=data))
         except UNREADABLE as error:
             silent.append(Silent(origin=origin, detail=unreadable(error)))
     return lists, silent

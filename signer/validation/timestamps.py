@@ -5,13 +5,13 @@ authority's certificate is judged at that proven time instead of now.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from pki.certificates import serial_hex
-from signer.parsers.model import ParsedTimestamp, TimestampKind
+from pki.certificates import Certificate, serial_hex
+from signer.parsers.model import ParsedSignature, ParsedTimestamp, TimestampKind
 from signer.validation.context import VerificationContext
-from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer
+from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer, refers_to
 from signer.validation.evidence import Evidence
+from signer.validation.existence import Existence
 from signer.validation.judge import Judgement, Purpose, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.names import readable_name
@@ -31,29 +31,23 @@ from signer.validation.verdict import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proofs:
-    """What time-stamps prove: when each signature or time-stamp surely existed, and their verdicts."""
+    """The verdicts on a file's time-stamps, by their places, and what the good ones prove."""
 
-    existed: dict[str, datetime]
+    existence: Existence
     verdicts: dict[tuple[str, TimestampKind, frozenset[str]], TimestampVerdict]
-
-    def moment(self, name: str, at: datetime) -> Moment:
-        """Return the moment to judge the thing named `name` at; `at` is the validation time."""
-        proven = self.existed.get(name)
-        return Moment(at=at) if proven is None else Moment(at=proven, proven=True)
 
 
 def prove_existence(
     timestamps: tuple[ParsedTimestamp, ...], evidence: Evidence, context: VerificationContext
 ) -> Proofs:
     """Judge all time-stamps of a file, latest first, and gather what the good ones prove."""
-    proofs = Proofs(existed={}, verdicts={})
+    proofs = Proofs(existence=evidence.existence, verdicts={})
     in_time = sorted(timestamps, key=lambda stamp: stamp.token.generated_at if stamp.token else context.at)
     for stamp in reversed(in_time):
-        verdict = judge_timestamp(stamp, evidence, proofs.moment(stamp.id, context.at), context)
+        verdict = judge_timestamp(stamp, evidence, proofs.existence.moment(stamp.id), context)
         proofs.verdicts[stamp.place] = verdict
         if verdict.indication is Indication.PASSED and verdict.generated_at is not None:
-            for name in stamp.covers:
-                proofs.existed[name] = min(proofs.existed.get(name, verdict.generated_at), verdict.generated_at)
+            proofs.existence.extract((*stamp.covers, *stamp.values), verdict.generated_at)
     return proofs
 
 
@@ -76,6 +70,7 @@ def judge_timestamp(
     findings += [*identified.findings, *check.findings]
     judgement = None
     if identified.certificate is not None:
+        prove_referenced(token.signature, identified.certificate, evidence, moment, context)
         # The authority's certificate must have been valid when it stamped, too.
         judgement = judge_certificate(identified.certificate, evidence, moment, Purpose.TIMESTAMP, context)
         findings += judgement.findings
@@ -83,6 +78,23 @@ def judge_timestamp(
             early = identified.certificate.not_before.isoformat()
             findings.append(indeterminate(Reason.CERTIFICATE_NOT_YET_VALID, SubIndication.NOT_YET_VALID, early))
     return _verdict(stamp, findings, check, judgement)
+
+
+def prove_referenced(
+    signature: ParsedSignature,
+    signer: Certificate,
+    evidence: Evidence,
+    moment: Moment,
+    context: VerificationContext,
+) -> None:
+    """Take note that a signer's certificate existed when the signature over its digest did (§5.6.2.3.3)."""
+    reliable = not any(
+        True
+        for reference in signature.references
+        for _ in weak_hash(context.policy.algorithms, reference.digest_oid, moment, "")
+    )
+    if moment.proven and reliable and (signature.references or signature.bound) and refers_to(signature, signer):
+        evidence.existence.extract((signer.der,), moment.at)
 
 
 def _imprint(stamp: ParsedTimestamp) -> list[Finding]:

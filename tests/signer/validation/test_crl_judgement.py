@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pki import der
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.evidence import Evidence
+from signer.validation.existence import Existence
 from signer.validation.path import CertificatePool
 from signer.validation.status import EmbeddedStatus
 from signer.validation.status_local import LocalStatus
@@ -113,6 +114,7 @@ def judged(zoo: Zoo, holder: Holder, others: tuple[Issuer, ...], *lists: bytes) 
         pool=CertificatePool([*certificates, holder.certificate]),
         sources=(EmbeddedStatus(crls=(zoo.root.crl(), *lists)),),
         anchors=frozenset((zoo.root.certificate,)),
+        existence=Existence(NOW),
     )
     answers = evidence.answers(holder.certificate, zoo.intermediate.certificate, NOW)
     return tuple(answer for answer in answers if not isinstance(answer, Silent))

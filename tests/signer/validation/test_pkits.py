@@ -18,6 +18,7 @@ from pki.certificates import Certificate
 from pki.errors import ServiceError
 from signer.validation.answers import Good, Revoked
 from signer.validation.evidence import Evidence
+from signer.validation.existence import Existence
 from signer.validation.path import CertificatePool, Path, PathInputs, find_paths
 from signer.validation.status import EmbeddedStatus
 
@@ -48,7 +49,9 @@ def _is_valid(case: dict[str, Any], folder: FilePath, anchor: Certificate) -> bo
         return False
     lists = tuple((folder / name).read_bytes() for name in case["crls"])
     pool = CertificatePool([*others, leaf, anchor])
-    evidence = Evidence(pool=pool, sources=(EmbeddedStatus(crls=lists),), anchors=frozenset((anchor,)))
+    evidence = Evidence(
+        pool=pool, sources=(EmbeddedStatus(crls=lists),), anchors=frozenset((anchor,)), existence=Existence(AT)
+    )
     inputs = PathInputs(
         wanted_policies=frozenset(case["initial_policy_set"]),
         explicit_policy=case["initial_explicit_policy"],
