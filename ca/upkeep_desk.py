@@ -12,7 +12,7 @@ from ca.issuing_desk import IssuingDesk
 from ca.own_certificates import LISTENER, OwnCertificate, common_name_of, own_certificates, service_of, spare_key
 from ca.records import CertificateRecord
 from ca.registration import KeyStorage
-from ca.status.changes import forget_changes
+from ca.status.changes import changes_after, end_of_feed, forget_changes
 from ca.status.revocation import RevocationReason
 from ca.subjects import Subject, service_subject, subject_of
 from pki.audit import AuditAction
@@ -48,6 +48,22 @@ class UpkeepDesk(IssuingDesk):
         """Return what the deployment's services use now."""
         with self._database.read() as connection:
             return own_certificates(certificate_queries.named(connection), self.profiles)
+
+    def have_services_changed(self, after: int | None) -> tuple[int, bool]:
+        """Whether a service's certificate has another status since a place in the feed, and the place where it ends.
+
+        None is the end of the feed: nothing is new after it.
+        """
+        if after is None:
+            return end_of_feed(self._database), False
+        changed = set()
+        for change in changes_after(self._database, after):
+            changed.add(change.serial_hex)
+            after = change.position
+        if not changed or changed.isdisjoint(own.certificate.serial_hex for own in self.own_certificates()):
+            return after, False
+        self._forget_authorities()
+        return after, True
 
     def name_listener(self, serial: str) -> None:
         """Say which certificate the mutual-TLS listener uses, so that it is renewed with the others."""

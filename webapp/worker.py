@@ -35,8 +35,8 @@ from webapp.key_journal import JournalSource, JournalTaker
 from webapp.late_watch import LateWatch
 from webapp.list_upkeep import ListUpkeep
 from webapp.logs import start_logging
-from webapp.own_certificates import renew_services
 from webapp.recovery_mark import followed_ledger
+from webapp.service_upkeep import ServiceUpkeep
 
 HEARTBEAT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
@@ -139,7 +139,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="key-uses", seconds=1, act=KeyUseSweep()),  # before the ledger: its event gets a leaf at once
         Sweep(name="ledger", seconds=1, act=seal),
         Sweep(name="followed-ledger", seconds=1, act=FollowSweep()),
-        Sweep(name="services", seconds=3600, act=renew_services),
+        Sweep(name="services", seconds=1, act=ServiceUpkeep()),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
         Sweep(name="evidence", seconds=600, act=lambda parts: parts.evidence.sweep()),

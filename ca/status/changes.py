@@ -6,7 +6,7 @@ makes it. On PostgreSQL, writers share a lock until they commit and a reader wai
 change has read every change before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -86,6 +86,22 @@ def position(connection: Connection) -> int:
     """Return the position of the last change, in a writing transaction: a later one's position is higher."""
     _await_writers(connection)
     return int(connection.execute(select(func.max(_s.id))).scalar_one_or_none() or 0)
+
+
+def end_of_feed(database: Database) -> int:
+    """Return a place in the feed that whatever is read from now on has seen everything up to."""
+    if database.dialect == "sqlite":  # commits and changes are of one order there
+        with database.read() as connection:
+            return position(connection)
+    with database.begin() as unit:
+        return position(unit.connection)
+
+
+def changes_after(database: Database, place: int) -> Iterator[StatusChange]:
+    """Yield every change after a place, oldest first, until there are no more."""
+    while changes := read_changes(database, place):
+        yield from changes
+        place = changes[-1].position
 
 
 def has_list_changed(connection: Connection, issuer: str, shard: int, after: int) -> bool:

@@ -66,17 +66,14 @@ class CrlDesk(AuthorityContext):
         True: something urgent. None is the end of the feed: nothing is new after it.
         """
         if after is None:
-            return self._position(), {}
+            return changes.end_of_feed(self._database), {}
         found: dict[tuple[str, int], bool] = {}
-        while True:
-            read = changes.read_changes(self._database, after)
-            if not read:
-                return after, found
-            for change in read:
-                if change.listed:
-                    place = (change.issuer, change.shard)
-                    found[place] = change.urgent or found.get(place, False)
-            after = read[-1].position
+        for change in changes.changes_after(self._database, after):
+            after = change.position
+            if change.listed:
+                place = (change.issuer, change.shard)
+                found[place] = change.urgent or found.get(place, False)
+        return after, found
 
     def has_ended(self, issuer: str) -> bool:
         """Whether an authority's certificate has ended: no list can be made after that."""
@@ -177,7 +174,7 @@ class CrlDesk(AuthorityContext):
 
     def _draft(self, authority: Authority, shard: int, *, full: bool | None) -> Drafts:
         """Make what is to be signed; nothing is locked while a million rows are read."""
-        position = self._position()
+        position = changes.end_of_feed(self._database)
         with self._database.read() as connection:
             drafter = Drafter(
                 connection,
@@ -189,14 +186,6 @@ class CrlDesk(AuthorityContext):
                 forgiven=self._forgiven(),
             )
             return drafter.draft(full=not drafter.is_delta_enough if full is None else full)
-
-    def _position(self) -> int:
-        """Return a place in the feed that whatever is read from now on has seen everything up to."""
-        if self._database.dialect == "sqlite":  # commits and changes are of one order there
-            with self._database.read() as connection:
-                return changes.position(connection)
-        with self._database.begin() as unit:
-            return changes.position(unit.connection)
 
 
 def _has_news(connection: Connection, issuer: str, shard: int, told: int | None) -> bool:

@@ -105,11 +105,21 @@ class OcspDesk(AuthorityContext):
         self, authority: Authority, requests: Sequence[OcspRequest], known: _Known, now: datetime
     ) -> Sequence[bytes | Unavailable]:
         try:
+            authority = self._as_it_is(authority, known)
             responder = living_responder(authority, now, known)
             data = [self._response_data(request, authority, responder, known, now) for request in requests]
             return sign_responses(self._keys, responder, data)
         except Unavailable as error:
             return [error] * len(requests)
+
+    def _as_it_is(self, authority: Authority, known: _Known) -> Authority:
+        """Return an authority read again where its delegate, which was read up to a minute ago, has a successor."""
+        responder, label = authority.responder, authority.issuer.label
+        told = None if responder is None else known.get((responder.certificate.serial_hex, label.value))
+        if told is None or not told.status.listed:
+            return authority
+        self._forget_authorities()
+        return self._authorities().get(label, authority)
 
     def _response_data(
         self, request: OcspRequest, authority: Authority, responder: Responder, known: _Known, now: datetime
@@ -141,9 +151,12 @@ class OcspDesk(AuthorityContext):
         keeper = self._keeper()
         if keeper is None:
             return 0
-        return keeper.sign_ahead(
-            [authority for authority in self._authorities().values() if authority.responder is not None], limit, is_over
-        )
+        signing = [authority for authority in self._authorities().values() if authority.responder is not None]
+        try:
+            return keeper.sign_ahead(signing, limit, is_over)
+        except Unavailable:
+            self._forget_authorities()  # a delegate that signs no more may have a successor
+            raise
 
     def check_answers(self) -> None:
         """Read the stored answers through; a file that is damaged is set aside, and made again by `presign`."""

@@ -11,6 +11,7 @@ from ca.status.revocation import CertificateState, RevocationReason
 from pki.certificates import Certificate
 from pki.errors import Unavailable
 from tests.ca.world import CLERK, SETTINGS, START, World
+from tests.support.officers import EveryOfficer
 
 
 def test_delegates_are_renewed_before_they_end_and_only_then(world: World) -> None:
@@ -51,10 +52,41 @@ def test_a_revoked_delegate_signs_nothing_and_is_replaced_at_once(world: World) 
     with pytest.raises(Unavailable):
         world.authority.presign()
     assert world.authority.renew_services() == ("ocsp-persons",)
-    assert world.ask(issued).certificates[0].serial_number != old.serial
+    for server in (world.authority, other):
+        answer = ocsp.load_der_ocsp_response(server.ocsp(world.request_for(issued, nonce=b"n")))
+        assert answer.certificates[0].serial_number != old.serial
     world.authority.presign()
     assert world.authority.stored_answer(world.request_for(issued), world.clock.now()) is not None
     assert world.authority.renew_services() == ()
+
+
+def test_a_change_of_a_services_certificate_is_told_apart_from_others(world: World) -> None:
+    place, changed = world.authority.have_services_changed(None)
+    assert not changed
+    issued = world.issue("hix-tls")
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    after, changed = world.authority.have_services_changed(place)
+    assert (after > place, changed) == (True, False)
+    responder = Certificate.parse(world.hierarchy.certificate("ocsp-persons"))
+    world.authority.revoke(responder.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    place, changed = world.authority.have_services_changed(after)
+    assert changed
+    assert world.authority.have_services_changed(place) == (place, False)
+
+
+def test_a_worker_whose_delegate_somebody_else_replaced_signs_by_the_new_one(world: World) -> None:
+    issued = world.issue()
+    world.authority.presign()
+    other = CertificateAuthority(world.database, world.keys, SETTINGS, world.clock, gate=EveryOfficer())
+    old = Certificate.parse(world.hierarchy.certificate("ocsp-persons"))
+    other.revoke(old.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    other.renew_services()
+    with pytest.raises(Unavailable):
+        world.authority.presign()
+    world.authority.presign()
+    stored = world.authority.stored_answer(world.request_for(issued), world.clock.now())
+    assert stored is not None
+    assert ocsp.load_der_ocsp_response(stored.der).certificates[0].serial_number != old.serial
 
 
 def test_a_delegate_on_hold_signs_nothing_and_is_not_replaced(world: World) -> None:
