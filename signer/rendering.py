@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from signer.isolation.order import Answer, Form, Order, ReportKind
-from signer.validation.report import verdict_json
+from signer.validation.report import ReportedFile, verdict_json
 from signer.validation.report_text import report_text
 from signer.validation.verdict import FileVerdict
 
@@ -27,13 +27,19 @@ def render(verdict: FileVerdict, order: Order) -> Answer:
 
 def _report(verdict: FileVerdict, order: Order) -> bytes:
     """Write the report that is wanted; what writes it is loaded then, for most verdicts are wanted without one."""
+    if order.report is None:
+        return b""
+    file = ReportedFile(name=order.name.rpartition("/")[2], size=len(order.data), sha256=sha256(order.data).hexdigest())
     match order.report:
         case ReportKind.HTML:
             from signer.validation.report_html import report_html
 
-            return report_html(verdict, order.name.rpartition("/")[2]).encode("utf-8", "replace")
+            return report_html(verdict, file).encode("utf-8", "replace")
+        case ReportKind.JSON:
+            from signer.validation.report_json import report_json
+
+            return report_json(verdict, file)
         case ReportKind.XML:
             from signer.validation.report_xml import report_xml
 
             return report_xml(verdict)
-    return b""

@@ -40,7 +40,12 @@ ONLINE_SECONDS: Final = 10.0  # beyond a file's own time, while the network is a
 
 _EXIT: Final = {Indication.PASSED: 0, Indication.FAILED: 1, Indication.INDETERMINATE: 2}
 _UNREADABLE: Final = 3
-_REPORTS: Final = {".html": ReportKind.HTML, ".htm": ReportKind.HTML, ".xml": ReportKind.XML}
+_REPORTS: Final = {
+    ".html": ReportKind.HTML,
+    ".htm": ReportKind.HTML,
+    ".json": ReportKind.JSON,
+    ".xml": ReportKind.XML,
+}
 _WORSE_LAST: Final = (0, 2, 1, 3)
 
 
@@ -87,8 +92,8 @@ class _Instant(click.ParamType[datetime]):
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    metavar="OUT.html|OUT.xml",
-    help="Write a report for people, or one for programs (ETSI TS 119 102-2); one FILE.",
+    metavar="OUT.html|.json|.xml",
+    help="Write a report for people (HTML) or for programs (JSON with every check, ETSI TS 119 102-2); one FILE.",
 )
 @click.option("--jobs", type=click.IntRange(1, MAX_JOBS), default=1, show_default=True, help="Files judged at once.")
 @click.option(
@@ -192,7 +197,7 @@ def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
         return
     if report.suffix.lower() not in _REPORTS:
         raise click.UsageError(
-            f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html or .xml"
+            f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html, .json or .xml"
         )
     if len(files) != 1 or is_same_file(report, files[0]):
         raise click.UsageError("a report is about one FILE, and is another file")

@@ -23,6 +23,7 @@ class ReportKind(StrEnum):
     """What a report for keeping is written as."""
 
     HTML = "html"
+    JSON = "json"
     XML = "xml"
 
 

@@ -1,9 +1,11 @@
 """A verdict as JSON: the line of `mohr verify --json`. The same verdict gives the same octets."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pki.certificates import Certificate
+from signer.parsers.model import ContentClaims
 from signer.validation.names import readable_name
 from signer.validation.reasons import REASONS
 from signer.validation.verdict import (
@@ -15,6 +17,15 @@ from signer.validation.verdict import (
     SignerIdentity,
     TimestampVerdict,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedFile:
+    """The file that a report is about: its name as shown, its size in octets, its SHA-256 in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
 
 
 def verdict_json(verdict: FileVerdict, name: str) -> dict[str, Any]:
@@ -59,6 +70,7 @@ def _signature(verdict: SignatureVerdict) -> dict[str, Any]:
         "signer": _signer(verdict.signer),
         "chain": [_certificate(certificate) for certificate in verdict.chain],
         "covered": [_covered(item) for item in verdict.covered],
+        "claims": _claims(verdict.claims),
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],
         "status": [_status(status) for status in verdict.statuses],
         "counter_signatures": [_signature(one) for one in verdict.counter_signatures],
@@ -89,6 +101,18 @@ def _covered(item: Covered) -> dict[str, Any]:
     if item.ranges:
         written["ranges"] = [list(pair) for pair in item.ranges]
     return written
+
+
+def _claims(claims: ContentClaims | None) -> dict[str, Any] | None:
+    if claims is None:
+        return None
+    return {
+        "id": None if claims.identifier is None else claims.identifier.hex(),
+        "issued_at": instant(claims.issued_at),
+        "not_before": instant(claims.not_before),
+        "expires_at": instant(claims.expires_at),
+        "document_sha256": None if claims.document_sha256 is None else claims.document_sha256.hex(),
+    }
 
 
 def _timestamp(verdict: TimestampVerdict) -> dict[str, Any]:

@@ -124,7 +124,6 @@ def test_a_policy_is_chosen_by_name_or_file(files: Path) -> None:
         ("good.json", "--policy", "plain.txt"),
         ("good.json", "--content", "missing"),
         ("good.json", "--home", "missing"),
-        ("good.json", "--report", "out.pdf"),
         ("good.json", "--report", "out.txt"),
         ("good.json", "plain.txt", "--report", "out.html"),
         ("good.json", "--report", "no/such/folder/out.html"),

@@ -14,13 +14,14 @@ from signer.formats.jades import add_signature_timestamp
 from signer.parsers.detect import detect
 from signer.parsers.model import Format
 from signer.validation.reasons import REASONS, Reason
-from signer.validation.report import verdict_json
+from signer.validation.report import ReportedFile, verdict_json
 from signer.validation.report_html import report_html
 from signer.validation.verdict import Indication
 from signer.validation.verify import MAX_INPUT_OCTETS, verify_bytes
 from tests.signer.validation.expect import FAILED, UNDECIDED, expect
 from tests.support.zoo import SIGNED_AT, Zoo
 
+FILE = ReportedFile(name="file", size=0, sha256="00" * 32)
 OPENINGS: dict[str, bytes] = {
     "none": b"",
     "pdf": b"%PDF-1.7\n",
@@ -44,7 +45,7 @@ def answered(data: bytes, zoo: Zoo, content: bytes | None = None) -> Indication:
     line = json.loads(json.dumps(verdict_json(verdict, "file"), ensure_ascii=False).encode())
     assert line["indication"] == verdict.indication
     assert line["format"] is None or line["format"] in {form.value for form in Format}
-    assert report_html(verdict, "file").endswith("</html>\n")
+    assert report_html(verdict, FILE).endswith("</html>\n")
     if any(signature.indication is Indication.PASSED for signature in verdict.signatures):
         assert all(signature.crypto == "intact" for signature in verdict.signatures if signature.care == "valid")
     return verdict.indication

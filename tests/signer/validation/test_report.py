@@ -2,12 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from signer.formats.jades import add_signature_timestamp, sign_jades
 from signer.validation.reasons import Reason
-from signer.validation.report import instant, verdict_json
-from signer.validation.report_html import ltr, report_html, when
+from signer.validation.report import ReportedFile, instant, verdict_json
+from signer.validation.report_html import report_html
+from signer.validation.report_page import Language
+from signer.validation.report_words import when
 from signer.validation.verdict import (
     Finding,
     Indication,
@@ -22,6 +25,7 @@ from signer.validation.verify import verify_bytes
 from tests.support.pki import NOW
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
+FILE = ReportedFile(name="rx.json", size=5325, sha256="ab" * 32)
 SIGNATURE_MEMBERS = {"id", "level", "indication", "sub_indication", "crypto", "best_signature_time", "time_proof"} | {
     "signer",
     "covered",
@@ -62,36 +66,34 @@ def test_reasons_carry_both_languages_and_the_weightiest_comes_first(zoo: Zoo, j
 def test_the_same_input_gives_the_same_line_and_page(zoo: Zoo, jades: bytes) -> None:
     first, second = (verify_bytes(jades, zoo.context()) for _ in range(2))
     assert verdict_json(first, "a") == verdict_json(second, "a")
-    assert report_html(first, "a") == report_html(second, "a")
+    assert report_html(first, FILE) == report_html(second, FILE)
 
 
 def test_the_page_is_persian_first_and_stands_alone(zoo: Zoo, jades: bytes) -> None:
-    page = report_html(verify_bytes(jades, zoo.context()), "rx.json")
+    page = report_html(verify_bytes(jades, zoo.context()), FILE)
     assert page.startswith('<!doctype html>\n<html lang="fa" dir="rtl">')
-    assert page.index("گزارش") < page.index("report")
+    assert page.index("گزارش") < page.index("Signature verification report")
     assert not re.search(r"(?:src|href|url\()=?[\"']?https?:", page)
     assert "<script" not in page
-    for value in ("TOTAL-PASSED", "123456", "physician", "2026-11-20T09:00:00Z", "1405/08/29 12:30:00"):
+    for value in ("TOTAL-PASSED", "123456", "2026-11-20T09:00:00Z", FILE.sha256, "۵۳۲۵ بایت", "5325 bytes"):
         assert value in page
+    assert "۲۹ آبان ۱۴۰۵، ساعت ۱۲:۳۰:۰۰ تهران" in page
+    assert "29 Aban 1405, 12:30:00 Tehran" in page
 
 
 def test_what_comes_from_the_file_is_escaped(zoo: Zoo) -> None:
     holder = make_clinician(zoo.intermediate, common_name="<script>alert(1)</script>")
     data = sign_jades(b"{}", holder.key, holder.chain, signed_at=SIGNED_AT)
-    page = report_html(verify_bytes(data, zoo.context()), '"><img src=x>.json')
+    page = report_html(verify_bytes(data, zoo.context()), replace(FILE, name='"><img src=x>.json'))
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
 
 
-def test_left_to_right_values_are_isolated() -> None:
-    assert ltr("a<b") == '<bdi dir="ltr"><code>a&lt;b</code></bdi>'
-    assert when(None) == "—"
-
-
 def test_times_outside_a_calendar_are_shown_in_the_other() -> None:
-    assert "1405/09/01 12:30:00" in when(NOW)
-    assert when(datetime(1, 1, 1, tzinfo=UTC)).count("<bdi") == 1
+    assert [span.text for span in when(NOW, Language.EN)] == ["2026-11-22T09:00:00Z", " · 1 Azar 1405, 12:30:00 Tehran"]
+    assert [span.text for span in when(datetime(1, 1, 1, tzinfo=UTC), Language.FA)] == ["0001-01-01T00:00:00Z"]
+    assert [span.text for span in when(None, Language.FA)] == ["—"]
     assert instant(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00Z"
 
 
