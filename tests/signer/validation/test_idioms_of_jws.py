@@ -208,7 +208,12 @@ def test_a_value_over_digests_is_checked_though_the_object_is_absent(zoo: Zoo, c
 
 
 def test_digests_of_more_objects_than_are_named_are_refused(zoo: Zoo, content: bytes) -> None:
-    for sig_d in (_by_digest(content, names=[]), _by_digest(content, content, names=["one"]), {"pars": []}):
+    others: tuple[dict[str, Any], ...] = (
+        _by_digest(content, names=[]),
+        _by_digest(content, content, names=["one"]),
+        {"pars": []},
+    )
+    for sig_d in others:
         expect(verify_bytes(detached(zoo, sig_d, b""), zoo.context(content=content)), FAILED, "FORMAT_FAILURE")
 
 
