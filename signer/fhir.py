@@ -105,6 +105,31 @@ def fhir_fields(value: Any) -> tuple[tuple[Field, ...], tuple[Finding, ...]]:
     return (*lines.fields(), *detail_fields(root)), (*document.findings(), *text_findings(root))
 
 
+def prescribed_items(value: Any) -> tuple[tuple[str, str, str], ...]:
+    """Read medicine, quantity and directions of each item prescribed, in the document's own words.
+
+    Items that are withdrawn are left out; what is no FHIR document prescribes nothing.
+    """
+    document = _Document(Element(value, "", set()))
+    return tuple(
+        (_medicine(document, request), quantity(request.get("dispenseRequest").get("quantity")), _directions(request))
+        for request in document.of_type("MedicationRequest")
+        if request.get("status").peek() in ("", "active")
+    )
+
+
+def _medicine(document: _Document, request: Element) -> str:
+    named = request.get("medicationCodeableConcept") or document.follow(request.get("medicationReference"), request)
+    code, ingredients = named.get("code") or named, named.get("ingredient").each()
+    mixed = join(*(concept(item.get("itemCodeableConcept")) for item in ingredients), by=" + ")
+    return code.get("text").text() or mixed or concept(code) or reference(request.get("medicationReference"))
+
+
+def _directions(request: Element) -> str:
+    dosages = request.get("dosageInstruction").each()
+    return join(*(dosage.get("text").text() or timing(dosage.get("timing")) for dosage in dosages), by=" · ")
+
+
 _KNOWN: Final = frozenset(
     {
         "Bundle",

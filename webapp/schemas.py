@@ -64,6 +64,16 @@ class Covered(_Model):
     ranges: list[tuple[int, int]] = []
 
 
+class Claims(_Model):
+    """What a prescription code says of itself."""
+
+    id: str | None = Field(description="Of the prescription, in hexadecimal.")
+    issued_at: datetime | None
+    not_before: datetime | None
+    expires_at: datetime | None
+    document_sha256: str | None = Field(description="Of the document that the code belongs to.")
+
+
 class StatusEvidence(_Model):
     """What was known of one certificate's revocation, from where and as of when."""
 
@@ -111,6 +121,7 @@ class Signature(_Model):
     signer: Signer | None
     chain: list[ChainLink] = []
     covered: list[Covered]
+    claims: Claims | None = Field(default=None, description="What a prescription code says of itself.")
     timestamps: list[Timestamp] = []
     status: list[StatusEvidence] = []
     counter_signatures: list["Signature"] = Field(default=[], description="Those who signed this signature's value.")

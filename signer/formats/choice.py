@@ -5,8 +5,9 @@ from datetime import datetime
 from enum import StrEnum, unique
 
 from pki.certificates import Certificate
+from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SigningKey
-from signer.formats import cades, jades, pades
+from signer.formats import cades, cose, jades, pades
 from signer.timestamps.client import TimeStamper
 
 
@@ -17,12 +18,14 @@ class SignatureFormat(StrEnum):
     JADES = "jades"
     CADES = "cades"
     PADES = "pades"
+    COSE = "cose"
 
 
 SUFFIXES = {
     SignatureFormat.JADES: ".jades.json",
     SignatureFormat.CADES: ".p7s",
     SignatureFormat.PADES: ".signed.pdf",
+    SignatureFormat.COSE: ".code.txt",
 }
 
 
@@ -36,7 +39,14 @@ def sign_as(
     signed_at: datetime,
     stamper: TimeStamper | None,
 ) -> bytes:
-    """Sign the exact `data` at baseline B, or T with a `stamper`; CAdES is detached."""
+    """Sign the exact `data` at baseline B, or T with a `stamper`; CAdES is detached.
+
+    A code for printing (COSE) names the document by its digest, and takes no time-stamp (`document-unsignable`).
+    """
+    if form is SignatureFormat.COSE:
+        if stamper is not None:
+            raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, "a prescription code has no room for a time-stamp")
+        return cose.sign_cose(data, key, chain, signed_at=signed_at)
     if form is SignatureFormat.PADES:
         return pades.sign_pades(data, key, chain, signed_at=signed_at, stamper=stamper)
     if form is SignatureFormat.JADES:

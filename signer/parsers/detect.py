@@ -9,6 +9,7 @@ from typing import Final
 
 from pki import der, oids
 from signer.parsers.model import Format
+from signer.prescription_code import PREFIXES
 
 PDF_HEADER_WINDOW: Final = 1024  # ISO 32000-1 annex H, implementation note 13
 _HEAD: Final = 4096
@@ -18,7 +19,7 @@ _TST_INFO: Final = der.oid(oids.TST_INFO)
 _COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an object's opening brace
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
-_COSE_PREFIXES: Final = (b"IRX1:", b"HC1:")
+_COSE_SIGN1: Final = (b"\xd2\x84", b"\xd8\x3d\xd2\x84")  # the tags, alone and within CWT's, before four parts
 _ASIC_TYPES: Final = (b"application/vnd.etsi.asic-e+zip", b"application/vnd.etsi.asic-s+zip")
 _ASIC_ENTRY: Final = re.compile(
     rb"META-INF/[^/\0]{0,64}(?:signatures?|timestamp)[^/\0]{0,64}\.(?:p7s|xml|tst)", re.IGNORECASE
@@ -34,7 +35,7 @@ def detect(data: bytes) -> Format | None:
         return Format.ASIC if any(kind in data[:200] for kind in _ASIC_TYPES) or _ASIC_ENTRY.search(data) else None
     if head.startswith((b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"-----BEGIN PKCS #7 SIGNED DATA-----")):
         return Format.CMS
-    if head.startswith(_COSE_PREFIXES):
+    if head.startswith(PREFIXES) or data.startswith(_COSE_SIGN1):
         return Format.COSE
     if head[:1] == b"{":
         return Format.JADES if _looks_like_jws(data) else None

@@ -81,12 +81,18 @@ class PolicyReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignerHint:
-    """What an unsigned identifier says about the signing certificate."""
+    """What an unsigned identifier says about the signing certificate.
+
+    `key_id`: octets computed from the certificate or its key. `any_key`: nothing but the verifier's own
+    certificates tells whose key signed.
+    """
 
     issuer_der: bytes | None = None
     serial: int | None = None
     key_identifier: bytes | None = None
     certificate: Certificate | None = None
+    key_id: bytes | None = None
+    any_key: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,17 @@ class LevelEvidence:
     certificate_values: bool = False
     revocation_values: bool = False
     archive_timestamp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentClaims:
+    """What signed content says of itself: when it is good, and the document that it belongs to (RFC 8392 §3.1)."""
+
+    identifier: bytes | None = None
+    issued_at: datetime | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    document_sha256: bytes | None = None
 
 
 @unique
@@ -134,6 +151,7 @@ class ParsedSignature:
     bound: bool = False
     policy: PolicyReference | None = None
     claimed_at: datetime | None = None
+    claims: ContentClaims | None = None
     timestamps: "tuple[ParsedTimestamp, ...]" = ()
     crls: tuple[bytes, ...] = ()
     ocsp_responses: tuple[bytes, ...] = ()

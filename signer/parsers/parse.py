@@ -5,6 +5,7 @@ import hashlib
 from pki.errors import ErrorCode, InvalidInput
 from signer.parsers.asic import parse_asic
 from signer.parsers.cades import parse_cms
+from signer.parsers.cose import parse_cose
 from signer.parsers.jades import parse_jws
 from signer.parsers.model import Format, Note, ParsedFile, UnreadableSignature
 from signer.parsers.tst import parse_token
@@ -30,7 +31,9 @@ def parse(data: bytes, form: Format, content: bytes | None = None) -> ParsedFile
             return parse_pdf(data)
         case Format.ASIC:
             return parse_asic(data)
-        case Format.XADES | Format.COSE:
+        case Format.COSE:
+            return parse_cose(data, content)
+        case Format.XADES:
             return _foreign(data, form)
     raise InvalidInput(ErrorCode.INPUT_FORMAT_UNKNOWN, str(form))
 

@@ -72,6 +72,10 @@ def identify_signer(signature: ParsedSignature, pool: Iterable[Certificate]) -> 
         referenced = next((candidate for candidate in candidates if refers_to(signature, candidate)), None)
         if referenced is not None:
             return Identified(certificate=referenced)
+    if not hinted and signature.hint.any_key:
+        holder = _by_given_key(signature, candidates)
+        if holder is not None:
+            return Identified(certificate=holder)
     proven = hinted[0] if hinted else _by_key(signature)
     if proven is None:
         missing = indeterminate(
@@ -108,6 +112,8 @@ def _is_hinted(signature: ParsedSignature, candidate: Certificate) -> bool:
     try:
         if hint.certificate is not None:
             return candidate == hint.certificate
+        if hint.key_id is not None:
+            return hint.key_id in (candidate.sha256[:8], candidate.sha256, candidate.subject_key_identifier)
         if hint.key_identifier is not None:
             return candidate.subject_key_identifier == hint.key_identifier
         return (
@@ -125,6 +131,21 @@ def _by_key(signature: ParsedSignature) -> Certificate | None:
         if value_holds(signature, candidate) is True:
             return candidate
     return None
+
+
+def _by_given_key(signature: ParsedSignature, candidates: Iterable[Certificate]) -> Certificate | None:
+    """Find whose key signed among those who are no authorities; who stands alone is asked, whatever the value says."""
+    holders = [candidate for candidate in candidates if not _is_authority(candidate)][:MAX_GUESSES]
+    if len(holders) == 1:
+        return holders[0]
+    return next((candidate for candidate in holders if value_holds(signature, candidate) is True), None)
+
+
+def _is_authority(certificate: Certificate) -> bool:
+    try:
+        return certificate.is_ca
+    except UNREADABLE:
+        return True
 
 
 def _searched(signature: ParsedSignature) -> str:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TWO_CLAIMED_TIMES = "two-claimed-times"
     CLAIMED_TIME_UNREADABLE = "claimed-time-unreadable"
     DOCUMENT_EXTENDED = "document-extended"
+    CBOR_NOT_DETERMINISTIC = "cbor-not-deterministic"
     COUNTERSIGNATURE_NOT_EVALUATED = "countersignature-not-evaluated"
     COUNTERSIGNATURE_IGNORED = "countersignature-ignored"
     SIGNATURE_POLICY_UNKNOWN = "signature-policy-unknown"
@@ -42,10 +43,14 @@ class Reason(StrEnum):
     # Cryptography
     DIGEST_MISMATCH = "digest-mismatch"
     CONTENT_DIFFERS = "content-differs"
+    DOCUMENT_DIFFERS = "document-differs"
     SIGNATURE_VALUE_INVALID = "signature-value-invalid"
     ALGORITHM_UNSUPPORTED = "algorithm-unsupported"
     ALGORITHM_WEAK = "algorithm-weak"
     CONTENT_ABSENT = "content-absent"
+    # What the content says of itself
+    CONTENT_EXPIRED = "content-expired"
+    CONTENT_NOT_YET = "content-not-yet"
     # The signing certificate
     SIGNING_CERTIFICATE_NOT_FOUND = "signing-certificate-not-found"
     SIGNING_CERTIFICATE_REFERENCE_MISSING = "signing-certificate-reference-missing"
@@ -128,6 +133,10 @@ REASONS: Final[dict[Reason, Message]] = {
         "ترتیب ویژگی‌های امضا استاندارد نیست؛ نتیجه عوض نمی‌شود.",
         "Signed attributes are not in DER order; the verdict is unaffected.",
     ),
+    Reason.CBOR_NOT_DETERMINISTIC: Message(
+        "کدگذاری CBOR یگانه نیست؛ نتیجه عوض نمی‌شود.",
+        "The CBOR is not in its deterministic encoding; the verdict is unaffected.",
+    ),
     Reason.PEM_WRAPPED: Message("امضا در پوشش PEM است.", "The signature is wrapped in PEM."),
     Reason.TRAILING_NEWLINE: Message("در پایان فایل سطر خالی هست.", "The file ends with a line break."),
     Reason.CERTIFICATE_UNREADABLE: Message(
@@ -161,6 +170,16 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.CONTENT_DIFFERS: Message(
         "محتوای داده‌شده با محتوای درون امضا یکی نیست.", "The content given differs from the content inside."
+    ),
+    Reason.DOCUMENT_DIFFERS: Message(
+        "این کد برای سند دیگری است.", "The code belongs to another document than the one given."
+    ),
+    Reason.CONTENT_EXPIRED: Message(
+        "مهلت استفاده از این محتوا گذشته است؛ خود امضا سر جایش است.",
+        "The content may no longer be used; the signature itself is unaffected.",
+    ),
+    Reason.CONTENT_NOT_YET: Message(
+        "زمان استفاده از این محتوا هنوز نرسیده است.", "The content may not be used yet, or is dated in the future."
     ),
     Reason.SIGNATURE_VALUE_INVALID: Message("مقدار امضا درست نیست.", "The signature value is not valid."),
     Reason.ALGORITHM_UNSUPPORTED: Message(

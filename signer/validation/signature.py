@@ -6,6 +6,7 @@ from typing import Final
 
 from pki.certificates import Certificate
 from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind, UnreadableSignature
+from signer.validation.content import UNUSABLE, content_findings
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, identify_signer, value_hash
 from signer.validation.evidence import Evidence
@@ -39,6 +40,8 @@ def noted(item: Note) -> Finding:
     """Turn what a parser saw into a finding; most only inform."""
     if item.reason is Reason.CONTENT_DIFFERS:
         return failed(item.reason, SubIndication.HASH_FAILURE, item.detail)
+    if item.reason is Reason.DOCUMENT_DIFFERS:
+        return indeterminate(item.reason, SubIndication.SIG_CONSTRAINTS_FAILURE, item.detail)
     return note(item.reason, item.detail)
 
 
@@ -116,6 +119,7 @@ def _judge(
     findings += _acceptance(signature, identified.certificate, moment, purpose, context)
     later = tuple(proofs.verdicts[s.place] for s in parsed.timestamps if signature.id in s.covers)
     findings += _time_findings(signature, identified.certificate, moment, stamps, later)
+    findings += content_findings(signature.claims, context.at, context.policy.clock_skew)
     if purpose is Purpose.DOCUMENT and not moment.proven:
         missing = indeterminate(Reason.TIME_PROOF_REQUIRED, SubIndication.SIG_CONSTRAINTS_FAILURE)
         findings.append(missing if context.policy.require_time_proof else note(Reason.NO_TIME_PROOF))
@@ -228,6 +232,7 @@ def _conclude(signature: ParsedSignature, examined: _Examined, context: Verifica
     stamped = moment.proven or signature.format is Format.TIMESTAMP
     proof = TimeProof.TIMESTAMP if stamped else TimeProof.CLAIMED
     care = _care(indication, signature, examined)
+    usable = UNUSABLE.isdisjoint(finding.reason for finding in examined.findings)
     known_good = examined.judgement is not None and examined.judgement.leaf_known_good
     return SignatureVerdict(
         id=signature.id,
@@ -236,10 +241,11 @@ def _conclude(signature: ParsedSignature, examined: _Examined, context: Verifica
         indication=indication,
         sub_indication=sub_indication,
         crypto=examined.check.crypto,
-        care=care,
+        care=care if usable else Care.INVALID,
         assurance=assurance(signer, care, proof, policy.arc, known_good=known_good),
         algorithm=signature.algorithm_name,
         claimed_at=signature.claimed_at,
+        claims=signature.claims,
         proven_at=moment.at if moment.proven else None,
         time_proof=proof,
         signer=None if signer is None else signer_identity(signer, policy.arc, policy.identities),

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 
 from pki.certificates import Certificate
-from signer.parsers.model import Format, TimestampKind
+from signer.parsers.model import ContentClaims, Format, TimestampKind
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 
@@ -212,6 +212,7 @@ class SignatureVerdict:
     assurance: Assurance
     algorithm: str | None = None
     claimed_at: datetime | None = None
+    claims: ContentClaims | None = None
     proven_at: datetime | None = None
     time_proof: TimeProof = TimeProof.CLAIMED
     signer: SignerIdentity | None = None

@@ -38,7 +38,7 @@ def _opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, 
 @home_option
 @output_option
 @file_argument
-@click.option("--format", "form", type=click.Choice([*map(str, SignatureFormat), "cose"]), required=True)
+@click.option("--format", "form", type=click.Choice([*map(str, SignatureFormat)]), required=True)
 @click.option("--level", type=click.Choice(["B", "T", "LT", "LTA"]), default="B", show_default=True)
 @click.option("--key", "key_uri", required=True, metavar="URI", help="pkcs11:object=LABEL or file:PATH (tests).")
 @click.option("--cert", type=click.Path(path_type=Path), help="The signer's certificate with its issuers, PEM.")
@@ -57,7 +57,7 @@ def sign(
 
     Example: mohr sign report.pdf --format pades --key file:seal.key --cert seal.pem -o report.signed.pdf
     """
-    if form == "cose" or level in ("LT", "LTA"):
+    if level in ("LT", "LTA"):
         raise InvalidInput(ErrorCode.DOCUMENT_UNSIGNABLE, f"{form} at level {level} is not built yet")
     data = read_file(file)
     target = output or file.with_name(file.stem + SUFFIXES[SignatureFormat(form)])

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pki.errors import ErrorCode, VerificationFailed
 from pki.identity_scheme import CodedRole, IdentityScheme
+from signer.validation.content import UNUSABLE
 from webapp.addresses import Language
 from webapp.schemas import FileVerdict, Reason, Signature, StatusEvidence
 
@@ -130,7 +131,7 @@ def main_reason(verdict: FileVerdict, language: Language) -> str | None:
 
 def _deciding(signature: Signature) -> list[Reason]:
     """Return the reasons that made the verdict, those of its own sub-indication first."""
-    deciding = [reason for reason in signature.reasons if reason.indication is not None]
+    deciding = [r for r in signature.reasons if r.indication is not None or r.code in UNUSABLE]
     return sorted(deciding, key=lambda reason: reason.sub_indication != signature.sub_indication)
 
 

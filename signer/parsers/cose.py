@@ -1,0 +1,173 @@
+"""COSE_Sign1 with CWT claims: the printed prescription code as a neutral signature (RFC 9052 §4.2, RFC 8392)."""
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from typing import Final
+
+from pki import cbor
+from pki.errors import InvalidInput, ServiceError
+from signer import prescription_code as code
+from signer.parsers import cose_header
+from signer.parsers.cms import signature_id
+from signer.parsers.cose_header import Header, Headers, octets, refuse
+from signer.parsers.detect import detect
+from signer.parsers.jades import parse_jws
+from signer.parsers.jades_header import algorithm, x509_value
+from signer.parsers.model import (
+    ContentClaims,
+    Format,
+    LevelEvidence,
+    Note,
+    ParsedFile,
+    ParsedSignature,
+    SignedObject,
+    UnreadableSignature,
+)
+from signer.validation.reasons import Reason
+
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+
+
+def parse_cose(data: bytes, content: bytes | None) -> ParsedFile:
+    """Read a code as text, or the COSE_Sign1 itself; `content` is the document that it belongs to, or its payload.
+
+    InvalidInput when it is no COSE_Sign1.
+    """
+    notes: tuple[Note, ...] = ()
+    if data.startswith(code.PREFIXES):
+        if data.endswith(b"\n"):
+            data, notes = data.removesuffix(b"\n").removesuffix(b"\r"), (Note(reason=Reason.TRAILING_NEWLINE),)
+        data = code.from_text(data)
+    elif len(data) > code.MAX_COSE:
+        raise refuse("a COSE_Sign1 that is too large")
+    item, deterministic = cbor.decode(data)
+    parts = _unwrapped(item)
+    if not deterministic:
+        notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC),)
+    return ParsedFile(format=Format.COSE, signatures=(_signature(parts, content),), notes=notes)
+
+
+def _unwrapped(item: cbor.Value) -> tuple[bytes, Header, bytes | None, bytes]:
+    """Take the four parts of a COSE_Sign1 out of its tag, and out of CWT's around it."""
+    if isinstance(item, cbor.Tag) and item.number == code.CWT:
+        item = item.value
+    if not isinstance(item, cbor.Tag) or item.number != code.COSE_SIGN1:
+        raise refuse("not tagged as COSE_Sign1")
+    if not isinstance(item.value, list) or len(item.value) != 4:
+        raise refuse("a COSE_Sign1 has four parts")
+    protected, unprotected, payload, value = item.value
+    if not isinstance(unprotected, dict):
+        raise refuse("a header is not a map")
+    return octets(protected), unprotected, None if payload is None else octets(payload), octets(value)
+
+
+def _signature(
+    parts: tuple[bytes, Header, bytes | None, bytes], content: bytes | None
+) -> ParsedSignature | UnreadableSignature:
+    protected, unprotected, payload, value = parts
+    try:
+        decoded, deterministic = cbor.decode(protected) if protected else ({}, True)
+        headers = cose_header.read_headers(decoded, unprotected)
+        notes = headers.notes
+        if not deterministic:
+            notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC, detail="protected header"),)
+        return _neutral(headers, protected, payload, value, content, notes)
+    except ServiceError as error:
+        note = Note(reason=Reason.HEADER_REFUSED, detail=error.detail)
+        return UnreadableSignature(id=signature_id(value), format=Format.COSE, note=note)
+
+
+def _neutral(
+    headers: Headers,
+    protected: bytes,
+    payload: bytes | None,
+    value: bytes,
+    content: bytes | None,
+    notes: tuple[Note, ...],
+) -> ParsedSignature:
+    identifier, curve = algorithm(headers.algorithm, value)
+    chain, references = cose_header.certificates(headers), cose_header.references(headers)
+    covered = content if payload is None else payload
+    claims: ContentClaims | None = None
+    defects: tuple[Note, ...] = ()
+    try:
+        claims = _claims(headers, b"" if covered is None else covered)
+    except InvalidInput as error:
+        defects = (Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail),)
+    if payload is not None and content is not None:
+        notes += _about(content, payload, claims)
+    signed_certificate = bool(references) or code.X5CHAIN in headers.protected
+    return ParsedSignature(
+        id=signature_id(value),
+        format=Format.COSE,
+        algorithm=identifier,
+        algorithm_name=headers.algorithm,
+        digest_oid=None,
+        curve=curve,
+        signature=x509_value(headers.algorithm, value),
+        signed_bytes=(code.signature_input(protected, b"" if covered is None else covered),),
+        objects=(SignedObject(what="payload", octets=None if covered is None else (covered,)),),
+        certificates=chain,
+        hint=cose_header.hint(headers, chain, referenced=bool(references)),
+        references=references,
+        # A code without certificates is held against those of the verifier: nobody else could put one in their place.
+        bound=signed_certificate or not chain,
+        claimed_at=None if claims is None else claims.issued_at,
+        claims=claims,
+        level=LevelEvidence(baseline=signed_certificate and claims is not None and claims.issued_at is not None),
+        defects=defects,
+        notes=notes,
+    )
+
+
+def _claims(headers: Headers, payload: bytes) -> ContentClaims:
+    """Read when the content is good, and which document it belongs to (RFC 8392 §3, RFC 9597)."""
+    said: Header = {}
+    if payload:
+        body, _ = cbor.decode(payload)
+        if not isinstance(body, dict):
+            raise refuse("the payload is not a map of claims")
+        said = body
+    ahead = headers.protected.get(code.CWT_CLAIMS, {})
+    if not isinstance(ahead, dict) or code.CWT_CLAIMS in headers.unprotected:
+        raise refuse("CWT claims are no protected map")
+    if any(name in said and said[name] != claim for name, claim in ahead.items()):
+        raise refuse("a claim says two things (RFC 9597 §2)")
+    said = {**ahead, **said}
+    private = said.get(code.PRESCRIPTION)
+    digest = private.get(code.DOCUMENT_SHA256) if isinstance(private, dict) else None
+    return ContentClaims(
+        identifier=None if said.get(code.CTI) is None else octets(said[code.CTI]),
+        issued_at=_instant(said.get(code.IAT)),
+        not_before=_instant(said.get(code.NBF)),
+        expires_at=_instant(said.get(code.EXP)),
+        document_sha256=None if digest is None else octets(digest),
+    )
+
+
+def _instant(value: cbor.Value) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refuse("a time is not a number")
+    if not math.isfinite(value) or not 0 <= value <= _LAST_SECOND:
+        raise refuse("a time outside the calendar")
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _about(content: bytes, payload: bytes, claims: ContentClaims | None) -> tuple[Note, ...]:
+    """Compare the document at hand with the one that the code names; a signed document is what it signs."""
+    if claims is None or claims.document_sha256 is None:
+        return () if content == payload else (Note(reason=Reason.CONTENT_DIFFERS),)
+    documents = [content]
+    if detect(content) is Format.JADES:
+        try:
+            signatures = parse_jws(content, None).signatures
+        except ServiceError:
+            signatures = ()
+        signed = (item for s in signatures if isinstance(s, ParsedSignature) for item in s.objects)
+        documents += [b"".join(item.octets) for item in signed if item.octets is not None]
+    if any(hashlib.sha256(document).digest() == claims.document_sha256 for document in documents):
+        return ()
+    return (Note(reason=Reason.DOCUMENT_DIFFERS),)
