@@ -146,6 +146,11 @@ class Certificate:
         """SHA-1 of the subjectPublicKey bits: OCSP's issuerKeyHash (RFC 6960 §4.1.1)."""
         return hashlib.sha1(der.parse(self.spki_der).sequence()[1].bits(), usedforsecurity=False).digest()
 
+    @cached_property
+    def spki_sha256(self) -> bytes:
+        """SHA-256 of the whole SubjectPublicKeyInfo: the same for every certificate of a key."""
+        return hashlib.sha256(self.spki_der).digest()
+
     @property
     def self_issued(self) -> bool:
         """Whether subject and issuer are the same name."""

@@ -26,6 +26,7 @@ from signer.isolation.crew import judge_all
 from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.isolation.worker import SECONDS, Worker, forked
 from signer.rendering import render
+from signer.validation.anchors import HEALTH
 from signer.validation.context import VerificationContext
 from signer.validation.policy import BUILT_IN, Policy, parse_policy
 from signer.validation.report import instant
@@ -153,6 +154,8 @@ def _context(
     trusted = [
         certificate for path in anchors for certificate in load_certificates(read_file(path, limit=MAX_SIDE_FILE))
     ]
+    # Whoever names an intermediate, or a signer, as what to trust has said by which issuers paths are to run.
+    clusters: dict[str, frozenset[str]] = {HEALTH: frozenset(c.spki_sha256.hex() for c in trusted if not c.self_issued)}
     intermediates: tuple[Certificate, ...] = ()
     status: list[StatusSource] = []
     asked = _load_policy(policy)
@@ -160,6 +163,7 @@ def _context(
         local = load_trust(home)
         trusted.extend(local.anchors)
         intermediates = local.intermediates
+        clusters[HEALTH] |= local.clusters[HEALTH]
         asked = local.reading(asked)
         status.append(LocalStatus(folder=home / "public" / "crl"))
     return VerificationContext(
@@ -170,6 +174,7 @@ def _context(
         policy=asked,
         content=None if content is None else _read_content(content),
         offline=offline,
+        clusters=clusters,
     )
 
 

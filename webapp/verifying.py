@@ -39,6 +39,7 @@ class Folder:
                 intermediates=trust.intermediates,
                 status_sources=(LocalStatus(folder=public / "crl"),),
                 policy=trust.reading(DEFAULT),
+                clusters=trust.clusters,
             )
         return self._context
 

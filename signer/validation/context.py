@@ -1,10 +1,12 @@
 """What a verification is given: trust, status sources, time, policy and detached content. All explicit."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput
+from signer.validation.anchors import AnchorLimits, BundleStamp, Clusters
 from signer.validation.policy import DEFAULT, Policy
 from signer.validation.status import IssuerSource, StatusSource
 
@@ -13,7 +15,8 @@ from signer.validation.status import IssuerSource, StatusSource
 class VerificationContext:
     """The inputs of one verification; `at` is the validation time, aware UTC.
 
-    An anchor may be a root, an intermediate or the signer's own certificate. `content` is what a detached
+    An anchor may be a root, an intermediate or the signer's own certificate. `limits` holds the anchors that are
+    trusted only so far as the `bundle` says; `clusters` are issuers that policies name. `content` is what a detached
     signature covers. `offline` leaves `issuer_sources` unasked and is reported.
     """
 
@@ -25,6 +28,9 @@ class VerificationContext:
     policy: Policy = DEFAULT
     content: bytes | None = None
     offline: bool = True
+    limits: Mapping[Certificate, AnchorLimits] = field(default_factory=dict)
+    clusters: Clusters = field(default_factory=dict)
+    bundle: BundleStamp | None = None
 
     def __post_init__(self) -> None:
         """Refuse a time without its zone: every later comparison would fail."""

@@ -2,37 +2,44 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum, auto, unique
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
 from signer.parsers.model import UNREADABLE
+from signer.validation.admission import admission_findings, trust_findings
+from signer.validation.anchors import AnchorLimits, Purpose
+from signer.validation.answers import Revoked, StatusAnswer
 from signer.validation.context import VerificationContext
 from signer.validation.evidence import Evidence
 from signer.validation.moment import Moment, validity_findings, weak_chain
 from signer.validation.names import readable_name
 from signer.validation.past import judge_past
-from signer.validation.path import CertificatePool, Path, find_paths
+from signer.validation.path import CertificatePool, Path, find_paths, uncheckable
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
-from signer.validation.revocation import StatusOutcome, check_status, exempt
-from signer.validation.verdict import Finding, Indication, KnownStatus, SubIndication, indeterminate
+from signer.validation.revocation import StatusOutcome, check_status, effective_time, exempt
+from signer.validation.verdict import (
+    Finding,
+    Indication,
+    KnownStatus,
+    SubIndication,
+    indeterminate,
+    note,
+    severity,
+)
 
 MAX_FETCHES: Final = 4
+MAX_JUDGED: Final = 8
 
+_UNLIMITED: Final = AnchorLimits()
+_KEY_STANDS: Final = frozenset(("affiliationChanged", "superseded", "cessationOfOperation"))
 _CODE_SIGNING: Final = "1.3.6.1.5.5.7.3.3"
 _NOT_FOR_DOCUMENTS: Final = frozenset(
     (oids.EKU_SERVER_AUTH, oids.EKU_CLIENT_AUTH, oids.EKU_TIME_STAMPING, oids.EKU_OCSP_SIGNING, _CODE_SIGNING)
 )
-
-
-@unique
-class Purpose(Enum):
-    """What a key signed."""
-
-    DOCUMENT = auto()
-    TIMESTAMP = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +59,43 @@ class Judgement:
 def judge_certificate(
     leaf: Certificate, evidence: Evidence, moment: Moment, purpose: Purpose, context: VerificationContext
 ) -> Judgement:
-    """Judge a certificate at a moment: from path to status, every step even when an earlier one failed."""
-    path, searched = _best_path(leaf, evidence, moment, context)
-    if path is None:
-        reason = Reason.ISSUER_NOT_FOUND if context.anchors else Reason.NO_ANCHOR_GIVEN
-        finding = indeterminate(reason, SubIndication.NO_CERTIFICATE_CHAIN_FOUND, searched)
-        return Judgement(chain=(), findings=(*_purpose(leaf, purpose, context.policy), finding))
+    """Judge a certificate at a moment: from path to status, every step even when an earlier one failed.
+
+    Of several paths the first counts about which there is no doubt, else the one with the least; but a key that is
+    not to be relied on in one path is so in none.
+    """
+    paths, searched = _paths(leaf, evidence, moment, purpose, context)
+    best: Judgement | None = None
+    for path in islice(paths, MAX_JUDGED):
+        judged = _judge_path(path, evidence, moment, purpose, context)
+        if _is_final(judged):
+            return judged
+        if best is None or severity(judged.findings) > severity(best.findings):
+            best = judged
+    if best is not None:
+        return best
+    reason = Reason.ISSUER_NOT_FOUND if context.anchors else Reason.NO_ANCHOR_GIVEN
+    finding = indeterminate(reason, SubIndication.NO_CERTIFICATE_CHAIN_FOUND, searched)
+    unchecked = _unchecked(leaf, evidence.pool)
+    return Judgement(chain=(), findings=(*_purpose(leaf, purpose, context.policy), finding, *unchecked))
+
+
+def _judge_path(
+    path: Path, evidence: Evidence, moment: Moment, purpose: Purpose, context: VerificationContext
+) -> Judgement:
     findings: list[Finding] = []
     if path.problem is not None:
         general = SubIndication.CERTIFICATE_CHAIN_GENERAL_FAILURE
         findings.append(indeterminate(Reason.PATH_RULE_BROKEN, general, path.problem))
-    findings += _purpose(leaf, purpose, context.policy)
-    findings += _admitted(path, purpose, context.policy)
+    findings += _purpose(path.chain[0], purpose, context.policy)
+    findings += admission_findings(path, context) if purpose is Purpose.DOCUMENT else ()
+    findings += trust_findings(path, context)
     findings += weak_chain(context.policy.algorithms, path.chain, moment)
     expired = list(validity_findings(path.chain, moment))
     outcomes = list(_statuses(path, evidence, moment, context))
     findings += _refined(expired, outcomes)
     findings += (finding for outcome in outcomes for finding in outcome.findings)
+    findings += _given_up(path, evidence, moment, context)
     if moment.proven and moment.at < context.at and not any(finding.indication for finding in findings):
         now = _statuses(path, evidence, Moment(at=context.at), context)
         lifted = purpose is Purpose.DOCUMENT
@@ -76,19 +103,48 @@ def judge_certificate(
     return Judgement(chain=path.chain, findings=tuple(findings), statuses=tuple(outcome.known for outcome in outcomes))
 
 
-def _best_path(
-    leaf: Certificate, evidence: Evidence, moment: Moment, context: VerificationContext
-) -> tuple[Path | None, str]:
-    """Choose the path that breaks no rule and is valid at the moment; else the nearest. Fetch issuers if none."""
-    pool, anchors = evidence.pool, frozenset(context.anchors)
+def _given_up(path: Path, evidence: Evidence, moment: Moment, context: VerificationContext) -> Iterator[Finding]:
+    """Yield a finding for an issuer's key that was revoked, other than in name, in another certificate of it.
+
+    Only certificates with a path of their own count: a stranger may put any other beside a signature.
+    """
+    for issuer in path.chain[1:-1]:
+        twins = (c for c in evidence.pool.named(issuer.subject_der) if c != issuer and c.spki_der == issuer.spki_der)
+        for twin in islice(twins, MAX_FETCHES):
+            for other in islice(find_paths(twin, evidence.pool, evidence.anchors), 1):
+                if other.problem is not None or other.directly_trusted:
+                    continue
+                for answer in evidence.answers(twin, other.chain[1], context.at):
+                    if _ends_a_key(answer, moment):
+                        sub = SubIndication.REVOKED_CA_NO_POE
+                        yield indeterminate(Reason.CA_REVOKED, sub, answer.origin, f"certificate {twin.serial_hex}")
+
+
+def _ends_a_key(answer: StatusAnswer, moment: Moment) -> bool:
+    if not isinstance(answer, Revoked) or answer.on_hold or answer.reason in _KEY_STANDS:
+        return False
+    return effective_time(answer) <= moment.at
+
+
+def _is_final(judged: Judgement) -> bool:
+    """Whether no other path can change it: nothing is in doubt, or a key was given up and not just a certificate."""
+    if all(finding.indication is None for finding in judged.findings):
+        return True
+    if any(leaf.answer in ("revoked", "on-hold") for leaf in judged.statuses[:1]):
+        return True
+    return any(issuer.answer == "revoked" and issuer.reason not in _KEY_STANDS for issuer in judged.statuses[1:])
+
+
+def _paths(
+    leaf: Certificate, evidence: Evidence, moment: Moment, purpose: Purpose, context: VerificationContext
+) -> tuple[Iterator[Path], str]:
+    """Return the paths to anchors for this purpose, and what was missed where there is none. Fetch issuers then."""
+    pool = evidence.pool
     for attempt in range(MAX_FETCHES):
-        best: Path | None = None
-        for path in find_paths(leaf, pool, anchors):
-            if path.problem is None and not any(True for _ in validity_findings(path.chain, moment)):
-                return path, ""
-            best = best or path
-        if best is not None or not context.anchors:
-            return best, ""
+        found = _ranked(leaf, pool, moment, purpose, context)
+        first = next(found, None)
+        if first is not None or not context.anchors:
+            return chain(() if first is None else (first,), found), ""
         top = _highest(leaf, pool)
         fetched: tuple[Certificate, ...] = ()
         if not context.offline and attempt < MAX_FETCHES - 1:
@@ -96,7 +152,37 @@ def _best_path(
         if not set(fetched) - set(pool.certificates):
             break
         pool = CertificatePool((*fetched, *pool.certificates))
-    return None, f"issuer of certificate {top.serial_hex}: {readable_name(top.issuer_der)}"
+    return iter(()), f"issuer of certificate {top.serial_hex}: {readable_name(top.issuer_der)}"
+
+
+def _ranked(
+    leaf: Certificate, pool: CertificatePool, moment: Moment, purpose: Purpose, context: VerificationContext
+) -> Iterator[Path]:
+    """Yield paths that break no rule, are admitted and valid at the moment, as they are found; then the others."""
+    limits = context.limits
+    anchors = frozenset(one for one in context.anchors if purpose in limits.get(one, _UNLIMITED).purposes)
+    inputs = {anchor: limit.inputs() for anchor, limit in limits.items()}
+    others: list[tuple[tuple[bool, ...], Path]] = []
+    for path in find_paths(leaf, pool, anchors, inputs_of=inputs):
+        faults = (
+            path.problem is not None,
+            purpose is Purpose.DOCUMENT and any(True for _ in admission_findings(path, context)),
+            any(True for _ in validity_findings(path.chain, moment)),
+        )
+        if any(faults):
+            others.append((faults, path))
+        else:
+            yield path
+    yield from (path for _, path in sorted(others, key=itemgetter(0)))
+
+
+def _unchecked(leaf: Certificate, pool: CertificatePool) -> Iterator[Finding]:
+    """Tell of an issuer that is known, where nobody here can check its signature: that is no broken signature."""
+    top = _highest(leaf, pool)
+    for issuer in pool.named(top.issuer_der)[:MAX_FETCHES]:
+        detail = None if issuer == top else uncheckable(top, issuer)
+        if detail is not None:
+            yield note(Reason.ALGORITHM_UNSUPPORTED, detail, f"certificate {top.serial_hex}")
 
 
 def _highest(leaf: Certificate, pool: CertificatePool) -> Certificate:
@@ -141,24 +227,6 @@ def _timestamp_problem(leaf: Certificate) -> str | None:
     if usage is not None and not usage & {"digitalSignature", "nonRepudiation"}:
         return "key usage without digitalSignature"
     return "a CA certificate" if leaf.is_ca else None
-
-
-def _admitted(path: Path, purpose: Purpose, policy: Policy) -> Iterator[Finding]:
-    if purpose is not Purpose.DOCUMENT:
-        return
-    constraint = SubIndication.CHAIN_CONSTRAINTS_FAILURE
-    if policy.path_through and policy.path_through.isdisjoint(c.sha256.hex() for c in path.chain):
-        yield indeterminate(Reason.ANCHOR_NOT_ADMITTED, constraint)
-    missing = policy.required_policies - _asserted(path.chain[0])
-    if missing:
-        yield indeterminate(Reason.POLICY_NOT_ASSERTED, constraint, ", ".join(sorted(missing)))
-
-
-def _asserted(leaf: Certificate) -> frozenset[str]:
-    try:
-        return frozenset(leaf.policies)
-    except UNREADABLE:
-        return frozenset()
 
 
 def _statuses(path: Path, evidence: Evidence, moment: Moment, context: VerificationContext) -> Iterator[StatusOutcome]:

@@ -7,7 +7,7 @@ between certificates are checked once for each pair and remembered by their octe
 Revocation is `status.py`'s, validity in time `times.py`'s: a path that broke no rule may still be expired.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Final
 
 from pki import oids
 from pki.certificates import Certificate
+from pki.errors import ServiceError, VerificationFailed
 from pki.names import NameConstraints, NameKey, name_key
 from signer.parsers.model import UNREADABLE
 from signer.validation.policy_graph import ANY_POLICY, PolicyGraph
@@ -91,22 +92,32 @@ def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
     return True
 
 
+def uncheckable(certificate: Certificate, issuer: Certificate) -> str | None:
+    """Say why nobody here can tell whether `issuer`'s key made the signature; None when it can be told."""
+    try:
+        certificate.verify_signed_by(issuer)
+    except VerificationFailed:
+        return None
+    except ServiceError as error:
+        return error.detail
+    except (IndexError, ValueError) as error:
+        return type(error).__name__
+    return None
+
+
 class CertificatePool:
     """Loose certificates, found by subject; with the work that all searches among them may cost together."""
 
     def __init__(self, certificates: Iterable[Certificate]) -> None:
         self.certificates = tuple(islice(dict.fromkeys(certificates), MAX_POOL))
         self._checks_left = MAX_CHECKS_A_POOL
-        self._by_subject: dict[NameKey, list[Certificate]] = {}
+        self._by_subject: dict[NameKey | bytes, list[Certificate]] = {}
         for certificate in self.certificates:
-            key = _quiet_name_key(certificate.subject_der)
-            if key is not None:
-                self._by_subject.setdefault(key, []).append(certificate)
+            self._by_subject.setdefault(_quiet_name_key(certificate.subject_der), []).append(certificate)
 
     def named(self, name_der: bytes) -> tuple[Certificate, ...]:
         """Return the certificates of a subject."""
-        key = _quiet_name_key(name_der)
-        return () if key is None else tuple(self._by_subject.get(key, ()))
+        return tuple(self._by_subject.get(_quiet_name_key(name_der), ()))
 
     def issuers(self, certificate: Certificate) -> Iterator[Certificate]:
         """Yield the certificates whose key signed `certificate`; those whose key identifier fits come first."""
@@ -122,20 +133,28 @@ class CertificatePool:
                 yield candidate
 
 
+_ANY: Final = PathInputs()
+_ALIKE: Final[Mapping[Certificate, PathInputs]] = {}
+
+
 def find_paths(
-    leaf: Certificate, pool: CertificatePool, anchors: frozenset[Certificate], inputs: PathInputs = PathInputs()
+    leaf: Certificate,
+    pool: CertificatePool,
+    anchors: frozenset[Certificate],
+    inputs: PathInputs = _ANY,
+    inputs_of: Mapping[Certificate, PathInputs] = _ALIKE,
 ) -> Iterator[Path]:
     """Yield every path from `leaf` to one of `anchors` over `pool`, which holds the anchors too.
 
     The shortest come first; several issuers of one name and key are all tried. Paths that break a rule are
-    yielded with their `problem`, after those that break none.
+    yielded with their `problem`, after those that break none. `inputs_of` holds anchors with inputs of their own.
     """
     if leaf in anchors:
         yield Path(chain=(leaf,), problem=_critical_problem(leaf))
         return
     broken = []
     for chain in islice(_chains(leaf, pool, anchors), MAX_PATHS):
-        path = Path(chain=chain, problem=_first_problem(chain, inputs))
+        path = Path(chain=chain, problem=_first_problem(chain, inputs_of.get(chain[-1], inputs)))
         if path.problem is None:
             yield path
         else:
@@ -155,7 +174,8 @@ def _chains(
                     continue
                 if issuer in anchors:
                     yield (*chain, issuer)
-                elif len(chain) < MAX_DEPTH:
+                # A higher anchor may be trusted further than this one.
+                if len(chain) < MAX_DEPTH:
                     following.append((*chain, issuer))
         level = following[:MAX_PATHS]
 
@@ -167,11 +187,11 @@ def _quiet_key_identifier(certificate: Certificate, *, authority: bool) -> bytes
         return None  # a hint that cannot be read narrows nothing
 
 
-def _quiet_name_key(name_der: bytes) -> NameKey | None:
+def _quiet_name_key(name_der: bytes) -> NameKey | bytes:
     try:
         return name_key(name_der)
     except UNREADABLE:
-        return None  # a name that cannot be compared chains to nothing
+        return name_der  # a name that cannot be read is the same in the same octets alone
 
 
 def _first_problem(chain: tuple[Certificate, ...], inputs: PathInputs) -> str | None:

@@ -1,9 +1,11 @@
 """Validation policies: data, not code (EN 319 102-1 §5.2.4). Three are built in; a deployer's own are JSON files.
 
 A policy file names a built-in `base` and changes its members:
-`{"base": "health-cluster", "name": "…", "path_through": ["<sha256 of a certificate>"], …}`.
+`{"base": "health-cluster", "name": "…", "path_through": ["<sha256 of a certificate or key>"], …}`.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -76,7 +78,11 @@ class AlgorithmPolicy:
 class Policy:
     """What a signature must fulfil.
 
-    `path_through`: SHA-256 of certificates of which the path must hold one (empty: any path to an anchor).
+    `path_through`, `cluster`: SHA-256 of certificates or public keys, and the name of a configured cluster of such,
+    of which the path must hold one. Without both, any path to an anchor will do; a cluster that nobody configured
+    admits none.
+    `professions_for`: by type of FHIR resource, who may sign documents that hold one.
+    `require_current_trust`: what rests on an outdated trust bundle is undecided; `max_trust_age` ends its life earlier.
     `max_status_age`: how old a status may be; None lets it count until its nextUpdate (EN 319 102-1 §5.2.5).
     `status_after_signature`: status must be produced at or after the proven time.
     `signature_policies`: the signature policies that are accepted, by OID or URI, each with the digests of its
@@ -91,9 +97,13 @@ class Policy:
     require_ca_status: bool = True
     require_admission: bool = False
     professions: frozenset[str] = frozenset()
+    professions_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
     required_policies: frozenset[str] = frozenset()
     path_through: frozenset[str] = frozenset()
     signature_policies: tuple[tuple[str, frozenset[bytes]], ...] = ()
+    cluster: str | None = None
+    require_current_trust: bool = False
+    max_trust_age: timedelta | None = None
     max_status_age: timedelta | None = None
     status_after_signature: bool = False
     clock_skew: timedelta = timedelta(minutes=5)
@@ -102,7 +112,18 @@ class Policy:
 
 
 DEFAULT: Final = Policy(name="default")
-HEALTH_CLUSTER: Final = Policy(name="health-cluster", require_non_repudiation=True, require_admission=True)
+HEALTH_CLUSTER: Final = Policy(
+    name="health-cluster",
+    require_non_repudiation=True,
+    require_admission=True,
+    require_current_trust=True,
+    cluster="health",
+    professions_for={
+        "MedicationRequest": frozenset(("physician", "dentist", "midwife")),
+        "MedicationDispense": frozenset(("pharmacist",)),
+        "ServiceRequest": frozenset(("physician", "dentist", "midwife")),
+    },
+)
 ARCHIVE: Final = Policy(name="archive", require_time_proof=True, status_after_signature=True)
 BUILT_IN: Final = {policy.name: policy for policy in (DEFAULT, HEALTH_CLUSTER, ARCHIVE)}
 
@@ -111,40 +132,66 @@ _FLAGS: Final = (
     "require_time_proof",
     "require_ca_status",
     "require_admission",
+    "require_current_trust",
     "status_after_signature",
 )
-_SETS: Final = ("professions", "required_policies", "path_through")
-_DURATIONS: Final = {"max_status_age_seconds": "max_status_age", "clock_skew_seconds": "clock_skew"}
+_SLUG: Final = re.compile("[a-z][a-z0-9-]{0,62}")
+_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,38})){1,30}")
+_SETS: Final = {
+    "professions": _SLUG,
+    "required_policies": _OID,
+    "path_through": re.compile("[0-9a-f]{64}"),
+}
+_DURATIONS: Final = {
+    "max_status_age_seconds": "max_status_age",
+    "max_trust_age_seconds": "max_trust_age",
+    "clock_skew_seconds": "clock_skew",
+}
+_HEX: Final = re.compile("(?:[0-9a-fA-F]{2}){1,64}")
+_RESOURCE: Final = re.compile("[A-Z][A-Za-z]{2,60}")
+_NAME: Final = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f]{1,100}(?<!\s)")
+MAX_ENTRIES: Final = 256
 
 
 def parse_policy(data: bytes) -> Policy:
-    """Read a policy file; InvalidInput for an unknown base, member or type."""
+    """Read a policy file; InvalidInput for an unknown base, member, type or form."""
     members = jose.json_object(data)
-    base = BUILT_IN.get(str(members.pop("base", DEFAULT.name)))
-    if base is None:
+    base = members.pop("base", DEFAULT.name)
+    if not isinstance(base, str) or base not in BUILT_IN:
         raise _refuse("base is not a built-in policy")
-    changes: dict[str, Any] = {}
-    for name, value in members.items():
-        if name in _SETS:
-            changes[name] = _names(name, value)
-        elif name in _DURATIONS:
-            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
-                raise _refuse(f"{name} is not a number of seconds")
-            changes[_DURATIONS[name]] = timedelta(seconds=value)
-        elif name == "signature_policies":
-            changes[name] = _signature_policies(value)
-        elif name == "arc" and isinstance(value, str):
-            changes[name] = oids.OidArc(arc=value)
-        elif (name in _FLAGS and isinstance(value, bool)) or (name == "name" and isinstance(value, str)):
-            changes[name] = value
-        else:
-            raise _refuse(f"unknown member or type: {name[:40]}")
-    return replace(base, **{"name": f"{base.name} (changed)", **changes})
+    changes = dict(_change(name, value) for name, value in members.items())
+    return replace(BUILT_IN[base], **{"name": f"{base} (changed)", **changes})
 
 
-def _names(name: str, value: Any) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _refuse(f"{name} is not an array of strings")
+def _change(name: str, value: Any) -> tuple[str, Any]:
+    """Read one member as the change that it makes."""
+    match name, value:
+        case str(), list() if name in _SETS:
+            return name, _entries(name, value, _SETS[name])
+        case str(), int() if name in _DURATIONS and not isinstance(value, bool) and 0 <= value < 2**31:
+            return _DURATIONS[name], timedelta(seconds=value)
+        case str(), bool() if name in _FLAGS:
+            return name, value
+        case "professions_for", dict() if len(value) <= MAX_ENTRIES and all(map(_RESOURCE.fullmatch, value)):
+            return name, {kind: _entries(f"{name}.{kind}", some, _SLUG) for kind, some in value.items()}
+        case "cluster", None:
+            return name, None
+        case ("cluster", str()) if _SLUG.fullmatch(value):
+            return name, value
+        case ("arc", str()) if _OID.fullmatch(value):
+            return name, oids.OidArc(arc=value)
+        case "signature_policies", _:
+            return name, _signature_policies(value)
+        case ("name", str()) if _NAME.fullmatch(value):
+            return name, value
+    raise _refuse(f"unknown member, type or form: {name[:40]}")
+
+
+def _entries(name: str, value: Any, form: re.Pattern[str]) -> frozenset[str]:
+    if not isinstance(value, list) or len(value) > MAX_ENTRIES:
+        raise _refuse(f"{name} is not an array of at most {MAX_ENTRIES} strings")
+    if not all(isinstance(item, str) and form.fullmatch(item) for item in value):
+        raise _refuse(f"{name} holds something of another form")
     return frozenset(value)
 
 
@@ -152,7 +199,9 @@ def _signature_policies(value: Any) -> tuple[tuple[str, frozenset[bytes]], ...]:
     if not isinstance(value, dict):
         raise _refuse("signature_policies is not an object of arrays of hexadecimal digests")
     try:
-        return tuple((name, frozenset(map(bytes.fromhex, _names(name, digests)))) for name, digests in value.items())
+        return tuple(
+            (name, frozenset(map(bytes.fromhex, _entries(name, digests, _HEX)))) for name, digests in value.items()
+        )
     except ValueError as error:
         raise _refuse("a digest of a signature policy is not hexadecimal") from error
 

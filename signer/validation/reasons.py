@@ -64,6 +64,7 @@ class Reason(StrEnum):
     POLICY_NOT_ASSERTED = "policy-not-asserted"
     ANCHOR_NOT_ADMITTED = "anchor-not-admitted"
     PROFESSION_NOT_ADMITTED = "profession-not-admitted"
+    TRUST_OUTDATED = "trust-outdated"
     # Time
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
@@ -222,6 +223,10 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.PROFESSION_NOT_ADMITTED: Message(
         "حرفهٔ امضاکننده در سیاست انتخاب‌شده پذیرفته نیست.", "The policy does not admit the signer's profession."
+    ),
+    Reason.TRUST_OUTDATED: Message(
+        "بستهٔ اعتمادی که این نتیجه بر آن استوار است کهنه شده است؛ بستهٔ تازه بگیرید.",
+        "The trust bundle behind this verdict is outdated; get a newer one.",
     ),
     Reason.CERTIFICATE_EXPIRED: Message("مدت اعتبار گواهی گذشته است.", "A certificate of the path has expired."),
     Reason.CERTIFICATE_NOT_YET_VALID: Message(

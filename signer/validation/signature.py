@@ -1,17 +1,28 @@
 """One signature's verdict: everything found about it, and the conclusion (EN 319 102-1 §5.2.8, §5.3 to §5.5)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from pki.certificates import Certificate
-from signer.parsers.model import Format, Note, ParsedFile, ParsedSignature, TimestampKind, UnreadableSignature
+from signer.parsers.model import (
+    UNREADABLE,
+    Format,
+    Note,
+    ParsedFile,
+    ParsedSignature,
+    TimestampKind,
+    UnreadableSignature,
+)
+from signer.validation.anchors import Purpose
 from signer.validation.content import UNUSABLE, content_findings
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, identify_signer, value_hash
 from signer.validation.evidence import Evidence
+from signer.validation.fhir_kinds import resource_kinds
 from signer.validation.identity import assurance, is_clinician, signer_identity
-from signer.validation.judge import Judgement, Purpose, judge_certificate
+from signer.validation.judge import Judgement, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
@@ -33,7 +44,9 @@ from signer.validation.verdict import (
     note,
 )
 
-_DEFERRABLE: Final = frozenset((Reason.STATUS_SILENT, Reason.STATUS_STALE, Reason.CERTIFICATE_EXPIRED))
+_DEFERRABLE: Final = frozenset(
+    (Reason.STATUS_SILENT, Reason.STATUS_STALE, Reason.CERTIFICATE_EXPIRED, Reason.TRUST_OUTDATED)
+)
 
 
 def noted(item: Note) -> Finding:
@@ -163,6 +176,7 @@ def _acceptance(
     if (context.policy.require_admission and not clinician) or barred:
         role = identity.profession or "no profession"
         findings.append(indeterminate(Reason.PROFESSION_NOT_ADMITTED, SubIndication.SIG_CONSTRAINTS_FAILURE, role))
+    findings += _fitting_profession(signature, identity.profession, context.policy)
     return findings
 
 
@@ -179,6 +193,24 @@ def _signature_policy(signature: ParsedSignature, policy: Policy) -> list[Findin
         other = SubIndication.POLICY_PROCESSING_ERROR
         return [indeterminate(Reason.SIGNATURE_POLICY_MISMATCH, other, named.name[:200])]
     return []
+
+
+def _fitting_profession(signature: ParsedSignature, profession: str | None, policy: Policy) -> Iterator[Finding]:
+    """Ask whether a profession may sign documents of this kind; one whose kind cannot be read is signed by none."""
+    if not policy.professions_for:
+        return
+    constraint = SubIndication.SIG_CONSTRAINTS_FAILURE
+    for item in signature.objects:
+        try:
+            kinds = resource_kinds(item.octets or ())
+        except UNREADABLE as error:
+            detail = f"the kind of document cannot be told: {error}"
+            yield indeterminate(Reason.PROFESSION_NOT_ADMITTED, constraint, detail, item.what)
+            continue
+        for kind in sorted(kinds & policy.professions_for.keys()):
+            if profession not in policy.professions_for[kind]:
+                detail = f"{kind}: {profession or 'no profession'}"
+                yield indeterminate(Reason.PROFESSION_NOT_ADMITTED, constraint, detail, item.what)
 
 
 def _time_findings(

@@ -20,6 +20,7 @@ from pki.identity_scheme import IdentityScheme
 from pki.oids import OidArc
 from signer.parsers.model import UNREADABLE
 from signer.validation import crl
+from signer.validation.anchors import HEALTH, Clusters
 from signer.validation.answers import Silent, StatusAnswer, unreadable
 from signer.validation.crl import MAX_CRL_OCTETS, Crl
 from signer.validation.crl_judgement import ListSigners, OriginalList, judge_lists
@@ -40,6 +41,13 @@ class LocalTrust:
     intermediates: tuple[Certificate, ...]
     arc: OidArc
     identities: IdentityScheme
+
+    @property
+    def clusters(self) -> Clusters:
+        """A deployment's own issuers are those of its health cluster; those above them are not."""
+        above = {certificate.issuer_der for certificate in self.intermediates if not certificate.self_issued}
+        own = (c.spki_sha256.hex() for c in self.intermediates if c.is_ca and c.subject_der not in above)
+        return {HEALTH: frozenset(own)}
 
     def reading(self, policy: Policy) -> Policy:
         """Return a policy that reads identifiers as the deployment means them, unless it has an arc of its own."""

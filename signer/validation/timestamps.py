@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from pki.certificates import Certificate, serial_hex
 from signer.parsers.model import ParsedSignature, ParsedTimestamp, TimestampKind
+from signer.validation.anchors import Purpose
 from signer.validation.context import VerificationContext
 from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer, refers_to
 from signer.validation.evidence import Evidence
 from signer.validation.existence import Existence
-from signer.validation.judge import Judgement, Purpose, judge_certificate
+from signer.validation.judge import Judgement, judge_certificate
 from signer.validation.moment import Moment, weak_hash
 from signer.validation.names import readable_name
 from signer.validation.reasons import Reason

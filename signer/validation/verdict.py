@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
+from typing import Final
 
 from pki.certificates import Certificate
 from signer.parsers.model import ContentClaims, Format, TimestampKind
+from signer.validation.anchors import BundleStamp
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
 
@@ -122,6 +124,7 @@ def note(reason: Reason, detail: str = "", about: str = "") -> Finding:
     return Finding(reason=reason, detail=detail, about=about)
 
 
+_HARMLESS: Final = (2, 0)
 _RANK = {sub: rank for rank, sub in enumerate(SubIndication)}
 
 
@@ -132,11 +135,16 @@ def by_weight(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _weight(finding: Finding) -> tuple[int, int]:
     if finding.indication is None:
-        return 2, 0
+        return _HARMLESS
     rank = len(_RANK) if finding.sub_indication is None else _RANK[finding.sub_indication]
     if finding.reason is Reason.SIGNING_CERTIFICATE_REFERENCE_MISMATCH:
         rank = _RANK[SubIndication.NO_SIGNING_CERTIFICATE_FOUND]  # found while identifying, §5.2.3
     return int(finding.indication is not Indication.FAILED), rank
+
+
+def severity(findings: Iterable[Finding]) -> tuple[int, int]:
+    """Return how bad the worst finding is: the smaller, the worse."""
+    return min(map(_weight, findings), default=_HARMLESS)
 
 
 def conclude(findings: Iterable[Finding]) -> tuple[Indication, SubIndication | None]:
@@ -237,3 +245,4 @@ class FileVerdict:
     signatures: tuple[SignatureVerdict, ...] = ()
     timestamps: tuple[TimestampVerdict, ...] = ()
     findings: tuple[Finding, ...] = ()
+    bundle: BundleStamp | None = None

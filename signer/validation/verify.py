@@ -87,6 +87,7 @@ def _file(
         validated_at=context.at,
         policy=context.policy,
         offline=context.offline,
+        bundle=context.bundle,
         findings=findings,
     )
 
@@ -107,6 +108,7 @@ def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict
         validated_at=context.at,
         policy=context.policy,
         offline=context.offline,
+        bundle=context.bundle,
         signatures=verdicts,
         timestamps=tuple(proofs.verdicts[stamp.place] for stamp in parsed.timestamps),
         findings=findings,

@@ -12,6 +12,7 @@ from cryptography import x509
 from pki.identity_file import pilot_identities
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.client import LocalTimeStamper
+from signer.validation.anchors import HEALTH
 from signer.validation.context import VerificationContext
 from signer.validation.status import EmbeddedStatus
 from tests.support.clock import FakeClock
@@ -51,12 +52,13 @@ class Zoo:
         return EmbeddedStatus(crls=(self.root.crl(), *lists), ocsp_responses=responses)
 
     def context(self, **changes: Any) -> VerificationContext:
-        """Return a context that trusts the root, knows fresh status and validates at `NOW`."""
+        """Return a context that trusts the root, knows health's issuer and fresh status, and validates at `NOW`."""
         members: dict[str, Any] = {
             "at": NOW,
             "anchors": (self.root.certificate,),
             "intermediates": (self.intermediate.certificate,),
             "status_sources": (self.status(),),
+            "clusters": {HEALTH: frozenset((self.intermediate.certificate.spki_sha256.hex(),))},
         }
         return VerificationContext(**(members | changes))
 

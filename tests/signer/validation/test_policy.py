@@ -21,6 +21,10 @@ def test_a_file_changes_members_of_its_base() -> None:
                 "name": "ours",
                 "professions": ["physician"],
                 "path_through": ["ab" * 32],
+                "cluster": "dentistry",
+                "professions_for": {"MedicationRequest": ["physician"]},
+                "max_trust_age_seconds": 86400,
+                "require_current_trust": False,
                 "required_policies": ["1.3.6.1.4.1.32473.1"],
                 "max_status_age_seconds": 3600,
                 "clock_skew_seconds": 60,
@@ -32,7 +36,14 @@ def test_a_file_changes_members_of_its_base() -> None:
     assert (policy.name, policy.require_admission, policy.status_after_signature) == ("ours", True, True)
     assert (policy.max_status_age, policy.clock_skew) == (timedelta(hours=1), timedelta(minutes=1))
     assert (policy.professions, policy.arc.arc) == (frozenset(("physician",)), "1.3.6.1.4.1.32473.7")
+    assert (policy.cluster, policy.max_trust_age, policy.require_current_trust) == (
+        "dentistry",
+        timedelta(days=1),
+        False,
+    )
+    assert policy.professions_for == {"MedicationRequest": frozenset(("physician",))}
     assert policy.algorithms == HEALTH_CLUSTER.algorithms
+    assert parse_policy(b'{"base":"health-cluster","cluster":null}').cluster is None
 
 
 def test_an_empty_file_is_the_default_under_another_name() -> None:
@@ -52,6 +63,23 @@ def test_an_empty_file_is_the_default_under_another_name() -> None:
         {"max_status_age_seconds": True},
         {"max_status_age_seconds": -1},
         {"algorithms": {}},
+        {"base": None},
+        {"professions": ["Physician"]},
+        {"path_through": ["AB" * 32]},
+        {"path_through": ["ab"]},
+        {"path_through": ["ab" * 32] * 257},
+        {"required_policies": ["silver"]},
+        {"required_policies": ["1.3.06"]},
+        {"arc": "1.3.6.x"},
+        {"cluster": "Health"},
+        {"cluster": 1},
+        {"professions_for": ["MedicationRequest"]},
+        {"professions_for": {"medication": []}},
+        {"professions_for": {"MedicationRequest": ["a b"]}},
+        {"require_current_trust": 1},
+        {"max_trust_age_seconds": "7 days"},
+        {"name": ""},
+        {"name": "a\u001b"},
         {"name": 1},
     ],
 )
