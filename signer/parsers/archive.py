@@ -1,27 +1,65 @@
-"""Archive time-stamps of CAdES, version 3 (ETSI EN 319 122-1 §5.5.3): what they stamp, and what that covers.
+"""Archive time-stamps of CAdES (ETSI EN 319 122-1 §5.5, TS 101 733 §6.4): what they stamp, and what that covers.
 
-The token stamps content, SignerInfo and an index of hashes; certificates, lists and unsigned attributes are
-covered by standing in the index. An index that names what is not there makes the time-stamp worthless.
+Version 3 stamps content, SignerInfo and an index of hashes; certificates, lists and unsigned attributes are covered by
+standing in the index. An index that names what is not there makes the time-stamp worthless. Version 2 stamps the
+SignedData as it was, without the archive time-stamps that came later. The first version is told, and not evaluated.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from pki import der, oids
 from pki.der import Node
 from pki.errors import ServiceError
-from signer.parsers.model import UNREADABLE, Note, Octets, ParsedTimestamp, TimestampKind
-from signer.parsers.signed_data import MAX_ATTRIBUTES, SignedData, SignerInfo, read_signed_data, refuse, single
+from signer.parsers.cms_values import octets_in
+from signer.parsers.model import UNREADABLE, Note, Octets, ParsedTimestamp, TimestampKind, TimestampToken
+from signer.parsers.signed_data import (
+    MAX_ATTRIBUTES,
+    SignedData,
+    SignerInfo,
+    choice_value,
+    read_signed_data,
+    refuse,
+    single,
+)
 from signer.parsers.tst import read_timestamp, timestamp_id
 from signer.validation.reasons import Reason
 
 MAX_INDEX: Final = 1024
 
+_FIRST: Final = "1.2.840.113549.1.9.16.2.27"
+_SECOND: Final = "1.2.840.113549.1.9.16.2.48"
+ARCHIVE_TIMESTAMPS: Final = (oids.ATTR_ARCHIVE_TIMESTAMP_V3, _SECOND, _FIRST)
+
 _INDEX: Final = "0.4.0.1733.2.5"  # ats-hash-index: hashes of whole attributes
 _INDEX_V3: Final = "0.4.0.19122.1.5"  # ats-hash-index-v3: hashes of type and value
 _HASHES: Final = {oids.SHA1: "sha1", oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
+_UNSIGNED: Final = 0xA1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """The signature that is stamped: its parts, and the time-stamps that it holds, by their ids."""
+
+    data: SignedData
+    signer: SignerInfo
+    content: Octets
+    owner: str
+    stamps: dict[str, ParsedTimestamp]
+
+    @property
+    def attributes(self) -> tuple[Node, ...]:
+        """The unsigned attributes as they stand."""
+        node = self.signer.unsigned_attributes
+        return () if node is None else node.children(MAX_ATTRIBUTES)
+
+    @property
+    def fields(self) -> tuple[bytes, ...]:
+        """The SignerInfo up to its value."""
+        return tuple(field.raw for field in self.signer.node.sequence() if field.tag != _UNSIGNED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +71,76 @@ class _Index:
     names: frozenset[bytes]
 
 
-def read_archive_timestamp(
-    token_der: bytes, data: SignedData, signer: SignerInfo, content: Octets | None, owner: str
-) -> ParsedTimestamp:
-    """Read an archive-time-stamp-v3 on the signature named `owner`; a defect in its index is kept as such."""
-    bare = read_timestamp(token_der, TimestampKind.ARCHIVE, None, frozenset((owner,)))
-    if bare.token is None or content is None:
+@dataclass(slots=True, kw_only=True)
+class _Covered:
+    """What a time-stamp covers beside the signature: time-stamps, and the DER of validation data."""
+
+    stamps: set[str]
+    values: set[bytes]
+
+    def add(self, signed: _Signed, kind: str, value: Node) -> None:
+        """Add what one value of an unsigned attribute is or holds."""
+        self.values |= octets_in(kind, value)
+        if kind == oids.ATTR_SIGNATURE_TIMESTAMP or kind in ARCHIVE_TIMESTAMPS:
+            name = timestamp_id(value.raw)
+            self.stamps.add(name)
+            stamp = signed.stamps.get(name)
+            if stamp is not None and stamp.token is not None:
+                self.values |= stamp.token.signature.values
+
+
+def read_archive_timestamps(
+    archived: Sequence[tuple[str, Node]],
+    earlier: Sequence[ParsedTimestamp],
+    data: SignedData,
+    signer: SignerInfo,
+    content: Octets | None,
+    owner: str,
+) -> list[ParsedTimestamp]:
+    """Read the archive time-stamps on the signature named `owner`, by attribute type; `earlier` are its other ones.
+
+    A defect in what one covers is kept as such.
+    """
+    bare = [read_timestamp(value.raw, TimestampKind.ARCHIVE, None, frozenset((owner,))) for _, value in archived]
+    if content is None:
         return bare
+    stamps = {stamp.id: stamp for stamp in (*earlier, *bare)}
+    signed = _Signed(data=data, signer=signer, content=content, owner=owner, stamps=stamps)
+    return [_complete(kind, value, stamp, signed) for (kind, value), stamp in zip(archived, bare, strict=True)]
+
+
+def _complete(kind: str, value: Node, stamp: ParsedTimestamp, signed: _Signed) -> ParsedTimestamp:
+    if stamp.token is None or kind == _FIRST:
+        return stamp
     try:
-        index = _read_index(token_der)
-        covered = _covered(index, data, signer)
-        imprinted = _imprinted(bare.token.imprint_oid, index, data, signer, content)
+        if kind == _SECOND:
+            imprinted, covered = _second(stamp.token, signed)
+        else:
+            imprinted, covered = _third(value.raw, stamp.token, signed)
     except UNREADABLE as error:
         detail = error.detail if isinstance(error, ServiceError) else "hash index"
-        return replace(bare, defects=(*bare.defects, Note(reason=Reason.TIMESTAMP_MALFORMED, detail=detail)))
-    return replace(bare, imprinted=imprinted, covers=frozenset((owner, *covered)))
+        return replace(stamp, defects=(*stamp.defects, Note(reason=Reason.TIMESTAMP_MALFORMED, detail=detail)))
+    covers = frozenset((signed.owner, *(covered.stamps - {stamp.id})))
+    return replace(stamp, imprinted=imprinted, covers=covers, values=frozenset(covered.values))
+
+
+def _hash_name(hash_oid: str) -> str:
+    if hash_oid not in _HASHES:
+        raise refuse("imprint with an unknown hash")
+    return _HASHES[hash_oid]
+
+
+# -- version 3 --------------------------------------------------------------------------------------
+
+
+def _third(token_der: bytes, token: TimestampToken, signed: _Signed) -> tuple[Octets, _Covered]:
+    """Return the octets to hash: content type, digest of the content, SignerInfo up to its value, index."""
+    digest = hashlib.new(_hash_name(token.imprint_oid), usedforsecurity=False)
+    for piece in signed.content:
+        digest.update(piece)
+    index = _read_index(token_der)
+    imprinted = (der.oid(signed.data.content_type), digest.digest(), *signed.fields, index.raw)
+    return imprinted, _indexed(index, signed)
 
 
 def _read_index(token_der: bytes) -> _Index:
@@ -63,39 +156,69 @@ def _read_index(token_der: bytes) -> _Index:
     return _Index(raw=node.raw, hash_name=_HASHES[hash_oid], names=names)
 
 
-def _covered(index: _Index, data: SignedData, signer: SignerInfo) -> set[str]:
-    """Return the time-stamps that the index covers; ServiceError when it names what is not there."""
-    held = {_hash(index, choice) for choice in data.choices}
-    covered: set[str] = set()
-    for attribute in () if signer.unsigned_attributes is None else signer.unsigned_attributes.children(MAX_ATTRIBUTES):
-        for digest, value in _spellings(index, attribute):
+def _indexed(index: _Index, signed: _Signed) -> _Covered:
+    """Return what the index covers; ServiceError when it names what is not there."""
+    held: set[bytes] = set()
+    covered = _Covered(stamps=set(), values=set())
+    for choice in signed.data.choices:
+        digest = _hash(index, choice.raw)
+        held.add(digest)
+        if digest in index.names:
+            covered.values.add(choice_value(choice))
+    for attribute in signed.attributes:
+        for digest, kind, value in _spellings(index, attribute):
             held.add(digest)
-            if digest in index.names and value is not None:
-                covered.add(timestamp_id(value))
+            if digest in index.names:
+                covered.add(signed, kind, value)
     if not index.names <= held:
         raise refuse("the hash index names what is not there")
     return covered
 
 
-def _spellings(index: _Index, attribute: Node) -> Iterator[tuple[bytes, bytes | None]]:
+def _spellings(index: _Index, attribute: Node) -> Iterator[tuple[bytes, str, Node]]:
     kind, values = attribute.expect(der.SEQUENCE).children(2)
-    stamps = kind.oid() in (oids.ATTR_SIGNATURE_TIMESTAMP, oids.ATTR_ARCHIVE_TIMESTAMP_V3)
+    whole = _hash(index, attribute.raw)
     for value in values.children(MAX_ATTRIBUTES):
-        token = value.raw if stamps else None
-        yield _hash(index, attribute.raw), token
-        yield _hash(index, kind.raw + value.raw), token
+        yield whole, kind.oid(), value
+        yield _hash(index, kind.raw + value.raw), kind.oid(), value
 
 
 def _hash(index: _Index, octets: bytes) -> bytes:
     return hashlib.new(index.hash_name, octets, usedforsecurity=False).digest()
 
 
-def _imprinted(hash_oid: str, index: _Index, data: SignedData, signer: SignerInfo, content: Octets) -> Octets:
-    """Return the octets to hash: content type, digest of the content, SignerInfo up to its value, index."""
-    if hash_oid not in _HASHES:
-        raise refuse("imprint with an unknown hash")
-    digest = hashlib.new(_HASHES[hash_oid], usedforsecurity=False)
-    for piece in content:
-        digest.update(piece)
-    fields = [field.raw for field in signer.node.sequence() if field.tag != 0xA1]
-    return (der.oid(data.content_type), digest.digest(), *fields, index.raw)
+# -- version 2 --------------------------------------------------------------------------------------
+
+
+def _second(token: TimestampToken, signed: _Signed) -> tuple[Octets, _Covered]:
+    """Return the octets to hash: what stands before the signers, and the SignerInfo without later archive time-stamps.
+
+    Implementations write the unsigned attributes with or without the set around them (TS 101 733 annex K, note 3).
+    """
+    data = signed.data
+    covered = _Covered(stamps=set(), values={choice_value(choice) for choice in data.choices})
+    kept = []
+    for attribute in signed.attributes:
+        kind, values = attribute.expect(der.SEQUENCE).children(2)
+        members = values.children(MAX_ATTRIBUTES)
+        if kind.oid() in ARCHIVE_TIMESTAMPS and not all(_is_before(m, token.generated_at, signed) for m in members):
+            continue
+        kept.append(attribute.raw)
+        for member in members:
+            covered.add(signed, kind.oid(), member)
+    encapsulated, *sets = (node.raw for node in data.stamped)
+    content = signed.content if data.content is None else ()
+    before: Octets = (encapsulated, *content, *sets, *signed.fields)
+    hash_name = _hash_name(token.imprint_oid)
+    for spelling in ((der.tlv(_UNSIGNED, *kept),), tuple(kept)):
+        running = hashlib.new(hash_name, usedforsecurity=False)
+        for piece in (*before, *spelling):
+            running.update(piece)
+        if running.digest() == token.imprint:
+            return (*before, *spelling), covered
+    return (*before, *kept), covered
+
+
+def _is_before(value: Node, at: datetime, signed: _Signed) -> bool:
+    stamp = signed.stamps.get(timestamp_id(value.raw))
+    return stamp is not None and stamp.token is not None and stamp.token.generated_at < at

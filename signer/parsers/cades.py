@@ -2,17 +2,14 @@
 
 import binascii
 import re
-from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from pki import oids
-from pki.certificates import Certificate
-from pki.der import Node
 from pki.errors import ServiceError
-from signer.parsers.archive import read_archive_timestamp
+from signer.parsers.archive import ARCHIVE_TIMESTAMPS, read_archive_timestamps
 from signer.parsers.cms import signature_id, signature_of
+from signer.parsers.cms_values import validation_values
 from signer.parsers.model import (
     MAX_COUNTER_DEPTH,
     MAX_COUNTER_SIGNATURES,
@@ -29,7 +26,6 @@ from signer.parsers.model import (
     UnreadableSignature,
 )
 from signer.parsers.signed_data import (
-    MAX_CERTIFICATES,
     SignedData,
     SignerInfo,
     all_values,
@@ -41,10 +37,6 @@ from signer.parsers.tst import parse_token, read_timestamp
 from signer.validation.reasons import Reason
 
 _CONTENT_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.20"
-_CERTIFICATE_VALUES: Final = "1.2.840.113549.1.9.16.2.23"
-_REVOCATION_VALUES: Final = "1.2.840.113549.1.9.16.2.24"
-_ADOBE_REVOCATION: Final = "1.2.840.113583.1.1.8"  # ISO 32000-1 §12.8.3.3.2
-_OLD_ARCHIVE_TIMESTAMPS: Final = ("1.2.840.113549.1.9.16.2.27", "1.2.840.113549.1.9.16.2.48")
 
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----\s*"
@@ -115,10 +107,8 @@ def _complete(
     depth: int = 0,
 ) -> ParsedSignature:
     bare = signature_of(data, signer, content=content, what=what, ranges=ranges, form=form, counter=depth > 0)
-    certificates, crls, responses = _validation_values(signer)
-    timestamps = tuple(islice(_timestamps(data, signer, content, bare.id), MAX_TIMESTAMPS + 1))
-    if len(timestamps) > MAX_TIMESTAMPS:
-        raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
+    values = validation_values(signer)
+    timestamps = _timestamps(data, signer, content, bare.id)
     notes = bare.notes
     counters: tuple[ParsedSignature | UnreadableSignature, ...] = ()
     if depth < MAX_COUNTER_DEPTH:
@@ -127,16 +117,16 @@ def _complete(
         notes += (Note(reason=Reason.COUNTERSIGNATURE_NOT_EVALUATED),)
     return replace(
         bare,
-        certificates=bare.certificates + certificates,
-        crls=bare.crls + crls,
-        ocsp_responses=bare.ocsp_responses + responses,
+        certificates=bare.certificates + values.certificates,
+        crls=bare.crls + values.crls,
+        ocsp_responses=bare.ocsp_responses + values.ocsp_responses,
         timestamps=timestamps,
         counter_signatures=counters,
         notes=notes,
         level=LevelEvidence(
             baseline=bare.level.baseline,
-            certificate_values=bool(certificates) or len(data.certificates) > 1,
-            revocation_values=bool(crls or responses or data.crls or data.ocsp_responses),
+            certificate_values=bool(values.certificates) or len(data.certificates) > 1,
+            revocation_values=bool(values.crls or values.ocsp_responses or data.crls or data.ocsp_responses),
             archive_timestamp=any(stamp.kind is TimestampKind.ARCHIVE for stamp in timestamps),
         ),
     )
@@ -160,40 +150,17 @@ def _counter_signatures(
     return tuple(found)
 
 
-def _timestamps(data: SignedData, signer: SignerInfo, content: Octets | None, owner: str) -> Iterable[ParsedTimestamp]:
+def _timestamps(
+    data: SignedData, signer: SignerInfo, content: Octets | None, owner: str
+) -> tuple[ParsedTimestamp, ...]:
+    """Read the time-stamps of a signer; InvalidInput for more than `MAX_TIMESTAMPS`."""
+    signed = all_values(signer.unsigned, oids.ATTR_SIGNATURE_TIMESTAMP)
+    contents = all_values(signer.signed, _CONTENT_TIMESTAMP)
+    archived = [(kind, value) for kind in ARCHIVE_TIMESTAMPS for value in all_values(signer.unsigned, kind)]
+    if len(signed) + len(contents) + len(archived) > MAX_TIMESTAMPS:
+        raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
     covers = frozenset((owner,))
-    for value in all_values(signer.unsigned, oids.ATTR_SIGNATURE_TIMESTAMP):
-        yield read_timestamp(value.raw, TimestampKind.SIGNATURE, (signer.signature,), covers)
-    for value in all_values(signer.signed, _CONTENT_TIMESTAMP):
-        yield read_timestamp(value.raw, TimestampKind.CONTENT, content)
-    for value in all_values(signer.unsigned, oids.ATTR_ARCHIVE_TIMESTAMP_V3):
-        yield read_archive_timestamp(value.raw, data, signer, content, owner)
-    for kind in _OLD_ARCHIVE_TIMESTAMPS:
-        for value in all_values(signer.unsigned, kind):
-            yield read_timestamp(value.raw, TimestampKind.ARCHIVE, None, covers)
-
-
-def _validation_values(
-    signer: SignerInfo,
-) -> tuple[tuple[Certificate, ...], tuple[bytes, ...], tuple[bytes, ...]]:
-    """Collect certificate-values and revocation-values (EN 319 122-1 §A.1.1.2, §A.1.2.2)."""
-    certificates: list[Certificate] = []
-    crls: list[bytes] = []
-    responses: list[bytes] = []
-    for value in all_values(signer.unsigned, _CERTIFICATE_VALUES):
-        certificates.extend(_readable(value.children(MAX_CERTIFICATES)))
-    values = all_values(signer.unsigned, _REVOCATION_VALUES) + all_values(signer.signed, _ADOBE_REVOCATION)
-    for value in values:
-        for part in value.children(3):
-            if part.tag in (0xA0, 0xA1):
-                into = crls if part.tag == 0xA0 else responses
-                into.extend(node.raw for node in part.inner().children(MAX_CERTIFICATES))
-    return tuple(certificates), tuple(crls), tuple(responses)
-
-
-def _readable(nodes: Iterable[Node]) -> Iterable[Certificate]:
-    for node in nodes:
-        try:
-            yield Certificate.parse(node.raw)
-        except ServiceError:
-            continue  # an unreadable extra certificate proves nothing and harms nothing
+    found = [read_timestamp(value.raw, TimestampKind.SIGNATURE, (signer.signature,), covers) for value in signed]
+    found += [read_timestamp(value.raw, TimestampKind.CONTENT, content) for value in contents]
+    found += read_archive_timestamps(archived, found, data, signer, content, owner)
+    return tuple(found)

@@ -50,7 +50,8 @@ class SignerInfo:
 class SignedData:
     """A SignedData's parts; `content` is None when it is detached.
 
-    `choices` holds every member of `certificates` and of `crls` as it stands, for archive time-stamps.
+    For archive time-stamps `choices` holds every member of `certificates` and of `crls` as it stands, and `stamped`
+    what stands before the signers: encapContentInfo, `certificates` and `crls`.
     """
 
     content_type: str
@@ -58,7 +59,8 @@ class SignedData:
     certificates: tuple[Certificate, ...]
     crls: tuple[bytes, ...]
     ocsp_responses: tuple[bytes, ...]
-    choices: tuple[bytes, ...]
+    choices: tuple[Node, ...]
+    stamped: tuple[Node, ...]
     signers: tuple[SignerInfo, ...]
     notes: tuple[Note, ...]
 
@@ -97,19 +99,22 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
     fields = list(explicit.expect(0xA0).inner().expect(der.SEQUENCE).children(8))
     fields.pop(0).expect(der.INTEGER)
     fields.pop(0).expect(der.SET).children(MAX_SIGNATURES)
-    content_type, content = _encapsulated(fields.pop(0))
+    stamped: tuple[Node, ...] = (fields.pop(0),)
+    content_type, content = _encapsulated(stamped[0])
     certificates: tuple[Certificate, ...] = ()
     crls: tuple[bytes, ...] = ()
     responses: tuple[bytes, ...] = ()
-    choices: tuple[bytes, ...] = ()
+    choices: tuple[Node, ...] = ()
     if fields[0].tag == 0xA0:
-        members = fields.pop(0).children(MAX_CERTIFICATES)
-        certificates, unreadable = _certificates(members)
-        choices, notes = tuple(member.raw for member in members), notes + unreadable
+        stamped += (fields.pop(0),)
+        choices = stamped[-1].children(MAX_CERTIFICATES)
+        certificates, unreadable = _certificates(choices)
+        notes += unreadable
     if fields[0].tag == 0xA1:
-        members = fields.pop(0).children(MAX_REVOCATION)
+        stamped += (fields.pop(0),)
+        members = stamped[-1].children(MAX_REVOCATION)
         crls, responses = _revocation(members)
-        choices += tuple(member.raw for member in members)
+        choices += members
     signers = fields.pop(0).expect(der.SET).children(MAX_SIGNATURES)
     if fields:
         raise refuse("octets after the signers")
@@ -120,6 +125,7 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
         crls=crls,
         ocsp_responses=responses,
         choices=choices,
+        stamped=stamped,
         signers=tuple(read_signer(node) for node in signers),
         notes=notes,
     )
@@ -153,6 +159,11 @@ def _revocation(members: tuple[Node, ...]) -> tuple[tuple[bytes, ...], tuple[byt
             if kind.oid() in (_OCSP_RESPONSE, _OCSP_BASIC):
                 responses.append(value.raw)
     return tuple(crls), tuple(responses)
+
+
+def choice_value(choice: Node) -> bytes:
+    """Return the DER of a certificate, a list, or the OCSP response inside another form (RFC 5940 §2)."""
+    return choice.children(2)[1].raw if choice.tag == 0xA1 else choice.raw
 
 
 def read_signer(node: Node) -> SignerInfo:

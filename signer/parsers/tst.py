@@ -10,6 +10,7 @@ from pki import der, oids
 from pki.der import Node
 from pki.errors import ServiceError
 from signer.parsers.cms import signature_of
+from signer.parsers.cms_values import validation_values
 from signer.parsers.model import (
     Format,
     LevelEvidence,
@@ -40,6 +41,7 @@ def read_token(data: bytes) -> TimestampToken:
         fields = der.parse(signed.content).expect(der.SEQUENCE).children(10)
         imprint_algorithm, imprint = fields[2].expect(der.SEQUENCE).children(2)
         generated_at = _generated_at(fields[4])
+        values = validation_values(signed.signers[0])
         return TimestampToken(
             generated_at=generated_at,
             imprint_oid=imprint_algorithm.sequence()[0].oid(),
@@ -47,7 +49,14 @@ def read_token(data: bytes) -> TimestampToken:
             serial=int.from_bytes(fields[3].expect(der.INTEGER).content[:64], "big", signed=True),
             policy=fields[1].oid(),
             # A token's own time takes the place of a claimed one; baseline levels are not for tokens.
-            signature=replace(signature, claimed_at=generated_at, level=LevelEvidence()),
+            signature=replace(
+                signature,
+                claimed_at=generated_at,
+                level=LevelEvidence(),
+                certificates=signature.certificates + values.certificates,
+                crls=signature.crls + values.crls,
+                ocsp_responses=signature.ocsp_responses + values.ocsp_responses,
+            ),
         )
     except (IndexError, ValueError) as error:
         raise refuse("a part of the time-stamp token is missing") from error

@@ -86,11 +86,14 @@ def test_cades_files_are_intact(vectors: Path, name: str, level: str) -> None:
     assert (only(verdict).crypto, only(verdict).level) == (Crypto.INTACT, level)
 
 
-def test_the_archive_time_stamp_of_cades_recomputes(vectors: Path) -> None:
+def test_archive_time_stamps_of_cades_recompute_in_both_versions(vectors: Path) -> None:
     stamps = only(verdict_on(vectors / "cades" / "Signature-C-B-LTA-10.p7m")).timestamps
-    version_3 = next(stamp for stamp in stamps if stamp.kind == "archive" and len(stamp.covers) > 1)
+    version_3, version_2 = [stamp for stamp in stamps if stamp.kind == "archive"]
     signature = next(stamp for stamp in stamps if stamp.kind == "signature")
-    assert (version_3.crypto, signature.id in version_3.covers) == (Crypto.INTACT, True)
+    assert (version_3.crypto, version_2.crypto) == (Crypto.INTACT, Crypto.INTACT)
+    assert {signature.id, version_2.id} <= set(version_3.covers)
+    assert signature.id in version_2.covers
+    assert version_3.id not in version_2.covers
 
 
 def test_the_broken_cades_file_is_broken(vectors: Path) -> None:
