@@ -42,10 +42,11 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something a parser saw: a code, and a technical detail for the report."""
+    """Something a parser saw: a code, a technical detail for the report, and which object it is about."""
 
     reason: Reason
     detail: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

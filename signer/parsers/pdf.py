@@ -25,15 +25,15 @@ from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import open_pdf
 from signer.parsers.model import MAX_SIGNATURES, Note, Octets
 from signer.parsers.pdf_changes import Addition, additions
+from signer.parsers.pdf_increments import Increments
 from signer.parsers.pdf_objects import ChangeFound
+from signer.parsers.pdf_permissions import SILENT, Permissions, read_permissions
 from signer.validation.reasons import Reason
 
 MAX_EVIDENCE: Final = 256
 
 _BYTE_RANGE: Final = re.compile(rb"/ByteRange\s*\[\s*0\s+(\d{1,9})\s+(\d{1,9})\s+\d{1,9}\s*\]")
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
-_NO_CHANGES: Final = 1
-_FILLING_AND_SIGNING: Final = 2
 _ALWAYS_ALLOWED: Final = frozenset({Addition.VALIDATION_DATA, Addition.TIMESTAMP})  # ISO 32000-2 §12.8.2.2, errata
 _WHITE_SPACE: Final = b"\0\t\n\f\r "
 _LONG: Final = 64  # a shorter value costs nothing to read
@@ -48,7 +48,7 @@ logging.getLogger("pyhanko").addHandler(logging.NullHandler())
 class PdfField:
     """One filled signature field whose byte range is in order: what it covers, and its CMS or token.
 
-    `certified_for` is what a certification signature permits (ISO 32000-2 table 257, P).
+    `permissions` are what it, and the signatures before it, let follow.
     """
 
     name: str
@@ -58,7 +58,7 @@ class PdfField:
     ranges: _Ranges
     end: int
     claimed_at: datetime | None
-    certified_for: int | None = None
+    permissions: Permissions = SILENT
     notes: tuple[Note, ...] = ()
     defects: tuple[Note, ...] = ()
 
@@ -179,18 +179,8 @@ def _read_field(file: _File, name: str, field: DictionaryObject, taken: set[_Ran
         ranges=ranges,
         end=second + length,
         claimed_at=_pdf_date(signature.get("/M")),
-        certified_for=_permission(signature),
+        permissions=read_permissions(field, signature),
     )
-
-
-def _permission(signature: DictionaryObject) -> int | None:
-    """Return P of a certification signature's DocMDP transform, 2 where it says nothing; None of any other's."""
-    references = signature.get("/Reference", ())
-    for index in range(min(len(references), MAX_SIGNATURES)):
-        reference = references[index]
-        if str(reference.get("/TransformMethod")) == "/DocMDP":
-            return int(reference.get("/TransformParams", {}).get("/P", _FILLING_AND_SIGNING))
-    return None
 
 
 def _with_changes(file: _File, fields: list[PdfField]) -> list[PdfField]:
@@ -198,12 +188,23 @@ def _with_changes(file: _File, fields: list[PdfField]) -> list[PdfField]:
     size = len(file.data)
     if all(field.end == size for field in fields):
         return fields
+    fields = _in_force(fields)
     end = len(file.data.rstrip(_WHITE_SPACE))
     if not file.data.endswith(b"%%EOF", 0, end):
         # A reader that repairs files would find objects there; nobody signed them.
         detail = "octets after the last %%EOF"
         return [f if f.end == size else _changed(f, Reason.DOCUMENT_CHANGED, detail) for f in fields]
-    return [field if field.end >= end else _changes_since(file, field) for field in fields]
+    increments = Increments(file.reader)
+    return [field if field.end >= end else _changes_since(file, field, increments) for field in fields]
+
+
+def _in_force(fields: list[PdfField]) -> list[PdfField]:
+    """Add to what each signature lets follow what the ones before it forbid."""
+    judged, earlier = [], SILENT
+    for field in fields:
+        earlier = field.permissions.after(earlier)
+        judged.append(replace(field, permissions=earlier))
+    return judged
 
 
 def _refuse(detail: str) -> InvalidInput:
@@ -260,28 +261,46 @@ def _pdf_date(value: object) -> datetime | None:
         return None
 
 
-def _changes_since(file: _File, field: PdfField) -> PdfField:
-    """Judge what was added after a signature: only signatures and validation data may be (fails closed)."""
+def _changes_since(file: _File, field: PdfField, increments: Increments) -> PdfField:
+    """Judge what was added after a signature: what its permissions allow, and else only signatures and their data."""
     revision = file.data[: field.end]
     if not revision.rstrip(_WHITE_SPACE).endswith(b"%%EOF"):
         return _changed(field, Reason.BYTE_RANGE_REFUSED, "a revision is not covered as a whole")
     if (file.reader.last_startxref or 0) < field.end:
         return _changed(field, Reason.DOCUMENT_CHANGED, "octets that belong to no revision")
+    judged = _compared(file, field, revision)
+    return replace(judged, notes=(*judged.notes, *_explained(increments, field.end, len(file.data))))
+
+
+def _compared(file: _File, field: PdfField, revision: bytes) -> PdfField:
     try:
         signed = _opened(revision, {gap: value for gap, value in file.stand_ins.items() if gap[1] <= field.end})
-        added = additions(signed, file.reader)
+        added = additions(signed, file.reader, field.permissions)
     except ChangeFound as change:
-        return _changed(field, Reason.DOCUMENT_CHANGED, str(change))
+        return _changed(field, Reason.DOCUMENT_CHANGED, str(change), change.about)
     except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
         return _changed(field, Reason.DOCUMENT_CHANGED, type(error).__name__)
-    if field.certified_for == _NO_CHANGES and not added <= _ALWAYS_ALLOWED:
+    if field.permissions.allows_no_changes and not added <= _ALWAYS_ALLOWED:
         return _changed(field, Reason.DOCUMENT_CHANGED, "the document was certified to stay as it is")
     detail = ", ".join(sorted(one.value for one in added)) or "nothing that is seen"
     return replace(field, notes=(Note(reason=Reason.DOCUMENT_EXTENDED, detail=detail),))
 
 
-def _changed(field: PdfField, reason: Reason, detail: str) -> PdfField:
-    return replace(field, defects=(Note(reason=reason, detail=detail),))
+def _explained(increments: Increments, end: int, size: int) -> Iterator[Note]:
+    """Say of every later revision what it wrote."""
+    try:
+        found = increments.since(end, size)
+    except Exception:  # noqa: BLE001 - documented boundary: what cannot be explained was judged all the same
+        return
+    for one in found:
+        about = f"revision {one.number}, octets {one.start} to {one.end}"
+        yield Note(
+            reason=Reason.DOCUMENT_REVISION, detail="; ".join(one.written) or "nothing that is seen", about=about
+        )
+
+
+def _changed(field: PdfField, reason: Reason, detail: str, about: str = "") -> PdfField:
+    return replace(field, defects=(Note(reason=reason, detail=detail, about=about),))
 
 
 def _security_store(reader: PdfFileReader) -> tuple[tuple[Certificate, ...], tuple[bytes, ...], tuple[bytes, ...]]:

@@ -1,10 +1,11 @@
 """What was added to a PDF after a signature: the document that a reader shows now, held against the signed one.
 
 Both are walked from their catalogues at once (ISO 32000-2 §7.7.2). Whatever can be reached must be the same, but for
-what later signatures need: entries of the form that are signature fields, their widgets on pages, and validation
-data. Everything else is a change, also where some rule of PDF would allow it (fails closed). Where an object lies in
-the file, and how often it was written, does not matter; objects that nothing points to do not either. Which of two
-equal objects is meant does (layers are told apart by that alone): one object is one object in both.
+what later signatures need (entries of the form that are signature fields, their widgets on pages, validation data)
+and values of form fields that the signers left free. Everything else is a change, also where some rule of PDF would
+allow it (fails closed). Where an object lies in the file, and how often it was written, does not matter; objects that
+nothing points to do not either. Which of two equal objects is meant does (layers are told apart by that alone): one
+object is one object in both.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,9 @@ from pyhanko.sign.fields import enumerate_sig_fields
 
 from signer.errors import PdfTooComplex
 from signer.parsers.pdf_default_appearance import check_default_appearance
-from signer.parsers.pdf_objects import MAX_PATH, NULL, ChangeFound, Side, items, raw, refers_to, same_scalar
+from signer.parsers.pdf_form import FormField, covers_any, draws, form_fields, is_shown, is_value
+from signer.parsers.pdf_objects import MAX_PATH, NULL, ChangeFound, Side, items, named, raw, refers_to, same_scalar
+from signer.parsers.pdf_permissions import SILENT, Permissions
 
 MAX_STEPS: Final = 500_000
 
@@ -37,6 +40,9 @@ _OF_WIDGETS: Final = _SHOWN | {
 }
 _OF_NEW_FIELDS: Final = _OF_WIDGETS | {"/V", "/T", "/Kids", "/Lock", "/SV"}
 _NOT_IN_TEXT: Final = "/XObject"  # a default appearance shows text: it draws none of these (§12.7.4.3)
+_VALUES: Final = frozenset({"/V", "/I", "/RV"})  # of a form field
+_FACES: Final = frozenset({"/AP", "/AS", "/M"})  # of its widget
+_READ_ONLY: Final = 1
 _OF_TWO_MEANINGS: Final = (XRefSectionType.HYBRID_MAIN, XRefSectionType.HYBRID_STREAM)
 
 
@@ -47,6 +53,7 @@ class Addition(Enum):
     TIMESTAMP = "document time-stamp"
     SIGNATURE = "signature"
     FIELD = "signature field"
+    FORM_VALUE = "form value"
 
 
 class _Role(Enum):
@@ -60,13 +67,14 @@ class _Role(Enum):
     FIELDS = auto()
     FIELD = auto()
     FILLED = auto()
+    FILLABLE = auto()
     PAGE = auto()
     ANNOTATIONS = auto()
 
 
 _OF_ONE_PLACE: Final = frozenset({_Role.FORM, _Role.RESOURCES, _Role.CATEGORY})  # may be written apart for the form
 
-_OF_FIELDS: Final = frozenset({_Role.FIELD, _Role.FILLED})
+_OF_FIELDS: Final = frozenset({_Role.FIELD, _Role.FILLED, _Role.FILLABLE})
 
 
 class _Pair(NamedTuple):
@@ -76,23 +84,27 @@ class _Pair(NamedTuple):
     now: Any
     role: _Role
     path: str
+    holder: Reference | None = None
+    page: int | None = None
 
     def at(self, key: str | int, signed: Any, now: Any, role: _Role = _Role.CONTENT) -> "_Pair":
         """Go one step down."""
         step = f"[{key}]" if isinstance(key, int) else key
-        return _Pair(signed, now, role, f"{self.path}{step}"[: MAX_PATH + 1])
+        return _Pair(signed, now, role, f"{self.path}{step}"[: MAX_PATH + 1], self.holder, self.page)
 
 
-def additions(signed: PdfFileReader, now: PdfFileReader) -> frozenset[Addition]:
+def additions(signed: PdfFileReader, now: PdfFileReader, permissions: Permissions = SILENT) -> frozenset[Addition]:
     """Return what was added since a revision; ChangeFound, PdfTooComplex, or what pyHanko raises on a broken file."""
-    return _Comparison(Side(signed), Side(now)).run()
+    return _Comparison(Side(signed), Side(now), permissions).run()
 
 
 class _Comparison:
     """One walk through two documents."""
 
-    def __init__(self, signed: Side, now: Side) -> None:
-        self._signed, self._now = signed, now
+    def __init__(self, signed: Side, now: Side, permissions: Permissions) -> None:
+        self._signed, self._now, self._permissions = signed, now, permissions
+        self._pages: dict[Reference, int] = {}
+        self._fields_now: dict[Reference, FormField] = {}
         self._roles: dict[Reference, _Role] = {}
         self._seen: set[tuple[Reference, Reference, _Role]] = set()
         self._steps = 0
@@ -111,14 +123,13 @@ class _Comparison:
         for value, role in ((roots[0], _Role.CATALOGUE), (raw(signed, "/AcroForm"), _Role.FORM)):
             if isinstance(value, IndirectObject):
                 self._roles[value.reference] = role
-        for page in self._tree(self._signed, raw(signed, "/Pages"), "/Kids"):
+        for page in self._page_tree(raw(signed, "/Pages")):
             self._roles[page] = _Role.PAGE
-        old_fields = self._form_fields(self._signed, signed)
-        self._roles |= dict.fromkeys(old_fields, _Role.FIELD)
-        self._new_widgets = self._form_fields(self._now, now) - old_fields
+        fields = form_fields(self._signed, signed, self._step)
+        self._fields_now = form_fields(self._now, now, self._step)
+        self._new_widgets = frozenset(self._fields_now.keys() - fields.keys())
         self._filled = _signature_fields(self._now, filled=True)
-        for field in _signature_fields(self._signed, filled=False) & self._filled:
-            self._roles |= dict.fromkeys((field, *self._widgets_of(field)), _Role.FILLED)
+        self._roles |= self._roles_of(fields)
         encryption = _trailer(self._signed.reader, "/Encrypt"), _trailer(self._now.reader, "/Encrypt")
         self._waiting += [_Pair(*roots, _Role.CATALOGUE, ""), _Pair(*encryption, _Role.CONTENT, "/Encrypt")]
         self._walk()
@@ -132,27 +143,21 @@ class _Comparison:
         if any(section.xref_section_type in _OF_TWO_MEANINGS for section in after[len(before) :]):
             raise ChangeFound("", "cross-references that readers understand in two ways")
 
-    def _widgets_of(self, field: Reference) -> Iterator[Reference]:
-        """Yield the widgets of a signed field that are no fields themselves."""
-        kids = self._signed.object(raw(self._signed.at(field), "/Kids"))
-        for kid in items(kids) if isinstance(kids, ArrayObject) else ():
-            found = self._signed.object(kid)
-            if isinstance(kid, IndirectObject) and isinstance(found, DictionaryObject) and "/T" not in found:
-                yield kid.reference
+    def _roles_of(self, fields: dict[Reference, FormField]) -> Iterator[tuple[Reference, _Role]]:
+        """Say of each signed field and widget whether it may change: signed where it was empty, or filled in."""
+        signed = _signature_fields(self._signed, filled=False) & self._filled
+        names = {fields[one].name for one in signed if one in fields} - {None}
+        for reference, field in fields.items():
+            if field.kind == "/Sig":
+                is_free = field.name in names and not self._permissions.locks_field(field.name or "")
+                is_signed = reference in signed or (field.is_widget and is_free)
+                yield reference, _Role.FILLED if is_signed and is_free else _Role.FIELD
+            else:
+                is_free = field.takes_text and self._permissions.may_fill(field.name or "")
+                yield reference, _Role.FILLABLE if is_free else _Role.FIELD
 
-    def _form_fields(self, side: Side, catalogue: DictionaryObject) -> frozenset[Reference]:
-        form = side.object(raw(catalogue, "/AcroForm"))
-        if not isinstance(form, DictionaryObject):
-            return frozenset()
-        fields = side.object(raw(form, "/Fields"))
-        return frozenset(
-            reference
-            for field in (items(fields) if isinstance(fields, ArrayObject) else ())
-            for reference in self._tree(side, field, "/Kids")
-        )
-
-    def _tree(self, side: Side, top: Any, branches: str) -> Iterator[Reference]:
-        """Yield the references of a tree of dictionaries, each once."""
+    def _page_tree(self, top: Any) -> Iterator[Reference]:
+        """Yield the nodes of the tree of pages in their order, each once, and count the pages."""
         waiting, known = [top], set[Reference]()
         while waiting:
             self._step()
@@ -162,10 +167,12 @@ class _Comparison:
                     continue
                 known.add(node.reference)
                 yield node.reference
-            found = side.object(node)
-            below = side.object(raw(found, branches)) if isinstance(found, DictionaryObject) else NULL
+            found = self._signed.object(node)
+            below = self._signed.object(raw(found, "/Kids")) if isinstance(found, DictionaryObject) else NULL
             if isinstance(below, ArrayObject):
-                waiting += items(below)
+                waiting += reversed(items(below))
+            elif isinstance(node, IndirectObject):
+                self._pages[node.reference] = len(self._pages) + 1
 
     def _step(self) -> None:
         self._steps += 1
@@ -177,9 +184,20 @@ class _Comparison:
     def _walk(self) -> None:
         while self._waiting:
             self._step()
-            resolved = self._resolved(self._waiting.pop())
-            if resolved is not None:
-                self._waiting += self._below(resolved)
+            pair = self._placed(self._waiting.pop())
+            try:
+                resolved = self._resolved(pair)
+                if resolved is not None:
+                    self._waiting += self._below(resolved)
+            except ChangeFound as change:
+                change.about = named(pair.holder, pair.page) if pair.holder is not None else ""
+                raise
+
+    def _placed(self, pair: _Pair) -> _Pair:
+        """Say of which object and page a pair is."""
+        one, other = refers_to(pair.signed), refers_to(pair.now)
+        holder = other or one or pair.holder
+        return pair._replace(holder=holder, page=self._pages.get(one, pair.page) if one else pair.page)
 
     def _resolved(self, pair: _Pair) -> _Pair | None:
         """Follow references on both sides; None for what was compared before."""
@@ -193,7 +211,7 @@ class _Comparison:
                 self._seen.add((one, other, role))
         there = self._signed.object(before)
         is_same = role is _Role.CONTENT and one is not None and one == other and self._is_untouched(one)
-        found = _Pair(there, there if is_same else self._now.object(after), role, pair.path)
+        found = pair._replace(signed=there, now=there if is_same else self._now.object(after), role=role)
         if isinstance(found.signed, DictionaryObject) and role not in _OF_ONE_PLACE:
             self._check_identity(one, other, pair.path)
         return found
@@ -277,8 +295,11 @@ class _Comparison:
                 return {"/Annots": _Role.ANNOTATIONS}
             case _Role.FILLED:
                 return dict.fromkeys(self._filled_in(before, after, pair.path))
-            case _Role.FIELD if "/Kids" in before and "/FT" not in before:
-                return {"/Kids": _Role.FIELDS}
+            case _Role.FILLABLE:
+                return dict.fromkeys(self._value_keys(before, after, pair.path))
+            case _Role.FIELD:
+                special = dict.fromkeys(self._flag_keys(before, after))
+                return special | ({"/Kids": _Role.FIELDS} if "/Kids" in before and "/FT" not in before else {})
         return {}
 
     # --- signatures that were added ---
@@ -306,8 +327,8 @@ class _Comparison:
             if next_one is not None and refers_to(annotation) == refers_to(next_one):
                 yield pair.at(index, next_one, annotation)
                 next_one = next(wanted)
-            elif refers_to(annotation) not in self._new_widgets:
-                raise ChangeFound(pair.at(index, NULL, NULL).path, "an annotation was added")
+            else:
+                self._check_new_widget(annotation, before, pair.at(index, NULL, NULL).path)
         if next_one is not None:
             raise ChangeFound(pair.path, "an annotation is gone")
 
@@ -318,6 +339,14 @@ class _Comparison:
                 raise ChangeFound(pair.path, "not an array")
             sides.append(items(value) if isinstance(value, ArrayObject) else [])
         return sides[0], sides[1]
+
+    def _check_new_widget(self, annotation: Any, there: list[Any], path: str) -> None:
+        """See that an annotation that was added to a page is a new field's widget and hides nothing that was there."""
+        if refers_to(annotation) not in self._new_widgets:
+            raise ChangeFound(path, "an annotation was added")
+        widget = self._now.object(annotation)
+        if is_shown(self._now, widget) and covers_any(self._now, widget, ((self._signed, one) for one in there)):
+            raise ChangeFound(path, "a signature field over another annotation")
 
     def _check_new_field(self, field: Any, path: str) -> None:
         """See that a field that was added is a signature field and nothing else."""
@@ -331,10 +360,13 @@ class _Comparison:
         for one, allowed in ((found, _OF_NEW_FIELDS), *((widget, _OF_WIDGETS) for widget in widgets)):
             if not _is_of(one, allowed) or isinstance(one, StreamObject):
                 raise ChangeFound(path, "a signature field that does more than hold a signature")
+        shows = any(is_shown(self._now, one) for one in (found, *widgets))
+        if shows and (self._permissions.is_certified or self._permissions.locks_field(self._name_of(field))):
+            raise ChangeFound(path, "a new signature field that shows something where that was not left free")
         if field.reference in self._filled:
             self._note_value(found)
             return
-        if any(self._is_drawn(one) for one in (found, *widgets)):
+        if any(draws(self._now, one) for one in (found, *widgets)):
             raise ChangeFound(path, "a signature field without a signature that shows something")
         self._found.add(Addition.FIELD)
 
@@ -349,15 +381,28 @@ class _Comparison:
             raise ChangeFound(path, "a signature field that does more than hold a signature")
         return changed | _SHOWN
 
-    def _is_drawn(self, widget: DictionaryObject) -> bool:
-        """Whether a widget has an appearance that draws anything."""
-        appearance = self._now.object(raw(widget, "/AP"))
-        if isinstance(appearance, NullObject):
-            return False
-        if not isinstance(appearance, DictionaryObject) or isinstance(appearance, StreamObject):
-            return True
-        faces = (self._now.object(raw(appearance, key)) for key in appearance)
-        return not all(isinstance(face, StreamObject) and not face.data.strip() for face in faces)
+    def _name_of(self, field: IndirectObject) -> str:
+        known = self._fields_now.get(field.reference)
+        return (known.name if known is not None else None) or ""
+
+    # --- fields that were filled in ---
+
+    def _value_keys(self, before: DictionaryObject, after: DictionaryObject, path: str) -> frozenset[str]:
+        """Return what may change where a form field was filled in that was left free."""
+        if not is_value(self._now.object(raw(after, "/V"))):
+            raise ChangeFound(path, "a value that is none")
+        changed = _VALUES if "/T" in before else frozenset[str]()
+        changed |= _FACES if str(before.get("/Subtype")) == "/Widget" else frozenset()
+        if any(raw(before, key) != raw(after, key) for key in changed):
+            self._found.add(Addition.FORM_VALUE)
+        return changed | self._flag_keys(before, after)
+
+    def _flag_keys(self, before: DictionaryObject, after: DictionaryObject) -> frozenset[str]:
+        """Return the flags of a field where it became read-only and nothing more (§12.7.4.1)."""
+        flags = self._signed.object(raw(before, "/Ff")), self._now.object(raw(after, "/Ff"))
+        one, other = (flag if isinstance(flag, int) else 0 for flag in flags)
+        is_closed = other == one | _READ_ONLY and not self._permissions.allows_no_changes
+        return frozenset({"/Ff"} if is_closed and isinstance(flags[1], int) else ())
 
     def _note_value(self, field: DictionaryObject) -> None:
         value = self._now.object(raw(field, "/V"))

@@ -21,10 +21,11 @@ NULL: Final = NullObject()
 
 
 class ChangeFound(Exception):
-    """Something that was signed is not as it was; says where and what."""
+    """Something that was signed is not as it was; says where and what, and in `about` in which object of which page."""
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"{path[:MAX_PATH] or 'catalogue'}: {what}")
+        self.about = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ def raw(found: DictionaryObject, key: str) -> Any:
 def items(array: ArrayObject) -> list[Any]:
     """Return the elements as they are written, references too."""
     return [array.raw_get(index) for index in range(len(array))]
+
+
+def named(reference: Reference, page: int | None = None) -> str:
+    """Name an object as the file does, and the page that it is of (the first is 1)."""
+    return f"{reference.idnum} {reference.generation} R" + (f", page {page}" if page else "")
 
 
 def refers_to(value: Any) -> Reference | None:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TWO_CLAIMED_TIMES = "two-claimed-times"
     CLAIMED_TIME_UNREADABLE = "claimed-time-unreadable"
     DOCUMENT_EXTENDED = "document-extended"
+    DOCUMENT_REVISION = "document-revision"
     CBOR_NOT_DETERMINISTIC = "cbor-not-deterministic"
     COUNTERSIGNATURE_NOT_EVALUATED = "countersignature-not-evaluated"
     COUNTERSIGNATURE_IGNORED = "countersignature-ignored"
@@ -150,8 +151,12 @@ REASONS: Final[dict[Reason, Message]] = {
         "زمان ادعایی امضا خوانا نیست.", "The claimed signing time is not a readable instant."
     ),
     Reason.DOCUMENT_EXTENDED: Message(
-        "پس از این امضا تنها امضا یا دادهٔ اعتبارسنجی افزوده شده است.",
-        "After this signature only signatures or validation data were added.",
+        "پس از این امضا تنها امضا، دادهٔ اعتبارسنجی یا مقدارهای مجاز فرم افزوده شده است.",
+        "After this signature only signatures, validation data or form values that it allows were added.",
+    ),
+    Reason.DOCUMENT_REVISION: Message(
+        "آنچه یکی از ویرایش‌های پس از این امضا در فایل نوشته است.",
+        "What one of the revisions after this signature wrote into the file.",
     ),
     Reason.COUNTERSIGNATURE_IGNORED: Message(
         "یک امضای متقابل معتبر نبود و به حساب نیامد.", "A counter-signature did not validate and does not count."

@@ -55,7 +55,7 @@ def noted(item: Note) -> Finding:
         return failed(item.reason, SubIndication.HASH_FAILURE, item.detail)
     if item.reason is Reason.DOCUMENT_DIFFERS:
         return indeterminate(item.reason, SubIndication.SIG_CONSTRAINTS_FAILURE, item.detail)
-    return note(item.reason, item.detail)
+    return note(item.reason, item.detail, item.about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def _judge(
 ) -> SignatureVerdict:
     moment = proofs.existence.moment(signature.id)
     purpose = Purpose.TIMESTAMP if parsed.format is Format.TIMESTAMP else Purpose.DOCUMENT
-    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in signature.defects]
+    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail, d.about) for d in signature.defects]
     findings += [noted(item) for item in (*parsed.notes, *signature.notes)]
     identified = identify_signer(signature, evidence.pool.certificates)
     check = check_crypto(signature, identified.certificate)

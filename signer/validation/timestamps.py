@@ -56,7 +56,7 @@ def judge_timestamp(
     stamp: ParsedTimestamp, evidence: Evidence, moment: Moment, context: VerificationContext
 ) -> TimestampVerdict:
     """Judge one time-stamp: structure, imprint, the authority's signature and certificate."""
-    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in stamp.defects]
+    findings = [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail, d.about) for d in stamp.defects]
     token = stamp.token
     if token is None:
         return _verdict(stamp, findings, None, None)

@@ -1,6 +1,7 @@
 """PDF files for tests: a prescription page, and pages with something on them that nobody should sign."""
 
 from io import BytesIO
+from typing import Final
 
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.writer import copy_into_new_writer
@@ -50,3 +51,21 @@ def hybrid_pdf() -> bytes:
     plain = write_pdf([*objects, stream % (len(rows), rows)])
     offset = plain.index(b"6 0 obj")
     return write_pdf([*objects, stream % (len(rows), rows)], trailer={"XRefStm": str(offset)})
+
+
+_GAP: Final = b"<3003020100" + bytes(118).replace(b"\0", b"0") + b">"
+_RANGE: Final = b"/ByteRange [0 ########## ########## ##########]"
+
+
+def value_entries(entries: str = "") -> str:
+    """Return the entries of a signature value that nobody verifies, for `ranged`."""
+    return f"/Type /Sig /SubFilter /ETSI.CAdES.detached {_RANGE.decode()} /Contents {_GAP.decode()} {entries}"
+
+
+def ranged(pdf: bytes) -> bytes:
+    """Fill in the byte range of the last value, which then covers the whole file."""
+    at = pdf.rindex(_RANGE)
+    gap = pdf.index(_GAP, at)
+    end = gap + len(_GAP)
+    numbers = b"/ByteRange [0 %10d %10d %10d]" % (gap, end, len(pdf) - end)
+    return pdf[:at] + numbers + pdf[at + len(numbers) :]

@@ -13,6 +13,7 @@ from pyhanko.sign.fields import SigFieldSpec, append_signature_field
 
 from signer.formats.pades import sign_pades
 from signer.parsers.pdf import PdfField, read_pdf
+from signer.parsers.pdf_permissions import Permissions
 from signer.validation.reasons import Reason
 from tests.support.pdf import form_pdf, page_pdf
 from tests.support.zoo import SIGNED_AT, Zoo
@@ -46,8 +47,9 @@ def what_changed(pdf: bytes) -> str:
 def what_was_added(pdf: bytes) -> str:
     field = first_field(pdf)
     assert field.defects == ()
-    (note,) = field.notes
+    note, *revisions = field.notes
     assert note.reason is Reason.DOCUMENT_EXTENDED
+    assert {one.reason for one in revisions} == {Reason.DOCUMENT_REVISION}
     return note.detail
 
 
@@ -266,7 +268,7 @@ def test_any_object_of_the_document_written_with_another_entry_is_a_change(signe
 def test_a_certified_document_is_signed_again_only_where_it_may_be(
     zoo: Zoo, signed: bytes, monkeypatch: pytest.MonkeyPatch, permission: int, *, changed: bool
 ) -> None:
-    monkeypatch.setattr("signer.parsers.pdf._permission", lambda _signature: permission)
+    monkeypatch.setattr("signer.parsers.pdf.read_permissions", lambda *_read: Permissions(level=permission))
     by = zoo.clinician
     twice = sign_pades(signed, by.key, by.chain, signed_at=SIGNED_AT)
     assert bool(first_field(twice).defects) is changed

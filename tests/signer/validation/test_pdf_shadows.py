@@ -11,6 +11,7 @@ from signer.formats.pades import sign_pades
 from signer.parsers.pdf import read_pdf
 from signer.parsers.pdf_changes import Addition, additions
 from signer.parsers.pdf_objects import ChangeFound
+from signer.parsers.pdf_permissions import Permissions
 from tests.signer.validation.test_pdf_changes import add_validation_data, appended, what_changed, what_was_added
 from tests.support.pdf import page_pdf
 from tests.support.zoo import SIGNED_AT, Zoo
@@ -177,7 +178,7 @@ def test_a_note_that_is_an_empty_field_too_keeps_its_appearance(zoo: Zoo) -> Non
 def test_an_empty_field_that_nobody_touched_is_no_addition(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     signed = signed_page(zoo, EMPTY, catalogue=FORM, page="/Annots [6 0 R]")
     assert what_was_added(appended(signed, add_validation_data)) == "validation data"
-    monkeypatch.setattr("signer.parsers.pdf._permission", lambda _signature: 1)
+    monkeypatch.setattr("signer.parsers.pdf.read_permissions", lambda *_read: Permissions(level=1))
     assert what_was_added(appended(signed, add_validation_data)) == "validation data"
 
 
@@ -193,7 +194,7 @@ def test_a_signature_s_widget_may_stand_apart_from_its_field(zoo: Zoo) -> None:
     }
     (first,) = read_pdf(with_objects(signed, filled)).fields
     assert first.defects == ()
-    assert [note.detail for note in first.notes] == ["signature"]
+    assert first.notes[0].detail == "signature"
 
 
 FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
