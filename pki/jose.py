@@ -64,7 +64,8 @@ _EXACT_DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant
 )
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# A string without an end goes to the end of the text: looked for from each of its quotes, time would be quadratic.
+_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def _check_depth(data: bytes) -> None:

@@ -21,6 +21,7 @@ MAX_CRL_OCTETS: Final = 128 * 1024 * 1024
 
 MAX_INDIRECT_ENTRIES: Final = 50_000
 
+_VERSION_2: Final = 1  # RFC 5280 §5.1.2.1: what a list says that tells its version
 _SMALL: Final = 256 * 1024
 
 
@@ -85,8 +86,8 @@ def _parse(data: bytes) -> Crl:
     try:
         tbs, algorithm, signature = der.parse(data).expect(der.SEQUENCE).children(3)
         fields = list(tbs.expect(der.SEQUENCE).children(7))
-        if fields[0].tag == der.INTEGER:
-            fields.pop(0)
+        if fields[0].tag == der.INTEGER and fields.pop(0).integer() != _VERSION_2:
+            raise _refuse("unknown version")
         inner, issuer, this_update = fields[:3]
         rest = fields[3:]
         if inner.raw != algorithm.raw:
