@@ -39,7 +39,7 @@ from signer.validation.reasons import Reason
 _CONTENT_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.20"
 
 _PEM: Final = re.compile(
-    rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----\s*"
+    rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s([A-Za-z0-9+/=\s]++)-----END \1-----\s*"
 )
 
 
