@@ -2,7 +2,6 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -108,6 +107,3 @@ def bulk_status(
         answer(progress_members(parts.bulk.progress(job_id)))
         for row in parts.bulk.results(job_id) if with_rows else ():
             answer(row_members(row))
-
-
-COMMANDS: Final = (bulk, bulk_approve, bulk_issue, bulk_status)

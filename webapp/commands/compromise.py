@@ -143,6 +143,3 @@ def _next(found: Compromise, script: Path | None, *, own_root: bool, revoked: bo
         steps.append(f"officers: new certificates, then mohr ca compromised {found.authority} --officers-too")
     steps.append("relying parties: tell them what `tell` says, by a way of its own")
     return steps
-
-
-COMMANDS: Final = (compromised,)

@@ -184,6 +184,3 @@ def statistics(deployment: Deployment, now: bool) -> None:  # noqa: FBT001 - cli
             desk.sweep()
         latest = desk.latest()
     answer({"at": None if latest.at is None else format_instant(latest.at), "counts": latest.counts})
-
-
-COMMANDS: Final = (search, export, remind, statistics)

@@ -165,6 +165,3 @@ def _members(own: OwnCertificate) -> dict[str, str | bool]:
         "usable_until": format_instant(own.usable_until),
         "renews_from": format_instant(own.renews_from),
     }
-
-
-COMMANDS: Final = (renew, replace, renew_own)

@@ -8,9 +8,6 @@ from ca.officers.identity import Act
 from ca.status.acts.holders import holder_revocation_digest
 from ca.status.acts.proposals import Decided
 from ca.status.revocation_desk import parse_reason
-from webapp.api.registrations import PATH as REGISTRATIONS
-from webapp.api.revocations import PATH
-from webapp.api.status_alarms import PATH as ALARMS
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option, officer_option, perhaps_officer_option
 from webapp.commands.served import in_path, served_by
@@ -20,6 +17,10 @@ from webapp.deployment import Deployment
 from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 from webapp.revocation_documents import proposal_members, revoked_members, status_alarm_members
+
+PATH: Final = "/api/v1/revocations"
+REGISTRATIONS: Final = "/api/v1/registrations"
+ALARMS: Final = "/api/v1/status-alarms"
 
 
 @click.group("revocation")
@@ -154,6 +155,3 @@ def status_alarms(deployment: Deployment, officer: Signatory | None, alarm_id: s
             return
         for alarm in parts.status_alarms.open_alarms():
             answer(status_alarm_members(alarm))
-
-
-COMMANDS: Final = (revocation_group, revoke_all, status_alarms)

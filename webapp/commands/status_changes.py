@@ -162,6 +162,3 @@ def unhold(deployment: Deployment, officer: Signatory | None, serial: str) -> No
         lambda parts, wanted: acting_officer(parts, officer, Act.CERTIFICATE_RELEASE, subject=wanted),
         lambda parts, by: parts.authority.unhold(serial, by),
     )
-
-
-COMMANDS: Final = (revoke, hold, unhold)

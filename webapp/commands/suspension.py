@@ -45,6 +45,3 @@ def suspension_code(deployment: Deployment, officer: Signatory | None, file_id: 
         by = acting_officer(parts, officer, Act.SUSPENSION_MAKE, subject=file.id, digest=file.digest)
         made = parts.suspension.make(file.id, by, claimed=True)
         answer(suspension_code_members(parts.suspension.send(made)))
-
-
-COMMANDS: Final = (suspend, suspension_code)
