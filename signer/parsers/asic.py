@@ -53,6 +53,7 @@ class _Found:
     timestamps: list[ParsedTimestamp] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     names: dict[str, set[str]] = field(default_factory=dict)  # ids of what a file of the container holds
+    values: dict[str, frozenset[bytes]] = field(default_factory=dict)  # and the validation data in it, as DER
     covered: set[str] = field(default_factory=set)
 
     @property
@@ -130,7 +131,10 @@ def _read_extended(found: _Found) -> None:
         _add_stray(found, place, unread)
     for _, manifest in stamped:
         if manifest.signature in found.files:
-            found.names[manifest.signature] = {_stamp_of(found, manifest, (), frozenset()).id}
+            bare = _stamp_of(found, manifest, (), frozenset())
+            found.names[manifest.signature] = {bare.id}
+            if bare.token is not None:
+                found.values[manifest.signature] = bare.token.signature.values
     for place, manifest in stamped:
         _add_stamp(found, place, manifest)
 
@@ -186,6 +190,7 @@ def _add_signatures(
         if isinstance(one, ParsedSignature):
             one = replace(one, objects=one.objects + objects, defects=one.defects + defects)  # noqa: PLW2901
             found.names[place].update(stamp.id for stamp in one.timestamps)
+            found.values[place] = found.values.get(place, frozenset()) | one.values
         found.signatures.append(one)
 
 
@@ -206,7 +211,12 @@ def _add_stamp(found: _Found, place: str, manifest: Manifest) -> None:
     covers = frozenset(name for one in manifest.references for name in found.names.get(one.name, ()))
     stamp = _stamp_of(found, manifest, (found.files[place],), covers if not wrong else frozenset())
     defects = tuple(Note(reason=Reason.DIGEST_MISMATCH, detail=name) for name in wrong)
-    found.timestamps.append(replace(stamp, defects=stamp.defects + defects))
+    values = (found.values.get(one.name, frozenset()) for one in manifest.references)
+    found.timestamps.append(
+        replace(
+            stamp, values=frozenset() if wrong else frozenset().union(*values), defects=stamp.defects + defects
+        )
+    )
 
 
 def _fits(files: Mapping[str, bytes], reference: Reference) -> bool:

@@ -1,7 +1,7 @@
 """The unsigned part of a JAdES signature: `etsiU` with time-stamps and validation data (TS 119 182-1 §5.3)."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from pki import jose
 from pki.certificates import Certificate
@@ -9,7 +9,9 @@ from pki.errors import InvalidInput
 from signer.parsers.jades_header import MAX_COMPONENTS, der_b64
 from signer.parsers.jws import Jws, refuse
 from signer.parsers.model import MAX_COUNTER_SIGNATURES, MAX_TIMESTAMPS, Octets, ParsedTimestamp, TimestampKind
-from signer.parsers.tst import read_timestamp
+from signer.parsers.tst import read_spelled, read_timestamp
+
+_REFERENCES: Final = frozenset(("xRefs", "rRefs", "axRefs", "arRefs"))
 
 
 @dataclass(slots=True)
@@ -21,6 +23,12 @@ class UnsignedEvidence:
     crls: list[bytes] = field(default_factory=list)
     ocsp_responses: list[bytes] = field(default_factory=list)
     counter_signatures: list[bytes] = field(default_factory=list)
+
+    @property
+    def values(self) -> frozenset[bytes]:
+        """The DER of everything that was read so far, in time-stamps too."""
+        stamped = (stamp.token.signature.values for stamp in self.timestamps if stamp.token is not None)
+        return frozenset((*(one.der for one in self.certificates), *self.crls, *self.ocsp_responses)).union(*stamped)
 
 
 def unsigned_evidence(jws: Jws, owner: str, payload: bytes | None) -> UnsignedEvidence:
@@ -39,13 +47,45 @@ def unsigned_evidence(jws: Jws, owner: str, payload: bytes | None) -> UnsignedEv
         raise refuse("etsiU is not an array of components")
     if len({isinstance(member, str) for member in members}) > 1:
         raise refuse("etsiU mixes clear objects and base64url strings")
+    signed = _Signed(jws=jws, owner=owner, payload=payload, members=tuple(members))
     for index, member in enumerate(members):
-        archived: Octets | None = None
-        if isinstance(member, str) and payload is not None:
-            before = "".join(members[:index]).encode()
-            archived = (b".".join((payload, jws.protected, jws.signature_b64, before)),)
-        _component(_as_object(member), jws, owner, archived, found)
+        _component(_as_object(member), signed, index, found)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """The signature that components of `etsiU` belong to."""
+
+    jws: Jws
+    owner: str
+    payload: bytes | None
+    members: tuple[Any, ...]
+
+    def archived(self, index: int) -> tuple[Octets, ...]:
+        """Return what an archive time-stamp at `index` covers (§5.3.6.3), in the spellings that there are.
+
+        Clear components are written by whatever `canonAlg` names: sorted as RFC 8785 has it, or in their own order.
+        """
+        if self.payload is None:
+            return ()
+        before = self.members[:index]
+        if all(isinstance(member, str) for member in before):
+            spelled = ["".join(before).encode()]
+        else:
+            spelled = [b"".join(map(write, before)) for write in (jose.canonical_json, jose.compact_json)]
+        return tuple(
+            (b".".join((self.payload, self.jws.protected, self.jws.signature_b64, one)),) for one in spelled
+        )
+
+    def referring(self, index: int, *, signature: bool) -> tuple[Octets, ...]:
+        """Return what a time-stamp over references at `index` covers (§A.1.5); with the `signature` or without."""
+        names = _REFERENCES | {"sigTst"} if signature else _REFERENCES
+        before = [member for member in self.members[:index] if _as_object(member).keys() <= names]
+        if not all(isinstance(member, str) for member in before):
+            return ()
+        spelled = "".join(before).encode()
+        return ((self.jws.signature_b64 + b"." + spelled,),) if signature else ((spelled,),)
 
 
 def _as_object(member: Any) -> dict[str, Any]:
@@ -55,16 +95,24 @@ def _as_object(member: Any) -> dict[str, Any]:
     return value
 
 
-def _component(
-    component: dict[str, Any], jws: Jws, owner: str, archived: Octets | None, found: UnsignedEvidence
-) -> None:
+def _component(component: dict[str, Any], signed: _Signed, index: int, found: UnsignedEvidence) -> None:
     ((name, value),) = component.items()
+    covered = frozenset((signed.owner, *(stamp.id for stamp in found.timestamps)))
     match name:
         case "sigTst":
-            _timestamps(value, TimestampKind.SIGNATURE, (jws.signature_b64,), frozenset((owner,)), found)
+            octets = (signed.jws.signature_b64,)
+            _timestamps(value, TimestampKind.SIGNATURE, octets, frozenset((signed.owner,)), found)
         case "arcTst":
-            covered = frozenset((owner, *(stamp.id for stamp in found.timestamps)))
-            _timestamps(value, TimestampKind.ARCHIVE, archived, covered, found)
+            held = found.values | embedded_values(signed.jws)
+            for token in _tokens(value, found):
+                stamp = read_spelled(token, TimestampKind.ARCHIVE, signed.archived(index), covered)
+                found.timestamps.append(replace(stamp, values=held))
+        case "sigRTst" | "rfsTst":
+            whole = name == "sigRTst"
+            for token in _tokens(value, found):
+                spellings = signed.referring(index, signature=whole)
+                covers = covered if whole else frozenset()
+                found.timestamps.append(read_spelled(token, TimestampKind.REFERENCES, spellings, covers))
         case "xVals" | "axVals":
             found.certificates.extend(_certificate_values(value))
         case "rVals" | "arVals":
@@ -96,14 +144,19 @@ def _array(value: Any) -> list[Any]:
 def _timestamps(
     value: Any, kind: TimestampKind, imprinted: Octets | None, covers: frozenset[str], found: UnsignedEvidence
 ) -> None:
-    container = _object(value)
-    canonical = kind is TimestampKind.ARCHIVE and "canonAlg" in container
-    stamped = None if canonical else imprinted  # a canonicalised input is not computed here
-    tokens = _array(container.get("tstTokens", []))
+    found.timestamps.extend(read_timestamp(token, kind, imprinted, covers) for token in _tokens(value, found))
+
+
+def _tokens(value: Any, found: UnsignedEvidence) -> list[bytes]:
+    tokens = _array(_object(value).get("tstTokens", []))
     if len(found.timestamps) + len(tokens) > MAX_TIMESTAMPS:
         raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
-    for token in tokens:
-        found.timestamps.append(read_timestamp(der_b64(_object(token).get("val")), kind, stamped, covers))
+    return [der_b64(_object(token).get("val")) for token in tokens]
+
+
+def embedded_values(jws: Jws) -> frozenset[bytes]:
+    """Return the DER of the certificates in the protected header."""
+    return frozenset(der_b64(value) for value in _array(jws.header.get("x5c", [])))
 
 
 def _certificate_values(value: Any) -> list[Certificate]:

@@ -124,6 +124,7 @@ class TimestampKind(StrEnum):
     SIGNATURE = "signature"
     CONTENT = "content"
     ARCHIVE = "archive"
+    REFERENCES = "references"
     DOCUMENT = "document"
     TOKEN = "token"
 

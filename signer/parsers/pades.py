@@ -17,6 +17,7 @@ from signer.parsers.model import (
     UnreadableSignature,
 )
 from signer.parsers.pdf import PdfField, read_pdf
+from signer.parsers.pdf_store import SecurityStore
 from signer.parsers.signed_data import read_signed_data
 from signer.parsers.tst import read_timestamp
 from signer.validation.reasons import Reason
@@ -28,36 +29,42 @@ _TIMESTAMP_FILTER: Final = "/ETSI.RFC3161"
 def parse_pdf(data: bytes) -> ParsedFile:
     """Read every signature and document time-stamp of a PDF; InvalidInput when it cannot be read as one."""
     contents = read_pdf(data)
-    signatures, timestamps = _assemble(contents.fields, has_evidence=bool(contents.crls or contents.ocsp_responses))
+    signatures, timestamps = _assemble(contents.fields, contents.store)
     unreadable = (UnreadableSignature(id=n, format=Format.PADES, note=note) for n, note in contents.unreadable)
     return ParsedFile(
         format=Format.PADES,
         signatures=(*signatures, *unreadable),
         timestamps=timestamps,
-        certificates=contents.certificates,
-        crls=contents.crls,
-        ocsp_responses=contents.ocsp_responses,
+        certificates=contents.store.certificates,
+        crls=contents.store.crls,
+        ocsp_responses=contents.store.ocsp_responses,
     )
 
 
 def _assemble(
-    fields: tuple[PdfField, ...], *, has_evidence: bool
+    fields: tuple[PdfField, ...], store: SecurityStore
 ) -> tuple[list[ParsedSignature | UnreadableSignature], tuple[ParsedTimestamp, ...]]:
     signatures: list[ParsedSignature | UnreadableSignature] = []
     timestamps: list[ParsedTimestamp] = []
     covered: set[str] = set()
+    values: set[bytes] = set()
     for field in fields:
         if field.sub_filter == _TIMESTAMP_FILTER:
             stamp = read_timestamp(field.cms, TimestampKind.DOCUMENT, field.octets, frozenset(covered))
-            timestamps.append(replace(stamp, id=field.name, defects=stamp.defects + field.defects))
+            stamped = store.written_by(field.end).union(values)
+            timestamps.append(replace(stamp, id=field.name, values=stamped, defects=stamp.defects + field.defects))
             covered.add(field.name)
+            if stamp.token is not None:
+                values |= stamp.token.signature.values
             continue
         for signature in _field_signatures(field):
             signatures.append(signature)
             covered.add(signature.id)
             if isinstance(signature, ParsedSignature):
                 covered.update(stamp.id for stamp in signature.timestamps)
+                values |= signature.values
     sealed = {name for stamp in timestamps for name in stamp.covers}
+    has_evidence = bool(store.crls or store.ocsp_responses)
     return [_levelled(s, sealed, has_evidence=has_evidence) for s in signatures], tuple(timestamps)
 
 

@@ -15,12 +15,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Final
 
-from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess, StreamObject
+from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 
 from pki import der
-from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import open_pdf
 from signer.parsers.model import MAX_SIGNATURES, Note, Octets
@@ -28,9 +27,8 @@ from signer.parsers.pdf_changes import Addition, additions
 from signer.parsers.pdf_increments import Increments
 from signer.parsers.pdf_objects import ChangeFound
 from signer.parsers.pdf_permissions import SILENT, Permissions, read_permissions
+from signer.parsers.pdf_store import SecurityStore, read_store
 from signer.validation.reasons import Reason
-
-MAX_EVIDENCE: Final = 256
 
 _BYTE_RANGE: Final = re.compile(rb"/ByteRange\s*\[\s*0\s+(\d{1,9})\s+(\d{1,9})\s+\d{1,9}\s*\]")
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -97,9 +95,7 @@ class PdfContents:
 
     fields: tuple[PdfField, ...]
     unreadable: tuple[tuple[str, Note], ...]
-    certificates: tuple[Certificate, ...]
-    crls: tuple[bytes, ...]
-    ocsp_responses: tuple[bytes, ...]
+    store: SecurityStore
 
 
 def read_pdf(data: bytes) -> PdfContents:
@@ -122,13 +118,10 @@ def read_pdf(data: bytes) -> PdfContents:
         except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files
             unreadable.append((name, Note(reason=Reason.FORMAT_MALFORMED, detail=type(error).__name__)))
     good.sort(key=lambda found: found.end)
-    certificates, crls, responses = _security_store(file.reader)
     return PdfContents(
         fields=tuple(_with_changes(file, good)),
         unreadable=tuple(unreadable),
-        certificates=certificates,
-        crls=crls,
-        ocsp_responses=responses,
+        store=read_store(file.reader),
     )
 
 
@@ -301,32 +294,3 @@ def _explained(increments: Increments, end: int, size: int) -> Iterator[Note]:
 
 def _changed(field: PdfField, reason: Reason, detail: str, about: str = "") -> PdfField:
     return replace(field, defects=(Note(reason=reason, detail=detail, about=about),))
-
-
-def _security_store(reader: PdfFileReader) -> tuple[tuple[Certificate, ...], tuple[bytes, ...], tuple[bytes, ...]]:
-    """Collect the document security store of the last revision (ISO 32000-2 §12.8.4.3); broken parts are left out."""
-    try:
-        store = reader.root["/DSS"]
-        return (
-            tuple(_readable(_streams(store, "/Certs"))),
-            tuple(_streams(store, "/CRLs")),
-            tuple(_streams(store, "/OCSPs")),
-        )
-    except Exception:  # noqa: BLE001 - documented boundary: an unreadable store is no evidence, and no defect
-        return (), (), ()
-
-
-def _readable(encoded: Iterator[bytes]) -> Iterator[Certificate]:
-    for data in encoded:
-        try:
-            yield Certificate.parse(data)
-        except ServiceError:
-            continue  # an unreadable extra certificate proves nothing and harms nothing
-
-
-def _streams(store: DictionaryObject, name: str) -> Iterator[bytes]:
-    items = store.get(name, ())
-    for index in range(min(len(items), MAX_EVIDENCE)):
-        stream = items[index]  # pyHanko resolves references on access
-        if isinstance(stream, StreamObject):
-            yield stream.data

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +23,7 @@ from signer.parsers.model import (
     TimestampToken,
 )
 from signer.parsers.signed_data import read_signed_data, refuse
+from signer.validation.crypto import digest
 from signer.validation.reasons import Reason
 
 _TIME: Final = re.compile(r"(\d{14})(?:\.(\d{1,9}))?Z")
@@ -87,6 +89,17 @@ def read_timestamp(
     return ParsedTimestamp(
         id=timestamp_id(data), kind=kind, token=token, imprinted=imprinted, covers=covers, defects=defects
     )
+
+
+def read_spelled(
+    data: bytes, kind: TimestampKind, spellings: Sequence[Octets], covers: frozenset[str] = frozenset()
+) -> ParsedTimestamp:
+    """Read a token over what implementations spell in several ways; not evaluated where none of them is stamped."""
+    stamp = read_timestamp(data, kind, None, covers)
+    if stamp.token is None:
+        return stamp
+    fitting = (s for s in spellings if digest(stamp.token.imprint_oid, s) == stamp.token.imprint)
+    return replace(stamp, imprinted=next(fitting, None))
 
 
 def timestamp_id(data: bytes) -> str:
