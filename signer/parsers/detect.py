@@ -5,6 +5,7 @@ apart from a file that was never signed.
 """
 
 import re
+from base64 import urlsafe_b64decode
 from typing import Final
 
 from pki import der, oids
@@ -17,6 +18,7 @@ _HEAD: Final = 4096
 _SIGNED_DATA: Final = der.oid(oids.CMS_SIGNED_DATA)
 _TST_INFO: Final = der.oid(oids.TST_INFO)
 _COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an object's opening brace
+_TORN: Final = re.compile(rb"e[wy][A-Za-z0-9_-]+")
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
 _COSE_SIGN1: Final = (b"\xd2\x84", b"\xd8\x3d\xd2\x84")  # the tags, alone and within CWT's, before four parts
@@ -39,7 +41,7 @@ def detect(data: bytes) -> Format | None:
         return Format.COSE
     if head[:1] == b"{":
         return Format.JADES if _looks_like_jws(data) else None
-    if _COMPACT.match(data):
+    if _COMPACT.match(data) or _is_torn_header(data[:_HEAD]):
         return Format.JADES
     if b"%PDF-" in data[:PDF_HEADER_WINDOW]:
         return Format.PADES
@@ -52,6 +54,11 @@ def _detect_der(head: bytes) -> Format | None:
         return None
     # A token is SignedData over TSTInfo; a response wraps one behind a PKIStatusInfo.
     return Format.TIMESTAMP if head.find(_TST_INFO, at, at + 128) >= 0 else Format.CMS
+
+
+def _is_torn_header(head: bytes) -> bool:
+    """Say whether base64url without a full stop is the beginning of a compact JWS."""
+    return _TORN.fullmatch(head) is not None and b'"alg"' in urlsafe_b64decode(head[: len(head) // 4 * 4])
 
 
 def _looks_like_jws(data: bytes) -> bool:

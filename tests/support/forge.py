@@ -120,8 +120,10 @@ def _digest(name: str, content: bytes) -> bytes:
     return hashlib.shake_256(content).digest(64) if name == "shake_256" else hashlib.new(name, content).digest()
 
 
-def forge_token(imprint: bytes, tsa: Held, at: datetime, *, hash_oid: str = oids.SHA256) -> bytes:
-    """Forge an RFC 3161 token by any holder over a digest."""
+def forge_token(
+    imprint: bytes, tsa: Held, at: datetime, *, hash_oid: str = oids.SHA256, unsigned: tuple[bytes, ...] = ()
+) -> bytes:
+    """Forge an RFC 3161 token by any holder over a digest; `unsigned` are whole attributes."""
     info = der.sequence(
         der.integer(1),
         der.oid("1.3.6.1.4.1.32473.364.4.1"),
@@ -129,7 +131,8 @@ def forge_token(imprint: bytes, tsa: Held, at: datetime, *, hash_oid: str = oids
         der.integer(1),
         der.generalized_time(at),
     )
-    return CmsForge(content=info, holder=tsa, content_type=oids.TST_INFO, signing_time=at).build()
+    forge = CmsForge(content=info, holder=tsa, content_type=oids.TST_INFO, signing_time=at, unsigned=unsigned)
+    return forge.build()
 
 
 @dataclass(kw_only=True)

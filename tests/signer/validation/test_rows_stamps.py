@@ -11,11 +11,14 @@ from pki import der, oids
 from pki.jose import compact_json, json_object
 from signer.formats import jades as jades_format
 from signer.formats.jades import sign_jades
+from signer.formats.pades import sign_pades
+from signer.samples import sample_pdf
 from signer.validation.reasons import Reason
 from signer.validation.verdict import TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.forge import CmsForge, attribute, forge_token
+from tests.support.pdf_stamps import document_stamped
 from tests.support.pki import NOW, Holder
 from tests.support.zoo import SIGNED_AT, Zoo
 
@@ -147,3 +150,10 @@ def test_a_token_does_not_vouch_for_itself(zoo: Zoo) -> None:
     )
     token = forge_token(hashlib.sha256(b"data").digest(), expired, SIGNED_AT)
     expect(verify_bytes(token, zoo.context(content=b"data")), UNDECIDED, "OUT_OF_BOUNDS_NO_POE")
+
+
+def test_a_document_time_stamp_from_before_the_signature_is_out_of_order(zoo: Zoo) -> None:
+    by = zoo.clinician
+    signed = sign_pades(sample_pdf(), by.key, by.chain, signed_at=SIGNED_AT, stamper=zoo.stamper(SIGNED_AT))
+    for at, answer in ((SIGNED_AT - DAY, (UNDECIDED, "TIMESTAMP_ORDER_FAILURE")), (AFTER, (PASSED, None))):
+        expect(verify_bytes(document_stamped(signed, zoo.stamper(at)), zoo.context()), *answer)
