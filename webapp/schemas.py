@@ -74,6 +74,13 @@ class Claims(_Model):
     document_sha256: str | None = Field(description="Of the document that the code belongs to.")
 
 
+class SignaturePolicy(_Model):
+    """A signature policy by its OID or URI."""
+
+    id: str | None = Field(description="Null where the signer leaves it to the context.")
+    digest: str | None = Field(description="Of the policy's document, in hexadecimal, as the signer gives it.")
+
+
 class StatusEvidence(_Model):
     """What was known of one certificate's revocation, from where and as of when."""
 
@@ -122,6 +129,7 @@ class Signature(_Model):
     chain: list[ChainLink] = []
     covered: list[Covered]
     claims: Claims | None = Field(default=None, description="What a prescription code says of itself.")
+    signature_policy: SignaturePolicy | None = Field(default=None, description="The policy that the signer names.")
     timestamps: list[Timestamp] = []
     status: list[StatusEvidence] = []
     counter_signatures: list["Signature"] = Field(default=[], description="Those who signed this signature's value.")

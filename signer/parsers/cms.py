@@ -23,6 +23,7 @@ from signer.parsers.model import (
 from signer.parsers.signed_data import SignedData, SignerInfo, all_values, claimed_time, signed_attribute_bytes, single
 from signer.validation.reasons import Reason
 
+_SIGNATURE_POLICY: Final = "1.2.840.113549.1.9.16.2.15"
 _ONCE: Final = (
     oids.ATTR_CONTENT_TYPE,
     oids.ATTR_MESSAGE_DIGEST,
@@ -30,8 +31,8 @@ _ONCE: Final = (
     oids.ATTR_SIGNING_CERTIFICATE,
     oids.ATTR_SIGNING_CERTIFICATE_V2,
     oids.ATTR_ALGORITHM_PROTECTION,
+    _SIGNATURE_POLICY,
 )
-_SIGNATURE_POLICY: Final = "1.2.840.113549.1.9.16.2.15"
 _NEVER_UNSIGNED: Final = (oids.ATTR_CONTENT_TYPE, oids.ATTR_MESSAGE_DIGEST, oids.ATTR_SIGNING_TIME)
 
 
@@ -145,10 +146,12 @@ def _algorithm(parts: tuple[Node, ...]) -> tuple[str, bytes]:
 
 
 def _policy(signer: SignerInfo) -> PolicyReference | None:
-    """Read signature-policy-identifier (EN 319 122-1 §5.2.9.1); one that is merely implied names none."""
+    """Read signature-policy-identifier (EN 319 122-1 §5.2.9.1)."""
     values = all_values(signer.signed, _SIGNATURE_POLICY)
-    if not values or values[0].tag == der.NULL:
+    if not values:
         return None
+    if values[0].tag == der.NULL:
+        return PolicyReference(name=None, digest=None)
     parts = values[0].expect(der.SEQUENCE).children(3)
     hashed = parts[1].sequence() if len(parts) > 1 else ()
     return PolicyReference(name=parts[0].oid(), digest=hashed[1].octets() if len(hashed) == 2 else None)

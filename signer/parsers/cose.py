@@ -35,6 +35,7 @@ def parse_cose(data: bytes, content: bytes | None) -> ParsedFile:
     InvalidInput when it is no COSE_Sign1.
     """
     notes: tuple[Note, ...] = ()
+    prescribes = data.startswith(code.PREFIX)
     if data.startswith(code.PREFIXES):
         if data.endswith(b"\n"):
             data, notes = data.removesuffix(b"\n").removesuffix(b"\r"), (Note(reason=Reason.TRAILING_NEWLINE),)
@@ -45,7 +46,7 @@ def parse_cose(data: bytes, content: bytes | None) -> ParsedFile:
     parts = _unwrapped(item)
     if not deterministic:
         notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC),)
-    return ParsedFile(format=Format.COSE, signatures=(_signature(parts, content),), notes=notes)
+    return ParsedFile(format=Format.COSE, signatures=(_signature(parts, content, prescribes=prescribes),), notes=notes)
 
 
 def _unwrapped(item: cbor.Value) -> tuple[bytes, Header, bytes | None, bytes]:
@@ -63,7 +64,7 @@ def _unwrapped(item: cbor.Value) -> tuple[bytes, Header, bytes | None, bytes]:
 
 
 def _signature(
-    parts: tuple[bytes, Header, bytes | None, bytes], content: bytes | None
+    parts: tuple[bytes, Header, bytes | None, bytes], content: bytes | None, *, prescribes: bool
 ) -> ParsedSignature | UnreadableSignature:
     protected, unprotected, payload, value = parts
     try:
@@ -72,7 +73,7 @@ def _signature(
         notes = headers.notes
         if not deterministic:
             notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC, detail="protected header"),)
-        return _neutral(headers, protected, payload, value, content, notes)
+        return _neutral(headers, protected, payload, value, content, notes, prescribes=prescribes)
     except ServiceError as error:
         note = Note(reason=Reason.HEADER_REFUSED, detail=error.detail)
         return UnreadableSignature(id=signature_id(value), format=Format.COSE, note=note)
@@ -85,6 +86,8 @@ def _neutral(
     value: bytes,
     content: bytes | None,
     notes: tuple[Note, ...],
+    *,
+    prescribes: bool,
 ) -> ParsedSignature:
     identifier, curve = algorithm(headers.algorithm, value)
     chain, references = cose_header.certificates(headers), cose_header.references(headers)
@@ -92,7 +95,7 @@ def _neutral(
     claims: ContentClaims | None = None
     defects: tuple[Note, ...] = ()
     try:
-        claims = _claims(headers, b"" if covered is None else covered)
+        claims = _claims(headers, b"" if covered is None else covered, prescribes=prescribes)
     except InvalidInput as error:
         defects = (Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail),)
     if payload is not None and content is not None:
@@ -121,7 +124,7 @@ def _neutral(
     )
 
 
-def _claims(headers: Headers, payload: bytes) -> ContentClaims:
+def _claims(headers: Headers, payload: bytes, *, prescribes: bool) -> ContentClaims:
     """Read when the content is good, and which document it belongs to (RFC 8392 §3, RFC 9597)."""
     said: Header = {}
     if payload:
@@ -143,6 +146,7 @@ def _claims(headers: Headers, payload: bytes) -> ContentClaims:
         not_before=_instant(said.get(code.NBF)),
         expires_at=_instant(said.get(code.EXP)),
         document_sha256=None if digest is None else octets(digest),
+        prescribes=prescribes or code.PRESCRIPTION in said,
     )
 
 

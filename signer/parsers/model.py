@@ -74,9 +74,12 @@ class CertificateReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyReference:
-    """The signature policy that a signer names: its OID or URI, and its document's digest (None: not given)."""
+    """The signature policy that a signer names: its OID or URI, and its document's digest (None: not given).
 
-    name: str
+    `name` is None where the signer says that the policy follows from the context.
+    """
+
+    name: str | None
     digest: bytes | None
 
 
@@ -108,13 +111,17 @@ class LevelEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentClaims:
-    """What signed content says of itself: when it is good, and the document that it belongs to (RFC 8392 §3.1)."""
+    """What signed content says of itself: when it is good, and the document that it belongs to (RFC 8392 §3.1).
+
+    `prescribes`: it is a prescription, or a prescription's code.
+    """
 
     identifier: bytes | None = None
     issued_at: datetime | None = None
     not_before: datetime | None = None
     expires_at: datetime | None = None
     document_sha256: bytes | None = None
+    prescribes: bool = False
 
 
 @unique

@@ -86,7 +86,7 @@ class Policy:
     `max_status_age`: how old a status may be; None lets it count until its nextUpdate (EN 319 102-1 §5.2.5).
     `status_after_signature`: status must be produced at or after the proven time.
     `signature_policies`: the signature policies that are accepted, by OID or URI, each with the digests of its
-    document under whatever hashes signers may use.
+    document under whatever hashes signers may use; without digests, whichever document they name.
     `require_time_proof`: the signer's word on the time does not do; a time-stamp must prove it.
     """
 

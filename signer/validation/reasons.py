@@ -39,6 +39,7 @@ class Reason(StrEnum):
     CBOR_NOT_DETERMINISTIC = "cbor-not-deterministic"
     COUNTERSIGNATURE_NOT_EVALUATED = "countersignature-not-evaluated"
     COUNTERSIGNATURE_IGNORED = "countersignature-ignored"
+    SIGNATURE_POLICY_IMPLIED = "signature-policy-implied"
     SIGNATURE_POLICY_UNKNOWN = "signature-policy-unknown"
     SIGNATURE_POLICY_MISMATCH = "signature-policy-mismatch"
     # Cryptography
@@ -163,6 +164,10 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.COUNTERSIGNATURE_NOT_EVALUATED: Message(
         "امضای متقابل بررسی نشد.", "A counter-signature is present and was not evaluated."
+    ),
+    Reason.SIGNATURE_POLICY_IMPLIED: Message(
+        "امضا سیاست خود را به زمینه واگذاشته است؛ همین سیاستِ بررسی به کار رفت.",
+        "The signature leaves its policy to the context; the policy of this check was applied.",
     ),
     Reason.SIGNATURE_POLICY_UNKNOWN: Message(
         "امضا زیر سیاستی است که این بررسی آن را نمی‌شناسد.", "The signature names a policy that is not known here."

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pki.certificates import Certificate
-from signer.parsers.model import ContentClaims
+from signer.parsers.model import ContentClaims, PolicyReference
 from signer.validation.names import readable_name
 from signer.validation.reasons import REASONS
 from signer.validation.verdict import (
@@ -71,6 +71,7 @@ def _signature(verdict: SignatureVerdict) -> dict[str, Any]:
         "chain": [_certificate(certificate) for certificate in verdict.chain],
         "covered": [_covered(item) for item in verdict.covered],
         "claims": _claims(verdict.claims),
+        "signature_policy": _signature_policy(verdict.signature_policy),
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],
         "status": [_status(status) for status in verdict.statuses],
         "counter_signatures": [_signature(one) for one in verdict.counter_signatures],
@@ -101,6 +102,13 @@ def _covered(item: Covered) -> dict[str, Any]:
     if item.ranges:
         written["ranges"] = [list(pair) for pair in item.ranges]
     return written
+
+
+def _signature_policy(named: PolicyReference | None) -> dict[str, Any] | None:
+    """Write the policy that the signer names; `id` is null where it is implied."""
+    if named is None:
+        return None
+    return {"id": named.name, "digest": None if named.digest is None else named.digest.hex()}
 
 
 def _claims(claims: ContentClaims | None) -> dict[str, Any] | None:

@@ -130,7 +130,7 @@ _NAMED: Final = (
             "سیاستی که امضا به آن اشاره می‌کند شناخته و همان است.",
             "The signature policy that the signature names, if any, is known and the one meant.",
         ),
-        reasons=(Reason.SIGNATURE_POLICY_UNKNOWN, Reason.SIGNATURE_POLICY_MISMATCH),
+        reasons=(Reason.SIGNATURE_POLICY_UNKNOWN, Reason.SIGNATURE_POLICY_MISMATCH, Reason.SIGNATURE_POLICY_IMPLIED),
     ),
     Constraint(
         name="path-found",
@@ -270,6 +270,21 @@ _NAMED: Final = (
         asks=Message("حرفهٔ امضاکننده پذیرفته است.", "The signer's profession is admitted."),
         reasons=(Reason.PROFESSION_NOT_ADMITTED,),
         level=fail_if(lambda policy: policy.require_admission or policy.professions),
+    ),
+    Constraint(
+        name="document-agrees",
+        block=Block.ACCEPTANCE,
+        asks=Message("کد از آنِ همین سند است.", "The code belongs to the document given."),
+        reasons=(Reason.DOCUMENT_DIFFERS,),
+        formats=frozenset((Format.COSE,)),
+    ),
+    Constraint(
+        name="content-usable",
+        block=Block.ACCEPTANCE,
+        asks=Message("محتوا در مهلت استفادهٔ خود است.", "The content is within its own dates."),
+        reasons=(Reason.CONTENT_EXPIRED, Reason.CONTENT_NOT_YET),
+        level=told,
+        formats=frozenset((Format.COSE,)),
     ),
     Constraint(
         name="counter-signatures",

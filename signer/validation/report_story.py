@@ -9,7 +9,7 @@ from typing import Final
 from pki.certificates import Certificate
 from pki.identity_scheme import CodedRole
 from pki.messages import Message
-from signer.parsers.model import UNREADABLE
+from signer.parsers.model import UNREADABLE, ContentClaims
 from signer.validation.names import common_name, readable_name, visible
 from signer.validation.reasons import REASONS
 from signer.validation.report import ReportedFile
@@ -163,6 +163,17 @@ class _Teller:
         yield self._row(
             Message("محتوا و مقدار امضا", "Content and signature value"), (self._span(WORDS[verdict.crypto]),)
         )
+        if verdict.claims is not None:
+            yield from self._claim_rows(verdict.claims)
+
+    def _claim_rows(self, claims: ContentClaims) -> Iterator[Row]:
+        if claims.identifier is not None:
+            yield self._row(Message("شناسهٔ نسخه", "Prescription id"), _code(claims.identifier.hex()))
+        if claims.document_sha256 is not None:
+            yield self._row(Message("سندِ این کد", "Its document"), _code(f"SHA-256 {claims.document_sha256.hex()}"))
+        usable_from = when(claims.not_before or claims.issued_at, self._language)
+        yield self._row(Message("قابل استفاده از", "Usable from"), usable_from)
+        yield self._row(Message("قابل استفاده تا", "Usable until"), when(claims.expires_at, self._language))
 
     def _signer_rows(self, signer: SignerIdentity | None) -> Iterator[Row]:
         if signer is None:
@@ -202,6 +213,9 @@ class _Teller:
             policies = _policies(certificate)
             if policies:
                 yield self._row(Message("سیاست‌های گواهی", "Certificate policies"), *map(_code, policies))
+        named = verdict.signature_policy
+        if named is not None and named.name is not None:
+            yield self._row(Message("سیاست امضا", "Signature policy"), (Span(visible(named.name), Way.STRANGER),))
         if not verdict.chain:
             broken = Message("به ریشه‌ای معتمد نمی‌رسد.", "leads to no trusted anchor.")
             yield self._row(Message("زنجیرهٔ اعتماد", "Chain of trust"), (self._span(broken),))

@@ -44,6 +44,7 @@ from signer.validation.verdict import (
     note,
 )
 
+_PRESCRIPTION: Final = frozenset(("MedicationRequest",))  # what a prescription code stands for, in FHIR's words
 _DEFERRABLE: Final = frozenset(
     (Reason.STATUS_SILENT, Reason.STATUS_STALE, Reason.CERTIFICATE_EXPIRED, Reason.TRUST_OUTDATED)
 )
@@ -181,15 +182,20 @@ def _acceptance(
 
 
 def _signature_policy(signature: ParsedSignature, policy: Policy) -> list[Finding]:
-    """Check that the policy the signer names is accepted, and that it is the same document (EN 319 102-1 §5.2.4)."""
+    """Check that the policy the signer names is accepted, and that it is the same document (EN 319 102-1 §5.2.4).
+
+    One that is implied is the one at hand, whichever that is.
+    """
     named = signature.policy
     if named is None:
         return []
+    if named.name is None:
+        return [note(Reason.SIGNATURE_POLICY_IMPLIED)]
     accepted = dict(policy.signature_policies).get(named.name)
     if accepted is None:
         unknown = SubIndication.SIGNATURE_POLICY_NOT_AVAILABLE
         return [indeterminate(Reason.SIGNATURE_POLICY_UNKNOWN, unknown, named.name[:200])]
-    if named.digest is not None and named.digest not in accepted:
+    if accepted and named.digest is not None and named.digest not in accepted:
         other = SubIndication.POLICY_PROCESSING_ERROR
         return [indeterminate(Reason.SIGNATURE_POLICY_MISMATCH, other, named.name[:200])]
     return []
@@ -200,9 +206,10 @@ def _fitting_profession(signature: ParsedSignature, profession: str | None, poli
     if not policy.professions_for:
         return
     constraint = SubIndication.SIG_CONSTRAINTS_FAILURE
+    prescribes = signature.claims is not None and signature.claims.prescribes
     for item in signature.objects:
         try:
-            kinds = resource_kinds(item.octets or ())
+            kinds = _PRESCRIPTION if prescribes else resource_kinds(item.octets or ())
         except UNREADABLE as error:
             detail = f"the kind of document cannot be told: {error}"
             yield indeterminate(Reason.PROFESSION_NOT_ADMITTED, constraint, detail, item.what)
@@ -278,6 +285,7 @@ def _conclude(signature: ParsedSignature, examined: _Examined, context: Verifica
         algorithm=signature.algorithm_name,
         claimed_at=signature.claimed_at,
         claims=signature.claims,
+        signature_policy=signature.policy,
         proven_at=moment.at if moment.proven else None,
         time_proof=proof,
         signer=None if signer is None else signer_identity(signer, policy.arc, policy.identities),

@@ -10,7 +10,7 @@ from enum import StrEnum, unique
 from typing import Final
 
 from pki.certificates import Certificate
-from signer.parsers.model import ContentClaims, Format, TimestampKind
+from signer.parsers.model import ContentClaims, Format, PolicyReference, TimestampKind
 from signer.validation.anchors import BundleStamp
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
@@ -36,6 +36,8 @@ class SubIndication(StrEnum):
     HASH_FAILURE = "HASH_FAILURE"
     SIG_CRYPTO_FAILURE = "SIG_CRYPTO_FAILURE"
     NO_SIGNING_CERTIFICATE_FOUND = "NO_SIGNING_CERTIFICATE_FOUND"
+    SIGNATURE_POLICY_NOT_AVAILABLE = "SIGNATURE_POLICY_NOT_AVAILABLE"
+    POLICY_PROCESSING_ERROR = "POLICY_PROCESSING_ERROR"
     SIGNED_DATA_NOT_FOUND = "SIGNED_DATA_NOT_FOUND"
     NO_CERTIFICATE_CHAIN_FOUND = "NO_CERTIFICATE_CHAIN_FOUND"
     CERTIFICATE_CHAIN_GENERAL_FAILURE = "CERTIFICATE_CHAIN_GENERAL_FAILURE"
@@ -48,8 +50,6 @@ class SubIndication(StrEnum):
     OUT_OF_BOUNDS_NO_POE = "OUT_OF_BOUNDS_NO_POE"
     OUT_OF_BOUNDS_NOT_REVOKED = "OUT_OF_BOUNDS_NOT_REVOKED"
     SIG_CONSTRAINTS_FAILURE = "SIG_CONSTRAINTS_FAILURE"
-    SIGNATURE_POLICY_NOT_AVAILABLE = "SIGNATURE_POLICY_NOT_AVAILABLE"
-    POLICY_PROCESSING_ERROR = "POLICY_PROCESSING_ERROR"
     CRYPTO_CONSTRAINTS_FAILURE = "CRYPTO_CONSTRAINTS_FAILURE"
     CRYPTO_CONSTRAINTS_FAILURE_NO_POE = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
     TIMESTAMP_ORDER_FAILURE = "TIMESTAMP_ORDER_FAILURE"
@@ -221,6 +221,7 @@ class SignatureVerdict:
     algorithm: str | None = None
     claimed_at: datetime | None = None
     claims: ContentClaims | None = None
+    signature_policy: PolicyReference | None = None
     proven_at: datetime | None = None
     time_proof: TimeProof = TimeProof.CLAIMED
     signer: SignerIdentity | None = None

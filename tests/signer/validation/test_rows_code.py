@@ -3,6 +3,7 @@
 import hashlib
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,10 @@ from signer import prescription_code
 from signer.formats.cose import sign_cose
 from signer.formats.jades import sign_jades
 from signer.parsers.cose import parse_cose
+from signer.validation.policy import DEFAULT
 from signer.validation.reasons import Reason
-from signer.validation.report import verdict_json
+from signer.validation.report import ReportedFile, verdict_json
+from signer.validation.report_html import report_html
 from signer.validation.report_xml import report_xml
 from signer.validation.verdict import Assurance, Care, Crypto, FileVerdict
 from signer.validation.verify import verify_bytes
@@ -25,7 +28,7 @@ from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, on
 from tests.support.cose_forge import ALG, CRIT, EXP, IAT, KID, NBF, X5CHAIN, X5T, CoseForge, Header, seconds
 from tests.support.forge import flip
 from tests.support.pki import NOW, Holder
-from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
+from tests.support.zoo import SIGNED_AT, Zoo, admission, make_clinician
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ def test_a_broken_structure_is_a_format_failure(zoo: Zoo, name: str) -> None:
 def test_text_that_is_no_wrapped_code_is_a_format_failure(zoo: Zoo, code: bytes) -> None:
     cose = prescription_code.from_text(code)
     deflated = zlib.compress(cose)
-    bomb = zlib.compress(bytes(50_000_000), 9)
+    bomb = zlib.compress(bytes(1_000_000), 9)
     for data in (
         b"IRX1:",
         code[:-1],
@@ -129,7 +132,7 @@ def test_text_that_is_no_wrapped_code_is_a_format_failure(zoo: Zoo, code: bytes)
 
 def test_a_bomb_is_left_after_its_limit() -> None:
     with pytest.raises(InvalidInput, match="too far"):
-        prescription_code.from_text(b"IRX1:" + base45.encode(zlib.compress(bytes(9_000_000), 9)))
+        prescription_code.from_text(b"IRX1:" + base45.encode(zlib.compress(bytes(1_000_000), 9)))
 
 
 # Row 38: keys and values
@@ -236,6 +239,7 @@ def test_content_out_of_its_dates_is_not_for_use_though_its_signature_holds(zoo:
     line = verdict_json(verdict, "code")["signatures"][0]
     assert str(reason) in [found["code"] for found in line["reasons"]]
     assert str(reason).encode() in report_xml(verdict)
+    assert str(reason) in report_html(verdict, ReportedFile(name="code", size=1, sha256="00"))
 
 
 def test_content_without_dates_or_within_the_clocks_skew_may_be_used(zoo: Zoo) -> None:
@@ -317,3 +321,14 @@ def test_a_mutated_code_never_passes_as_another_property(zoo: Zoo, code: bytes, 
     if changed != cose and parsed is not None and verdict.indication is PASSED:
         covered = [item.sha256 for item in only(verdict).covered]
         assert covered == [item.sha256 for item in only(verify_bytes(code, zoo.context())).covered]
+
+
+def test_a_code_is_a_prescription_whoever_may_sign_those_decides(zoo: Zoo) -> None:
+    policy = replace(DEFAULT, professions_for={"MedicationRequest": frozenset(("physician",))})
+    midwife = make_clinician(zoo.intermediate, extra=((admission("midwife"), False),))
+    for good in (CoseForge(holder=zoo.clinician), CoseForge(holder=midwife, prefix=b"HC1:")):
+        expect(verify_bytes(good.text(), zoo.context(policy=policy)), PASSED)
+    for forge in (CoseForge(holder=midwife), CoseForge(holder=midwife, prefix=b"HC1:", claims={-65537: {}})):
+        verdict = verify_bytes(forge.text(), zoo.context(policy=policy))
+        expect(verdict, UNDECIDED, "SIG_CONSTRAINTS_FAILURE")
+        assert Reason.PROFESSION_NOT_ADMITTED in reasons(verdict)
