@@ -12,6 +12,8 @@ from signer.validation.verdict import FileVerdict
 
 _STEERING: Final = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What would steer a terminal; in JSON it stands in strings alone, where it can be escaped."""
+_STEERING_OCTETS: Final = (b"\x7f", b"\xc2", b"\xe2")
+"""What anything of it begins with in UTF-8: most lines have none of these, which is told far sooner."""
 
 
 def render(verdict: FileVerdict, order: Order) -> Answer:
@@ -21,7 +23,9 @@ def render(verdict: FileVerdict, order: Order) -> Answer:
     else:
         line = verdict_json(verdict, order.name) | {"sha256": sha256(order.data).hexdigest()}
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-        text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        octets = text.encode("utf-8", "replace")
+        if any(first in octets for first in _STEERING_OCTETS):
+            text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return Answer(indication=verdict.indication, text=text.encode("utf-8", "replace"), report=_report(verdict, order))
 
 
@@ -39,6 +43,10 @@ def _report(verdict: FileVerdict, order: Order) -> bytes:
             from signer.validation.report_json import report_json
 
             return report_json(verdict, file)
+        case ReportKind.PDF:
+            from signer.validation.report_pdf import report_pdf
+
+            return report_pdf(verdict, file)
         case ReportKind.XML:
             from signer.validation.report_xml import report_xml
 

@@ -45,6 +45,7 @@ _REPORTS: Final = {
     ".html": ReportKind.HTML,
     ".htm": ReportKind.HTML,
     ".json": ReportKind.JSON,
+    ".pdf": ReportKind.PDF,
     ".xml": ReportKind.XML,
 }
 _WORSE_LAST: Final = (0, 2, 1, 3)
@@ -93,8 +94,8 @@ class _Instant(click.ParamType[datetime]):
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    metavar="OUT.html|.json|.xml",
-    help="Write a report for people (HTML) or for programs (JSON with every check, ETSI TS 119 102-2); one FILE.",
+    metavar="OUT.html|.pdf|.json|.xml",
+    help="Write a report for people (HTML, PDF) or for programs (JSON, ETSI TS 119 102-2 XML) about one FILE.",
 )
 @click.option("--jobs", type=click.IntRange(1, MAX_JOBS), default=1, show_default=True, help="Files judged at once.")
 @click.option(
@@ -202,7 +203,7 @@ def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
         return
     if report.suffix.lower() not in _REPORTS:
         raise click.UsageError(
-            f"a report as {report.suffix or 'a file without suffix'} is not there yet; use .html, .json or .xml"
+            f"a report as {report.suffix or 'a file without suffix'} is not known; use .html, .pdf, .json or .xml"
         )
     if len(files) != 1 or is_same_file(report, files[0]):
         raise click.UsageError("a report is about one FILE, and is another file")

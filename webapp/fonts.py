@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from signer.fonts import arabic_font
+
 FEATURES: Final = (
     "calt",
     "ccmp",
@@ -42,7 +44,7 @@ _RECIPE: Final = "1"
 def font_file(cache: Path) -> Path:
     """Return where the cut font of the installed package lies, cut or not."""
     digest = hashlib.sha256(repr((_RECIPE, FEATURES, _CHARACTERS)).encode())
-    digest.update(_source().read_bytes())
+    digest.update(arabic_font().read_bytes())
     return cache / f"font-{digest.hexdigest()[:12]}.woff2"
 
 
@@ -52,15 +54,9 @@ def cut_font(cache: Path) -> Path:
     if not target.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(f".{os.getpid()}.part")
-        _cut(_source(), part)
+        _cut(arabic_font(), part)
         part.replace(target)
     return target
-
-
-def _source() -> Path:
-    import fontpkg_noto_sans_arabic as package
-
-    return next(iter(sorted((Path(package.ROOT) / "files").glob("*.ttf"))))
 
 
 def _cut(source: Path, target: Path) -> None:

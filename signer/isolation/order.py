@@ -24,6 +24,7 @@ class ReportKind(StrEnum):
 
     HTML = "html"
     JSON = "json"
+    PDF = "pdf"
     XML = "xml"
 
 

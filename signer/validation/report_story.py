@@ -288,8 +288,10 @@ class _Teller:
         return self._row(weight, (self._span(REASONS[finding.reason]),), *self._particulars(finding))
 
     def _particulars(self, finding: Finding) -> Iterator[Line]:
-        extra = " · ".join(visible(part) for part in (finding.about, finding.detail) if part)
-        yield _code(f"{finding.reason}: {extra}" if extra else finding.reason)
+        yield (Span(finding.reason, Way.CODE),)
+        for part in (finding.about, finding.detail):
+            if part:
+                yield _code(part)
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -314,8 +316,7 @@ class _Teller:
     def _check(self, check: Check) -> Row:
         rule = f" ({say(RULES[check.level], self._language)})"
         asked = (self._span(check.constraint.asks), Span(rule))
-        evidence = " · ".join(visible(part) for part in (check.about, check.evidence) if part)
-        said = (_code(evidence),) if evidence else ()
+        said = (_code(part) for part in (check.about, check.evidence) if part)
         found = (line for finding in check.findings for line in self._particulars(finding))
         return Row((Span(say(OUTCOMES[check.outcome], self._language)),), (asked, *said, *found))
 

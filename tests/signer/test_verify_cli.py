@@ -150,10 +150,16 @@ def test_a_wrong_command_line_ends_with_3_and_a_sentence(files: Path, arguments:
     assert not done.stdout
 
 
-def test_the_report_is_a_page(files: Path) -> None:
-    result = run(files / "good.json", "--home", files / "home", "--report", files / "out.html", *AT)
-    assert result.exit_code == 0
-    assert (files / "out.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("html", b"<!doctype html>"), ("pdf", b"%PDF-1.7"), ("json", b"{"), ("xml", b"<?xml")]
+)
+def test_a_report_is_what_its_name_says_and_the_same_each_time(files: Path, suffix: str, start: bytes) -> None:
+    reports = [files / f"{name}.{suffix}" for name in ("out", "again")]
+    for report in reports:
+        assert run(files / "good.json", "--home", files / "home", "--report", report, *AT).exit_code == 0
+    first, second = (report.read_bytes() for report in reports)
+    assert first.startswith(start)
+    assert first == second
 
 
 def test_people_get_both_languages_and_no_control_characters(files: Path, zoo: Zoo) -> None:

@@ -5,6 +5,9 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from signer.formats.jades import add_signature_timestamp, sign_jades
 from signer.validation.reasons import Reason
 from signer.validation.report import ReportedFile, instant, verdict_json
@@ -88,6 +91,25 @@ def test_what_comes_from_the_file_is_escaped(zoo: Zoo) -> None:
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+@given(text=st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=60))
+def test_no_name_steers_a_page(zoo: Zoo, text: str) -> None:
+    page = report_html(verify_bytes(b"nothing signed", zoo.context()), replace(FILE, name=f"\u202e\x00{text}"))
+    assert "<bdi>[U+202E][U+0000]" in page
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", page)
+    assert html_words(page) == html_words(report_html(verify_bytes(b"nothing signed", zoo.context()), FILE))
+
+
+def html_words(page: str) -> list[str]:
+    """Return the tags of a page, which no name may change."""
+    return re.findall(r"<(/?[a-z0-9]+)", page)
+
+
+def test_a_name_of_ten_thousand_letters_is_cut_and_says_so(zoo: Zoo) -> None:
+    page = report_html(verify_bytes(b"nothing signed", zoo.context()), replace(FILE, name="م" * 10_000))
+    assert "م… [+9700]" in page
+    assert "م" * 301 not in page
 
 
 def test_times_outside_a_calendar_are_shown_in_the_other() -> None:
