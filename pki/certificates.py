@@ -365,6 +365,9 @@ def _read_admission(node: Node) -> Admission | None:
     return Admission(profession_items=items, profession_oids=professions, registration_number=number)
 
 
+_SHORT_NAME: Final = 1024  # longer ones would fill the memory that reading them once saves time by
+
+
 def serial_hex(serial: int) -> str:
     """Write a serial number as Mohr shows and stores it: lower-case hexadecimal, even length."""
     text = f"{abs(serial):x}"
@@ -374,6 +377,15 @@ def serial_hex(serial: int) -> str:
 @_coded
 def name_attributes(name_der: bytes) -> tuple[tuple[str, str], ...]:
     """Read a Name as (attribute type OID, text) in order, lenient on characters."""
+    return _remembered_name(name_der) if len(name_der) <= _SHORT_NAME else _read_name(name_der)
+
+
+@lru_cache(maxsize=1024)
+def _remembered_name(name_der: bytes) -> tuple[tuple[str, str], ...]:
+    return _read_name(name_der)
+
+
+def _read_name(name_der: bytes) -> tuple[tuple[str, str], ...]:
     found = []
     for relative in der.parse(name_der).sequence():
         for attribute in relative.set_of():
