@@ -32,7 +32,8 @@ OPENINGS: dict[str, bytes] = {
     "compact": b"eyJhbGciOiJFUzI1NiJ9.",
     "zip": b"PK\x03\x04",
     "xml": b'<?xml version="1.0"?><Signature xmlns="http://www.w3.org/2000/09/xmldsig#">',
-    "cose": b"HC1:",
+    "cose": b"IRX1:",
+    "cose-bare": b"\xd2\x84",
     "pem": b"-----BEGIN PKCS7-----\n",
 }
 lenient = settings(
