@@ -15,12 +15,15 @@ from pyhanko.sign.validation import async_validate_cms_signature
 from pki.errors import ErrorCode, VerificationFailed
 from signer.formats.cades import sign_cades
 from signer.formats.jades import sign_jades
+from signer.isolation.order import Order
+from signer.rendering import render
 from signer.validation.context import VerificationContext
 from signer.validation.verify import verify_bytes
 from webapp.bench.material import Material
-from webapp.bench.measure import Figure, median_ms
+from webapp.bench.measure import Figure, median_ms, per_second
 
 _P256 = "one P-256 verification of 4 kB"
+_BULK = 400
 
 
 def _bare() -> float:
@@ -43,9 +46,9 @@ def _intact(data: bytes, context: VerificationContext) -> None:
 
 
 def verify_figures(material: Material, vectors: Path | None) -> tuple[Figure, ...]:
-    """Measure JAdES-B and an enveloping CMS prescription."""
+    """Measure JAdES-B, CAdES-B, an enveloping CMS prescription and a folder of prescriptions."""
     floor = _bare()
-    return (_jades(material, floor), _cms(material, vectors, floor))
+    return (_jades(material, floor), _cades(material, floor), _cms(material, vectors, floor), _bulk(material, floor))
 
 
 def _jades(material: Material, floor: float) -> Figure:
@@ -73,21 +76,71 @@ def _jades(material: Material, floor: float) -> Figure:
     )
 
 
-def _cms(material: Material, vectors: Path | None, floor: float) -> Figure:
-    data, what = _prescription(material, vectors)
-    context = VerificationContext(at=material.at)
+def _cades(material: Material, floor: float) -> Figure:
+    signed = sign_cades(material.prescription, material.key, material.chain, signed_at=material.at, detached=False)
+    context = _context(material)
+    return Figure(
+        name="verify.cades_b",
+        value=median_ms(lambda: _intact(signed, context), runs=500),
+        unit="ms",
+        peer="pyHanko async_validate_cms_signature",
+        peer_value=_pyhanko_ms(signed),
+        floor=_P256,
+        floor_value=floor,
+        note=f"{len(signed)} bytes, enveloping, path of three to an anchor, no status, whole verdict; chain cached",
+    )
 
-    def peer_validates() -> None:
+
+def _pyhanko_ms(data: bytes) -> float:
+    def validate() -> None:
         content = asn1_cms.ContentInfo.load(data)["content"]
         asyncio.run(async_validate_cms_signature(content))
 
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # it reports the missing issuer with a traceback each time
+    return median_ms(validate, runs=60)
+
+
+def _bulk(material: Material, floor: float) -> Figure:
+    """Judge and report a folder's worth of prescriptions, each of other content, as a worker of `mohr verify` does."""
+    files = [
+        sign_jades(
+            material.prescription.replace(b"{", b"{" + b" " * number, 1),
+            material.key,
+            material.chain,
+            signed_at=material.at,
+        )
+        for number in range(_BULK)
+    ]
+    context = _context(material)
+
+    def judge_all() -> int:
+        for number, data in enumerate(files):
+            verdict = verify_bytes(data, context)
+            render(verdict, Order(data=data, name=f"{number}.json"))
+        return len(files)
+
+    judge_all()
+    return Figure(
+        name="verify.bulk",
+        value=per_second(judge_all),
+        unit="1/s",
+        peer=None,
+        peer_value=None,
+        floor="bare P-256 verifications of 4 kB, one after the other",
+        floor_value=round(1000 / floor, 1),
+        note=f"{_BULK} JAdES-B prescriptions of {len(files[0])} bytes, whole verdict and its JSON line, one process",
+    )
+
+
+def _cms(material: Material, vectors: Path | None, floor: float) -> Figure:
+    data, what = _prescription(material, vectors)
+    context = VerificationContext(at=material.at)
     return Figure(
         name="verify.cms_rx",
         value=median_ms(lambda: _intact(data, context), runs=500),
         unit="ms",
         peer="pyHanko async_validate_cms_signature",
-        peer_value=median_ms(peer_validates, runs=60),
+        peer_value=_pyhanko_ms(data),
         floor=_P256,
         floor_value=floor,
         note=f"{what}, {len(data)} bytes, enveloping, no anchor; whole verdict",
