@@ -74,9 +74,7 @@ class _Signed:
             spelled = ["".join(before).encode()]
         else:
             spelled = [b"".join(map(write, before)) for write in (jose.canonical_json, jose.compact_json)]
-        return tuple(
-            (b".".join((self.payload, self.jws.protected, self.jws.signature_b64, one)),) for one in spelled
-        )
+        return tuple((b".".join((self.payload, self.jws.protected, self.jws.signature_b64, one)),) for one in spelled)
 
     def referring(self, index: int, *, signature: bool) -> tuple[Octets, ...]:
         """Return what a time-stamp over references at `index` covers (§A.1.5); with the `signature` or without."""

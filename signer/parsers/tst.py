@@ -94,12 +94,12 @@ def read_timestamp(
 def read_spelled(
     data: bytes, kind: TimestampKind, spellings: Sequence[Octets], covers: frozenset[str] = frozenset()
 ) -> ParsedTimestamp:
-    """Read a token over what implementations spell in several ways; not evaluated where none of them is stamped."""
+    """Read a token over what implementations spell in several ways; of several, not evaluated where none is stamped."""
     stamp = read_timestamp(data, kind, None, covers)
     if stamp.token is None:
         return stamp
     fitting = (s for s in spellings if digest(stamp.token.imprint_oid, s) == stamp.token.imprint)
-    return replace(stamp, imprinted=next(fitting, None))
+    return replace(stamp, imprinted=next(fitting, spellings[0] if len(spellings) == 1 else None))
 
 
 def timestamp_id(data: bytes) -> str:
