@@ -116,8 +116,8 @@ class Story:
     # -- signing and verifying --------------------------------------------------------------------
 
     def sign(self) -> None:
-        """Sign a FHIR prescription (JAdES B-T) and a PDF (PAdES B-B) with the card."""
-        self.say("The physician signs a FHIR prescription and a PDF")
+        """Sign a FHIR prescription (JAdES B-T), its printable code (COSE) and a PDF (PAdES B-B) with the card."""
+        self.say("The physician signs a FHIR prescription, its printable code and a PDF")
         person = self.physician
         self._file("rx.json").write_bytes(
             sample_prescription(
@@ -126,6 +126,7 @@ class Story:
         )
         self._file("report.pdf").write_bytes(sample_pdf())
         self._sign("rx.json", "jades", "rx.jades.json", "--level", "T", "--tsa", f"{self.public_url}/tsa")
+        self._sign("rx.json", "cose", "rx.code.txt")
         self._sign("report.pdf", "pades", "report.signed.pdf")
 
     def _sign(self, source: str, form: str, target: str, *more: str) -> None:
@@ -133,15 +134,15 @@ class Story:
             "mohr-agent", "sign", source, "--format", form, "--yes", "-o", target, *more, secrets=(SIGN_PIN,)
         )
 
-    def verify(self, name: str, expected: str, exit_status: int) -> dict[str, Any]:
+    def verify(self, name: str, expected: str, exit_status: int, *more: str) -> dict[str, Any]:
         """Verify one file with the deployment's anchors; return the verdict."""
-        verdict = self._mohr("verify", str(self._file(name)), "--json", expect=exit_status)
+        verdict = self._mohr("verify", str(self._file(name)), "--json", *more, expect=exit_status)
         outcome = f"{verdict['indication']}/{verdict['sub_indication'] or '-'}"
         self.check(f"verify {name}", expected, outcome)
         return verdict
 
     def verify_signed(self) -> None:
-        """An auditor verifies both files, and a forged one."""
+        """An auditor verifies all files, the code beside its document, and a forged one."""
         self.say("An auditor verifies")
         verdict = self.verify("rx.jades.json", "TOTAL-PASSED/-", 0)
         signature = verdict["signatures"][0]
@@ -152,6 +153,8 @@ class Story:
         )
         self.check("time is proved by", "timestamp", signature["time_proof"])
         self.verify("report.signed.pdf", "TOTAL-PASSED/-", 0)
+        code = self.verify("rx.code.txt", "TOTAL-PASSED/-", 0, "--content", str(self._file("rx.json")))
+        self.check("the printed code may be used", "valid", code["signatures"][0]["care"])
         signed = json.loads(self._file("rx.jades.json").read_bytes())
         payload = signed["payload"]
         signed["payload"] = ("A" if payload[40] != "A" else "B").join((payload[:40], payload[41:]))
