@@ -118,6 +118,9 @@ class ErrorCode(StrEnum):
     LEDGER_TRUNCATED = "ledger-truncated"
     LEDGER_FORKED = "ledger-forked"
     CHECKPOINT_INVALID = "checkpoint-invalid"
+    # Trust
+    TRUST_REFUSED = "trust-refused"
+    TRUST_ROLLBACK = "trust-rollback"
     # Web requests
     METHOD_REFUSED = "method-refused"
     LENGTH_REQUIRED = "length-required"

@@ -200,6 +200,13 @@ MESSAGES: Final[dict[ErrorCode, Message]] = {
     ),
     ErrorCode.LEDGER_FORKED: Message("دفتر با نقطهٔ مهرشده نمی‌خواند.", "The ledger does not match its checkpoint."),
     ErrorCode.CHECKPOINT_INVALID: Message("مهر دفتر درست نیست.", "The checkpoint is not valid."),
+    ErrorCode.TRUST_REFUSED: Message(
+        "به این بستهٔ اعتماد نمی‌توان تکیه کرد.", "This trust bundle is not to be relied on."
+    ),
+    ErrorCode.TRUST_ROLLBACK: Message(
+        "این بستهٔ اعتماد از بسته‌ای که نگه داشته شده عقب‌تر است یا ادامهٔ آن نیست.",
+        "This trust bundle lies behind the one that is kept, or does not continue it.",
+    ),
     ErrorCode.METHOD_REFUSED: Message(
         "این روش درخواست در این نشانی پذیرفته نیست.", "This address refuses that method."
     ),

@@ -5,8 +5,8 @@ TOTAL-PASSED, 1 any TOTAL-FAILED, 2 anything else, 3 the command line is wrong o
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import click
 
-from pki.certificates import Certificate, load_certificates
+from pki.certificates import load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.jose import canonical_json, json_object
 from pki.messages import sentence
@@ -26,12 +26,11 @@ from signer.isolation.crew import judge_all
 from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.isolation.worker import SECONDS, Worker, forked
 from signer.rendering import render
-from signer.validation.anchors import HEALTH
+from signer.trust.relied import load_bundle, with_anchors, with_bundle, with_deployment
+from signer.trust.signed import SignedBundle
 from signer.validation.context import VerificationContext
 from signer.validation.policy import BUILT_IN, Policy, parse_policy
 from signer.validation.report import instant
-from signer.validation.status import StatusSource
-from signer.validation.status_local import LocalStatus, load_trust
 from signer.validation.verdict import Indication
 from signer.validation.verify import MAX_INPUT_OCTETS, aborted
 
@@ -90,6 +89,20 @@ class _Instant(click.ParamType[datetime]):
 @click.option("--at", type=_Instant(), help="The validation time; now if not given.")
 @click.option("--offline", is_flag=True, help="Fetch no status and no issuer from the network.")
 @click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="A deployment whose root and CRLs to use.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="A trust bundle that is kept (mohr trust keep), or a bundle with its --trust-signer.",
+)
+@click.option(
+    "--trust-signer",
+    "trust_signers",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="A certificate of the key that signs trust bundles; repeat for several.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, one a line.")
 @click.option(
     "--report",
@@ -116,6 +129,8 @@ def verify(
     at: datetime | None,
     offline: bool,
     home: Path | None,
+    trust: Path | None,
+    trust_signers: tuple[Path, ...],
     as_json: bool,
     report: Path | None,
     jobs: int,
@@ -128,9 +143,10 @@ def verify(
     """
     try:
         _check_report(report, files)
-        context = _context(
-            anchors, home, at=at or datetime.now(UTC), policy=policy_name, content=content, offline=offline
-        )
+        now = datetime.now(UTC)
+        signers = [one for path in trust_signers for one in load_certificates(read_file(path, limit=MAX_SIDE_FILE))]
+        bundle = None if trust is None else load_bundle(trust, signers, now)
+        context = _context(anchors, home, bundle, at=at or now, policy=policy_name, content=content, offline=offline)
         sitting = _Sitting(context, Form.JSON if as_json or results or csv_file else Form.TEXT, report, jobs)
         outputs = [path for path in (results, csv_file, report) if path is not None]
         found = files_under(files, but=outputs)
@@ -149,34 +165,26 @@ def verify(
 
 
 def _context(
-    anchors: tuple[Path, ...], home: Path | None, *, at: datetime, policy: str, content: Path | None, offline: bool
+    anchors: tuple[Path, ...],
+    home: Path | None,
+    trust: SignedBundle | None,
+    *,
+    at: datetime,
+    policy: str,
+    content: Path | None,
+    offline: bool,
 ) -> VerificationContext:
-    """Gather trust and status sources: the anchors given, and the deployment's folder."""
-    trusted = [
-        certificate for path in anchors for certificate in load_certificates(read_file(path, limit=MAX_SIDE_FILE))
-    ]
-    # Whoever names an intermediate, or a signer, as what to trust has said by which issuers paths are to run.
-    clusters: dict[str, frozenset[str]] = {HEALTH: frozenset(c.spki_sha256.hex() for c in trusted if not c.self_issued)}
-    intermediates: tuple[Certificate, ...] = ()
-    status: list[StatusSource] = []
-    asked = _load_policy(policy)
-    if home is not None:
-        local = load_trust(home)
-        trusted.extend(local.anchors)
-        intermediates = local.intermediates
-        clusters[HEALTH] |= local.clusters[HEALTH]
-        asked = local.reading(asked)
-        status.append(LocalStatus(folder=home / "public" / "crl"))
-    return VerificationContext(
+    """Gather trust and status sources: the anchors given, the deployment's folder, the trust bundle."""
+    context = VerificationContext(
         at=at,
-        anchors=tuple(trusted),
-        intermediates=intermediates,
-        status_sources=tuple(status),
-        policy=asked,
+        policy=_load_policy(policy),
         content=None if content is None else _read_content(content),
         offline=offline,
-        clusters=clusters,
     )
+    context = with_anchors(context, anchors)
+    if home is not None:
+        context = with_deployment(context, home)
+    return context if trust is None else with_bundle(context, trust.bundle)
 
 
 def _contexts(context: VerificationContext) -> Contexts:
@@ -312,10 +320,27 @@ def _fingerprint(context: VerificationContext, at: datetime | None, home: Path |
     certificates = sorted(one.sha256.hex() for one in (*context.anchors, *context.intermediates))
     said = {
         "certificates": certificates,
-        "policy": repr(context.policy),
+        "limited": sorted(one.sha256.hex() for one in context.limits),
+        "clusters": {name: sorted(keys) for name, keys in context.clusters.items()},
+        "bundle": None if context.bundle is None else context.bundle.sha256,
+        "policy": _stable(context.policy),
         "content": None if context.content is None else sha256(context.content).hexdigest(),
         "offline": context.offline,
         "home": None if home is None else str(home),
         "at": instant(at),
     }
     return sha256(canonical_json(said)).hexdigest()
+
+
+def _stable(value: object) -> str:
+    """Write a policy's values in the same way in every process, where sets have no order."""
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_stable, value)))}}}"
+    if isinstance(value, Mapping):
+        return _stable(frozenset((str(key), _stable(one)) for key, one in value.items()))
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_stable, value))})"
+    if is_dataclass(value):
+        shown = (field.name for field in fields(value) if field.repr)
+        return _stable(tuple((name, getattr(value, name)) for name in shown))
+    return repr(value)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "serve": ("webapp.commands.serve", "serve"),
     "sign": ("webapp.commands.sign", "sign"),
     "token": ("webapp.commands.token", "token"),
+    "trust": ("webapp.commands.trust", "trust"),
     "verify": ("signer.verify_cli", "verify"),
 }
 

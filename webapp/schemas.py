@@ -136,6 +136,18 @@ class Signature(_Model):
     reasons: list[Reason]
 
 
+class TrustBundle(_Model):
+    """The signed trust bundle that a verdict rests on, and its age when the file was judged."""
+
+    bundle: str
+    sequence: int
+    issued: datetime
+    next_update: datetime
+    age_seconds: int
+    outdated: bool
+    sha256: str
+
+
 class FileVerdict(_Model):
     """The verdict on a file: its worst signature's."""
 
@@ -147,6 +159,7 @@ class FileVerdict(_Model):
     validated_at: datetime
     policy: str
     offline: bool = Field(default=False, description="Nobody was asked: only what the verifier holds was used.")
+    trust: TrustBundle | None = None
     signatures: list[Signature]
     timestamps: list[Timestamp] = []
     reasons: list[Reason] = []

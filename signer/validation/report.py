@@ -6,6 +6,7 @@ from typing import Any
 
 from pki.certificates import Certificate
 from signer.parsers.model import ContentClaims, PolicyReference
+from signer.validation.anchors import BundleStamp
 from signer.validation.names import readable_name
 from signer.validation.reasons import REASONS
 from signer.validation.verdict import (
@@ -38,9 +39,22 @@ def verdict_json(verdict: FileVerdict, name: str) -> dict[str, Any]:
         "validated_at": instant(verdict.validated_at),
         "policy": verdict.policy.name,
         "offline": verdict.offline,
+        "trust": None if verdict.bundle is None else _bundle(verdict.bundle, verdict.validated_at),
         "signatures": [_signature(signature) for signature in verdict.signatures],
         "timestamps": [_timestamp(stamp) for stamp in verdict.timestamps],
         "reasons": [_reason(finding) for finding in verdict.findings],
+    }
+
+
+def _bundle(stamp: BundleStamp, at: datetime) -> dict[str, Any]:
+    return {
+        "bundle": stamp.name,
+        "sequence": stamp.sequence,
+        "issued": instant(stamp.issued),
+        "next_update": instant(stamp.next_update),
+        "age_seconds": int(stamp.age(at).total_seconds()),
+        "outdated": stamp.is_outdated(at),
+        "sha256": stamp.sha256,
     }
 
 

@@ -253,6 +253,7 @@ def _reached(
         "purpose": identified,
         "certificate-policies": bool(chain),
         "path-admitted": bool(chain),
+        "trust-current": bool(chain),
         "content-present": parsed,
         "algorithm-supported": identified,
         "signature-value": identified and value_told,

@@ -165,7 +165,15 @@ _NAMED: Final = (
         block=Block.X509,
         asks=Message("زنجیره از مرکز صدوری پذیرفته می‌گذرد.", "The path runs through an admitted authority."),
         reasons=(Reason.ANCHOR_NOT_ADMITTED,),
-        level=fail_if(lambda policy: policy.path_through),
+        level=fail_if(lambda policy: policy.path_through or policy.cluster),
+    ),
+    Constraint(
+        name="trust-current",
+        block=Block.X509,
+        asks=Message("بستهٔ اعتماد، اگر باشد، تازه است.", "The trust bundle behind the anchor, if any, is current."),
+        reasons=(Reason.TRUST_OUTDATED,),
+        level=fail_if(lambda policy: policy.require_current_trust or policy.max_trust_age, Level.INFORM),
+        stamps=True,
     ),
     Constraint(
         name="certificate-in-force",
@@ -269,7 +277,7 @@ _NAMED: Final = (
         block=Block.ACCEPTANCE,
         asks=Message("حرفهٔ امضاکننده پذیرفته است.", "The signer's profession is admitted."),
         reasons=(Reason.PROFESSION_NOT_ADMITTED,),
-        level=fail_if(lambda policy: policy.require_admission or policy.professions),
+        level=fail_if(lambda policy: policy.require_admission or policy.professions or policy.professions_for),
     ),
     Constraint(
         name="document-agrees",

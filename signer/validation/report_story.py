@@ -116,8 +116,25 @@ class _Teller:
                 self._row(Message("قالب", "Format"), _code(verdict.format or "—")),
                 self._row(Message("زمان بررسی", "Validated at"), when(verdict.validated_at, self._language)),
                 self._row(Message("سیاست اعتبارسنجی", "Validation policy"), _code(verdict.policy.name)),
+                *self._bundle_rows(),
                 self._row(Message("شبکه برای وضعیت گواهی", "The network, for status"), (self._span(online),)),
             )
+        )
+
+    def _bundle_rows(self) -> Iterator[Row]:
+        stamp, at = self._verdict.bundle, self._verdict.validated_at
+        if stamp is None:
+            return
+        days = stamp.age(at).days
+        age = Message(f"{number(days, Language.FA)} روزه", f"{days} days old")
+        outdated = Message("، کهنه: بستهٔ تازه بگیرید", ", outdated: get a newer one")
+        words = say(age, self._language) + (say(outdated, self._language) if stamp.is_outdated(at) else "")
+        yield self._row(
+            Message("بستهٔ اعتماد", "Trust bundle"),
+            _code(f"{stamp.name} {stamp.sequence}"),
+            (Span(words, strong=stamp.is_outdated(at)),),
+            when(stamp.issued, self._language),
+            _code(stamp.sha256),
         )
 
     # -- one signature -----------------------------------------------------------------------------

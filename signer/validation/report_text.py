@@ -3,6 +3,7 @@
 import unicodedata
 from typing import Final
 
+from pki.messages import Message
 from signer.validation.names import readable_name
 from signer.validation.reasons import REASONS
 from signer.validation.report import instant
@@ -14,12 +15,18 @@ _MARKS: Final = {
     Indication.INDETERMINATE: "نامعین / undecided",
 }
 
+OUTDATED: Final = Message("کهنه", "outdated")
+
 
 def report_text(verdict: FileVerdict, name: str) -> str:
     """Write the short bilingual answer: one line for the file, a few for each signature."""
     code = f"{verdict.indication}/{verdict.sub_indication}" if verdict.sub_indication else verdict.indication
     lines = [f"{name}: {_MARKS[verdict.indication]} [{code}] {verdict.format or '-'}"]
     lines += [f"  {REASONS[f.reason].fa} | {REASONS[f.reason].en}" for f in verdict.findings]
+    if verdict.bundle is not None:
+        stamp, at = verdict.bundle, verdict.validated_at
+        state = f"{OUTDATED.fa} | {OUTDATED.en}" if stamp.is_outdated(at) else f"→ {instant(stamp.next_update)}"
+        lines.append(f"  trust {stamp.name} {stamp.sequence}, {instant(stamp.issued)}, {stamp.age(at).days} d, {state}")
     for signature in verdict.signatures:
         lines += _signature_lines(signature)
     lines += [f"  timestamp {instant(s.generated_at) or '-'} {s.indication}" for s in verdict.timestamps]

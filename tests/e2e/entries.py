@@ -43,6 +43,13 @@ ENTRIES = (
     Entry(line="mohr verify {cades} --content {x} --offline --json", good="rx"),
     Entry(line="mohr verify {jades} --anchor {x} --offline --json", good="cert"),
     Entry(line="mohr verify {jades} --policy {x} --offline --json", good="rx"),
+    Entry(line="mohr verify {jades} --trust {x} --trust-signer {cert} --offline --json", good="jades"),
+    Entry(line="mohr verify {jades} --trust {jades} --trust-signer {x} --offline --json", good="cert"),
+    Entry(line="mohr trust show {x}", good="jades"),
+    Entry(line="mohr trust check {x} --signer {cert}", good="jades"),
+    Entry(line="mohr trust check {jades} --signer {x}", good="cert"),
+    Entry(line="mohr trust keep {x} --signer {cert} -o {out}", good="jades"),
+    Entry(line="mohr trust make {x} --key file:{key} --cert {cert} -o {out} --home {home}", good="rx"),
     Entry(line=f"{_SIGN} --format jades", good="rx", takes=_ANY_OCTETS),
     Entry(line=f"{_SIGN} --format cades", good="rx", takes=_ANY_OCTETS),
     Entry(line=f"{_SIGN} --format pades", good="pdf"),
@@ -89,6 +96,7 @@ ENTRIES = (
 # What needs a deployment; each must say that there is none, and make none.
 NEED_A_DEPLOYMENT = (
     "mohr serve",
+    "mohr trust make",
     "mohr ca list",
     "mohr ca show ab",
     "mohr ca revoke ab --reason key-compromise",

@@ -21,7 +21,7 @@ from webapp.deployment import Deployment
 
 
 @contextmanager
-def _opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, tuple[Certificate, ...]]]:
+def opened_key(deployment: Deployment, uri: str) -> Iterator[tuple[SigningKey, tuple[Certificate, ...]]]:
     """Open a key by its URI with the certificate that the deployment knows for it, if any."""
     parsed = parse_key_uri(uri)
     if isinstance(parsed, FileUri):
@@ -69,7 +69,7 @@ def sign(
     stamper = None
     if level == "T":
         stamper = HttpTimestampClient(tsa or f"{deployment.settings().public_url}/tsa")
-    with _opened_key(deployment, key_uri) as (key, known):
+    with opened_key(deployment, key_uri) as (key, known):
         chain = given or known
         if not chain:
             raise click.UsageError("this key needs --cert")
