@@ -104,6 +104,13 @@ def part_of(indication: Indication) -> str:
     return indication.removeprefix("TOTAL-")
 
 
+def in_order(groups: Iterable[Group]) -> Iterator[Check]:
+    """Yield every check of a tree."""
+    for group in groups:
+        yield from group.checks
+        yield from in_order(group.groups)
+
+
 def file_checks(verdict: FileVerdict) -> tuple[Group, ...]:
     """Derive what was checked of the file as a whole."""
     readable = not any(finding.indication is not None for finding in verdict.findings)
@@ -172,6 +179,8 @@ def _seen_of_signature(verdict: SignatureVerdict, file: FileVerdict) -> _Seen:
         "embedded-certificates-readable": parsed,
         "policy-known": True,
         "signature-policy": parsed,
+        "trust-current": file.bundle is not None and bool(verdict.chain),
+        "content-usable": parsed,
         "content-intact": bool(verdict.covered) and not value_failed,
         "profession-admitted": signed_by,
         "counter-signatures": bool(verdict.counter_signatures),

@@ -63,7 +63,7 @@ _NAMED: Final = (
             "سند پس از امضا تنها به شیوهٔ مجاز ادامه یافته است.",
             "After signing, the document was continued only in permitted ways.",
         ),
-        reasons=(Reason.DOCUMENT_CHANGED, Reason.DOCUMENT_EXTENDED),
+        reasons=(Reason.DOCUMENT_CHANGED, Reason.DOCUMENT_EXTENDED, Reason.DOCUMENT_REVISION),
         formats=frozenset((Format.PADES,)),
     ),
     Constraint(
@@ -78,7 +78,13 @@ _NAMED: Final = (
         name="encoding-canonical",
         block=Block.FORMAT,
         asks=Message("کدگذاری همان است که استاندارد می‌خواهد.", "The encoding is the one that the standard asks for."),
-        reasons=(Reason.BER_ENCODING, Reason.SET_UNSORTED, Reason.PEM_WRAPPED, Reason.TRAILING_NEWLINE),
+        reasons=(
+            Reason.BER_ENCODING,
+            Reason.SET_UNSORTED,
+            Reason.PEM_WRAPPED,
+            Reason.TRAILING_NEWLINE,
+            Reason.CBOR_NOT_DETERMINISTIC,
+        ),
         level=told,
     ),
     Constraint(
@@ -121,6 +127,16 @@ _NAMED: Final = (
         block=Block.CONTEXT,
         asks=Message("دست‌کم یک ریشهٔ اعتماد داده شده است.", "At least one trust anchor is given."),
         reasons=(Reason.NO_ANCHOR_GIVEN,),
+        stamps=True,
+    ),
+    Constraint(
+        name="trust-current",
+        block=Block.CONTEXT,
+        asks=Message(
+            "بستهٔ اعتماد، اگر به کار رفته، کهنه نیست.", "The trust bundle, if one is used, is not out of date."
+        ),
+        reasons=(Reason.TRUST_OUTDATED,),
+        level=fail_if(lambda policy: policy.require_current_trust or policy.max_trust_age, Level.INFORM),
         stamps=True,
     ),
     Constraint(

@@ -1,7 +1,7 @@
 """A verdict as the XML report of ETSI TS 119 102-2 (v1.2.1). The same verdict gives the same octets.
 
-What the engine found stands as one constraint a finding, with its texts in Persian and English. Certificates are
-given whole, signed content by digest, time-stamps by name.
+Every check that was reached stands as a constraint, with what was found in Persian and English; a time-stamp has a
+report of its own. Certificates are given whole, signed content by digest, time-stamps by name.
 """
 
 import re
@@ -14,6 +14,15 @@ from pki.certificates import Certificate
 from signer.validation.names import readable_name
 from signer.validation.reasons import REASONS
 from signer.validation.report import instant
+from signer.validation.report_checks import (
+    Check,
+    Outcome,
+    file_checks,
+    in_order,
+    process_of,
+    signature_checks,
+    timestamp_checks,
+)
 from signer.validation.verdict import (
     FileVerdict,
     Finding,
@@ -33,6 +42,12 @@ _MAIN: Final = {
     Indication.PASSED: "total-passed",
     Indication.FAILED: "total-failed",
     Indication.INDETERMINATE: "indeterminate",
+}
+_ENDED: Final = {
+    Outcome.PASSED: "passed",
+    Outcome.INFORMED: "passed",
+    Outcome.FAILED: "failed",
+    Outcome.INDETERMINATE: "indeterminate",
 }
 _PART: Final = {indication: name.removeprefix("total-") for indication, name in _MAIN.items()}
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -74,7 +89,7 @@ class _Report:
     def add_nothing(self) -> None:
         """Say how a file without signatures was judged."""
         part = _add(self._root, "SignatureValidationReport")
-        self._constraints(part, self._verdict.findings)
+        self._constraints(part, in_order(file_checks(self._verdict)))
         _status(part, self._verdict.indication, self._verdict.sub_indication)
 
     def add_signature(self, signature: SignatureVerdict) -> None:
@@ -83,7 +98,10 @@ class _Report:
         identifier = _add(part, "SignatureIdentifier", id=self._unique(signature.id))
         _add(identifier, "HashOnly", "false")
         _add(identifier, "DocHashOnly", "false")
-        self._constraints(part, (*self._verdict.findings, *signature.findings))
+        of_file = (check for check in in_order(file_checks(self._verdict)) if check.findings)
+        groups = signature_checks(signature, self._verdict)
+        own = in_order(group for group in groups if not group.groups)  # a time-stamp has a report of its own
+        self._constraints(part, (*of_file, *own))
         self._times(part, signature)
         self._document(part, signature)
         self._attributes(part, signature)
@@ -92,12 +110,12 @@ class _Report:
             signer = _add(part, "SignerInformation")
             _add(signer, "SignerCertificate", VOReference=self._certificate(certificate))
             _add(signer, "Signer", readable_name(certificate.subject_der))
-        process = "LTA" if signature.level == "B-LTA" else "LTVM" if signature.proven_at else "Basic"
-        _add(
-            _add(part, "SignatureValidationProcess"),
-            "SignatureValidationProcessID",
-            f"{_ETSI}:validationprocess:{process}",
-        )
+        quality = _add(part, "SignatureQuality")
+        for kind, grade in (("assurance", signature.assurance), ("care", signature.care), ("level", signature.level)):
+            if grade is not None:
+                _add(quality, "SignatureQualityInformation", f"{_OWN}:{kind}:{grade}")
+        process = _add(part, "SignatureValidationProcess")
+        _add(process, "SignatureValidationProcessID", f"{_ETSI}:validationprocess:{process_of(signature)}")
         self._evidence(_status(part, signature.indication, signature.sub_indication), signature)
         for counter in signature.counter_signatures:
             self.add_signature(counter)
@@ -110,18 +128,14 @@ class _Report:
         self._names.add(found)
         return found
 
-    def _constraints(self, part: ET.Element, findings: Iterable[Finding]) -> None:
+    def _constraints(self, part: ET.Element, checks: Iterable[Check]) -> None:
         report = _add(part, "ValidationConstraintsEvaluationReport")
         policy = _add(report, "SignatureValidationPolicy")
         _add(_add(policy, "SignaturePolicyIdentifier"), "SignaturePolicyImplied", space=_XADES)
         _add(policy, "PolicyName", self._verdict.policy.name)
-        for finding in findings:
-            constraint = _add(report, "ValidationConstraint")
-            _add(constraint, "ValidationConstraintIdentifier", f"{_OWN}:{finding.reason}")
-            _add(_add(constraint, "ConstraintStatus"), "Status", f"{_ETSI}:constraintStatus:applied")
-            status = _add(constraint, "ValidationStatus")
-            _indications(status, finding.indication or Indication.PASSED, finding.sub_indication, _PART)
-            _texts(_add(status, "AssociatedValidationReportData"), finding)
+        for check in checks:
+            if check.outcome is not Outcome.NOT_REACHED:
+                _constraint(report, check)
 
     def _times(self, part: ET.Element, signature: SignatureVerdict) -> None:
         times = _add(part, "ValidationTimeInfo")
@@ -158,18 +172,18 @@ class _Report:
                     _add(added, "AttributeObject", VOReference=self._stamp(stamp))
                     _add(added, "TimeStampValue", instant(stamp.generated_at))
 
-    def _evidence(self, status: ET.Element, signature: SignatureVerdict) -> None:
-        if not signature.chain:
+    def _evidence(self, status: ET.Element, judged: SignatureVerdict | TimestampVerdict) -> None:
+        if not judged.chain:
             return
         data = _add(status, "AssociatedValidationReportData")
         chain = _add(data, "CertificateChain")
-        *path, anchor = signature.chain
+        *path, anchor = judged.chain
         for index, certificate in enumerate(path or [anchor]):
             name = "IntermediateCertificate" if index else "SigningCertificate"
             _add(chain, name, VOReference=self._certificate(certificate))
         _add(chain, "TrustAnchor", VOReference=self._certificate(anchor))
-        by_serial = {certificate.serial_hex: certificate for certificate in signature.chain}
-        revoked = [known for known in signature.statuses if known.revoked_at is not None and known.serial in by_serial]
+        by_serial = {certificate.serial_hex: certificate for certificate in judged.chain}
+        revoked = [known for known in judged.statuses if known.revoked_at is not None and known.serial in by_serial]
         for known in revoked[:1]:  # the schema has room for one
             said = _add(data, "RevocationStatusInformation")
             _add(said, "ValidationObjectId", VOReference=self._certificate(by_serial[known.serial]))
@@ -192,6 +206,9 @@ class _Report:
         """Add what signatures referred to, and the time-stamps of the file itself with their verdicts."""
         for stamp in self._verdict.timestamps:
             self._stamp(stamp)
+        for stamp in self._stamps.values():
+            for certificate in stamp.chain:
+                self._certificate(certificate)
         if not (self._certificates or self._stamps or self._contents):
             return
         objects = _add(self._root, "SignatureValidationObjects")
@@ -202,8 +219,15 @@ class _Report:
             _digest(_object(objects, name, "signedData"), sha256)
         for stamp in self._stamps.values():
             _add(_object(objects, stamp.id, "timestamp"), "URI", f"{_OWN}:timestamp:{stamp.id}")
+            if stamp.generated_at is not None:
+                proof = _add(objects[-1], "POEProvisioning")
+                _add(proof, "POETime", instant(stamp.generated_at))
+                for name in stamp.covers:
+                    if name in self._names or name in self._stamps:
+                        _add(proof, "ValidationObject", VOReference=name)
             report = _add(objects[-1], "ValidationReport")
-            _status(report, stamp.indication, stamp.sub_indication, _PART)
+            self._constraints(report, in_order((timestamp_checks(stamp, self._verdict.policy),)))
+            self._evidence(_status(report, stamp.indication, stamp.sub_indication, _PART), stamp)
 
 
 def _object(objects: ET.Element, name: str, kind: str) -> ET.Element:
@@ -241,13 +265,41 @@ def _indications(
         _add(status, "SubIndication", f"{_ETSI}:subindication:{sub_indication}")
 
 
+def _constraint(report: ET.Element, check: Check) -> None:
+    """Write one constraint: what was asked, of what, and how it ended with everything that was found."""
+    constraint = _add(report, "ValidationConstraint")
+    _add(constraint, "ValidationConstraintIdentifier", f"{_OWN}:{check.constraint.block}:{check.constraint.name}")
+    for kind, text in (("level", check.level), ("certificate", check.about), ("evidence", check.evidence)):
+        if text:
+            _typed(_add(constraint, "ValidationConstraintParameter"), kind, text)
+    asked = "disabled" if check.outcome is Outcome.NOT_ASKED else "applied"
+    _add(_add(constraint, "ConstraintStatus"), "Status", f"{_ETSI}:constraintStatus:{asked}")
+    if check.outcome is Outcome.NOT_ASKED:
+        return
+    status = _add(constraint, "ValidationStatus")
+    _add(status, "MainIndication", f"{_ETSI}:mainindication:{_ENDED[check.outcome]}")
+    for sub in dict.fromkeys(finding.sub_indication for finding in check.findings if finding.sub_indication):
+        _add(status, "SubIndication", f"{_ETSI}:subindication:{sub}")
+    for finding in check.findings:
+        _texts(_add(status, "AssociatedValidationReportData"), finding)
+
+
+def _typed(parent: ET.Element, kind: str, text: str) -> None:
+    _add(parent, "Type", f"{_OWN}:{kind}")
+    _add(parent, "Value", text)
+
+
 def _texts(data: ET.Element, finding: Finding) -> None:
     """Say a finding in words, and about what it is."""
     additional = _add(data, "AdditionalValidationReportData")
     message = REASONS[finding.reason]
-    said = (("text:fa", message.fa), ("text:en", message.en), ("detail", finding.detail), ("about", finding.about))
+    said = (
+        ("reason", str(finding.reason)),
+        ("text:fa", message.fa),
+        ("text:en", message.en),
+        ("detail", finding.detail),
+        ("about", finding.about),
+    )
     for kind, text in said:
         if text:
-            shown = _add(additional, "ReportData")
-            _add(shown, "Type", f"{_OWN}:{kind}")
-            _add(shown, "Value", text)
+            _typed(_add(additional, "ReportData"), kind, text)

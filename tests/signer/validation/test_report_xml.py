@@ -85,6 +85,23 @@ def test_a_good_file_is_told_with_its_time_and_path(zoo: Zoo, form: str) -> None
     assert part.validation_time_info.best_signature_time.poeobject is not None
     (data,) = part.signature_validation_status.associated_validation_report_data
     assert data.certificate_chain.trust_anchor is not None
+    asked = part.validation_constraints_evaluation_report.validation_constraint
+    ended = {one.validation_constraint_identifier.rpartition(":")[2]: one for one in asked}
+    assert ended["signature-value"].validation_status.main_indication.endswith(":passed")
+    assert ended["path-admitted"].constraint_status.status.endswith(":disabled")
+    assert len([one for one in asked if one.validation_constraint_identifier.endswith(":certificate-in-force")]) == 2
+    quality = part.signature_quality.signature_quality_information
+    assert "urn:mohr:validation:assurance:A3" in quality
+
+
+def test_a_time_stamp_has_a_report_of_its_own(zoo: Zoo) -> None:
+    report = report_of(verify_bytes(STAMPED["cades"](zoo), zoo.context()))
+    objects = report.signature_validation_objects.validation_object
+    (stamp,) = (one for one in objects if one.object_type.endswith(":timestamp"))
+    assert str(stamp.poeprovisioning.poetime) == "2026-11-20T09:00:00Z"
+    assert stamp.validation_report.signature_validation_status.main_indication == f"{MAIN}passed"
+    asked = stamp.validation_report.validation_constraints_evaluation_report.validation_constraint
+    assert any(one.validation_constraint_identifier.endswith(":imprint-intact") for one in asked)
 
 
 def test_a_revoked_signer_is_told_with_date_and_reason(zoo: Zoo) -> None:
