@@ -82,6 +82,7 @@ class AuditAction(StrEnum):
     INVENTORY_READ = "inventory.read"
     INVENTORY_EXPORTED = "inventory.exported"
     BACKUP_MADE = "backup.made"
+    BACKUP_KEY_SET = "backup.key-set"
     RECOVERY_BEGUN = "recovery.begun"
     RECOVERY_RECONCILED = "recovery.reconciled"
     RECOVERY_APPROVED = "recovery.approved"

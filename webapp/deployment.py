@@ -56,6 +56,11 @@ class Deployment:
         return self.home / "identities.toml"
 
     @property
+    def backup_key(self) -> Path:
+        """The key that backups are encrypted to, which opens none."""
+        return self.home / "backup-key.json"
+
+    @property
     def outbox(self) -> Path:
         """What waits to be told to holders."""
         return self.home / "outbox"

@@ -58,6 +58,7 @@ def places(deployment: Deployment, accounts: Accounts) -> tuple[Place, ...]:
         Place(deployment.settings_file, *_ROOT, file_mode=0o644),
         Place(deployment.profiles_file, *_ROOT, file_mode=0o644),
         Place(deployment.identities_file, *_ROOT, file_mode=0o644),
+        Place(deployment.backup_key, *_ROOT, file_mode=0o644),
         Place(deployment.requests, *_ROOT, 0o755, 0o644, whole=True),
         Place(deployment.root, *_ROOT, 0o700),
         Place(deployment.officers, *_ROOT, whole=True),

@@ -2,18 +2,21 @@
 
 A tar archive (POSIX.1-2001): `manifest.json` first, then the database and files under HOME. Each member's SHA-256 and
 size are in the manifest. Keys, PINs, tokens and secrets are not in it: `mohr hsm backup` keeps those, under shares. It
-names people: owner only.
+names people: owner only, and encrypted to a recipient (C2SP age) unless somebody said otherwise.
 """
 
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
+from hsm.age.header import VERSION_LINE, Header, read_header
+from hsm.age.stream import SealedReader, SealedWriter
 from pki.errors import Conflict, ErrorCode, InvalidInput, Unavailable, VerificationFailed
 from pki.jose import canonical_json, json_object
 
@@ -40,6 +43,19 @@ class Member:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealing:
+    """How one archive is encrypted: its header, written before anything else, and the key that is wrapped in it."""
+
+    header: bytes
+    file_key: bytes = field(repr=False)
+    random_octets: Callable[[int], bytes]
+
+
+Unlock = Callable[[Header], bytes]
+"""Finds the key of a file by its header."""
+
+
 def digest_file(path: Path) -> Member:
     """Return the digest and size of a file."""
     digest, size = sha256(), 0
@@ -50,7 +66,7 @@ def digest_file(path: Path) -> Member:
     return Member(sha256=digest.hexdigest(), size=size)
 
 
-def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, Path], sealing: Sealing | None) -> str:
     """Write a new owner-only file, whole or not at all; return its SHA-256 in hexadecimal.
 
     Conflict where something is there, Unavailable (`file-unwritable`).
@@ -61,7 +77,10 @@ def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, P
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                with (
+                    _sealed(file, sealing) as body,
+                    tarfile.open(fileobj=body, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+                ):
                     _add_manifest(archive, canonical_json(dict(manifest)))
                     for name, source in files.items():
                         _add(archive, name, source)
@@ -78,6 +97,17 @@ def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, P
     return digest
 
 
+@contextmanager
+def _sealed(file: IO[bytes], sealing: Sealing | None) -> Iterator[IO[bytes]]:
+    if sealing is None:
+        yield file
+        return
+    file.write(sealing.header)
+    body = SealedWriter(file, sealing.file_key, sealing.random_octets)
+    yield cast("IO[bytes]", body)
+    body.finish()
+
+
 def _add_manifest(archive: tarfile.TarFile, data: bytes) -> None:
     info = tarfile.TarInfo(MANIFEST)
     info.size, info.mode = len(data), 0o600
@@ -92,22 +122,38 @@ def _add(archive: tarfile.TarFile, name: str, source: Path) -> None:
         archive.addfile(info, file)
 
 
-def read_archive(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, IO[bytes]]]]:
-    """Return the manifest of a backup and its members, each to be read at once.
+def read_archive(path: Path, unlock: Unlock) -> tuple[dict[str, Any], Iterator[tuple[str, IO[bytes]]]]:
+    """Return the manifest of a backup and its members, each to be read at once; `unlock` one that is encrypted.
 
     Every member is compared with the manifest as it is read to its end; VerificationFailed where one differs or is
-    missing, InvalidInput for what is no backup.
+    missing, or the file was changed, InvalidInput for what is no backup.
     """
     try:
-        archive = tarfile.open(path, mode="r:")  # noqa: SIM115 - closed by the members' iterator
-    except (OSError, tarfile.TarError) as error:
+        file = path.open("rb")
+    except OSError as error:
         raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
     try:
+        body = _opened(file, unlock)
+        archive = tarfile.open(fileobj=body, mode="r|")  # noqa: SIM115 - closed by the members' iterator
         manifest = _read_manifest(archive)
+    except (OSError, tarfile.TarError) as error:
+        file.close()
+        raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
     except BaseException:
-        archive.close()
+        file.close()
         raise
-    return manifest, _members(archive, manifest)
+    return manifest, _members(file, body, archive, manifest)
+
+
+def _opened(file: IO[bytes], unlock: Unlock) -> IO[bytes]:
+    is_sealed = file.read(len(VERSION_LINE)) == VERSION_LINE
+    file.seek(0)
+    if not is_sealed:
+        return file
+    header = read_header(file)
+    file_key = unlock(header)
+    header.check(file_key)
+    return cast("IO[bytes]", SealedReader(file, file_key))
 
 
 def _read_manifest(archive: tarfile.TarFile) -> dict[str, Any]:
@@ -133,9 +179,11 @@ def check_name(name: str) -> None:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a backup holds no file of the name {name!r:.80}")
 
 
-def _members(archive: tarfile.TarFile, manifest: dict[str, Any]) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(
+    file: IO[bytes], body: IO[bytes], archive: tarfile.TarFile, manifest: dict[str, Any]
+) -> Iterator[tuple[str, IO[bytes]]]:
     expected = dict(manifest["files"])
-    with archive:
+    with file, archive:
         try:
             while (info := archive.next()) is not None:
                 told = expected.pop(info.name, None)
@@ -145,6 +193,8 @@ def _members(archive: tarfile.TarFile, manifest: dict[str, Any]) -> Iterator[tup
                 checked = _Checked(source)
                 yield info.name, checked  # type: ignore[misc]
                 checked.finish(info.name, told["sha256"])
+            while body.read(_CHUNK):  # to the end, which an encrypted file proves
+                continue
         except tarfile.TarError as error:
             raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged") from error
     if expected:

@@ -1,6 +1,7 @@
 """Making a backup while everything runs, and a deployment of one: both are checked before they end."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from storage.ledger_rows import latest_checkpoint, ledger_size, node_reader
 from storage.ledger_verification import verify_rows
 from storage.migrate import current_revision, head_revision, upgrade
 from webapp.atomic_files import write_atomically
+from webapp.backup_key import BackupKey
 from webapp.deployment import Deployment
-from webapp.recovery_archive import DATABASE, HOME, VERSION, digest_file, read_archive, write_archive
+from webapp.recovery_archive import DATABASE, HOME, VERSION, Sealing, Unlock, digest_file, read_archive, write_archive
 
 _FILES: Final = ("mohr.toml", "profiles.toml", "identities.toml")
 _FOLDERS: Final = ("public", "registry")
@@ -33,15 +35,24 @@ _CHUNK: Final = 1024 * 1024
 
 
 def make_backup(
-    deployment: Deployment, database: Database, log: VerifierKey, out: Path, actor: str, now: datetime
+    deployment: Deployment,
+    database: Database,
+    log: VerifierKey,
+    out: Path,
+    actor: str,
+    now: datetime,
+    *,
+    key: BackupKey | None,
 ) -> dict[str, Any]:
-    """Write a backup and read it back; return what it says of itself.
+    """Write a backup, encrypted to `key` where there is one, and read it back; return what it says of itself.
 
-    The ledger is computed again in the copy: VerificationFailed, and no file, where it does not hold.
+    The ledger is computed again in the copy: VerificationFailed, and no file, where it does not hold. The copy lies in
+    the home, where the database does: nothing that is not encrypted comes to where backups are.
     """
     if out.exists():
         raise Conflict(ErrorCode.CONFLICT, f"{out.name} is there already")
-    with _scratch(out.with_name(f".{out.name}.parts")) as folder:
+    sealing = None if key is None else key.sealing(secrets.token_bytes)
+    with _scratch(deployment.home / f".{out.name}.parts") as folder:
         kept = folder / DATABASE
         kept.mkdir(mode=0o700)
         about = _copy(database, kept, log)
@@ -55,14 +66,16 @@ def make_backup(
             "files": {name: _member(path) for name, path in files.items()},
             **about,
         }
-        digest = write_archive(out, manifest, files)
-    _read_back(out)
-    facts = {"sha256": digest, "ledger_size": about["ledger_size"], "checkpoint": about["ledger_root"]}
+        digest = write_archive(out, manifest, files, sealing)
+    _read_back(out, sealing)
+    recipient = None if key is None else str(key.recipient)
+    told = {"sha256": digest, "recipient": recipient}
+    facts = {**told, "ledger_size": about["ledger_size"], "checkpoint": about["ledger_root"]}
     with database.begin() as unit:
         unit.audit.record(event(AuditAction.BACKUP_MADE, now, actor, out.name[:200], **facts))
     octets = out.stat().st_size
     kept_facts = {name: about[name] for name in ("revision", "ledger_size", "feed_position")}
-    return {"backup": str(out), "sha256": digest, "octets": octets, "files": len(files), **kept_facts}
+    return {"backup": str(out), **told, "octets": octets, "files": len(files), **kept_facts}
 
 
 def _member(path: Path) -> dict[str, Any]:
@@ -131,8 +144,8 @@ def _home_files(deployment: Deployment, scratch: Path) -> Iterator[tuple[str, Pa
         yield name, copy
 
 
-def _read_back(path: Path) -> None:
-    _manifest, members = read_archive(path)
+def _read_back(path: Path, sealing: Sealing | None) -> None:
+    _manifest, members = read_archive(path, lambda _header: b"" if sealing is None else sealing.file_key)
     for _name, member in members:
         while member.read(_CHUNK):
             continue
@@ -152,18 +165,25 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def restore_backup(
-    deployment: Deployment, path: Path, actor: str, now: datetime, *, database_url: Callable[[], str | None]
+    deployment: Deployment,
+    path: Path,
+    actor: str,
+    now: datetime,
+    *,
+    unlock: Unlock,
+    database_url: Callable[[], str | None],
 ) -> dict[str, Any]:
     """Make a deployment of a backup, unreconciled; what lies in its home already stays as it is.
 
-    `database_url` names the empty database of a PostgreSQL backup. Conflict where the home has a database already or
+    `unlock` finds the key of one that is encrypted. `database_url` names the empty database of a PostgreSQL backup.
+    Conflict where the home has a database already or
     is served. Killed at any point, it can be done again: the database comes last, at once.
     """
     if deployment.exists() and deployment.is_served():
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "the deployment is being served")
     if deployment.database_file.exists():
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"{deployment.database_file} is there already")
-    manifest, members = read_archive(path)
+    manifest, members = read_archive(path, unlock)
     digest = digest_file(path).sha256
     try:
         deployment.home.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ from hsm.soft import UnsafeSoftKey
 from pki.csr import build_csr
 from pki.keys import SignatureAlgorithm
 from signer.samples import sample_pdf, sample_prescription
-from tests.e2e.entries import ALL_COMMANDS, ENTRIES, NEED_A_DEPLOYMENT, WRONG_WORDS, Entry, arguments_of
+from tests.e2e.entries import ALL_COMMANDS, ENTRIES, NEED_A_DEPLOYMENT, Entry, arguments_of
+from tests.e2e.wrong_words import WRONG_WORDS
 from tests.support.deployment import PHYSICIAN, LiveDeployment
 from tests.support.pki import make_path
 from tests.support.programs import Ended, run_here, run_process

@@ -21,8 +21,10 @@ from pki.errors import Unavailable
 from tests.storage import postgres
 from tests.support.deployment import SETTINGS, LiveDeployment
 from tests.support.openssl import openssl
+from tests.support.programs import Ended, run_here
 from webapp.ceremony import hold_ceremony
 from webapp.checks import check_parts
+from webapp.cli import mohr
 from webapp.compose import open_parts
 from webapp.deployment import Deployment
 from webapp.list_upkeep import ListUpkeep
@@ -85,6 +87,14 @@ def _refused(live: LiveDeployment, *words: str | Path) -> str:
     return ended.messages
 
 
+def _restore(live: LiveDeployment, backup: Path, *words: str, shares: Path) -> Ended:
+    typed = [path.read_text().splitlines()[-1] for path in sorted(shares.iterdir())][:2]
+    given = ("restore", str(backup), *words, "--home", str(live.deployment.home))
+    ended = run_here(mohr, *given, answers="".join(f"{share}\n" for share in typed))
+    assert not any(share in ended.output + ended.messages for share in typed)
+    return ended
+
+
 def _lose(live: LiveDeployment, request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Lose the database; return the words that name the new one."""
     if live.deployment.settings().database_url is None:
@@ -103,9 +113,14 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
     lone.activate(lone.file_id)
     _sweep(lone)
     backup = tmp_path / "mohr.backup"
+    assert "conflict" in _refused(lone, "backup", "--out", backup)
+    people = ("--shares", "3", "--threshold", "2", "--share-files", tmp_path / "shares")
+    recipient = lone.answer("recovery", "key", *people)["recipient"]
     made = lone.answer("backup", "--out", backup)
+    assert made["recipient"] == recipient
     assert backup.stat().st_mode & 0o777 == 0o600
     assert b"0000012343" not in json.dumps(made).encode()
+    assert lone.deployment.ledger_key.read_bytes().strip() not in backup.read_bytes()
 
     lone.new_request(tmp_path / "csr")
     second = lone.answer(*issue)["serial"]
@@ -116,8 +131,9 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
 
     words = _lose(lone, request)
     (lone.deployment.home / ".restoring").mkdir()  # as one that was killed leaves it
-    restored = lone.answer("restore", backup, *words)
-    assert restored["state"] == "unreconciled"
+    restored = _restore(lone, backup, *words, shares=tmp_path / "shares")
+    assert restored.status == 0, restored.messages + restored.trace
+    assert json.loads(restored.output)["state"] == "unreconciled"
     assert _health(lone) == "down"
     for refused in (issue, ("ca", "unhold", second), ("ca", "crl"), ("audit", "checkpoint")):
         assert "recovery-pending" in _refused(lone, *refused)
@@ -131,7 +147,7 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
     assert report["certificates_new"] == 1
     assert {serial: lone.answer("ca", "show", serial) for serial in (first, second)} == before
     assert "recovery-pending" in _refused(lone, *issue)
-    assert "deployment-exists" in _refused(lone, "restore", backup, *words)
+    assert "deployment-exists" in _restore(lone, backup, *words, shares=tmp_path / "shares").messages
     assert not lone.answer("recovery", "release", "--officer", "officer-akbari")["released"]
     assert "four-eyes" in _refused(lone, "recovery", "release", "--officer", "officer-akbari")
     assert lone.answer("recovery", "release", "--officer", "officer-bahrami")["released"]

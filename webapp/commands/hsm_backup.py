@@ -8,12 +8,10 @@ import click
 from hsm.backup.archive import read_header, seal_backup
 from hsm.backup.files import check_absent, read_backup, write_backup
 from hsm.custodian.config import CustodianSettings, Pkcs11Settings, load_settings
-from hsm.errors import ConfigurationInvalid, ShareRepeated, ShareWrong
-from hsm.sharing.shares import ShareCollection
+from hsm.errors import ConfigurationInvalid
 from pki.instants import format_instant
-from pki.messages import sentence
-from webapp.commands.options import answer, home_option, say
-from webapp.commands.secret_prompts import ask_share
+from webapp.commands.options import answer, home_option
+from webapp.commands.secret_prompts import collect_shares
 from webapp.commands.share_delivery import check_delivery, check_new, custodian_names, deliver, share_options
 from webapp.compose import RealClock
 from webapp.deployment import Deployment
@@ -77,16 +75,7 @@ def restore(deployment: Deployment, file: Path) -> None:
     check_absent(deployment.home)
     archive = read_backup(file)
     header = read_header(archive)
-    say(f"{header.share_set.about}: ceremony {header.share_set.name}, {header.share_set.threshold} shares open it")
-    with ShareCollection(header.share_set) as collection:
-        while collection.missing:
-            share = ask_share(f"share ({collection.missing} more needed)")
-            try:
-                collection.add(share)
-            except (ShareWrong, ShareRepeated) as error:
-                share.wipe()
-                say(sentence(error))
-        key = collection.combine()
+    key = collect_shares(header.share_set)
     try:
         restore_custodian(deployment, archive, key)
     finally:

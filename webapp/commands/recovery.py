@@ -8,14 +8,19 @@ import click
 
 from ca.officers.identity import Act
 from ca.recovery.state import Recovery
+from hsm.age.header import Header
+from hsm.age.keys import Identity
 from hsm.private_files import write_private
-from pki.errors import ErrorCode, NotFound, Unavailable
+from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
 from pki.instants import format_instant
 from pki.jose import json_object
 from signer.files import read_file
 from storage.key_uses import KeyUses
 from storage.ledger_sources import read_blocks
+from webapp.backup_key import BackupKey, open_with, shares_of
+from webapp.commands.backup_key import key
 from webapp.commands.options import answer, home_option, officer_option, say
+from webapp.commands.secret_prompts import collect_shares
 from webapp.compose import Parts, RealClock, opened_database, opened_parts
 from webapp.database_password import without_password
 from webapp.deployment import Deployment
@@ -27,28 +32,39 @@ from webapp.recovery_mark import PublishedMark, log_key
 ACTOR = "operator"
 MAX_LIST_OCTETS = 256 * 1024 * 1024
 MAX_FINDINGS = 1000
+MAX_IDENTITY_OCTETS = 64 * 1024
 
 
 @click.command()
 @home_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The new file; it names people.")
-def backup(deployment: Deployment, out: Path) -> None:
+@click.option("--unencrypted", is_flag=True, help="Write what anybody can read who has the file.")
+def backup(deployment: Deployment, out: Path, *, unencrypted: bool) -> None:
     """Back up the database, the settings and what is published, while everything runs. Keys are not in it.
 
-    The keys are backed up by mohr hsm backup, under shares. Example: mohr backup --out mohr-2026-11-23.backup
+    It is encrypted to the key that mohr recovery key made. The keys are backed up by mohr hsm backup, under shares.
+    Example: mohr backup --out mohr-2026-11-23.backup
     """
     deployment.settings()
+    key = None if unencrypted else BackupKey.of(deployment)
+    if key is None and not unencrypted:
+        raise Conflict(ErrorCode.CONFLICT, "there is no key for backups: mohr recovery key makes one, or --unencrypted")
     with opened_database(deployment) as (database, _ledger):
-        answer(make_backup(deployment, database, log_key(deployment), out.absolute(), ACTOR, RealClock().now()))
+        now = RealClock().now()
+        answer(make_backup(deployment, database, log_key(deployment), out.absolute(), ACTOR, now, key=key))
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @home_option
 @click.option("--database-url", metavar="URL", help="The new, empty database of a PostgreSQL backup.")
-def restore(deployment: Deployment, file: Path, database_url: str | None) -> None:
+@click.option(
+    "--identity", type=click.Path(path_type=Path), metavar="FILE", help="The age identity that opens it, not shares."
+)
+def restore(deployment: Deployment, file: Path, database_url: str | None, identity: Path | None) -> None:
     """Make the database of a deployment from a backup; what lies in its home already stays, keys above all.
 
+    Asks for the shares that open it, one a line, and shows none; or takes the identity that it is encrypted to.
     Nothing is issued until it is reconciled and released. Example: mohr restore mohr-2026-11-23.backup --home var
     """
 
@@ -58,11 +74,27 @@ def restore(deployment: Deployment, file: Path, database_url: str | None) -> Non
         settings = deployment.settings()
         return None if settings.database_url is None else deployment.database_url(settings)
 
-    made = restore_backup(deployment, file, ACTOR, RealClock().now(), database_url=url)
+    made = restore_backup(
+        deployment,
+        file,
+        ACTOR,
+        RealClock().now(),
+        unlock=lambda header: open_with(header, _identity_for(header, identity)),
+        database_url=url,
+    )
     if database_url is not None:
         _name_database(deployment, database_url)
     say("nothing is issued before mohr reconcile, and two times mohr recovery release")
     answer(made)
+
+
+def _identity_for(header: Header, identity: Path | None) -> Identity:
+    if identity is not None:
+        return Identity.parse(read_file(identity, limit=MAX_IDENTITY_OCTETS).decode("ascii", "replace"))
+    share_set = shares_of(header)
+    if share_set is None:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the backup is opened by an --identity, not by shares")
+    return Identity(collect_shares(share_set))
 
 
 def _name_database(deployment: Deployment, url: str) -> None:
@@ -141,6 +173,9 @@ def _go_on(parts: Parts) -> int:
 @click.group()
 def recovery() -> None:
     """Look at a database that was put back, and release it. Example: mohr recovery show."""
+
+
+recovery.add_command(key)
 
 
 @recovery.command()

@@ -4,9 +4,10 @@ import sys
 
 import click
 
-from hsm.errors import ShareMalformed
+from hsm.errors import ShareMalformed, ShareRepeated, ShareWrong
+from hsm.sharing.share_set import ShareSet
 from hsm.sharing.share_text import typed_groups
-from hsm.sharing.shares import Share
+from hsm.sharing.shares import Share, ShareCollection
 from pki.messages import sentence
 from webapp.commands.options import say
 
@@ -33,6 +34,23 @@ def ask_share(prompt: str) -> Share:
         except ShareMalformed as error:
             say(sentence(error))
             text = _retyped(text, error)
+
+
+def collect_shares(share_set: ShareSet) -> bytearray:
+    """Ask for shares, one after the other, until they give the secret, which the caller wipes; `Abort` for nothing.
+
+    One that is wrong or was given already is told and asked for again.
+    """
+    say(f"{share_set.about}: ceremony {share_set.name}, {share_set.threshold} shares open it")
+    with ShareCollection(share_set) as collection:
+        while collection.missing:
+            share = ask_share(f"share ({collection.missing} more needed)")
+            try:
+                collection.add(share)
+            except (ShareWrong, ShareRepeated) as error:
+                share.wipe()
+                say(sentence(error))
+        return collection.combine()
 
 
 def _retyped(text: str, error: ShareMalformed) -> str:
