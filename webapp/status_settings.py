@@ -9,6 +9,7 @@ MAX_AGE_SECONDS: Final = 60
 MAX_MAX_AGE: Final = 3600
 _KINDS: Final = {
     "ocsp_hours": (int, "a whole number of hours"),
+    "crl_shards": (int, "a whole number"),
     "crl_deltas": (bool, "true or false"),
     "crl_interval_minutes": (int, "a whole number of minutes"),
     "max_age_seconds": (int, "a whole number of seconds"),
@@ -19,10 +20,12 @@ _KINDS: Final = {
 class StatusSettings:
     """None is the authority's own default, and `ca.config` checks what is given.
 
-    Caches may keep a list or an OCSP answer for `max_age_seconds`.
+    Caches may keep a list or an OCSP answer for `max_age_seconds`. Each authority's new certificates are divided among
+    `crl_shards` lists; a certificate keeps its own.
     """
 
     ocsp_hours: int | None = None
+    crl_shards: int | None = None
     crl_deltas: bool | None = None
     crl_interval_minutes: int | None = None
     max_age_seconds: int | None = None

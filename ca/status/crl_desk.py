@@ -52,8 +52,12 @@ class CrlDesk(AuthorityContext):
             return _has_news(connection, crl.issuer, crl.shard, told)
 
     def shards_of(self, issuer: str) -> range:
-        """Return the shards of an issuer's lists."""
-        return range(self._settings.shards_of(issuer) if issuer in self._authorities() else 0)
+        """Return the shards of an issuer's lists; where it has fewer by policy now, those of before go on."""
+        if issuer not in self._authorities():
+            return range(0)
+        with self._database.read() as connection:
+            published = list_rows.last_shard(connection, issuer)
+        return range(max(self._settings.shards_of(issuer), published + 1))
 
     def last_number(self, issuer: str, shard: int) -> int:
         """Return the highest number of a list or a delta that was published, 0 where none was."""
@@ -124,7 +128,7 @@ class CrlDesk(AuthorityContext):
         return self._sign_and_record(self._publishing(issuer, shard), shard, WORKER, full=None)
 
     def _is_list(self, issuer: str, shard: int) -> bool:
-        return issuer in set(IssuerName) and 0 <= shard < self._settings.shards_of(issuer)
+        return issuer in set(IssuerName) and shard in self.shards_of(issuer)
 
     def _publishing(self, issuer: str, shard: int) -> Authority:
         authority = self._authority(issuer)

@@ -191,6 +191,12 @@ def lock_list(connection: Connection, issuer: str, shard: int) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def last_shard(connection: Connection, issuer: str) -> int:
+    """Return the highest shard that ever had a list, -1 where none had."""
+    highest = connection.execute(select(func.max(_l.shard)).where(_l.issuer == issuer)).scalar_one_or_none()
+    return -1 if highest is None else int(highest)
+
+
 def list_head(connection: Connection, issuer: str, shard: int) -> ListHead | None:
     """Return the published list of the highest number, without entries, or None."""
     row = connection.execute(_newest(crls, _l, issuer, shard)).one_or_none()

@@ -20,12 +20,14 @@ from webapp.status_settings import StatusSettings
 
 
 def test_what_is_written_is_read_again_and_reaches_the_authority() -> None:
-    decided = StatusSettings(ocsp_hours=12, crl_deltas=True, crl_interval_minutes=30, max_age_seconds=15)
+    decided = StatusSettings(
+        ocsp_hours=12, crl_shards=128, crl_deltas=True, crl_interval_minutes=30, max_age_seconds=15
+    )
     read = parse_settings(settings_toml(replace(SETTINGS, status=decided)), profiles=None, identities=None)
     assert read.status == decided
     own = authority_settings(read)
     assert (own.ocsp_validity, own.ocsp_refresh) == (timedelta(hours=12), timedelta(hours=4))
-    assert own.crl_interval == timedelta(minutes=30)
+    assert (own.crl_interval, own.shards_of("persons")) == (timedelta(minutes=30), 128)
     assert b"[status]" not in settings_toml(SETTINGS)
 
 
@@ -36,6 +38,7 @@ def test_what_is_written_is_read_again_and_reaches_the_authority() -> None:
         "max_age_seconds = 3601",
         "max_age_seconds = true",
         "ocsp_hours = 1.5",
+        'crl_shards = "4"',
         'crl_deltas = "yes"',
         "unheard_of = 1",
     ],

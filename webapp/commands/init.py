@@ -4,11 +4,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from ca.config import MAX_SHARDS
 from pki.errors import ErrorCode, InvalidInput
 from webapp.commands.options import answer, home_option, say
 from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
+from webapp.status_settings import StatusSettings
 
 DEFAULT_PORT = 8440
 DEFAULT_ORGANIZATION = "Mohr Pilot (synthetic)"
@@ -34,6 +36,7 @@ def initialise(
     oid_arc: str | None = None,
     status_url: str | None = None,
     database_url: str | None = None,
+    crl_shards: int | None = None,
     subordinate: bool = False,
 ) -> None:
     """Hold the ceremony and show the root's PIN, once; `subordinate` makes no root, and requests for a parent."""
@@ -50,6 +53,7 @@ def initialise(
         database_url=url,
         production=False,
         status_url=status_url,
+        status=StatusSettings(crl_shards=crl_shards),
     )
     if subordinate:
         _begin_subordinate(deployment, settings, password)
@@ -78,6 +82,12 @@ def _begin_subordinate(deployment: Deployment, settings: DeploymentSettings, pas
 @click.option("--organization", default=DEFAULT_ORGANIZATION, show_default=True)
 @click.option("--oid-arc", metavar="OID", help="Your arc for policies and types; default: the example arc.")
 @click.option("--database-url", metavar="URL", help="postgresql://USER@HOST/NAME, empty; default: SQLite in HOME.")
+@click.option(
+    "--crl-shards",
+    type=click.IntRange(1, MAX_SHARDS),
+    metavar="N",
+    help="How many lists each authority divides its certificates among; default: 4. 128 suit a million.",
+)
 @click.option("--subordinate", is_flag=True, help="No root: write requests for a parent CA, and wait for its answer.")
 def init(
     deployment: Deployment,
@@ -87,6 +97,7 @@ def init(
     organization: str,
     oid_arc: str | None,
     database_url: str | None,
+    crl_shards: int | None,
     subordinate: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
@@ -101,5 +112,6 @@ def init(
         oid_arc=oid_arc,
         status_url=status_url,
         database_url=database_url,
+        crl_shards=crl_shards,
         subordinate=subordinate,
     )

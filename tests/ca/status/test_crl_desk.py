@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -44,6 +45,22 @@ def test_every_shard_of_every_authority_is_published_and_signed_by_it(world: Wor
         point = read.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
         assert point.critical
         assert point.value.full_name == [x509.UniformResourceIdentifier(SETTINGS.crl_url(crl.issuer, crl.shard))]
+
+
+def test_a_certificate_keeps_its_list_whatever_the_policy_says_later(world: World) -> None:
+    issued = world.issue("hix-tls")
+    record = world.authority.get(issued.serial_hex)
+    world.authority.publish_all_crls()
+    world.authority.revoke(issued.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    for shards in (1, 7):
+        settings = replace(SETTINGS, crl_shards=shards)
+        later = CertificateAuthority(world.database, world.keys, settings, world.clock)
+        assert later.shards_of("institutions") == range(max(shards, SETTINGS.crl_shards))
+        assert len(later.publish_all_crls()) == len(ISSUING_AUTHORITIES) * max(shards, SETTINGS.crl_shards)
+        listed = later.latest_crl("institutions", record.shard)
+        assert listed is not None
+        assert x509.load_der_x509_crl(listed.der).get_revoked_certificate_by_serial_number(record.serial) is not None
+        assert later.get(issued.serial_hex).shard == record.shard
 
 
 def test_numbers_rise_by_one_and_the_latest_is_served(world: World) -> None:
