@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -29,9 +29,11 @@ from signer.formats.cades import sign_cades
 from signer.formats.jades import sign_jades
 from signer.formats.pades import sign_pades
 from signer.samples import sample_pdf
+from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.client import LocalTimeStamper
+from tests.support.clock import FakeClock
 from tests.support.forge import attribute, forge_token
-from tests.support.pki import Holder
+from tests.support.pki import ARC, Holder, Issuer
 
 CERTIFICATE_VALUES = "1.2.840.113549.1.9.16.2.23"
 REVOCATION_VALUES = "1.2.840.113549.1.9.16.2.24"
@@ -49,6 +51,17 @@ class Values:
     certificates: Sequence[Certificate] = ()
     crls: Sequence[bytes] = ()
     responses: Sequence[bytes] = ()
+
+
+def authority(issuer: Issuer, until: datetime) -> Holder:
+    """Issue a time-stamping certificate that lasts until an instant."""
+    return issuer.issue(
+        "Archive TSA",
+        usage=("digital_signature",),
+        extended=(oids.EKU_TIME_STAMPING,),
+        extended_critical=True,
+        not_after=until,
+    )
 
 
 class LongTerm(Protocol):
@@ -215,10 +228,12 @@ class _Stamper(TimeStamper):
 
     def __init__(self, tsa: Holder, at: datetime) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped upstream
-        self._tsa, self._at = tsa, at
+        clock = FakeClock(at)
+        authority = TimestampAuthority(tsa.key, tsa.chain, ARC.timestamp_policy, timedelta(seconds=1), clock)
+        self._local = LocalTimeStamper(authority)
 
     async def async_timestamp(self, message_digest: bytes, _md_algorithm: str) -> Any:
-        return asn1_cms.ContentInfo.load(forge_token(message_digest, self._tsa, self._at))
+        return asn1_cms.ContentInfo.load(self._local.stamp(message_digest))
 
 
 class Pades:

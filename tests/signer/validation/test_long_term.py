@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pki import der, oids
+from pki import der
 from pki.jose import compact_json, json_object
 from pki.keys import SignatureAlgorithm
 from signer.validation.policy import DEFAULT
@@ -19,7 +19,7 @@ from signer.validation.verdict import FileVerdict, TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.forge import attribute
-from tests.support.long_term import Cades, CadesLists, CadesSecond, Jades, LongTerm, Pades, Values
+from tests.support.long_term import Cades, CadesLists, CadesSecond, Jades, LongTerm, Pades, Values, authority
 from tests.support.pki import NOW, Holder, Issuer, make_root, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
@@ -34,18 +34,6 @@ FORMATS: dict[str, LongTerm] = {
     "jades-clear": Jades(clear=True),
     "pades": Pades(),
 }
-
-
-def authority(issuer: Issuer, until: datetime, **changes: Any) -> Holder:
-    """Issue a time-stamping certificate that lasts until an instant."""
-    return issuer.issue(
-        "Archive TSA",
-        usage=("digital_signature",),
-        extended=(oids.EKU_TIME_STAMPING,),
-        extended_critical=True,
-        not_after=until,
-        **changes,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
