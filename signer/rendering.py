@@ -43,6 +43,10 @@ def _report(verdict: FileVerdict, order: Order) -> bytes:
             from signer.validation.report_json import report_json
 
             return report_json(verdict, file)
+        case ReportKind.PDF:
+            from signer.validation.report_pdf import report_pdf
+
+            return report_pdf(verdict, file)
         case ReportKind.XML:
             from signer.validation.report_xml import report_xml
 

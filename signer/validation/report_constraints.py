@@ -130,16 +130,6 @@ _NAMED: Final = (
         stamps=True,
     ),
     Constraint(
-        name="trust-current",
-        block=Block.CONTEXT,
-        asks=Message(
-            "بستهٔ اعتماد، اگر به کار رفته، کهنه نیست.", "The trust bundle, if one is used, is not out of date."
-        ),
-        reasons=(Reason.TRUST_OUTDATED,),
-        level=fail_if(lambda policy: policy.require_current_trust or policy.max_trust_age, Level.INFORM),
-        stamps=True,
-    ),
-    Constraint(
         name="signature-policy",
         block=Block.CONTEXT,
         asks=Message(
