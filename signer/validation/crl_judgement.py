@@ -29,17 +29,16 @@ _UNDERSTOOD: Final = frozenset(
 class ListSigners(Protocol):
     """Whoever else than a certificate's issuer signs lists that speak of it."""
 
-    def signers(self, name_der: bytes, issuer: Certificate) -> Iterable[Certificate]:
-        """Yield the certificates of this name that are to be relied on as the `issuer` is (RFC 5280 §6.3.3 f)."""
+    def signer(self, crl: Crl, issuer: Certificate) -> Certificate | None:
+        """Return whose key signed a list and is to be relied on as the `issuer`'s is (RFC 5280 §6.3.3 f)."""
         ...
 
 
 class NobodyElse:
     """Lists are signed by the key that signed the certificate."""
 
-    def signers(self, _name_der: bytes, _issuer: Certificate) -> Iterable[Certificate]:
-        """Yield nothing."""
-        return ()
+    def signer(self, _crl: Crl, _issuer: Certificate) -> None:
+        """Know nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +121,7 @@ def _signer(crl: Crl, issuer: Certificate, others: ListSigners) -> Certificate |
         if _may_sign(issuer):
             return issuer
         problem = "its issuer may not sign CRLs"
-    for other in others.signers(crl.issuer_der, issuer):
-        if may_sign_lists(other) and is_signed_by(crl, other):
-            return other
-    return problem
+    return others.signer(crl, issuer) or problem
 
 
 def may_sign_lists(certificate: Certificate) -> bool:

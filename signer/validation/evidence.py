@@ -1,6 +1,6 @@
 """Everything that a file and its context offer for judging it: certificates, status, and since when each existed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice, pairwise
@@ -12,9 +12,10 @@ from pki.names import same_name
 from signer.parsers.model import ParsedFile, ParsedTimestamp, with_counters
 from signer.validation.answers import Good, Revoked, Silent, StatusAnswer
 from signer.validation.context import VerificationContext
+from signer.validation.crl import Crl, is_signed_by
 from signer.validation.crl_judgement import ListSigners, may_sign_lists
 from signer.validation.existence import Existence
-from signer.validation.path import CertificatePool, Path, find_paths, is_signed_by
+from signer.validation.path import CertificatePool, Path, find_paths
 from signer.validation.revocation import exempt
 from signer.validation.status import EmbeddedStatus, StatusSource
 
@@ -31,6 +32,7 @@ class Evidence:
     anchors: frozenset[Certificate]
     existence: Existence
     _answers: dict[tuple[Certificate, Certificate], tuple[StatusAnswer, ...]] = field(default_factory=dict)
+    _list_signers: dict[Crl, tuple[Certificate, ...]] = field(default_factory=dict)
 
     def answers(self, certificate: Certificate, issuer: Certificate, at: datetime) -> tuple[StatusAnswer, ...]:
         """Return what all sources say of a certificate; `at` is the one validation time."""
@@ -61,6 +63,16 @@ class Evidence:
         asked = (source.answers(certificate, issuer, at, others) for source in self.sources)
         return tuple(answer for answers in asked for answer in answers)
 
+    def signers_of(self, crl: Crl) -> tuple[Certificate, ...]:
+        """Return the certificates whose key signed a list and that say themselves that it signs lists."""
+        if crl not in self._list_signers:
+            self._list_signers[crl] = tuple(
+                one
+                for one in self.pool.named(crl.issuer_der)
+                if may_sign_lists(one) and self.pool.may_check() and is_signed_by(crl, one)
+            )
+        return self._list_signers[crl]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SignersInPool:
@@ -74,26 +86,28 @@ class _SignersInPool:
     at: datetime
     asking: frozenset[Certificate] = frozenset()
 
-    def signers(self, name_der: bytes, issuer: Certificate) -> Iterator[Certificate]:
-        """Yield the certificates of a name that may be relied on now."""
+    def signer(self, crl: Crl, issuer: Certificate) -> Certificate | None:
+        """Return whose key signed a list, when that may be relied on now."""
         if len(self.asking) >= MAX_SIGNERS_DEEP:
-            return
-        pool = self.evidence.pool
-        for candidate in pool.named(name_der):
-            # A name alone proves nothing: another key of the issuer's comes from where the issuer's does, or from it.
-            own = same_name(name_der, issuer.subject_der)
-            if candidate == issuer or not may_sign_lists(candidate) or (own and not self._is_kin(candidate, issuer)):
+            return None
+        pool, anchors = self.evidence.pool, self.evidence.anchors
+        # A name alone proves nothing: another key of the issuer's comes from where the issuer's does, or from it.
+        own = same_name(crl.issuer_der, issuer.subject_der)
+        for candidate in self.evidence.signers_of(crl):
+            if candidate == issuer or (own and not self._is_kin(candidate, issuer)):
                 continue
             if candidate in self.asking or any(
-                self._holds(path, issuer) for path in find_paths(candidate, pool, self.evidence.anchors)
+                self._holds(path, issuer) for path in find_paths(candidate, pool, anchors)
             ):
-                yield candidate
+                return candidate
+        return None
 
     def _is_kin(self, one: Certificate, other: Certificate) -> bool:
         """Whether one signed the other, or one key signed both."""
-        if is_signed_by(one, other) or is_signed_by(other, one):
+        pool = self.evidence.pool
+        if pool.is_signed_by(one, other) or pool.is_signed_by(other, one):
             return True
-        return any(is_signed_by(other, above) for above in self.evidence.pool.issuers(one))
+        return any(pool.is_signed_by(other, above) for above in pool.issuers(one))
 
     def _holds(self, path: Path, issuer: Certificate) -> bool:
         if path.problem is not None or not all(c.not_before <= self.at <= c.not_after for c in path.chain):

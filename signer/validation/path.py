@@ -23,7 +23,7 @@ from signer.validation.policy_graph import ANY_POLICY, PolicyGraph
 MAX_DEPTH: Final = 10
 MAX_PATHS: Final = 64
 MAX_POOL: Final = 1024
-MAX_CHECKS_A_POOL: Final = 2000
+MAX_CHECKS_A_POOL: Final = 1000
 
 _POLICY_MAPPINGS: Final = "2.5.29.33"
 _POLICY_CONSTRAINTS: Final = "2.5.29.36"
@@ -111,9 +111,14 @@ class CertificatePool:
     def __init__(self, certificates: Iterable[Certificate]) -> None:
         self.certificates = tuple(islice(dict.fromkeys(certificates), MAX_POOL))
         self._checks_left = MAX_CHECKS_A_POOL
+        self._checked: dict[tuple[Certificate, Certificate], bool] = {}
         self._by_subject: dict[NameKey | bytes, list[Certificate]] = {}
+        self._by_key: dict[tuple[NameKey | bytes, bytes | None], list[Certificate]] = {}
         for certificate in self.certificates:
-            self._by_subject.setdefault(_quiet_name_key(certificate.subject_der), []).append(certificate)
+            name = _quiet_name_key(certificate.subject_der)
+            self._by_subject.setdefault(name, []).append(certificate)
+            key = (name, _quiet_key_identifier(certificate, authority=False))
+            self._by_key.setdefault(key, []).append(certificate)
 
     def named(self, name_der: bytes) -> tuple[Certificate, ...]:
         """Return the certificates of a subject."""
@@ -121,16 +126,25 @@ class CertificatePool:
 
     def issuers(self, certificate: Certificate) -> Iterator[Certificate]:
         """Yield the certificates whose key signed `certificate`; those whose key identifier fits come first."""
+        name = _quiet_name_key(certificate.issuer_der)
         wanted = _quiet_key_identifier(certificate, authority=True)
-        for candidate in sorted(
-            self.named(certificate.issuer_der),
-            key=lambda c: wanted is None or _quiet_key_identifier(c, authority=False) != wanted,
-        ):
-            self._checks_left -= 1
-            if self._checks_left < 0:
-                return
-            if is_signed_by(certificate, candidate):
+        fitting = () if wanted is None else self._by_key.get((name, wanted), ())
+        for candidate in dict.fromkeys((*fitting, *self._by_subject.get(name, ()))):
+            if self.is_signed_by(certificate, candidate):
                 yield candidate
+
+    def is_signed_by(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Say whether `issuer`'s key made `certificate`'s signature; no, once too many signatures were checked."""
+        pair = (certificate, issuer)
+        known = self._checked.get(pair)
+        if known is None:
+            known = self._checked[pair] = self.may_check() and is_signed_by(certificate, issuer)
+        return known
+
+    def may_check(self) -> bool:
+        """Count one more signature that is checked to find out whose it is; whether there were not too many."""
+        self._checks_left -= 1
+        return self._checks_left >= 0
 
 
 _ANY: Final = PathInputs()

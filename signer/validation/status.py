@@ -4,7 +4,7 @@ Every answer says where it comes from and how old it is; whether it is fresh eno
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -47,12 +47,15 @@ class EmbeddedStatus:
 
     crls: tuple[bytes, ...] = ()
     ocsp_responses: tuple[bytes, ...] = ()
+    _lists: "list[tuple[list[OriginalList], list[Silent]]]" = field(default_factory=list, repr=False, compare=False)
 
     def answers(
         self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
     ) -> Iterable[StatusAnswer]:
         """Yield an answer for each piece of evidence that speaks of the certificate."""
-        lists, silent = read_lists(self.crls, "embedded CRL")
+        if not self._lists:  # read once: each list remembers whose signature it has
+            self._lists.append(read_lists(self.crls, "embedded CRL"))
+        lists, silent = self._lists[0]
         yield from silent
         yield from judge_lists(lists, certificate, issuer, at, others)
         for data in self.ocsp_responses:
