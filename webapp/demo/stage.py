@@ -104,5 +104,12 @@ def play(deployment: Deployment, say: Callable[[str], None]) -> Story:
 
 def _keep_files(folder: Path, target: Path) -> None:
     """Keep what was signed, so that a person can try it on the portal."""
-    for name in ("rx.json", "rx.jades.json", "rx.code.txt", "report.signed.pdf", "forged.jades.json", "late.jades.json"):
+    for name in (
+        "rx.json",
+        "rx.jades.json",
+        "rx.code.txt",
+        "report.signed.pdf",
+        "forged.jades.json",
+        "late.jades.json",
+    ):
         write_atomically(target / name, (folder / name).read_bytes())
