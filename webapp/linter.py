@@ -1,6 +1,7 @@
 """The linter: judges signed certificates by pkilint, at a low priority (`python -m webapp.linter`, HOME in MOHR_HOME).
 
-It needs the database alone, no key and no custodian. Killing it loses nothing: what has no verdict still waits.
+Where others want the processors it leaves a burst of certificates for a quieter moment, but none for long. It needs the
+database alone, no key and no custodian. Killing it loses nothing: what has no verdict still waits.
 """
 
 import logging
@@ -8,8 +9,10 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -28,6 +31,9 @@ from webapp.logs import start_logging
 NICENESS: Final = 10
 AT_ONCE: Final = 32  # about a third of a second, after which the heartbeat has its turn
 IDLE_SECONDS: Final = 1.0
+YIELDING_SECONDS: Final = 1.0
+YIELDS_FOR: Final = timedelta(seconds=20)
+CROWDED: Final = 0.6  # of a processor: who gets less while judging shares it with others
 RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.linter")
 
@@ -39,14 +45,18 @@ class Linter:
     deployment: Deployment
     desk: LintDesk
     clock: Clock
+    monotonic: Callable[[], float] = time.monotonic
+    worked: Callable[[], float] = time.thread_time
     failure: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def turn(self) -> float:
         """Judge a few certificates and write the heartbeat; return how many seconds to wait before the next turn."""
         judged, backlog = 0, Backlog(waiting=0, oldest=None)
+        begun, worked = self.monotonic(), self.worked()
         try:
             judged = self.desk.sweep(AT_ONCE)
+            crowded = self.worked() - worked < CROWDED * (self.monotonic() - begun)
             backlog = self.desk.backlog()
         except ServiceError as error:
             if not self.failure:
@@ -57,7 +67,12 @@ class Linter:
         self.beat(backlog)
         if self.failure:
             return RETRY_SECONDS
-        return 0.0 if judged and backlog.waiting else IDLE_SECONDS
+        if not judged or not backlog.waiting:
+            return IDLE_SECONDS
+        return YIELDING_SECONDS if crowded and judged == AT_ONCE and self._is_young(backlog) else 0.0
+
+    def _is_young(self, backlog: Backlog) -> bool:
+        return backlog.oldest is None or self.clock.now() - backlog.oldest < YIELDS_FOR
 
     def beat(self, backlog: Backlog) -> None:
         """Write how much waits and since when; a disk that takes no heartbeat makes the linter silent, no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from webapp.checks import LINT_PATIENCE, linter_part
 from webapp.compose import RealClock, opened_linting
 from webapp.deployment import Deployment
 from webapp.health import PartState
-from webapp.linter import IDLE_SECONDS, RETRY_SECONDS, Linter
+from webapp.linter import CROWDED, IDLE_SECONDS, RETRY_SECONDS, YIELDING_SECONDS, YIELDS_FOR, Linter
 
 
 class SpokenDesk(LintDesk):
@@ -60,7 +61,7 @@ def test_a_linter_without_a_heartbeat_is_silent(deployment: Deployment) -> None:
 def test_the_health_page_tells_how_long_a_certificate_waits(deployment: Deployment) -> None:
     clock = FakeClock()
     since = clock.now()
-    linter = Linter(deployment, SpokenDesk(Backlog(waiting=40, oldest=since)), clock)
+    linter = Linter(deployment, SpokenDesk(Backlog(waiting=40, oldest=since)), clock, monotonic=lambda: 0.0)
     assert linter.turn() == 0.0
     assert linter_part(deployment, clock).state is PartState.OK
     clock.advance(seconds=LINT_PATIENCE.total_seconds() + 10)
@@ -68,6 +69,17 @@ def test_the_health_page_tells_how_long_a_certificate_waits(deployment: Deployme
     part = linter_part(deployment, clock)
     assert (part.state, part.note, part.since) == (PartState.DEGRADED, "40 waiting, the oldest for 70 s", since)
     assert not part.vital
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_burst_is_left_to_a_quieter_moment_but_not_for_long(deployment: Deployment, share: float) -> None:
+    clock, ticks = FakeClock(), count()
+    desk = SpokenDesk(Backlog(waiting=400, oldest=clock.now()))
+    elapsed = count()
+    linter = Linter(deployment, desk, clock, monotonic=lambda: next(elapsed), worked=lambda: share * next(ticks))
+    assert linter.turn() == (YIELDING_SECONDS if share < CROWDED else 0.0)
+    clock.advance(seconds=YIELDS_FOR.total_seconds())
+    assert linter.turn() == 0.0
 
 
 def test_an_idle_linter_waits_and_is_well(deployment: Deployment) -> None:
