@@ -1,4 +1,4 @@
-"""The emitter of the printed prescription code; another implementation reads what it writes, and writes what we read."""
+"""The printed prescription code as we write it; another implementation reads it, and writes what we read."""
 
 import hashlib
 import json
