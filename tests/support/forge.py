@@ -102,7 +102,7 @@ class CmsForge:
         """Return the SignedData without its ContentInfo."""
         certificates = [self.holder.certificate] if self.certificates is None else self.certificates
         return der.sequence(
-            der.integer(1),
+            der.integer(1 if self.content_type == oids.CMS_DATA else 3),
             der.tlv(der.SET, der.sequence(der.oid(self.hash_oid))),
             der.sequence(
                 der.oid(self.content_type), b"" if self.detached else der.context(0, der.octet_string(self.content))
