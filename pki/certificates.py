@@ -21,6 +21,7 @@ from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.signatures import AnyPublicKey, ForeignPublicKey, load_foreign_key, load_public_key, verify_value
 
 MAX_CERTIFICATE_OCTETS: Final = 64 * 1024
+_REMEMBERED_OCTETS: Final = 8 * 1024  # nobody's certificates are larger; a stranger's fill no memory
 
 _KEY_USAGE_BITS: Final = (
     "digitalSignature",
@@ -111,7 +112,7 @@ class Certificate:
         """Read one DER certificate; InvalidInput (`certificate-malformed`) when it is not one."""
         if len(data) > MAX_CERTIFICATE_OCTETS:
             raise InvalidInput(ErrorCode.CERTIFICATE_MALFORMED, "larger than 64 KiB")
-        return _parse_cached(bytes(data))
+        return _parse_cached(bytes(data)) if len(data) <= _REMEMBERED_OCTETS else _parse_or_refuse(bytes(data))
 
     @staticmethod
     def parse_once(data: bytes) -> "Certificate":

@@ -12,13 +12,22 @@ from pki.der import Node
 _EMAIL_ATTRIBUTE: Final = "1.2.840.113549.1.9.1"
 _RFC822, _DNS, _DIRECTORY, _URI, _IP = 0x81, 0x82, 0xA4, 0x86, 0x87
 MAX_NAMES: Final = 1024
+_SHORT_NAME: Final = 1024
 
 NameKey = tuple[frozenset[tuple[str, str]], ...]
 
 
-@lru_cache(maxsize=2048)
 def name_key(name_der: bytes) -> NameKey:
     """Spell a Name so that equal names compare equal: case and inner white space do not count (§7.1)."""
+    return _remembered_key(name_der) if len(name_der) <= _SHORT_NAME else _read_key(name_der)
+
+
+@lru_cache(maxsize=2048)
+def _remembered_key(name_der: bytes) -> NameKey:
+    return _read_key(name_der)
+
+
+def _read_key(name_der: bytes) -> NameKey:
     key = []
     for relative in der.parse(name_der).sequence():
         pairs = ((kind.oid(), value.text()) for kind, value in (part.sequence() for part in relative.set_of()))

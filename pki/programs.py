@@ -1,7 +1,8 @@
 """How Mohr's three programs end: exit statuses and the one boundary where errors become sentences.
 
 A person sees a stable code with Persian and English text on standard error, never a traceback. The
-exit statuses of `mohr verify` (0, 1, 2) are its own; everything else uses those below.
+exit statuses of `mohr verify` (0, 1, 2) are its own; everything else uses those below. Who reads a program's output
+may leave early (`mohr verify … | head`): that is no verdict, so it ends as shells tell of SIGPIPE, and silently.
 """
 
 import importlib
@@ -28,6 +29,7 @@ class ExitStatus(IntEnum):
     USAGE = 3
     INTERNAL = 70
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 class LateCommands(click.Group):
@@ -65,6 +67,7 @@ def run_program(
 
 
 def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_trace: Callable[[str, str], None]) -> int:
+    output = sys.stdout
     try:
         result = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:
@@ -88,11 +91,18 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
         click.echo(sentence(error), err=True)
         return ExitStatus.UNAVAILABLE if isinstance(error, Unavailable) else ExitStatus.REFUSED
     except BrokenPipeError:
-        return ExitStatus.REFUSED
+        return ExitStatus.PIPE_CLOSED
+    except SystemExit as ended:
+        # Where the reader left, click ends with 1 and puts something else in the place of standard output.
+        return ExitStatus.PIPE_CLOSED if sys.stdout is not output else _number(ended)
     except Exception:  # noqa: BLE001 - the documented outermost boundary
         _tell_incident(traceback.format_exc(), keep_trace)
         return ExitStatus.INTERNAL
     return result if isinstance(result, int) else ExitStatus.OK
+
+
+def _number(ended: SystemExit) -> int:
+    return ended.code if isinstance(ended.code, int) else ExitStatus.OK if ended.code is None else ExitStatus.REFUSED
 
 
 def _tell_incident(trace: str, keep_trace: Callable[[str, str], None]) -> None:

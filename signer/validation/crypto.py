@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -102,7 +101,6 @@ def refers_to(signature: ParsedSignature, certificate: Certificate) -> bool:
     return all(_thumbprint(r.digest_oid, certificate) == r.digest for r in signature.references)
 
 
-@lru_cache(maxsize=2048)
 def _thumbprint(hash_oid: str, certificate: Certificate) -> bytes | None:
     return certificate.sha256 if hash_oid == oids.SHA256 else digest(hash_oid, (certificate.der,))
 

@@ -18,6 +18,7 @@ from signer.validation.path import is_signed_by
 
 MAX_RESPONSE_OCTETS: Final = 128 * 1024
 MAX_RESPONSES: Final = 64
+_SMALL: Final = 16 * 1024
 
 _BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
 _NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
@@ -63,11 +64,19 @@ def _refuse(detail: str) -> InvalidInput:
     return InvalidInput(ErrorCode.DER_MALFORMED, f"OCSP: {detail}")
 
 
-@lru_cache(maxsize=256)
 def parse_response(data: bytes) -> BasicResponse:
     """Read an OCSPResponse, or the BasicOCSPResponse of CAdES revocation-values; InvalidInput otherwise."""
     if len(data) > MAX_RESPONSE_OCTETS:
         raise _refuse("too large")
+    return _remembered(data) if len(data) <= _SMALL else _parse(data)
+
+
+@lru_cache(maxsize=256)
+def _remembered(data: bytes) -> BasicResponse:
+    return _parse(data)
+
+
+def _parse(data: bytes) -> BasicResponse:
     try:
         node = der.parse(data).expect(der.SEQUENCE)
         parts = node.children(4)

@@ -20,6 +20,7 @@ from pki.names import NameConstraints, NameKey, name_key
 from signer.parsers.model import UNREADABLE
 from signer.validation.policy_graph import ANY_POLICY, PolicyGraph
 
+_REMEMBERED_OCTETS: Final = 16 * 1024
 MAX_DEPTH: Final = 10
 MAX_PATHS: Final = 64
 MAX_POOL: Final = 1024
@@ -82,9 +83,18 @@ class Path:
         return len(self.chain) == 1
 
 
-@lru_cache(maxsize=2048)
 def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
-    """Say whether `issuer`'s key made `certificate`'s signature; remembered for the pair."""
+    """Say whether `issuer`'s key made `certificate`'s signature; remembered for the pair, unless it is large."""
+    small = len(certificate.der) + len(issuer.der) <= _REMEMBERED_OCTETS
+    return _is_known_signed(certificate, issuer) if small else _is_signed(certificate, issuer)
+
+
+@lru_cache(maxsize=2048)
+def _is_known_signed(certificate: Certificate, issuer: Certificate) -> bool:
+    return _is_signed(certificate, issuer)
+
+
+def _is_signed(certificate: Certificate, issuer: Certificate) -> bool:
     try:
         certificate.verify_signed_by(issuer)
     except UNREADABLE:

@@ -25,10 +25,12 @@ from signer.validation.answers import Silent, StatusAnswer, unreadable
 from signer.validation.crl import MAX_CRL_OCTETS, Crl
 from signer.validation.crl_judgement import ListSigners, OriginalList, judge_lists
 from signer.validation.policy import Policy
+from signer.validation.remembered import Remembered
 from signer.validation.status import NOBODY_ELSE, urls_of
 
 MAX_FILES: Final = 4096
 MAX_CERTIFICATE_FILE: Final = 1024 * 1024
+MAX_REMEMBERED: Final = 64 * 1024 * 1024
 
 _SHARD: Final = re.compile(r".*/crl/([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._-]*\.crl)")
 
@@ -108,7 +110,9 @@ class LocalStatus:
     """CRLs in a folder `{ca}/{shard}.crl`; files are read when asked for and again when they change."""
 
     folder: Path
-    _read_before: dict[Path, tuple[tuple[int, int], Crl]] = field(default_factory=dict)
+    _read_before: Remembered[Path, tuple[tuple[int, int, int], Crl]] = field(
+        default_factory=lambda: Remembered(entries=MAX_FILES, octets=MAX_REMEMBERED)
+    )
 
     def answers(
         self, certificate: Certificate, issuer: Certificate, at: datetime, others: ListSigners = NOBODY_ELSE
@@ -140,10 +144,10 @@ class LocalStatus:
 
     def _load(self, path: Path) -> Crl:
         found = path.stat() if path.is_file() else None
-        stamp = (found.st_mtime_ns, found.st_size) if found else (0, 0)
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)
         before = self._read_before.get(path)
         if before is not None and before[0] == stamp:
             return before[1]
         read = crl.parse_crl(_read(path, MAX_CRL_OCTETS))
-        self._read_before[path] = (stamp, read)
+        self._read_before.keep(path, (stamp, read), stamp[1])
         return read

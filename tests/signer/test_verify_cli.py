@@ -1,6 +1,7 @@
 """`mohr verify` as a command: exit statuses, lines, options, and no traceback whatever it is given."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -160,6 +161,25 @@ def test_a_report_is_what_its_name_says_and_the_same_each_time(files: Path, suff
     first, second = (report.read_bytes() for report in reports)
     assert first.startswith(start)
     assert first == second
+
+
+def test_a_reader_that_leaves_is_no_verdict(files: Path) -> None:
+    """`mohr verify … | head` says neither valid nor not valid, and nothing on standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "webapp", "verify", "good.json", "broken.p7m", "plain.txt", "--offline", "--json"],
+            cwd=files,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_people_get_both_languages_and_no_control_characters(files: Path, zoo: Zoo) -> None:

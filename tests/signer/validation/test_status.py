@@ -277,6 +277,8 @@ def serving(routes: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
                 self.end_headers()
                 return
             self.send_response(200 if body is not None else 404)
+            if self.path.startswith("/ocsp"):
+                self.send_header("Content-Type", "application/ocsp-response")
             self.end_headers()
             self.wfile.write(body or b"")
 
@@ -332,8 +334,12 @@ def test_status_and_issuer_come_from_the_certificates_own_addresses(zoo: Zoo) ->
         data = sign_jades(b"{}", holder.key, (holder.certificate,), signed_at=SIGNED_AT)
         routes["/ocsp"] = zoo.intermediate.ocsp(holder)
         expect(verify_bytes(data, online_context(zoo, OnlineStatus())), PASSED)
-        assert asked == ["/ca.cer", "/ocsp"]
-        routes.pop("/ocsp")
+        issuer, short, whole = asked
+        assert (issuer, short.startswith("/ocsp/"), whole) == ("/ca.cer", True, "/ocsp")
+        routes[short] = routes.pop("/ocsp")
+        expect(verify_bytes(data, online_context(zoo, OnlineStatus())), PASSED)
+        assert asked[3:] == ["/ca.cer", short]
+        routes.pop(short)
         routes["/crl"] = zoo.intermediate.crl({holder.certificate.serial: NOW - DAY})
         expect(verify_bytes(data, online_context(zoo, OnlineStatus())), UNDECIDED, "REVOKED_NO_POE")
 
