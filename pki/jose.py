@@ -65,19 +65,16 @@ _EXACT_DECODER = json.JSONDecoder(
 )
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # A string without an end goes to the end of the text: looked for from each of its quotes, time would be quadratic.
-_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _check_depth(data: bytes) -> None:
     depth = 0
-    for match in _STRUCTURE.finditer(data):
-        token = match.group()
-        if token in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise InvalidInput(ErrorCode.JSON_MALFORMED, "nested too deep")
-        elif token in b"]}":
-            depth -= 1
+    for bracket in _STRING.sub(b"", data).translate(None, _BUT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidInput(ErrorCode.JSON_MALFORMED, "nested too deep")
 
 
 def _decode(decoder: json.JSONDecoder, data: bytes) -> Any:
