@@ -57,6 +57,18 @@ def test_a_signature_of_the_card_is_intact_and_leads_to_the_root(
     assert signature["signer"]["serial"] == place.certificate().serial_hex
 
 
+def test_a_prescription_code_of_the_card_is_checked_by_its_issuer_and_beside_its_document(
+    place: Workplace, chain: Path, rx: Path
+) -> None:
+    code = place.folder / "rx.code.txt"
+    ended = place.agent("sign", rx, "--format", "cose", "--chain", chain, "--yes", pins=(SIGN,))
+    assert ended.status == 0, ended.messages
+    words = (str(code), "--anchor", str(chain), "--offline", "--json", "--content", str(rx))
+    (signature,) = json.loads(run_here(verify, *words).output)["signatures"]
+    assert (signature["format"], signature["crypto"], signature["care"]) == ("COSE", "intact", "deferred")
+    assert signature["signer"]["serial"] == place.certificate().serial_hex
+
+
 def test_the_payload_of_a_jades_signature_is_the_file_to_the_octet(place: Workplace, rx: Path, chain: Path) -> None:
     place.agent("sign", rx, "--format", "jades", "--chain", chain, "--yes", pins=(SIGN,))
     payload = json.loads((place.folder / "rx.jades.json").read_bytes())["payload"]
