@@ -310,7 +310,7 @@ def _call(ask: Callable[[], Answer]) -> Answer:
 
 
 def test_a_server_that_starts_while_the_device_is_away_serves(lost: Lost, away: Callable[[], None]) -> None:
-    os.kill(lost.process("granian"), signal.SIGKILL)
+    os.kill(lost.process("page_server"), signal.SIGKILL)
     until(lambda: not lost.states(), "the server is gone")
     until(lambda: bool(lost.states()), "the server is back")
     assert lost.stamp().says_not_now

@@ -138,14 +138,19 @@ def test_the_services_see_nothing_else_of_a_closed_folder(separated: Separated) 
     for user in (CUSTODIAN, SERVER, WORKER, "root"):
         assert separated.fails_as(user, OPEN, secret) == "FileNotFoundError"
         assert separated.fails_as(user, OPEN, separated.deployment.settings_file) == ""
-    for part in ("hsm.", "granian", "gunicorn", "webapp.worker"):
+    for part in ("hsm.", "page_server", "exchange_server", "webapp.worker"):
         for pid in separated.processes(part):
             assert not (Path(f"/proc/{pid}/root") / secret.relative_to("/")).exists()
             assert Path(f"/proc/{pid}/cwd").samefile(f"/proc/{pid}/root"), "no way out of the view"
 
 
 def test_each_program_runs_as_its_own_user(separated: Separated) -> None:
-    for user, part in ((CUSTODIAN, "hsm."), (SERVER, "granian"), (SERVER, "gunicorn"), (WORKER, "webapp.worker")):
+    for user, part in (
+        (CUSTODIAN, "hsm."),
+        (SERVER, "page_server"),
+        (SERVER, "exchange_server"),
+        (WORKER, "webapp.worker"),
+    ):
         pids = separated.processes(part)
         assert pids, part
         assert {user_of(pid) for pid in pids} == {pwd.getpwnam(user).pw_uid}, part
@@ -264,7 +269,7 @@ def test_the_worker_does_not_open_the_servers_key_nor_the_server_what_is_publish
 
 def test_no_pin_is_in_the_memory_of_the_server_or_the_worker(separated: Separated) -> None:
     assert len(set(separated.pins)) == 4
-    pids = [pid for part in ("granian", "gunicorn", "webapp.worker") for pid in separated.processes(part)]
+    pids = [pid for part in ("page_server", "exchange_server", "webapp.worker") for pid in separated.processes(part)]
     known = str(separated.deployment.home).encode()
     for pid in pids:
         assert memory_holds(pid, known), "else this test finds nothing anywhere"

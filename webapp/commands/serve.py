@@ -24,11 +24,7 @@ from webapp.separation import Separation, separate
 from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
-WEB_WORKERS = 2
 LATER_SECONDS = 1.5
-RESPAWN_SECONDS = 0.1
-WEB_THREADS = 16  # of each worker: a sender that is slow with its body holds one
-EXCHANGE_THREADS = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
 
 _DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment names
 
@@ -84,41 +80,13 @@ def programs(
         ),
         Program(
             name="server",
-            arguments=(
-                *(*python, "granian", "--interface", "wsgi", "--factory", "webapp.wsgi:create_application"),
-                *("--host", host, "--port", str(port), "--workers", str(WEB_WORKERS)),
-                *("--blocking-threads", str(WEB_THREADS)),
-                *("--backpressure", "64", "--http", "1", "--no-ws"),
-                "--respawn-failed-workers",  # else one that is killed takes the others with it
-                *("--respawn-interval", str(RESPAWN_SECONDS)),
-                *("--log-level", "error"),  # it warns of the number of threads at every start
-            ),
+            arguments=(*python, "webapp.page_server", host, str(port)),
             environment=home,
             run_as=separation.server(port),
         ),
         Program(
             name="exchange",
-            arguments=(
-                *(
-                    *python,
-                    "gunicorn",
-                    "webapp.exchange:create_application()",
-                    "--bind",
-                    _authority(host, settings.exchange_port),
-                ),
-                *(
-                    "--worker-class",
-                    "gthread",
-                    "--threads",
-                    str(EXCHANGE_THREADS),
-                    "--log-level",
-                    "warning",
-                    "--no-control-socket",
-                ),
-                *("--certfile", str(deployment.tls_certificate), "--keyfile", str(deployment.tls_key)),
-                *("--ca-certs", str(deployment.exchange_clients), "--cert-reqs", "1"),
-                *("--forwarded-allow-ips", ""),  # no header changes path or scheme: there is no proxy in front
-            ),
+            arguments=(*python, "webapp.exchange_server", _authority(host, settings.exchange_port)),
             environment=home,
             run_as=separation.server(settings.exchange_port),
         ),

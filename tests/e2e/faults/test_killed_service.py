@@ -17,7 +17,14 @@ from tests.support.separated import descendants, until
 
 pytestmark = pytest.mark.real
 FEW, MANY = 5, 1000
-PROGRAMS = ("granian", "gunicorn", "webapp.worker", "webapp.linter", "hsm.custodian", "hsm.device")
+PROGRAMS = (
+    "page_server",
+    "exchange_server",
+    "webapp.worker",
+    "webapp.linter",
+    "hsm.custodian",
+    "hsm.device",
+)
 MOMENT_SECONDS = 0.1
 
 
