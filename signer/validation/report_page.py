@@ -1,5 +1,6 @@
 """What a report for people is made of, whatever it is written as: headings, rows and lines of spans."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
@@ -86,8 +87,7 @@ Part = Heading | Banner | Paragraph | Rows | Fold
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A whole report in one language."""
+    """A whole report in one language; its parts are told as they are asked for, once."""
 
     language: Language
-    title: str
-    parts: tuple[Part, ...]
+    parts: Iterator[Part]

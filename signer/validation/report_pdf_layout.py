@@ -15,7 +15,7 @@ from signer.validation.verdict import Indication
 
 WIDTH: Final = 595.28
 HEIGHT: Final = 841.89  # A4, in points
-MAX_SHEETS: Final = 150  # in a language
+MAX_SHEETS: Final = 100  # in a language
 
 _CUT: Final = Message(
     "این گزارش در اینجا بریده شده است؛ همهٔ آن در گزارش JSON هست.",
@@ -61,6 +61,8 @@ class Sheets:
         self._last = len(self.sheets) + MAX_SHEETS
         for part in page.parts:
             self._part(part, section)
+            if self._full:
+                break
         if self._full:
             self._lines(self._broken((Span(say(_CUT, page.language), strong=True),), self._inner), section.below("P"))
 

@@ -13,6 +13,7 @@ from signer.parsers.model import UNREADABLE, ContentClaims
 from signer.validation.names import common_name, readable_name, visible
 from signer.validation.reasons import REASONS
 from signer.validation.report import ReportedFile
+from signer.validation.report_blocks import BLOCKS
 from signer.validation.report_checks import (
     Check,
     Group,
@@ -60,8 +61,10 @@ from signer.validation.verdict import (
     TimestampVerdict,
 )
 
-MAX_SHOWN_ITEMS: Final = 200
+MAX_SHOWN_ITEMS: Final = 100
 """How many signed things, time-stamps or signatures are told each; all are in the report for programs."""
+MAX_SHOWN_TREES: Final = 8
+"""Of how many time-stamps in a signature every check is told."""
 
 TITLE: Final = Message("گزارش راستی‌آزمایی امضا", "Signature verification report")
 _NOT_REACHED: Final = Message("بررسی نشد", "not reached")
@@ -70,7 +73,7 @@ _NOT_REACHED: Final = Message("بررسی نشد", "not reached")
 def tell(verdict: FileVerdict, file: ReportedFile, language: Language) -> Page:
     """Tell a verdict in one language."""
     teller = _Teller(verdict, file, language)
-    return Page(language=language, title=say(TITLE, language), parts=tuple(teller.parts()))
+    return Page(language=language, parts=teller.parts())
 
 
 class _Teller:
@@ -153,7 +156,9 @@ class _Teller:
         yield Rows(tuple(self._worth_rows(verdict)))
         yield self._heading(level, Message("چرا؟", "Why?"))
         yield from self._reasons(verdict.findings, or_say=True)
-        yield self._fold(Message("همهٔ بررسی‌ها", "Every check"), signature_checks(verdict, self._verdict), level)
+        blocks = len(BLOCKS) + MAX_SHOWN_TREES
+        checks = signature_checks(verdict, self._verdict)[:blocks]
+        yield self._fold(Message("همهٔ بررسی‌ها", "Every check"), checks, level)
         for counter in verdict.counter_signatures[:MAX_SHOWN_ITEMS]:
             yield self._heading(level, Message("امضای متقابل", "Counter-signature"), counter.id)
             yield from self._signature(counter, level=4)
