@@ -1,12 +1,14 @@
 """Opening PDF files of strangers through pyHanko without giving it unbounded time or memory.
 
 pyHanko reads syntax octet by octet and takes quadratic time over object streams, so a small file can cost
-minutes. Reads are counted and decoded streams are limited; a file that needs more is refused.
+minutes. Most objects are read by whole tokens instead; what is left to pyHanko, and what is read at all, is counted,
+and decoded streams are limited. A file that needs more is refused.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from pyhanko.pdf_utils.decode_limits import (
     DEFAULT_PURPOSE_LIMITS,
@@ -15,14 +17,17 @@ from pyhanko.pdf_utils.decode_limits import (
     DocumentDecodeBudget,
     StreamDecodeLimits,
 )
+from pyhanko.pdf_utils.generic import IndirectObject, Reference, StreamObject
 from pyhanko.pdf_utils.reader import PdfFileReader
 
 from signer.errors import PdfTooComplex
+from signer.pdf_tokens import read_indirect, read_value
 
 MAX_READS: Final = 2_000_000
 _NOTHING: Final[Mapping[tuple[int, int], bytes]] = {}
 
 _MIB: Final = 1024 * 1024
+_MAX_TIMES_READ: Final = 4  # how often a file may be read over
 _LIMITS: Final = DecodeLimits(
     per_stream=StreamDecodeLimits(max_output_size=64 * _MIB),
     per_purpose={**DEFAULT_PURPOSE_LIMITS, DecodePurpose.OBJECT_STREAM: StreamDecodeLimits(max_output_size=_MIB)},
@@ -30,12 +35,26 @@ _LIMITS: Final = DecodeLimits(
 )
 
 
-class _MeteredFile(BytesIO):
-    """A file in memory that can be read from a bounded number of times."""
+class Meter:
+    """What reading one file may cost: accesses octet by octet, and octets read; shared by all who open it."""
 
-    def __init__(self, data: bytes, reads: int, stand_ins: Mapping[tuple[int, int], bytes]) -> None:
+    def __init__(self, size: int, reads: int = MAX_READS) -> None:
+        self.reads_left = reads
+        self._octets_left = _MAX_TIMES_READ * size + 16 * _MIB
+
+    def count(self, octets: int) -> None:
+        """Count octets; PdfTooComplex when there were too many."""
+        self._octets_left -= octets
+        if self._octets_left < 0:
+            raise PdfTooComplex
+
+
+class _MeteredFile(BytesIO):
+    """A file in memory that is read under a meter."""
+
+    def __init__(self, data: bytes, meter: Meter, stand_ins: Mapping[tuple[int, int], bytes]) -> None:
         super().__init__(data)
-        self._reads_left = reads
+        self._meter = meter
         self._steps: dict[int, tuple[bytes, int]] = {}
         for (start, end), digits in stand_ins.items():
             for at, digit in enumerate(digits, start + 1):
@@ -43,21 +62,83 @@ class _MeteredFile(BytesIO):
             self._steps[start + 1 + len(digits)] = (b">", end)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._reads_left -= 1
-        if self._reads_left < 0:
+        self._meter.reads_left -= 1
+        if self._meter.reads_left < 0:
             raise PdfTooComplex
-        if self._steps and size == 1 and (step := self._steps.get(self.tell())) is not None:
-            self.seek(step[1])
-            return step[0]
-        return super().read(size)
+        if size == 1:
+            if self._steps and (step := self._steps.get(self.tell())) is not None:
+                self.seek(step[1])
+                return step[0]
+            return super().read(1)
+        read = super().read(size)
+        self._meter.count(len(read))
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStream:
+    """A decoded object stream: its octets, the numbers of its objects and where each begins."""
+
+    data: bytes
+    numbers: list[int]
+    offsets: list[int]
+
+
+class BoundedReader(PdfFileReader):
+    """pyHanko's reader, which takes objects from whole tokens where it can."""
+
+    def __init__(self, data: bytes, meter: Meter, stand_ins: Mapping[tuple[int, int], bytes]) -> None:
+        self.octets = data
+        self._meter = meter
+        self._stand_ins = {start: (end, digits) for (start, end), digits in stand_ins.items()}
+        self._opened: dict[int, ObjectStream | None] = {}
+        super().__init__(_MeteredFile(data, meter, stand_ins), decode_limits=_LIMITS)
+
+    def object_stream(self, number: int) -> ObjectStream | None:
+        """Decode an object stream once; None where it is written in an unusual way."""
+        if number not in self._opened:
+            self._opened[number] = self._open_stream(number)
+        return self._opened[number]
+
+    def _read_object(self, ref: Any, marker: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(marker, int) and not args and not any(options.values()) and "/Encrypt" not in self.trailer:
+            of_this = Reference(ref.idnum, ref.generation, self)
+            read = read_indirect(self.octets, marker, of_this, self.get_object, self._stand_ins)
+            if read is not None:
+                self._meter.count(read[1] - marker)
+                return read[0]
+        return super()._read_object(ref, marker, *args, **options)
+
+    def _get_object_from_stream(self, idnum: int, stmnum: int, idx: int) -> Any:
+        opened = self.object_stream(stmnum)
+        if opened is not None and opened.numbers[idx : idx + 1] == [idnum] and opened.numbers.index(idnum) == idx:
+            read = read_value(opened.data, opened.offsets[idx], Reference(idnum, 0, self), {})
+            if read is not None and not isinstance(read[0], IndirectObject):
+                self._meter.count(read[1] - opened.offsets[idx])
+                return read[0]
+        return super()._get_object_from_stream(idnum, stmnum, idx)  # type: ignore[no-untyped-call]  # untyped upstream
+
+    def _open_stream(self, number: int) -> ObjectStream | None:
+        stream = Reference(number, 0, self).get_object()
+        if not isinstance(stream, StreamObject) or stream.get("/Type") != "/ObjStm":
+            return None
+        count, first = stream.get("/N"), stream.get("/First")
+        data = stream.read_data(DecodePurpose.OBJECT_STREAM)
+        if not isinstance(count, int) or not isinstance(first, int) or not 0 <= first <= len(data):
+            return None
+        words = data[:first].split()
+        if len(words) != 2 * count or not all(word.isdigit() and len(word) < 10 for word in words):
+            return None
+        numbers = [int(word) for word in words]
+        return ObjectStream(data, numbers[::2], [first + offset for offset in numbers[1::2]])
 
 
 def open_pdf(
-    pdf: bytes, *, max_reads: int = MAX_READS, stand_ins: Mapping[tuple[int, int], bytes] = _NOTHING
-) -> PdfFileReader:
-    """Open `pdf` strictly; PdfTooComplex now or later once `max_reads` is used up, else what pyHanko raises.
+    pdf: bytes, *, meter: Meter | None = None, stand_ins: Mapping[tuple[int, int], bytes] = _NOTHING
+) -> BoundedReader:
+    """Open `pdf` strictly; PdfTooComplex now or later once the meter is used up, else what pyHanko raises.
 
     `stand_ins` maps where a hex string lies, its brackets included, to the few hex digits that the reader sees
     in its place: pyHanko takes milliseconds over the thousands of digits of a signature value.
     """
-    return PdfFileReader(_MeteredFile(pdf, max_reads, stand_ins), decode_limits=_LIMITS)
+    return BoundedReader(pdf, meter or Meter(len(pdf)), stand_ins)

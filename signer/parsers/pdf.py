@@ -16,17 +16,17 @@ from itertools import islice
 from typing import Any, Final
 
 from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess
-from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 
 from pki import der
 from pki.errors import ErrorCode, InvalidInput, ServiceError
-from signer.bounded_pdf import open_pdf
+from signer.bounded_pdf import BoundedReader, Meter, open_pdf
 from signer.parsers.model import MAX_SIGNATURES, Note, Octets
-from signer.parsers.pdf_changes import Addition, additions
+from signer.parsers.pdf_changes import Changes
 from signer.parsers.pdf_increments import Increments
 from signer.parsers.pdf_objects import ChangeFound
 from signer.parsers.pdf_permissions import SILENT, Permissions, read_permissions
+from signer.parsers.pdf_roles import Addition
 from signer.parsers.pdf_store import SecurityStore, read_store
 from signer.validation.reasons import Reason
 
@@ -69,7 +69,8 @@ class _File:
     """
 
     data: bytes
-    reader: PdfFileReader
+    meter: Meter
+    reader: BoundedReader
     stand_ins: dict[tuple[int, int], bytes]
 
     def contents(self, signature: DictionaryObject, first: int, second: int) -> bytes:
@@ -127,8 +128,9 @@ def read_pdf(data: bytes) -> PdfContents:
 
 def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
     stand_ins = {gap: secrets.token_hex(16).encode() for gap in _long_values(data)}
+    meter = Meter(len(data))
     try:
-        reader = _opened(data, stand_ins)
+        reader = _opened(data, meter, stand_ins)
         fields = []
         for name, _value, reference in islice(enumerate_sig_fields(reader, filled_status=True), MAX_SIGNATURES + 1):
             fields.append((str(name), reference.get_object()))
@@ -136,11 +138,11 @@ def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
         raise _refuse(f"PDF: {type(error).__name__}") from error
     if len(fields) > MAX_SIGNATURES:
         raise _refuse(f"more than {MAX_SIGNATURES} signatures")
-    return _File(data=data, reader=reader, stand_ins=stand_ins), fields
+    return _File(data=data, meter=meter, reader=reader, stand_ins=stand_ins), fields
 
 
-def _opened(data: bytes, stand_ins: dict[tuple[int, int], bytes]) -> PdfFileReader:
-    reader = open_pdf(data, stand_ins=stand_ins)
+def _opened(data: bytes, meter: Meter, stand_ins: dict[tuple[int, int], bytes]) -> BoundedReader:
+    reader = open_pdf(data, meter=meter, stand_ins=stand_ins)
     if reader.encrypted:
         reader.decrypt("")
     return reader
@@ -171,7 +173,7 @@ def _read_field(file: _File, name: str, field: DictionaryObject, taken: set[_Ran
         octets=(view[:first], view[second : second + length]),
         ranges=ranges,
         end=second + length,
-        claimed_at=_pdf_date(signature.get("/M")),
+        claimed_at=_pdf_date(signature["/M"] if "/M" in signature else None),  # noqa: SIM401 - its get resolves nothing
         permissions=read_permissions(field, signature),
     )
 
@@ -187,8 +189,8 @@ def _with_changes(file: _File, fields: list[PdfField]) -> list[PdfField]:
         # A reader that repairs files would find objects there; nobody signed them.
         detail = "octets after the last %%EOF"
         return [f if f.end == size else _changed(f, Reason.DOCUMENT_CHANGED, detail) for f in fields]
-    increments = Increments(file.reader)
-    return [field if field.end >= end else _changes_since(file, field, increments) for field in fields]
+    changes, increments = Changes(file.reader), Increments(file.reader)
+    return [field if field.end >= end else _changes_since(file, field, changes, increments) for field in fields]
 
 
 def _in_force(fields: list[PdfField]) -> list[PdfField]:
@@ -254,21 +256,21 @@ def _pdf_date(value: object) -> datetime | None:
         return None
 
 
-def _changes_since(file: _File, field: PdfField, increments: Increments) -> PdfField:
+def _changes_since(file: _File, field: PdfField, changes: Changes, increments: Increments) -> PdfField:
     """Judge what was added after a signature: what its permissions allow, and else only signatures and their data."""
     revision = file.data[: field.end]
     if not revision.rstrip(_WHITE_SPACE).endswith(b"%%EOF"):
         return _changed(field, Reason.BYTE_RANGE_REFUSED, "a revision is not covered as a whole")
     if (file.reader.last_startxref or 0) < field.end:
         return _changed(field, Reason.DOCUMENT_CHANGED, "octets that belong to no revision")
-    judged = _compared(file, field, revision)
+    judged = _compared(file, field, revision, changes)
     return replace(judged, notes=(*judged.notes, *_explained(increments, field.end, len(file.data))))
 
 
-def _compared(file: _File, field: PdfField, revision: bytes) -> PdfField:
+def _compared(file: _File, field: PdfField, revision: bytes, changes: Changes) -> PdfField:
+    stand_ins = {gap: value for gap, value in file.stand_ins.items() if gap[1] <= field.end}
     try:
-        signed = _opened(revision, {gap: value for gap, value in file.stand_ins.items() if gap[1] <= field.end})
-        added = additions(signed, file.reader, field.permissions)
+        added = changes.since(_opened(revision, file.meter, stand_ins), field.permissions)
     except ChangeFound as change:
         return _changed(field, Reason.DOCUMENT_CHANGED, str(change), change.about)
     except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files

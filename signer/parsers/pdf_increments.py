@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObject, Reference, StreamObject
-from pyhanko.pdf_utils.reader import PdfFileReader
 
+from signer.bounded_pdf import BoundedReader
 from signer.errors import PdfTooComplex
 from signer.parsers.pdf_form import form_fields
 from signer.parsers.pdf_objects import Side, items, named, raw
@@ -38,7 +38,7 @@ class Increment:
 class Increments:
     """The revisions of one file, each read once."""
 
-    def __init__(self, reader: PdfFileReader) -> None:
+    def __init__(self, reader: BoundedReader) -> None:
         self._reader = reader
         self._side = Side(reader)
         self._steps = 0

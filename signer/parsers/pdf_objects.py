@@ -1,6 +1,6 @@
 """Objects of a PDF as a comparison of two documents reads them: references kept, nothing repaired."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pyhanko.pdf_utils.generic import (
@@ -13,10 +13,13 @@ from pyhanko.pdf_utils.generic import (
     Reference,
     TextStringObject,
 )
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.pdf_utils.xref import ObjStreamRef
+from pyhanko.pdf_utils.xref import ObjStreamRef, XRefSectionMetaInfo
+
+from signer.bounded_pdf import BoundedReader
+from signer.errors import PdfTooComplex
 
 MAX_PATH: Final = 160
+MAX_STEPS: Final = 600_000
 NULL: Final = NullObject()
 
 
@@ -28,15 +31,29 @@ class ChangeFound(Exception):
         self.about = ""
 
 
+class Effort:
+    """The steps that one file may take, over all its signatures."""
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self._left = steps
+
+    def step(self) -> None:
+        """Count one; PdfTooComplex when there is none left."""
+        self._left -= 1
+        if self._left < 0:
+            raise PdfTooComplex
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two documents."""
 
-    reader: PdfFileReader
+    reader: BoundedReader
+    places: dict[Reference, int | ObjStreamRef | None] = field(default_factory=dict, compare=False)
 
     def at(self, reference: Reference) -> Any:
         """Read an object; one that is nowhere is null. ChangeFound where it is a reference itself, which few follow."""
-        if self.reader.xrefs[reference] is None:
+        if self.place(reference) is None:
             return NULL
         found = self.reader.get_object(reference)  # type: ignore[no-untyped-call]  # untyped upstream
         if isinstance(found, IndirectObject):
@@ -45,7 +62,9 @@ class Side:
 
     def place(self, reference: Reference) -> int | ObjStreamRef | None:
         """Return where an object lies: an offset, or which place of which object stream; None: nowhere."""
-        return self.reader.xrefs[reference]  # type: ignore[no-any-return]  # untyped upstream
+        if reference not in self.places:
+            self.places[reference] = self.reader.xrefs[reference]
+        return self.places[reference]
 
     def object(self, value: Any) -> Any:
         """Follow a reference; one that leads nowhere is null (ISO 32000-2 §7.3.10)."""
@@ -60,6 +79,13 @@ def raw(found: DictionaryObject, key: str) -> Any:
 def items(array: ArrayObject) -> list[Any]:
     """Return the elements as they are written, references too."""
     return [array.raw_get(index) for index in range(len(array))]
+
+
+def items_below(value: Any) -> list[Any]:
+    """Return what an array or a dictionary holds, as it is written."""
+    if isinstance(value, DictionaryObject):
+        return [value.raw_get(key) for key in value]
+    return items(value) if isinstance(value, ArrayObject) else []
 
 
 def named(reference: Reference, page: int | None = None) -> str:
@@ -82,3 +108,13 @@ def same_scalar(one: Any, other: Any) -> bool:
     ):
         return False
     return bool(one == other)
+
+
+def sections(reader: BoundedReader) -> list[XRefSectionMetaInfo]:
+    """Return where the cross-references of each revision lie, the first one first."""
+    return [reader.xrefs.get_xref_container_info(number) for number in range(reader.xrefs.total_revisions)]
+
+
+def trailer_entry(reader: BoundedReader, key: str) -> Any:
+    """Return an entry of the trailer as it is written; null where there is none."""
+    return reader.trailer.raw_get(key) if key in reader.trailer else NULL

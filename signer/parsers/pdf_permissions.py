@@ -86,14 +86,15 @@ def read_permissions(form_field: DictionaryObject, signature: DictionaryObject) 
     """Read what a signature and the lock of its field say; whatever is odd about it forbids."""
     levels: list[int] = []
     locks: list[Lock] = []
-    if "/Lock" in form_field:
-        _read_lock(form_field["/Lock"], locks, levels)
-    references = signature.get("/Reference", ())
+    if (lock := _entry(form_field, "/Lock")) is not None:
+        _read_lock(lock, locks, levels)
+    references = _entry(signature, "/Reference") or ()
     for index in range(min(len(references), MAX_SIGNATURES)):
-        parameters = references[index].get("/TransformParams", {})
-        match str(references[index].get("/TransformMethod")):
+        parameters = _entry(references[index], "/TransformParams")
+        match str(_entry(references[index], "/TransformMethod")):
             case "/DocMDP":
-                levels.append(_level(parameters.get("/P", _FILLING_AND_SIGNING)))
+                level = _FILLING_AND_SIGNING if parameters is None else _entry(parameters, "/P", _FILLING_AND_SIGNING)
+                levels.append(_level(level))
             case "/FieldMDP":
                 _read_lock(parameters, locks, levels)
     return Permissions(level=min(levels, default=None), locks=tuple(locks), chooses=bool(locks))
@@ -104,12 +105,20 @@ def _read_lock(found: Any, locks: list[Lock], levels: list[int]) -> None:
     if not isinstance(found, DictionaryObject):
         locks.append(Lock())
         return
-    if "/P" in found:
-        levels.append(_level(found["/P"]))
-    names, action = found.get("/Fields"), str(found.get("/Action"))
+    if (level := _entry(found, "/P")) is not None:
+        levels.append(_level(level))
+    names, action = _entry(found, "/Fields"), str(_entry(found, "/Action"))
     listed = [names[index] for index in range(min(len(names), MAX_NAMES + 1))] if isinstance(names, ArrayObject) else []
     is_clear = 0 < len(listed) <= MAX_NAMES and all(isinstance(name, TextStringObject) for name in listed)
     locks.append(Lock(Action(action), frozenset(map(str, listed))) if is_clear and action in tuple(Action) else Lock())
+
+
+def _entry(found: DictionaryObject, key: str, default: Any = None) -> Any:
+    """Return an entry, whatever it refers to; a null is none."""
+    try:
+        return found[key]
+    except KeyError:
+        return default
 
 
 def _level(value: Any) -> int:

@@ -2,7 +2,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pyhanko_certvalidator import ValidationContext
 from pki import oids
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.keys import SignatureAlgorithm
-from signer.bounded_pdf import open_pdf
+from signer.bounded_pdf import Meter, open_pdf
 from signer.errors import DocumentUnsignable, SignerMismatch
 from signer.findings import FindingCode
 from signer.formats import pades
@@ -236,9 +235,9 @@ def test_the_file_has_bounds(path: TrustPath, pdf: bytes, code: ErrorCode) -> No
 
 
 def test_a_file_that_takes_too_much_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pades, "open_pdf", partial(open_pdf, max_reads=2000))
+    monkeypatch.setattr(pades, "open_pdf", lambda pdf: open_pdf(pdf, meter=Meter(len(pdf), reads=2000)))
     assert inspect_pdf(sample_pdf()).pages == 1
-    heavy = page_pdf(catalogue="/Big [" + "1 " * 5000 + "]")
+    heavy = page_pdf(catalogue="/Big [" + "1 % one\n" * 5000 + "]")
     facts = inspect_pdf(heavy)
     assert facts.pages is None
     assert [finding.code for finding in facts.findings] == [FindingCode.PDF_TOO_COMPLEX]

@@ -7,11 +7,13 @@ import pytest
 from pyhanko.pdf_utils.misc import PdfStreamError
 from pyhanko.pdf_utils.reader import PdfFileReader
 
+from signer.bounded_pdf import open_pdf
 from signer.formats.pades import sign_pades
 from signer.parsers.pdf import read_pdf
-from signer.parsers.pdf_changes import Addition, additions
+from signer.parsers.pdf_changes import Changes
 from signer.parsers.pdf_objects import ChangeFound
 from signer.parsers.pdf_permissions import Permissions
+from signer.parsers.pdf_roles import Addition
 from tests.signer.validation.test_pdf_changes import add_validation_data, appended, what_changed, what_was_added
 from tests.support.pdf import page_pdf
 from tests.support.zoo import SIGNED_AT, Zoo
@@ -46,7 +48,7 @@ def with_objects(
 
 def added(signed: bytes, now: bytes) -> frozenset[Addition]:
     """Compare two documents without a signature."""
-    return additions(PdfFileReader(BytesIO(signed)), PdfFileReader(BytesIO(now)))
+    return Changes(open_pdf(now)).since(open_pdf(signed))
 
 
 def raw_object(pdf: bytes, number: int) -> bytes:
