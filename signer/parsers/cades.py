@@ -26,6 +26,7 @@ from signer.parsers.model import (
     UnreadableSignature,
 )
 from signer.parsers.signed_data import (
+    MAX_ATTRIBUTES,
     SignedData,
     SignerInfo,
     all_values,
@@ -37,6 +38,9 @@ from signer.parsers.tst import parse_token, read_timestamp
 from signer.validation.reasons import Reason
 
 _CONTENT_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.20"
+_CADES_C_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.25"  # EN 319 122-1 §A.1.5.2
+_REFERENCES_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.26"  # §A.1.5.1
+_REFERENCES: Final = ("1.2.840.113549.1.9.16.2.21", "1.2.840.113549.1.9.16.2.22")  # certificates, then revocation
 
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s([A-Za-z0-9+/=\s]++)-----END \1-----\s*"
@@ -156,11 +160,24 @@ def _timestamps(
     """Read the time-stamps of a signer; InvalidInput for more than `MAX_TIMESTAMPS`."""
     signed = all_values(signer.unsigned, oids.ATTR_SIGNATURE_TIMESTAMP)
     contents = all_values(signer.signed, _CONTENT_TIMESTAMP)
+    whole, bare = (all_values(signer.unsigned, kind) for kind in (_CADES_C_TIMESTAMP, _REFERENCES_TIMESTAMP))
     archived = [(kind, value) for kind in ARCHIVE_TIMESTAMPS for value in all_values(signer.unsigned, kind)]
-    if len(signed) + len(contents) + len(archived) > MAX_TIMESTAMPS:
+    if len(signed) + len(contents) + len(whole) + len(bare) + len(archived) > MAX_TIMESTAMPS:
         raise refuse(f"more than {MAX_TIMESTAMPS} time-stamps")
     covers = frozenset((owner,))
     found = [read_timestamp(value.raw, TimestampKind.SIGNATURE, (signer.signature,), covers) for value in signed]
     found += [read_timestamp(value.raw, TimestampKind.CONTENT, content) for value in contents]
+    covered = frozenset((owner, *(stamp.id for stamp in found if stamp.covers)))
+    referring = _attributes(signer, _REFERENCES)
+    for value in whole:
+        octets = (signer.signature, *_attributes(signer, (oids.ATTR_SIGNATURE_TIMESTAMP,)), *referring)
+        found.append(read_timestamp(value.raw, TimestampKind.REFERENCES, octets, covered))
+    found += [read_timestamp(value.raw, TimestampKind.REFERENCES, referring) for value in bare]
     found += read_archive_timestamps(archived, found, data, signer, content, owner)
     return tuple(found)
+
+
+def _attributes(signer: SignerInfo, kinds: tuple[str, ...]) -> Octets:
+    """Return types and values of the unsigned attributes of these types, one type after the other."""
+    nodes = () if signer.unsigned_attributes is None else signer.unsigned_attributes.children(MAX_ATTRIBUTES)
+    return tuple(node.content for kind in kinds for node in nodes if node.children(2)[0].oid() == kind)

@@ -17,7 +17,15 @@ from signer.validation.evidence import Evidence
 from signer.validation.moment import Moment, hash_of, reliable_until, validity_findings
 from signer.validation.policy import Policy
 from signer.validation.reasons import Reason
-from signer.validation.revocation import StatusOutcome, effective_time, exempt, is_reliable, keeps, last_fresh
+from signer.validation.revocation import (
+    StatusOutcome,
+    effective_time,
+    exempt,
+    has_outlived,
+    is_reliable,
+    keeps,
+    last_fresh,
+)
 from signer.validation.verdict import Finding, SubIndication, indeterminate
 
 
@@ -112,7 +120,7 @@ def _latest(
         and answer.this_update - policy.clock_skew <= control
         and existence.of_all(answer.drawn_from) <= control
         and is_reliable(answer, existence, policy)
-        and (isinstance(answer, Revoked) or keeps(answer, certificate))
+        and (isinstance(answer, Revoked) or (keeps(answer, certificate) and not has_outlived(answer, existence)))
     ]
     return max(found, key=lambda answer: (isinstance(answer, Revoked), answer.this_update), default=None)
 

@@ -89,6 +89,7 @@ class Reason(StrEnum):
     INVALIDITY_DATE_USED = "invalidity-date-used"
     STATUS_SILENT = "status-silent"
     STATUS_STALE = "status-stale"
+    STATUS_SIGNER_EXPIRED = "status-signer-expired"
     STATUS_BEFORE_SIGNATURE = "status-before-signature"
 
 
@@ -283,6 +284,10 @@ REASONS: Final[dict[Reason, Message]] = {
     ),
     Reason.STATUS_SILENT: Message(
         "وضعیت گواهی معلوم نشد؛ بعداً دوباره بررسی کنید.", "The certificate's status is not known now; try later."
+    ),
+    Reason.STATUS_SIGNER_EXPIRED: Message(
+        "گواهی پاسخ‌دهندهٔ وضعیت منقضی شده و ثابت نشده که پاسخ پیش از آن داده شده است.",
+        "The status responder's certificate has expired, and it is not proven that the answer is older.",
     ),
     Reason.STATUS_STALE: Message(
         "آخرین وضعیت گواهی تازه نیست؛ بعداً دوباره بررسی کنید.", "The last known status is too old; try later."

@@ -42,9 +42,12 @@ def check_status(
     """Weigh what all sources answered about a certificate, at `moment`."""
     usable: list[Good | Revoked] = []
     silent: list[Silent] = []
+    outlived: list[Good] = []
     for answer in answers:
         if isinstance(answer, Silent):
             silent.append(answer)
+        elif isinstance(answer, Good) and has_outlived(answer, existence):
+            outlived.append(answer)
         elif is_reliable(answer, existence, policy):
             usable.append(answer)
         else:
@@ -59,6 +62,12 @@ def check_status(
         before = is_leaf and moment.proven and counted.this_update < moment.at
         findings = (note(Reason.STATUS_BEFORE_SIGNATURE, counted.this_update.isoformat(), about),) if before else ()
         return StatusOutcome(known=_known(certificate, counted), findings=findings)
+    if outlived:
+        newest = max(outlived, key=lambda answer: answer.this_update)
+        detail = f"{newest.origin} of {newest.this_update.isoformat()}"
+        sub_indication = SubIndication.REVOCATION_OUT_OF_BOUNDS_NO_POE
+        finding = indeterminate(Reason.STATUS_SIGNER_EXPIRED, sub_indication, detail, about)
+        return StatusOutcome(known=_known(certificate, newest, stale=True), findings=(finding,))
     if decisive is not None:
         detail = f"{decisive.origin} of {decisive.this_update.isoformat()}"
         stale = indeterminate(Reason.STATUS_STALE, SubIndication.TRY_LATER, detail, about)
@@ -80,6 +89,16 @@ def is_reliable(answer: Good | Revoked, existence: Existence, policy: Policy) ->
     """
     end = reliable_until(policy.algorithms, answer.hash_oid, answer.signer)
     return end is None or existence.of_all(answer.drawn_from) <= end
+
+
+def has_outlived(answer: Good, existence: Existence) -> bool:
+    """Say whether a delegated responder's certificate ended before the answer is proven to have existed.
+
+    Whoever has the responder's key by then can say "good" of any time (EN 319 102-1 §5.2.6.4); a "no" still counts.
+    """
+    if answer.signer.not_after >= existence.of_all(answer.drawn_from):
+        return False
+    return oids.EKU_OCSP_SIGNING in (answer.signer.extended_key_usage or ())
 
 
 def _decisive(answers: list[Good | Revoked]) -> Good | Revoked | None:

@@ -46,7 +46,13 @@ from signer.validation.verdict import (
 
 _PRESCRIPTION: Final = frozenset(("MedicationRequest",))  # what a prescription code stands for, in FHIR's words
 _DEFERRABLE: Final = frozenset(
-    (Reason.STATUS_SILENT, Reason.STATUS_STALE, Reason.CERTIFICATE_EXPIRED, Reason.TRUST_OUTDATED)
+    (
+        Reason.STATUS_SILENT,
+        Reason.STATUS_STALE,
+        Reason.STATUS_SIGNER_EXPIRED,
+        Reason.CERTIFICATE_EXPIRED,
+        Reason.TRUST_OUTDATED,
+    )
 )
 
 
@@ -252,16 +258,18 @@ def _time_findings(
 
 
 def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
-    """Say whether good time-stamps contradict each other: content before signature before archive."""
+    """Say whether good time-stamps contradict each other: content before signature before archive, all in order."""
     times: dict[TimestampKind, list[datetime]] = {kind: [] for kind in TimestampKind}
     for stamp in stamps:
         if stamp.indication is Indication.PASSED and stamp.generated_at is not None:
             times[stamp.kind].append(stamp.generated_at)
-    signed = times[TimestampKind.SIGNATURE]
-    if not signed:
+    content = times.pop(TimestampKind.CONTENT)
+    proven = min((time for found in times.values() for time in found), default=None)
+    if proven is None:
         return False
-    content, archived = times[TimestampKind.CONTENT], times[TimestampKind.ARCHIVE] + times[TimestampKind.DOCUMENT]
-    return max(content, default=min(signed)) > min(signed) or min(archived, default=min(signed)) < min(signed)
+    signed = times.pop(TimestampKind.SIGNATURE)
+    later = [time for found in times.values() for time in found]
+    return max(content, default=proven) > proven or min(later, default=proven) < min(signed, default=proven)
 
 
 def _conclude(signature: ParsedSignature, examined: _Examined, context: VerificationContext) -> SignatureVerdict:

@@ -4,13 +4,15 @@ EN 319 102-1 §5.5 and §5.6, for every format: the signer's certificate is gone
 the signature time-stamp; only what the file holds, and who stamped it when, tells them apart.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from pki import der
+from pki import der, oids
 from pki.jose import compact_json, json_object
 from pki.keys import SignatureAlgorithm
 from signer.validation.policy import DEFAULT
@@ -18,8 +20,20 @@ from signer.validation.reasons import Reason
 from signer.validation.verdict import FileVerdict, TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
-from tests.support.forge import attribute
-from tests.support.long_term import Cades, CadesLists, CadesSecond, Jades, LongTerm, Pades, Values, authority
+from tests.support.forge import attribute, forge_token
+from tests.support.long_term import (
+    CADES_C_TIMESTAMP,
+    REFERENCES,
+    REFERENCES_TIMESTAMP,
+    Cades,
+    CadesLists,
+    CadesSecond,
+    Jades,
+    LongTerm,
+    Pades,
+    Values,
+    authority,
+)
 from tests.support.pki import NOW, Holder, Issuer, make_root, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
@@ -221,6 +235,33 @@ def test_an_issuers_algorithm_counts_at_the_proven_time(
     expect(judged(never_stamped, ARCHIVED + HOUR), UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE_NO_POE")
 
 
+# -- responders -------------------------------------------------------------------------------------
+
+
+def test_an_answer_outlives_its_responders_certificate_only_where_it_was_stamped(zoo: Zoo, form: LongTerm) -> None:
+    responder = zoo.intermediate.issue(
+        "Short-lived OCSP",
+        usage=("digital_signature",),
+        extended=(oids.EKU_OCSP_SIGNING,),
+        extra=((x509.OCSPNoCheck(), False),),
+        not_after=NOW + DAY,
+    )
+    until, root = NOW + 60 * DAY, make_root("Archive root")
+    answer = zoo.intermediate.ocsp(zoo.clinician, responder=responder, this_update=GATHERED, next_update=until)
+    values = Values(
+        certificates=(zoo.intermediate.certificate,),
+        crls=(zoo.root.crl(this_update=GATHERED, next_update=until),),
+        responses=(answer,),
+    )
+    with_values = form.with_values(form.signed(zoo.clinician, SIGNED_AT, None), values)
+    archived = form.archived(with_values, authority(root, LATER), ARCHIVED)
+    at = NOW + 10 * DAY
+    status = replace(zoo.status(), crls=(root.crl(this_update=at - HOUR, next_update=at + DAY),))
+    context = zoo.context(at=at, status_sources=(status,), anchors=(zoo.root.certificate, root.certificate))
+    expect(verify_bytes(with_values, context), UNDECIDED, "REVOCATION_OUT_OF_BOUNDS_NO_POE")
+    expect(verify_bytes(archived, context), PASSED)
+
+
 # -- order ------------------------------------------------------------------------------------------
 
 
@@ -258,6 +299,24 @@ def test_the_first_version_of_archive_time_stamps_is_told_and_not_evaluated(arch
     expect(verdict, PASSED)
     (stamp,) = only(verdict).timestamps
     assert Reason.TIMESTAMP_NOT_EVALUATED in {finding.reason for finding in stamp.findings}
+
+
+@pytest.mark.parametrize(("kind", "proves"), [(CADES_C_TIMESTAMP, True), (REFERENCES_TIMESTAMP, False)])
+def test_time_stamps_over_references_are_recomputed(archive: Archive, kind: str, *, proves: bool) -> None:
+    form, zoo = Cades(), archive.zoo
+    references = [attribute(name, der.sequence()) for name in REFERENCES]
+    data = form.signed(zoo.clinician, SIGNED_AT, zoo.stamper(SIGNED_AT) if proves else None)
+    for one in references:
+        data = form.with_attribute(data, one)
+    signer = der.parse(data).sequence()[1].inner().sequence()[-1].children()[0].sequence()
+    stamped = b"".join(der.parse(one).content for one in references)
+    if proves:
+        stamped = signer[-2].octets() + signer[-1].children()[0].content + stamped
+    token = forge_token(hashlib.sha256(stamped).digest(), zoo.tsa, ARCHIVED)
+    verdict = archive.judged(form.with_attribute(data, attribute(kind, token)), NOW)
+    (stamp,) = [one for one in only(verdict).timestamps if one.kind == "references"]
+    assert (stamp.indication, bool(stamp.covers)) == (PASSED, proves)
+    expect(verdict, PASSED)
 
 
 # -- JAdES alone ------------------------------------------------------------------------------------
