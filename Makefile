@@ -55,8 +55,16 @@ bench: setup-test peers
 stress: setup-test
 	$(BIN)/pytest -m stress
 
+# A million inputs over all readers of strangers' octets, guided to new code where Atheris can be had (Linux on x86-64);
+# `make fuzz FUZZ="--inputs 10000 pdf"` for some. Findings lie in var/fuzz/found.
 fuzz: setup-test
+	@cmp -s requirements-fuzz.txt .venv/.fuzz || { \
+	  echo "Installing what guides fuzzing" >&2; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 30 --require-hashes --only-binary :all: \
+	    -r requirements-fuzz.txt && \
+	  cp requirements-fuzz.txt .venv/.fuzz || echo "It could not be installed; good files are changed unguided" >&2; }
 	$(BIN)/pytest -m "not real and not stress" --hypothesis-profile=fuzz -k "never or property or machine or hypothesis"
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # pip-compile writes no index lines; run it where no private package folder is configured.
 lock:
@@ -65,6 +73,8 @@ lock:
 	  -o requirements.lock pyproject.toml
 	PIP_FIND_LINKS= $(BIN)/python -m piptools compile --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
 	  --no-emit-find-links --strip-extras --no-header --annotation-style=line -o requirements-peers.txt requirements-peers.in
+	PIP_FIND_LINKS= $(BIN)/python -m piptools compile --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+	  --no-emit-find-links --strip-extras --no-header --annotation-style=line -o requirements-fuzz.txt requirements-fuzz.in
 
 clean:
 	rm -rf .venv .venv-peers var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
