@@ -99,7 +99,7 @@ def of_deployment(home: Path, *, sequence: int, issued: datetime, life: timedelt
         issued=issued,
         next_update=issued + life,
         anchors=tuple(BundleAnchor(certificate=anchor) for anchor in local.anchors),
-        intermediates=local.intermediates,
+        intermediates=tuple(one for one in local.intermediates if one.is_ca and not one.self_issued),
         clusters=local.clusters,
         arc=local.arc.arc,
     )

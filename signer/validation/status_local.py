@@ -46,10 +46,10 @@ class LocalTrust:
 
     @property
     def clusters(self) -> Clusters:
-        """A deployment's own issuers are those of its health cluster; those above them are not."""
-        above = {certificate.issuer_der for certificate in self.intermediates if not certificate.self_issued}
-        own = (c.spki_sha256.hex() for c in self.intermediates if c.is_ca and c.subject_der not in above)
-        return {HEALTH: frozenset(own)}
+        """A deployment's own issuers are those of its health cluster; authorities above them are not."""
+        authorities = [one for one in self.intermediates if one.is_ca and not one.self_issued]
+        above = {authority.issuer_der for authority in authorities}
+        return {HEALTH: frozenset(one.spki_sha256.hex() for one in authorities if one.subject_der not in above)}
 
     def reading(self, policy: Policy) -> Policy:
         """Return a policy that reads identifiers as the deployment means them, unless it has an arc of its own."""

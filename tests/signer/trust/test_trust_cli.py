@@ -225,9 +225,11 @@ def test_a_deployment_says_of_itself_what_it_publishes(files: Path, zoo: Zoo) ->
     for folder in ("ca", "crl/persons"):
         (public / folder).mkdir(parents=True)
     (public / "root.pem").write_text(zoo.root.pem)
-    (public / "ca" / "persons.cer").write_bytes(zoo.intermediate.certificate.der)
+    for name, holder in {"persons": zoo.intermediate, "root": zoo.root, "tsa": zoo.tsa}.items():
+        (public / "ca" / f"{name}.cer").write_bytes(holder.certificate.der)
     (public / "crl" / "persons" / "0.crl").write_bytes(zoo.intermediate.crl())
     made = with_lists(of_deployment(files / "home", sequence=1, issued=NOW), files / "home")
     assert [anchor.certificate for anchor in made.anchors] == [zoo.root.certificate]
     assert made.clusters["health"] == {zoo.intermediate.certificate.spki_sha256.hex()}
+    assert made.intermediates == (zoo.intermediate.certificate,)
     assert len(made.crls) == 1
