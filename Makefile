@@ -17,6 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q pki storage hsm ca signer webapp  # services of other users cannot write beside the code
+	@$(BIN)/python -m webapp.fonts
 	@touch $(READY)
 
 setup: $(READY)

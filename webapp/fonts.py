@@ -1,11 +1,14 @@
 """The one web font: Noto Sans Arabic, cut from its package to what the pages write.
 
 The package `fontpkg-noto-sans-arabic` (OFL) holds one variable font of 845 KB; Persian, Latin and the weights
-400 to 700 fit into 31 KB of woff2. Nothing of it is kept in the repository: `cut_font` makes the file once.
+400 to 700 fit into 31 KB of woff2. Nothing of it is kept in the repository: `python -m webapp.fonts` cuts it where Mohr
+is installed, else the first that needs it does.
 """
 
 import hashlib
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +42,7 @@ _CHARACTERS: Final = (
     0x200D,
 )
 _RECIPE: Final = "1"
+INSTALLED: Final = Path(sys.prefix) / "share" / "mohr"
 
 
 def font_file(cache: Path) -> Path:
@@ -48,13 +52,16 @@ def font_file(cache: Path) -> Path:
     return cache / f"font-{digest.hexdigest()[:12]}.woff2"
 
 
-def cut_font(cache: Path) -> Path:
-    """Cut the font into `cache` unless it is there already (0.7 s), and return its path."""
+def cut_font(cache: Path, installed: Path = INSTALLED) -> Path:
+    """Put the cut font into `cache` unless it is there already, and return its path; 1 s where none is `installed`."""
     target = font_file(cache)
     if not target.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f".{os.getpid()}.part")
-        _cut(arabic_font(), part)
+        part, ready = target.with_suffix(f".{os.getpid()}.part"), font_file(installed)
+        if ready.is_file():
+            shutil.copyfile(ready, part)
+        else:
+            _cut(arabic_font(), part)
         part.replace(target)
     return target
 
@@ -73,3 +80,7 @@ def _cut(source: Path, target: Path) -> None:
     font = instantiateVariableFont(font, {"wght": (400, 700), "wdth": 100})
     font.flavor = "woff2"
     font.save(target)
+
+
+if __name__ == "__main__":
+    cut_font(INSTALLED)

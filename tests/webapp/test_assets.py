@@ -17,7 +17,7 @@ KB = 1024
 
 @pytest.fixture(scope="module")
 def font(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cut_font(tmp_path_factory.mktemp("cache"))
+    return cut_font(tmp_path_factory.mktemp("cache"), installed=tmp_path_factory.mktemp("nothing"))
 
 
 def test_files_are_named_by_content_and_kept_for_a_year(client: FlaskClient) -> None:
@@ -63,6 +63,16 @@ def test_the_font_is_cut_once_small_and_has_persian(font: Path) -> None:
     characters = TTFont(font).getBestCmap()
     for char in "آابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیءئؤأۀً۰۱۲۳۴۵۶۷۸۹،؛؟«»\u200cAZaz09":
         assert ord(char) in characters, char
+
+
+def test_a_font_that_was_cut_where_mohr_is_installed_is_taken(font: Path, tmp_path: Path) -> None:
+    marked = tmp_path / "installed" / font.name
+    marked.parent.mkdir()
+    marked.write_bytes(font.read_bytes() + b"marked")
+    taken = cut_font(tmp_path / "cache", installed=marked.parent)
+    assert taken.name == font.name
+    assert taken.read_bytes() == marked.read_bytes()
+    assert [path.name for path in taken.parent.iterdir()] == [font.name]
 
 
 def test_the_first_view_stays_within_its_budget(client_of: Client, font: Path) -> None:
