@@ -203,7 +203,10 @@ _NAMED: Final = (
         name="certificate-status-known",
         block=Block.X509,
         asks=Message("وضعیت ابطال گواهی معلوم است.", "The certificate's revocation status is known."),
-        reasons=(Reason.STATUS_SIGNER_EXPIRED, Reason.STATUS_SILENT,),
+        reasons=(
+            Reason.STATUS_SIGNER_EXPIRED,
+            Reason.STATUS_SILENT,
+        ),
         per_certificate=True,
         stamps=True,
     ),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from base64 import b64encode
+from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,12 +25,15 @@ from signer.parsers.model import Format
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Crypto, FileVerdict, Indication, SubIndication
 from signer.validation.verify import verify_bytes
+from tests.support.forge import forge_token
+from tests.support.long_term import Cades, Values, authority
 from tests.support.pki import NOW
 from tests.support.zoo import SIGNED_AT, Zoo, make_zoo
 
 SIMPLE, EXTENDED = b"application/vnd.etsi.asic-s+zip", b"application/vnd.etsi.asic-e+zip"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 STAMP, SIGNATURE = "META-INF/timestamp.tst", "META-INF/signature001.p7s"
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FILES = {"scan.txt": b"a scan", "نسخه.json": b'{"dose":1}'}
 
 
@@ -162,6 +168,29 @@ def test_a_time_stamp_over_a_manifest_whose_files_changed_proves_nothing(zoo: Zo
     verdict = judged(zoo, packed(files))
     assert verdict.timestamps[0].indication is Indication.FAILED
     assert verdict.signatures[0].proven_at is None
+
+
+def test_an_archive_manifest_saves_what_the_signature_file_holds(zoo: Zoo) -> None:
+    """The signer has no certificate any more; its status, and the first authority's, lies in files that are covered."""
+    gathered, renewed, later = SIGNED_AT + HOUR, NOW + 300 * DAY, NOW + 730 * DAY
+    lists: dict[str, Any] = {"this_update": gathered, "next_update": gathered + 400 * DAY}
+    values = Values(
+        certificates=(zoo.intermediate.certificate,), crls=(zoo.root.crl(**lists), zoo.intermediate.crl(**lists))
+    )
+    files = extended(zoo)
+    files[SIGNATURE] = Cades().with_values(files[SIGNATURE], values)
+    once = stamped(zoo, files)
+    about = manifest("META-INF/timestamp2.tst", {name: once[name] for name in (SIGNATURE, STAMP, *FILES)})
+    lasting = authority(zoo.intermediate, later + DAY)
+    token = forge_token(hashlib.sha256(about).digest(), lasting, renewed)
+    twice = {**once, "META-INF/ASiCArchiveManifest002.xml": about, "META-INF/timestamp2.tst": token}
+    fresh: dict[str, Any] = {"this_update": later - HOUR, "next_update": later + DAY}
+    status = replace(zoo.status(), crls=(zoo.root.crl(**fresh), zoo.intermediate.crl(**fresh)))
+    context = zoo.context(at=later, status_sources=(status,))
+    verdict = verify_bytes(packed(twice), context)
+    assert (verdict.indication, verdict.signatures[0].proven_at) == (Indication.PASSED, NOW)
+    verdict = verify_bytes(packed(once), context)
+    assert verdict.sub_indication is SubIndication.OUT_OF_BOUNDS_NOT_REVOKED
 
 
 def test_an_xml_signature_is_recognised_and_not_judged(zoo: Zoo) -> None:

@@ -184,6 +184,30 @@ def test_an_authority_revoked_later_spoils_only_what_had_no_proof_before(
     expect(judged(after, NOW), UNDECIDED, "REVOKED_CA_NO_POE")
 
 
+# -- the authority of a time-stamp is revoked -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("revoked_at", "sealed", "first"),
+    [
+        (NOW, False, (UNDECIDED, "REVOKED_NO_POE")),
+        (NOW, True, (PASSED, None)),
+        (ARCHIVED + HOUR / 2, True, (FAILED, "REVOKED")),
+    ],
+)
+def test_a_time_stamp_outlives_its_authoritys_revocation_only_under_a_later_one(
+    archive: Archive, form: LongTerm, with_values: bytes, revoked_at: datetime, sealed: bool, first: Any, zoo: Zoo
+) -> None:
+    gone = authority(zoo.intermediate, LATER + DAY)
+    data = form.archived(with_values, gone, ARCHIVED)
+    if sealed:
+        data = form.archived(data, archive.lasting, ARCHIVED + HOUR)
+    verdict = archive.judged(data, ca={gone.certificate.serial: revoked_at})
+    ended = [s for s in (*only(verdict).timestamps, *verdict.timestamps) if s.generated_at == ARCHIVED]
+    assert [(stamp.indication, stamp.sub_indication) for stamp in ended] == [first]
+    expect(verdict, *((PASSED, None) if sealed else (UNDECIDED, "OUT_OF_BOUNDS_NO_POE")))
+
+
 # -- renewal ----------------------------------------------------------------------------------------
 
 
