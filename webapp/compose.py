@@ -16,7 +16,10 @@ from ca.custody_policy import WORKER as BACKGROUND
 from ca.est.enrolment import EnrolmentDesk
 from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
+from ca.evidence.repository import OF_FILES, OF_REVOCATIONS
+from ca.evidence.revocations import RevocationEvidence
 from ca.evidence.sealing import KeySealer
+from ca.evidence.store import ScanStore
 from ca.identity_register import IdentityRegister
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
@@ -144,6 +147,7 @@ class Parts(Publishing):
     compromises: CompromiseDesk
     secrets: SecretDesk
     evidence: EvidenceDesk
+    revocation_evidence: RevocationEvidence
     nonces: NonceDesk
     promises: StatusPromises
     answers: AnswerStore
@@ -203,6 +207,13 @@ def assemble(
         registration=terms,
         answers=answers,
     )
+    kept_scans = partial(
+        ScanStore,
+        clock=clock,
+        sealer=KeySealer(EvidenceKey(deployment.evidence_key)),
+        check_room=room.check,
+        kept=settings.registration.evidence_kept,
+    )
     linting = linting_of(settings, database, clock, judge)
     registry = FileRegistry(deployment.registry, own.identities)
     return Parts(
@@ -246,14 +257,8 @@ def assemble(
         status_alarms=StatusAlarms(database, gate, clock),
         compromises=CompromiseDesk(database, gate, clock),
         secrets=SecretDesk(database, gate, clock),
-        evidence=EvidenceDesk(
-            database,
-            gate,
-            clock,
-            KeySealer(EvidenceKey(deployment.evidence_key)),
-            check_room=room.check,
-            kept=settings.registration.evidence_kept,
-        ),
+        evidence=EvidenceDesk(database, gate, clock, kept_scans(OF_FILES)),
+        revocation_evidence=RevocationEvidence(database, gate, kept_scans(OF_REVOCATIONS)),
         promises=StatusPromises(
             PublishedLists(deployment.published_lists),
             (f"{issuer}/{shard}" for issuer in ISSUING_AUTHORITIES for shard in range(own.shards_of(issuer))),

@@ -58,9 +58,11 @@ def ask(
     json: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
+    method: str | None = None,
 ) -> HttpAnswer:
-    """Send one request, POST if there is a form or JSON; `tls` brings trust anchors and a client certificate.
+    """Send one request, POST if there is a form or JSON and no other `method`.
 
+    `tls` brings trust anchors and a client certificate.
     InvalidInput for a URL that may not be asked, Unavailable when nobody answers in time or the answer is
     larger than 1 MiB, VerificationFailed when the server's certificate is not trusted.
     """
@@ -72,7 +74,8 @@ def ask(
         handlers.append(urllib.request.HTTPSHandler(context=tls))
     data = json if form is None else urllib.parse.urlencode(form).encode()
     typed = {} if json is None else {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, {"Accept": "application/json", **typed, **(headers or {})})  # noqa: S310 - host_of refuses other schemes
+    told = {"Accept": "application/json", **typed, **(headers or {})}
+    request = urllib.request.Request(url, data, told, method=method)  # noqa: S310 - host_of refuses other schemes
     opener = urllib.request.build_opener(*handlers)
     try:
         try:

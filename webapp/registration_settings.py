@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from ca.evidence.desk import KEPT
+from ca.evidence.store import KEPT
 from ca.profiles import HolderKind
 from pki.errors import ErrorCode, InvalidInput
 

@@ -16,6 +16,7 @@ from ca.bulk.desk import BulkDesk
 from ca.est.enrolment import EnrolmentDesk
 from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
+from ca.evidence.revocations import RevocationEvidence
 from ca.inventory.desk import InventoryDesk
 from ca.inventory.export import ExportDesk
 from ca.inventory.statistics import StatisticsDesk
@@ -105,6 +106,7 @@ class Services:
     est: EnrolmentDesk | None = None
     secrets: SecretDesk | None = None
     evidence: EvidenceDesk | None = None
+    revocation_evidence: RevocationEvidence | None = None
     bulk: BulkDesk | None = None
     linting: LintDesk | None = None
     revocations: RevocationDesk | None = None

@@ -99,6 +99,12 @@ class AnswerSweep:
         parts.authority.presign(is_over=lambda: time.monotonic() >= end)
 
 
+def sweep_evidence(parts: Parts) -> None:
+    """Delete scans whose time is over."""
+    parts.evidence.sweep()
+    parts.revocation_evidence.sweep()
+
+
 def reconcile(parts: Parts) -> None:
     """Abandon the intents that dead servers left, and say which."""
     for serial in parts.recovery.reconcile():
@@ -142,7 +148,7 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="services", seconds=1, act=ServiceUpkeep()),
         Sweep(name="expiry", seconds=60, act=lambda parts: parts.authority.expire()),
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
-        Sweep(name="evidence", seconds=600, act=lambda parts: parts.evidence.sweep()),
+        Sweep(name="evidence", seconds=600, act=sweep_evidence),
         Sweep(name="reminders", seconds=3600, act=remind),
         Sweep(name="activation", seconds=5, act=lambda parts: parts.activation.sweep()),
         Sweep(name="suspension", seconds=5, act=lambda parts: parts.suspension.sweep()),

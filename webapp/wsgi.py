@@ -86,6 +86,7 @@ def services_of(parts: Parts, requests: RequestCounts) -> Services:
         status_alarms=parts.status_alarms,
         secrets=parts.secrets,
         evidence=parts.evidence,
+        revocation_evidence=parts.revocation_evidence,
         bulk=parts.bulk,
         linting=parts.linting,
         revocations=parts.authority,

@@ -1,14 +1,17 @@
-"""What is known of a scan without opening it."""
+"""What is known of a scan without opening it, and a scan that was opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A scan of a registration file, by its SHA-256; `deleted_at` is set once its octets are gone."""
+    """A scan, by its SHA-256, of a registration file or a proposed revocation: its `subject`, by its id.
 
-    file_id: str
+    `deleted_at` is set once its octets are gone.
+    """
+
+    subject: str
     digest: bytes
     media_type: str
     octets: int
@@ -20,3 +23,11 @@ class Attachment:
     def sha256(self) -> str:
         """The digest as the file names it, hexadecimal."""
         return self.digest.hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A scan that an officer is shown."""
+
+    attachment: Attachment
+    data: bytes = field(repr=False)

@@ -45,6 +45,8 @@ class Act(StrEnum):
     SUSPENSION_TAKE = "suspension.take"
     REVOCATION_APPROVE = "revocation.approve"
     REVOCATION_REFUSE = "revocation.refuse"
+    REVOCATION_EVIDENCE_ATTACH = "revocation.evidence-attach"
+    REVOCATION_EVIDENCE_READ = "revocation.evidence-read"
     COMPROMISE_DECLARE = "compromise.declare"
     COMPROMISE_CONFIRM = "compromise.confirm"
     COMPROMISE_WITHDRAW = "compromise.withdraw"
@@ -94,6 +96,8 @@ ROLES_FOR: Final = MappingProxyType(
         Act.SUSPENSION_TAKE: _EVERYONE,
         Act.REVOCATION_APPROVE: frozenset({Role.REVOKER}),
         Act.REVOCATION_REFUSE: frozenset({Role.REVOKER}),
+        Act.REVOCATION_EVIDENCE_ATTACH: frozenset({Role.REVOKER}),
+        Act.REVOCATION_EVIDENCE_READ: frozenset({Role.REVOKER, Role.AUDITOR}),
         Act.COMPROMISE_DECLARE: frozenset({Role.REVOKER}),
         Act.COMPROMISE_CONFIRM: frozenset({Role.REVOKER}),
         Act.COMPROMISE_WITHDRAW: frozenset({Role.REVOKER}),

@@ -151,6 +151,7 @@ NEED_A_DEPLOYMENT = (
     "mohr ca revocation list",
     "mohr ca revocation approve a --officer b",
     "mohr ca revocation refuse a --why b --officer c",
+    "mohr ca revocation evidence a -o {out} --officer b",
     "mohr ca status-alarms",
     "mohr ca compromised persons",
     "mohr ca suspension-code a",

@@ -73,6 +73,12 @@ def test_a_date_in_the_past_waits_for_a_second_officer(
     assert sha256(evidence.read_bytes()).hexdigest() in {
         one["evidence_sha256"] for one in map(json.loads, listed) if one["proposal"] == said["proposal"]
     }
+    text = tmp_path / "report.txt"
+    text.write_text("a report")
+    assert live.mohr(*words, "officer-akbari", "--evidence", text).code == "input-format-unknown"
+    seen = tmp_path / "seen.pdf"
+    live.answer("ca", "revocation", "evidence", said["proposal"], "-o", seen, "--officer", "officer-bahrami")
+    assert seen.read_bytes() == evidence.read_bytes()
     approve = ("ca", "revocation", "approve", said["proposal"], "--officer")
     assert live.mohr("ca", "unhold", serial, "--officer", "officer-bahrami").code == "state-illegal"
     assert live.mohr(*approve, "officer-akbari").code == "four-eyes"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ca.evidence.desk import KEPT
+from ca.evidence.store import KEPT
 from ca.profiles import HolderKind
 from pki.errors import InvalidInput
 from tests.support.deployment import SETTINGS

@@ -19,6 +19,7 @@ from webapp.api import (
     public,
     registrations,
     renewals,
+    revocation_evidence,
     revocations,
     status_alarms,
     status_changes,
@@ -63,6 +64,7 @@ def install(app: Flask, services: Services) -> None:
     status_changes.install(api, services)
     suspensions.install(api, services)
     revocations.install(api, services)
+    revocation_evidence.install(api, services)
     status_alarms.install(api, services)
     nonces.install(api, services)
     officers.install(api, services)

@@ -1,12 +1,13 @@
 """Scans that registration files name: brought by registrars, seen by approvers and auditors."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from flask import Response, request
 from pydantic import BaseModel
 
-from ca.evidence.blobs import MAX_OCTETS, MEDIA_TYPES
+from ca.evidence.blobs import MAX_OCTETS, MEDIA_TYPES, Reader
+from ca.evidence.records import Scan
 from ca.officers.identity import Officer
 from pki.errors import ErrorCode, InvalidInput
 from webapp.api.registrations import PATH as FILES
@@ -15,6 +16,19 @@ from webapp.registration_documents import attachment_members
 from webapp.services import Services, installed
 
 PATH: Final = FILES + "/{file_id}/evidence/{digest}"
+
+
+SCAN_PROBLEMS: Final = (
+    ErrorCode.NOT_FOUND,
+    ErrorCode.STATE_ILLEGAL,
+    ErrorCode.INPUT_EMPTY,
+    ErrorCode.INPUT_TOO_LARGE,
+    ErrorCode.INPUT_MALFORMED,
+    ErrorCode.INPUT_FORMAT_UNKNOWN,
+    ErrorCode.LENGTH_REQUIRED,
+    ErrorCode.STORAGE_LOW,
+)
+SCAN_BODY: Final[dict[str, Any]] = {"required": True, "content": {media_type: {} for media_type in MEDIA_TYPES}}
 
 
 class AttachmentAnswer(BaseModel):
@@ -36,18 +50,9 @@ ATTACH: Final = Operation(
     description="Bring a scan that an undecided file names by its SHA-256: PDF, JPEG or PNG, at most 5 MiB, and 20 MiB "
     "for a file. What is here already stays as it is.",
     answer=AttachmentAnswer,
-    problems=(
-        ErrorCode.NOT_FOUND,
-        ErrorCode.STATE_ILLEGAL,
-        ErrorCode.INPUT_EMPTY,
-        ErrorCode.INPUT_TOO_LARGE,
-        ErrorCode.INPUT_MALFORMED,
-        ErrorCode.INPUT_FORMAT_UNKNOWN,
-        ErrorCode.LENGTH_REQUIRED,
-        ErrorCode.STORAGE_LOW,
-    ),
+    problems=SCAN_PROBLEMS,
     security=OFFICER,
-    request_body={"required": True, "content": {media_type: {} for media_type in MEDIA_TYPES}},
+    request_body=SCAN_BODY,
 )
 SHOW: Final = Operation(
     method="GET",
@@ -62,25 +67,34 @@ SHOW: Final = Operation(
 )
 
 
+def scan_brought() -> Reader:
+    """Return the scan that a request brings, not read yet; InvalidInput for another type, or one too large."""
+    if request.mimetype not in MEDIA_TYPES:
+        raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, ", ".join(MEDIA_TYPES), reason="evidence.media-type")
+    length = request.content_length
+    if length is None:
+        raise InvalidInput(ErrorCode.LENGTH_REQUIRED)
+    if length > MAX_OCTETS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "evidence has at most 5 MiB", reason="evidence.too-large")
+    return request.stream
+
+
+def scan_response(scan: Scan) -> Response:
+    """Answer with a scan as it was brought."""
+    answer = Response(scan.data, content_type=scan.attachment.media_type)
+    answer.headers["Content-Disposition"] = "attachment"  # a stranger's octets are no page of ours
+    return answer
+
+
 def install(api: Api, services: Services) -> None:
     """Serve `/api/v1/registrations/{id}/evidence/{digest}`."""
 
     def attach(officer: Officer, file_id: str, digest: str) -> Response:
-        if request.mimetype not in MEDIA_TYPES:
-            raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, ", ".join(MEDIA_TYPES), reason="evidence.media-type")
-        length = request.content_length
-        if length is None:
-            raise InvalidInput(ErrorCode.LENGTH_REQUIRED)
-        if length > MAX_OCTETS:
-            raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "evidence has at most 5 MiB", reason="evidence.too-large")
-        kept = installed(services.evidence).attach(file_id, digest, request.stream, officer)
+        kept = installed(services.evidence).attach(file_id, digest, scan_brought(), officer)
         return json_response(attachment_members(kept))
 
     def show(officer: Officer, file_id: str, digest: str) -> Response:
-        scan = installed(services.evidence).show(file_id, digest, officer)
-        answer = Response(scan.data, content_type=scan.attachment.media_type)
-        answer.headers["Content-Disposition"] = "attachment"  # a stranger's octets are no page of ours
-        return answer
+        return scan_response(installed(services.evidence).show(file_id, digest, officer))
 
     api.add(ATTACH, attach)
     api.add(SHOW, show)

@@ -1,5 +1,6 @@
 """`mohr ca revocation`, `mohr ca revoke-all`, `mohr ca status-alarms`: what more than one officer has to see to."""
 
+from pathlib import Path
 from typing import Final
 
 import click
@@ -8,6 +9,8 @@ from ca.officers.identity import Act
 from ca.status.acts.holders import holder_revocation_digest
 from ca.status.acts.proposals import Decided
 from ca.status.revocation_desk import parse_reason
+from signer.files import check_writable
+from webapp.atomic_files import write_atomically
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import acting_officer_option, answer, home_option, officer_option, perhaps_officer_option
 from webapp.commands.served import in_path, served_by
@@ -16,6 +19,7 @@ from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
 from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
+from webapp.registration_documents import attachment_members
 from webapp.revocation_documents import proposal_members, revoked_members, status_alarm_members
 
 PATH: Final = "/api/v1/revocations"
@@ -92,6 +96,26 @@ def refuse(deployment: Deployment, officer: Signatory, proposal_id: str, why: st
         act, digest = Act.REVOCATION_REFUSE, proposal.digest
         by = acting_officer(parts, officer, act, subject=proposal.id, digest=digest)
         _tell(parts, parts.proposals.refuse(proposal.id, by, why))
+
+
+@revocation_group.command("evidence")
+@home_option
+@officer_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write.")
+@_PROPOSAL
+def show_evidence(deployment: Deployment, officer: Signatory, output: Path, proposal_id: str) -> None:
+    """See what a revocation that reaches back rests on; who looks is recorded.
+
+    Example: mohr ca revocation evidence 3f… -o report.pdf --officer officer-bahrami
+    """
+    check_writable(output)
+    with opened_parts(deployment) as parts:
+        proposal = parts.proposals.proposal(proposal_id)
+        act, digest = Act.REVOCATION_EVIDENCE_READ, proposal.evidence.hex()
+        by = officer.say(parts.gate, parts.clock, act, subject=proposal.id, digest=digest)
+        scan = parts.revocation_evidence.show(proposal.id, by)
+    write_atomically(output, scan.data, mode=0o600)
+    answer(attachment_members(scan.attachment))
 
 
 def _tell(parts: Parts, done: Decided) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 import click
 
+from ca.evidence.blobs import MAX_OCTETS, media_type_of
+from ca.evidence.revocations import check_kept
 from ca.inventory.search import parse_serial
 from ca.officers.identity import Act, Officer
 from ca.records import CertificateRecord
@@ -26,7 +28,7 @@ from webapp.officer_client import OfficerClient
 from webapp.officers import Signatory
 
 PATH: Final = "/api/v1/certificates"
-MAX_EVIDENCE: Final = 64 * 1024 * 1024
+PROPOSALS: Final = "/api/v1/revocations"
 _SERIAL: Final = click.argument("serial")
 
 
@@ -53,17 +55,24 @@ def _propose(
     evidence: Path | None,
 ) -> None:
     with opened_parts(deployment) as parts:
-        shown = check_evidence(None if evidence is None else _digest_of(evidence))
+        data = None if evidence is None else _read_evidence(evidence)
+        shown = check_evidence(None if data is None else sha256(data).hexdigest())
         digest = revocation_digest(reason, since, shown)
         by = acting_officer(parts, officer, Act.CERTIFICATE_REVOKE, subject=serial, digest=digest)
         made = parts.proposals.propose(serial, reason, since, shown, by)
+        if data is not None:
+            act = Act.REVOCATION_EVIDENCE_ATTACH
+            brings = acting_officer(parts, officer, act, subject=made.proposal.id, digest=shown)
+            parts.revocation_evidence.attach_known(made.proposal.id, data, brings)
         crl = parts.publish_status_of(serial)
     say(f"on hold; another officer approves {made.proposal.id}, because signatures made before lose their worth")
     answer({**certificate_members(made.record), "proposal": made.proposal.id, "crl_number": crl.number})
 
 
-def _digest_of(evidence: Path) -> str:
-    return sha256(read_file(evidence, limit=MAX_EVIDENCE)).hexdigest()
+def _read_evidence(evidence: Path) -> bytes:
+    data = read_file(evidence, limit=MAX_OCTETS)
+    check_kept(data)
+    return data
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -79,9 +88,13 @@ def hyphenless(reason: str) -> str:
 def _revoke_there(
     client: OfficerClient, serial: str, reason: str, invalidity_date: str | None, evidence: Path | None
 ) -> None:
-    digest = None if evidence is None else _digest_of(evidence)
+    data = None if evidence is None else _read_evidence(evidence)
+    digest = None if data is None else sha256(data).hexdigest()
     body = {"reason": hyphenless(reason), "invalidity_date": invalidity_date, "evidence_sha256": digest}
-    answer(client.post(_path(serial, "revocation"), body))
+    told = client.post(_path(serial, "revocation"), body)
+    if data is not None and "proposal" in told:
+        client.put(f"{PROPOSALS}/{told['proposal']}/evidence", data, media_type_of(data))
+    answer(told)
 
 
 def _hold_there(client: OfficerClient, serial: str) -> None:
@@ -106,7 +119,7 @@ def _path(serial: str, act: str) -> str:
 @click.option(
     "--evidence",
     type=click.Path(path_type=Path),
-    help="What a date in the past rests on; its SHA-256 goes on record.",
+    help="What a date in the past rests on (PDF, JPEG, PNG): its SHA-256 goes on record, it is kept sealed.",
 )
 def revoke(
     deployment: Deployment,

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from ca.evidence.desk import KEPT, EvidenceDesk
+from ca.evidence.desk import EvidenceDesk
 from ca.evidence.records import Attachment
+from ca.evidence.repository import OF_FILES
 from ca.evidence.sealing import KeySealer
+from ca.evidence.store import ScanStore
 from ca.officers.gate import OfficerGate
 from ca.officers.identity import Officer
 from ca.profiles import HolderKind
@@ -51,7 +53,8 @@ class Archive:
     @property
     def desk(self) -> EvidenceDesk:
         sealer = KeySealer(lambda: self.key)
-        return EvidenceDesk(self.database, self.gate, self.clock, sealer, check_room=self.check_room, kept=KEPT)
+        store = ScanStore(OF_FILES, self.clock, sealer, check_room=self.check_room)
+        return EvidenceDesk(self.database, self.gate, self.clock, store)
 
     @property
     def registrations(self) -> RegistrationDesk:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from ca.bulk.desk import BulkDesk
-from ca.evidence import desk as module
+from ca.evidence import store as module
 from ca.evidence.blobs import MAX_OCTETS
-from ca.evidence.desk import KEPT
+from ca.evidence.store import KEPT
 from ca.evidence.tables import evidence
 from ca.registration import RegistrationFile
 from ca.registration_states import FileState
@@ -272,7 +272,7 @@ def test_scans_are_deleted_some_time_after_the_decision_and_the_digest_stays(arc
 
 
 def test_a_sweep_ends_after_so_many_and_the_next_one_goes_on(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLICE", 2)
+    monkeypatch.setattr(module, "SLICE", 2)
     for _ in range(5):
         approved(archive)
     archive.clock.move(days=KEPT.days)

@@ -14,7 +14,9 @@ from sqlalchemy import insert
 from ca.bulk.desk import BulkDesk
 from ca.est.secret_desk import SecretDesk
 from ca.evidence.desk import EvidenceDesk
+from ca.evidence.repository import OF_FILES
 from ca.evidence.sealing import KeySealer
+from ca.evidence.store import ScanStore
 from ca.linting.desk import LintDesk
 from ca.linting.tables import lint_alarms
 from ca.officers.identity import Officer, Role
@@ -61,7 +63,8 @@ class Counter:
     @property
     def evidence(self) -> EvidenceDesk:
         world = self.offices.world
-        return EvidenceDesk(world.database, self.offices.gate, world.clock, KeySealer(lambda: bytes(32)))
+        store = ScanStore(OF_FILES, world.clock, KeySealer(lambda: bytes(32)))
+        return EvidenceDesk(world.database, self.offices.gate, world.clock, store)
 
     @property
     def secrets(self) -> SecretDesk:
