@@ -29,6 +29,7 @@ from signer.parsers.pdf_objects import (
     Effort,
     Side,
     items,
+    items_below,
     named,
     raw,
     refers_to,
@@ -314,7 +315,25 @@ class Comparison:
             return changed
         if not isinstance(self._now.object(raw(after, "/F")), int | NullObject):  # of a widget: its flags
             raise ChangeFound(path, "a signature field that does more than hold a signature")
+        self._check_face(raw(before, "/AP"), path)
         return changed | _SHOWN
+
+    def _check_face(self, face: Any, path: str) -> None:
+        """See that an appearance that is replaced belonged to widgets alone: what else it was part of is not known."""
+        if not isinstance(face, IndirectObject):
+            return
+        reader = self._signed.reader
+        waiting = [trailer_entry(reader, key) for key in reader.trailer]
+        for number in range(reader.xrefs.total_revisions):
+            refs = reader.xrefs.explicit_refs_in_revision(number)
+            waiting += (self._signed.at(Reference(one.idnum, one.generation, reader)) for one in refs)
+        while waiting:
+            self._step()
+            value = waiting.pop()
+            if refers_to(value) == face.reference:
+                raise ChangeFound(path, "an appearance that is used elsewhere")
+            is_widget = isinstance(value, DictionaryObject) and str(value.get("/Subtype")) == "/Widget"
+            waiting += [raw(value, key) for key in value if key != "/AP"] if is_widget else items_below(value)
 
     def _name_of(self, field: IndirectObject) -> str:
         known = self._fields_now.get(field.reference)

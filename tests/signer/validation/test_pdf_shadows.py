@@ -14,6 +14,7 @@ from signer.parsers.pdf_changes import Changes
 from signer.parsers.pdf_objects import ChangeFound
 from signer.parsers.pdf_permissions import Permissions
 from signer.parsers.pdf_roles import Addition
+from signer.validation.reasons import Reason
 from tests.signer.validation.test_pdf_changes import add_validation_data, appended, what_changed, what_was_added
 from tests.support.pdf import page_pdf
 from tests.support.zoo import SIGNED_AT, Zoo
@@ -166,6 +167,17 @@ def test_an_empty_field_gets_an_appearance_with_its_signature_alone(zoo: Zoo, va
     signed = signed_page(zoo, EMPTY, catalogue=FORM, page="/Annots [6 0 R]")
     shown = EMPTY.replace("/T (Later)", f"/T (Later) {value} /AP << /N 51 0 R >>").encode()
     assert what_changed(with_objects(signed, {6: shown, 51: DRAWING}))
+
+
+@pytest.mark.parametrize("elsewhere", ["", "/Other 7 0 R", "/Others [<< /One 7 0 R >>]"])
+def test_an_appearance_that_something_else_uses_is_not_replaced(zoo: Zoo, elsewhere: str) -> None:
+    own = EMPTY.replace("/T (Later)", "/T (Later) /AP 7 0 R")
+    extra = own, "<< /N 8 0 R >>", DRAWING.decode()
+    signed = signed_page(zoo, *extra, catalogue=f"{FORM} {elsewhere}", page="/Annots [6 0 R]")
+    value = "/V << /Type /Sig /SubFilter /ETSI.CAdES.detached /Contents <00> /ByteRange [0 1 2 3] >>"
+    shown = own.replace("/AP 7 0 R", f"{value} /AP << /N 51 0 R >>").encode()
+    (first,) = read_pdf(with_objects(signed, {6: shown, 51: DRAWING})).fields
+    assert [defect.reason for defect in first.defects] == ([Reason.DOCUMENT_CHANGED] if elsewhere else [])
 
 
 def test_a_note_that_is_an_empty_field_too_keeps_its_appearance(zoo: Zoo) -> None:
