@@ -63,7 +63,7 @@ _Read = TypeVar("_Read")
 
 def refused(reason: str, detail: str) -> InvalidInput:
     """Make the error of a bundle that is not to be relied on; `reason` names the rule."""
-    return InvalidInput(ErrorCode.TRUST_REFUSED, detail, reason=f"trust.{reason}")
+    return InvalidInput(ErrorCode.TRUST_REFUSED, f"trust.{reason}: {detail}", reason=f"trust.{reason}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ class KeptBundle:
 
 
 def _rollback(detail: str) -> Conflict:
-    return Conflict(ErrorCode.TRUST_ROLLBACK, detail, reason="trust.sequence")
+    return Conflict(ErrorCode.TRUST_ROLLBACK, f"trust.sequence: {detail}", reason="trust.sequence")
 
 
 def is_kept(data: bytes) -> bool:
@@ -140,6 +140,8 @@ def read_kept(data: bytes, now: datetime) -> KeptBundle:
             raise refused("form", "a member is no text")
         accepted = parse_instant(members["accepted"])
     except InvalidInput as error:
+        if error.code is ErrorCode.TRUST_REFUSED:
+            raise
         raise refused("form", error.detail) from error
     signed = read_bundle(members["bundle"].encode(), now)
     return KeptBundle(signed=signed.by(frozenset((members["signer"],))), accepted=accepted)

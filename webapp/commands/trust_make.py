@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from ca.hierarchy import SERVICE_SEAL
-from pki.certificates import load_certificates
-from signer.files import read_file, write_file
+from pki.certificates import load_certificates, pem
+from signer.files import check_writable, read_file, write_file
 from signer.trust.bundle import MAX_SEQUENCE
 from signer.trust.plan import of_deployment, read_plan, with_lists
 from signer.trust.signing import sign_bundle
@@ -36,6 +36,12 @@ from webapp.deployment import Deployment
     metavar="URI",
     help="The key that signs it.",
 )
+@click.option(
+    "--signer-out",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="Write the signer's certificate too, to be brought to verifiers another way than the bundle.",
+)
 @click.option("--cert", type=click.Path(path_type=Path), help="The signer's certificate with its issuers, PEM.")
 def make(
     *,
@@ -46,6 +52,7 @@ def make(
     sequence: int | None,
     lists: bool,
     key_uri: str,
+    signer_out: Path | None,
     cert: Path | None,
 ) -> None:
     """Make a trust bundle from a PLAN, or of the deployment's own anchors and issuers.
@@ -54,6 +61,8 @@ def make(
     """
     if plan is not None and name is not None:
         raise click.UsageError("a PLAN says the name itself")
+    if signer_out is not None:
+        check_writable(signer_out)
     now = RealClock().now().replace(microsecond=0)
     number = int(now.timestamp()) if sequence is None else sequence
     if plan is None:
@@ -71,4 +80,6 @@ def make(
         signed = sign_bundle(bundle, key, chain)
     target = output or Path(f"{bundle.name}.trust.json")
     write_file(target, signed)
+    if signer_out is not None:
+        write_file(signer_out, pem(chain[0].der).encode())
     say(str(target))
