@@ -28,6 +28,7 @@ _HEADINGS: Final = {1: 18.0, 2: 14.0, 3: 11.5, 4: 9.5}
 _LEADING: Final = 1.65
 _LABEL: Final = 125.0
 _GAP: Final = 10.0
+_UNSEEN: Final = 0.0005  # of an em
 _RULE: Final = "0.8 G 0.5 w"
 _COLOURS: Final = {
     Indication.PASSED: "0.106 0.498 0.231",
@@ -184,43 +185,42 @@ class Sheets:
         element.kids.append((len(self.sheets) - 1, len(sheet.marks)))
         marked = f"/{element.kind} << /MCID {len(sheet.marks)} >> BDC"
         sheet.marks.append(element)
-        self._draw(f"{marked} 0 g {self._shown(glyphs, x, self._y + 0.3 * size, size)} EMC")
+        y = self._y + 0.3 * size
+        self._draw(f"{marked} 0 g {self._shown(glyphs, x, y, size)} EMC{self._marks(glyphs, x, y, size)}")
 
-    def _shown(self, glyphs: list[Glyph], x: float, y: float, size: float) -> str:
+    def _marks(self, glyphs: list[Glyph], x: float, y: float, size: float) -> str:
+        """Write the dots and marks that other glyphs speak for: nobody is to hear or copy them."""
+        if all(glyph.text for glyph in glyphs):
+            return ""
+        shown = self._shown(glyphs, x, y, size, speaking=False)
+        return f" /Artifact << /ActualText <FEFF> >> BDC {shown} EMC"
+
+    def _shown(self, glyphs: list[Glyph], x: float, y: float, size: float, *, speaking: bool = True) -> str:
         """Write glyphs from a point on: the pen goes as the font's widths say, what differs is said."""
         out = [f"BT 1 0 0 1 {number(x)} {number(y)} Tm"]
         shown: list[str] = []
-        state: tuple[bool, bool, float] | None = None
+        state: tuple[bool, float] | None = None
         place = pen = 0.0
-
-        def flush() -> None:
-            if shown and state is not None:
-                text = f"[{''.join(shown)}] TJ"
-                out.append(text if state[1] else f"/Span << /ActualText <FEFF> >> BDC {text} EMC")
-            shown.clear()
-
         for glyph in glyphs:
-            now = (glyph.strong, bool(glyph.text), glyph.up)
-            if now != state:
-                flush()
-                if state is None or state[0] != now[0]:
-                    out.append(f"/F{int(glyph.strong)} {number(size)} Tf")
-                if state is None or state[2] != now[2]:
-                    out.append(f"{number(glyph.up * size)} Ts")
-                state = now
-            gap = place + glyph.right - pen
-            if abs(gap) >= 0.0005:
-                shown.append(number(-gap * 1000))
-            code = f"{self._fonts.code(glyph):04X}>"
-            if shown and shown[-1].endswith(">"):
-                shown[-1] = shown[-1][:-1] + code
-            else:
-                shown.append(f"<{code}")
-            pen = place + glyph.right + typeface().advance(glyph.index, strong=glyph.strong)
+            if bool(glyph.text) is speaking:
+                now = (glyph.strong, glyph.up)
+                if now != state:
+                    out += [f"[{''.join(shown)}] TJ"] if shown else []
+                    out.append(f"/F{int(glyph.strong)} {number(size)} Tf {number(glyph.up * size)} Ts")
+                    shown, state = [], now
+                gap = place + glyph.right - pen
+                if abs(gap) >= _UNSEEN:
+                    shown.append(number(-gap * 1000))
+                    pen += gap
+                code = f"{self._fonts.code(glyph):04X}>"
+                if shown and shown[-1].endswith(">"):
+                    shown[-1] = shown[-1][:-1] + code
+                else:
+                    shown.append(f"<{code}")
+                pen += typeface().advance(glyph.index, strong=glyph.strong)
             place += glyph.advance
-        flush()
-        out.append("ET")
-        return " ".join(out)
+        out += [f"[{''.join(shown)}] TJ"] if shown else []
+        return " ".join((*out, "ET"))
 
     def _broken(self, line: Line, width: float, size: float = _SIZE) -> list[Line]:
         return broken(line, width / size, self._language)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from signer.formats.jades import add_signature_timestamp, sign_jades
 from signer.validation.reasons import Reason
 from signer.validation.report import ReportedFile
+from signer.validation.report_page import Banner, Fold, Heading, Language, Paragraph, Part, Rows, Span, Way
 from signer.validation.report_pdf import report_pdf
 from signer.validation.report_pdf_layout import MAX_SHEETS
+from signer.validation.report_story import tell
 from signer.validation.verdict import FileVerdict, note
 from signer.validation.verify import verify_bytes
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
@@ -92,6 +95,31 @@ def test_the_text_can_be_copied_in_both_languages(good: FileVerdict, report: byt
     assert serial in english
 
 
+def spans(parts: Iterable[Part]) -> Iterator[Span]:
+    for part in parts:
+        match part:
+            case Heading() | Paragraph():
+                yield from part.line
+            case Banner():
+                yield from (span for line in part.lines for span in line)
+            case Rows():
+                yield from (span for row in part.rows for line in (row.label, *row.values) for span in line)
+            case Fold():
+                yield from spans((part.heading, *part.parts))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("language", Language)
+def test_every_word_of_a_report_can_be_copied(
+    good: FileVerdict, report: bytes, tmp_path: Path, language: Language
+) -> None:
+    text = copied(report, tmp_path)
+    told = " ".join(span.text for span in spans(tell(good, FILE, language).parts) if span.way is Way.TEXT)
+    words = set(re.findall(r"[\w\u200c\u0654]+", told))
+    assert len(words) > 150
+    assert [word for word in words if word not in text] == []
+
+
 def test_every_line_belongs_to_the_structure(report: bytes) -> None:
     root = read(report).root
     assert root["/MarkInfo"]["/Marked"] == True  # noqa: E712 - a PDF object
@@ -111,7 +139,7 @@ def test_every_line_belongs_to_the_structure(report: bytes) -> None:
         kinds = re.findall(r"/(\w+) << /MCID", content)
         assert [owner.get_object()["/S"] for owner in owners] == [f"/{kind}" for kind in kinds]
         # What is shown and is no content says so.
-        outside = re.sub(r"/\w+ << /MCID \d+ >> BDC .* EMC|/Artifact BMC .* EMC", "", content)
+        outside = re.sub(r"/\w+ << /MCID \d+ >> BDC .*? EMC|/Artifact (BMC|<< [^>]*> >> BDC) .*? EMC", "", content)
         assert outside.strip() == ""
 
 
