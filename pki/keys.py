@@ -59,6 +59,15 @@ _ALGORITHM_IDENTIFIERS = {
 }
 
 
+# RFC 9053 §2.1, RFC 8230 §2, RFC 8812 §2; EdDSA signs no documents.
+COSE_ALGORITHMS: Final = {
+    SignatureAlgorithm.ES256: -7,
+    SignatureAlgorithm.ES384: -35,
+    SignatureAlgorithm.PS256: -37,
+    SignatureAlgorithm.RS256: -257,
+}
+
+
 class SigningKey(Protocol):
     """A private key that stays where it is and signs what it is given."""
 

@@ -2,7 +2,8 @@
 
 1. The bytes are recognised as exactly one kind of message, or refused. The kinds cannot be confused:
    the X.509 and OCSP structures differ in their first field, CMS attributes are a SET, a JWS signing input
-   begins with `eyJ`, a note has no control character while every DER kind holds an OBJECT IDENTIFIER tag.
+   begins with `eyJ`, a COSE one with an array of CBOR that is no UTF-8, a note has no control character while
+   every DER kind holds an OBJECT IDENTIFIER tag.
 2. The kind must be one that the key's purpose allows.
 3. The kind's own rules hold: issuer, serial number, validity, not a CA, algorithm, own public key; and, with the
    key's limits and the time, how long, since when, which extensions, which content.
@@ -22,7 +23,7 @@ from hsm.custodian.reading.certificates import read_certificate, read_request
 from hsm.custodian.reading.messages import DIGEST, Fields, MessageKind, MessageRead, SigningRule
 from hsm.custodian.reading.ocsp import read_ocsp_response
 from hsm.custodian.reading.revocation_lists import read_revocation_list
-from hsm.custodian.reading.texts import is_note, read_jws
+from hsm.custodian.reading.texts import is_note, read_cose, read_jws
 from hsm.errors import PurposeRefused
 from hsm.provider import KeyPurpose
 from pki import der
@@ -55,7 +56,13 @@ _ALLOWED: Final[dict[KeyPurpose, frozenset[MessageKind]]] = {
     KeyPurpose.TIMESTAMP: frozenset({MessageKind.TIMESTAMP_ATTRIBUTES, MessageKind.REQUEST}),
     KeyPurpose.TOKEN: frozenset({MessageKind.ACCESS_TOKEN}),
     KeyPurpose.SEAL: frozenset(
-        {MessageKind.NOTE, MessageKind.DATA_ATTRIBUTES, MessageKind.SEALED_JWS, MessageKind.REQUEST}
+        {
+            MessageKind.NOTE,
+            MessageKind.DATA_ATTRIBUTES,
+            MessageKind.SEALED_JWS,
+            MessageKind.SEALED_COSE,
+            MessageKind.REQUEST,
+        }
     ),
 }
 _ISSUING: Final = frozenset({KeyPurpose.ROOT, KeyPurpose.CERTIFICATE_AUTHORITY, KeyPurpose.OCSP})
@@ -66,6 +73,7 @@ _DIGEST_OCTETS: Final = {
     SignatureAlgorithm.RS256: 32,
     SignatureAlgorithm.PS256: 32,
 }
+_COSE: Final = b"\x84"  # an array of four, which begins no text and no DER
 _READ_NOTE: Final = MessageRead(MessageKind.NOTE)
 
 
@@ -117,6 +125,8 @@ def _read(rule: SigningRule, message: bytes, bounds: Bounds | None, content: byt
         raise PurposeRefused("only signed attributes digest a content")
     if message[:3] == b"eyJ":
         read = read_jws(rule, message, bounds)
+    elif message[:1] == _COSE:
+        read = read_cose(rule, message)
     elif is_note(message):
         read = _READ_NOTE
     else:

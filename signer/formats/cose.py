@@ -14,21 +14,13 @@ from pki import cbor
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, InvalidInput
 from pki.jose import exact_json
-from pki.keys import SignatureAlgorithm, SigningKey, jose_signature
+from pki.keys import COSE_ALGORITHMS, SignatureAlgorithm, SigningKey, jose_signature
 from signer import prescription_code as code
 from signer.fhir import prescribed_items
 from signer.formats.signing import check_size, sign_checked, signer_of
 
 VALID_FOR: Final = timedelta(days=30)
 MAX_CHARACTERS: Final = 4296  # what one QR code holds (ISO/IEC 18004 table 7, version 40-L)
-
-# RFC 9053 §2.1, RFC 8812 §2
-_ALGORITHMS: Final = {
-    SignatureAlgorithm.ES256: -7,
-    SignatureAlgorithm.ES384: -35,
-    SignatureAlgorithm.PS256: -37,
-    SignatureAlgorithm.RS256: -257,
-}
 
 
 def sign_cose(
@@ -72,7 +64,7 @@ def sign_cose(
 
 @lru_cache(maxsize=256)
 def _protected(leaf: Certificate, algorithm: SignatureAlgorithm, *, with_certificate: bool) -> bytes:
-    number = _ALGORITHMS.get(algorithm)
+    number = COSE_ALGORITHMS.get(algorithm)
     if number is None:
         raise InvalidInput(ErrorCode.KEY_REFUSED, f"documents are not signed with {algorithm}")
     named: dict[cbor.Key, cbor.Value] = {code.X5CHAIN: leaf.der} if with_certificate else {code.KID: code.key_id(leaf)}

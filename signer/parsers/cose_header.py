@@ -59,11 +59,11 @@ class Headers:
 
     @property
     def algorithm(self) -> str:
-        """The algorithm by its JOSE name, or COSE's number as text where it is unknown."""
-        name = self.protected[code.ALG]
-        if isinstance(name, str):
-            return name
-        number = _integer(name)
+        """The algorithm by its JOSE name, or as COSE says where it is unknown; names in text are nobody's."""
+        said = self.protected[code.ALG]
+        if isinstance(said, str):
+            return f"COSE {said[:32]}"
+        number = _integer(said)
         return _ALGORITHMS.get(number, f"COSE {number}")
 
     def either(self, label: int) -> cbor.Value:
@@ -129,8 +129,8 @@ def certificates(headers: Headers) -> tuple[Certificate, ...]:
     """Read x5chain, the signer's certificate first (RFC 9360 §2)."""
     value = headers.either(code.X5CHAIN)
     encoded = [] if value is None else value if isinstance(value, list) else [value]
-    if len(encoded) > MAX_CERTIFICATES:
-        raise refuse("x5chain is too long")
+    if value is not None and not 0 < len(encoded) <= MAX_CERTIFICATES:
+        raise refuse("x5chain is empty or too long")
     return tuple(Certificate.parse(octets(one)) for one in encoded)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from pki import der, oids
+from pki import cbor, der, oids
 from pki.jose import b64url, compact_json
 from pki.keys import SignatureAlgorithm, algorithm_identifier
 
@@ -126,6 +126,17 @@ def stamp_attributes(content: bytes, *, names_certificate: bool = True, digest: 
             *named,
         ]
     )
+
+
+def cose(
+    *,
+    context: str = "Signature1",
+    header: dict[cbor.Key, cbor.Value] | None = None,
+    external: bytes = b"",
+    payload: bytes = b"\xa1\x06\x00",
+) -> bytes:
+    protected = cbor.encode({1: -7} if header is None else header)
+    return cbor.encode([context, protected, external, payload])
 
 
 def jws(header: dict[str, object], payload: bytes = b'{"iss":"mohr"}') -> bytes:

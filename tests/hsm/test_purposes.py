@@ -15,7 +15,7 @@ from hsm.custodian.reading.texts import MAX_NOTE_OCTETS
 from hsm.errors import PurposeRefused
 from hsm.provider import KeyPurpose, spki_of
 from hsm.soft import UnsafeSoftKey
-from pki import der, oids
+from pki import cbor, der, oids
 from pki.keys import SignatureAlgorithm, algorithm_identifier
 from tests.hsm import messages as m
 
@@ -38,6 +38,7 @@ SAMPLES = {
     "attributes over signed data": m.signed_attributes(oids.CMS_SIGNED_DATA),
     "access token": m.jws({"alg": "ES256", "typ": "at+jwt"}),
     "sealed JWS": m.jws({"alg": "ES256", "typ": "jose+json"}, b"any payload"),
+    "sealed COSE": m.cose(),
     "JWS without type": m.jws({"alg": "ES256"}),
     "identity token": m.jws({"alg": "ES256", "typ": "JWT"}),
     "note": m.NOTE,
@@ -63,7 +64,7 @@ EXPECTED = {
     KeyPurpose.OCSP: {"OCSP response", "own request"},
     KeyPurpose.TIMESTAMP: {"time-stamp attributes", "own request"},
     KeyPurpose.TOKEN: {"access token"},
-    KeyPurpose.SEAL: {"note", "data attributes", "sealed JWS", "own request"},
+    KeyPurpose.SEAL: {"note", "data attributes", "sealed JWS", "sealed COSE", "own request"},
 }
 
 
@@ -226,6 +227,17 @@ def test_a_token_key_refuses(message: bytes) -> None:
         pytest.param(b"origin\x00\n", id="NUL"),
         pytest.param(b"origin\xff\n", id="not UTF-8"),
         pytest.param(b"a" * MAX_NOTE_OCTETS + b"\n", id="too large"),
+        pytest.param(m.cose(context="Signature"), id="COSE of several signers"),
+        pytest.param(m.cose(context="MAC0"), id="a MAC"),
+        pytest.param(m.cose(external=b"x"), id="COSE over other data too"),
+        pytest.param(m.cose(header={1: -35}), id="COSE algorithm of another key"),
+        pytest.param(m.cose(header={}), id="COSE without an algorithm"),
+        pytest.param(m.cose(payload=b"\xa0" + b"\x00"), id="COSE claims with more behind"),
+        pytest.param(m.cose(payload=b"\x80"), id="COSE claims no map"),
+        pytest.param(m.cose(payload=cbor.encode({1: "x" * 70_000})), id="COSE too large"),
+        pytest.param(m.cose() + b"\x00", id="COSE with more behind"),
+        pytest.param(m.cose().replace(b"\x6a", b"\x78\x0a", 1), id="COSE spelt at length"),
+        pytest.param(b"\x84", id="an array without its items"),
     ],
 )
 def test_a_seal_key_refuses(message: bytes) -> None:

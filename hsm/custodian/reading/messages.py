@@ -26,6 +26,7 @@ class MessageKind(StrEnum):
     DATA_ATTRIBUTES = "data"
     ACCESS_TOKEN = "token"
     SEALED_JWS = "jws"
+    SEALED_COSE = "cose"
     NOTE = "note"
 
 

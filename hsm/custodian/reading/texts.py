@@ -1,4 +1,4 @@
-"""Reading what is not DER: JWS signing inputs (RFC 7515 §5.1) and the texts of signed notes."""
+"""Reading what is not DER: signing inputs of JWS (RFC 7515 §5.1) and COSE (RFC 9052 §4.4), texts of signed notes."""
 
 import re
 from datetime import UTC, datetime
@@ -7,15 +7,20 @@ from typing import Any, Final
 from hsm.custodian.limits import Bounds
 from hsm.custodian.reading.messages import MessageKind, MessageRead, SigningRule
 from hsm.errors import PurposeRefused
+from pki import cbor
 from pki.jose import json_object, unb64url
+from pki.keys import COSE_ALGORITHMS
 
 MAX_NOTE_OCTETS: Final = 65_536
 MAX_JOSE_HEADER_OCTETS: Final = 65_536
 MAX_TOKEN_OCTETS: Final = 65_536
+MAX_COSE_OCTETS: Final = 65_536
 
+_ALG: Final = 1  # RFC 9052 §3.1
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]+")
 _READ_TOKEN: Final = MessageRead(MessageKind.ACCESS_TOKEN)
+_READ_COSE: Final = MessageRead(MessageKind.SEALED_COSE)
 _READ_JWS: Final = MessageRead(MessageKind.SEALED_JWS)
 
 
@@ -48,6 +53,24 @@ def read_jws(rule: SigningRule, message: bytes, bounds: Bounds | None) -> Messag
     if header.get("typ") == "jose+json":  # RFC 7515 §9.2.2
         return _READ_JWS
     raise PurposeRefused("a JWS of no type that any key signs")
+
+
+def read_cose(rule: SigningRule, message: bytes) -> MessageRead:
+    """Judge the Sig_structure of a COSE_Sign1: one spelling, no external data, `alg` of this key, claims as a map."""
+    if len(message) > MAX_COSE_OCTETS:
+        raise PurposeRefused("a COSE structure too large")
+    structure, deterministic = cbor.decode(bytes(message))
+    if not isinstance(structure, list) or len(structure) != 4 or not deterministic:
+        raise PurposeRefused("not a Sig_structure in its deterministic encoding")
+    context, protected, external, payload = structure
+    if context != "Signature1" or external != b"":
+        raise PurposeRefused("a Sig_structure of no kind that any key signs")
+    header, claims = (cbor.decode(part)[0] if isinstance(part, bytes) else None for part in (protected, payload))
+    if not isinstance(header, dict) or header.get(_ALG) != COSE_ALGORITHMS.get(rule.algorithm):
+        raise PurposeRefused("the COSE header names another algorithm")
+    if not isinstance(claims, dict):
+        raise PurposeRefused("a COSE payload that is no map of claims")
+    return _READ_COSE
 
 
 def _check_claims(claims: dict[str, Any], bounds: Bounds) -> None:
