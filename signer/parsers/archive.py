@@ -67,7 +67,7 @@ class _Index:
     """The hash index of a token: its octets, its hash and all hashes it names."""
 
     raw: bytes
-    hash_name: str
+    hash_oid: str
     names: frozenset[bytes]
 
 
@@ -77,6 +77,7 @@ class _Covered:
 
     stamps: set[str]
     values: set[bytes]
+    hashes: tuple[str, ...] = ()
 
     def add(self, signed: _Signed, kind: str, value: Node) -> None:
         """Add what one value of an unsigned attribute is or holds."""
@@ -121,7 +122,9 @@ def _complete(kind: str, value: Node, stamp: ParsedTimestamp, signed: _Signed) -
         detail = error.detail if isinstance(error, ServiceError) else "hash index"
         return replace(stamp, defects=(*stamp.defects, Note(reason=Reason.TIMESTAMP_MALFORMED, detail=detail)))
     covers = frozenset((signed.owner, *(covered.stamps - {stamp.id})))
-    return replace(stamp, imprinted=imprinted, covers=covers, values=frozenset(covered.values))
+    return replace(
+        stamp, imprinted=imprinted, covers=covers, values=frozenset(covered.values), hashes=covered.hashes
+    )
 
 
 def _hash_name(hash_oid: str) -> str:
@@ -153,13 +156,13 @@ def _read_index(token_der: bytes) -> _Index:
     if len(parts) != 3 or hash_oid not in _HASHES:
         raise refuse("hash index of unknown form")
     names = frozenset(entry.octets() for part in parts for entry in part.expect(der.SEQUENCE).children(MAX_INDEX))
-    return _Index(raw=node.raw, hash_name=_HASHES[hash_oid], names=names)
+    return _Index(raw=node.raw, hash_oid=hash_oid, names=names)
 
 
 def _indexed(index: _Index, signed: _Signed) -> _Covered:
     """Return what the index covers; ServiceError when it names what is not there."""
     held: set[bytes] = set()
-    covered = _Covered(stamps=set(), values=set())
+    covered = _Covered(stamps=set(), values=set(), hashes=(index.hash_oid,))
     for choice in signed.data.choices:
         digest = _hash(index, choice.raw)
         held.add(digest)
@@ -184,7 +187,7 @@ def _spellings(index: _Index, attribute: Node) -> Iterator[tuple[bytes, str, Nod
 
 
 def _hash(index: _Index, octets: bytes) -> bytes:
-    return hashlib.new(index.hash_name, octets, usedforsecurity=False).digest()
+    return hashlib.new(_HASHES[index.hash_oid], octets, usedforsecurity=False).digest()
 
 
 # -- version 2 --------------------------------------------------------------------------------------

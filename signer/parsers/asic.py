@@ -213,7 +213,12 @@ def _add_stamp(found: _Found, place: str, manifest: Manifest) -> None:
     defects = tuple(Note(reason=Reason.DIGEST_MISMATCH, detail=name) for name in wrong)
     values = (found.values.get(one.name, frozenset()) for one in manifest.references)
     found.timestamps.append(
-        replace(stamp, values=frozenset() if wrong else frozenset().union(*values), defects=stamp.defects + defects)
+        replace(
+            stamp,
+            values=frozenset() if wrong else frozenset().union(*values),
+            hashes=tuple(one.digest_oid for one in manifest.references),
+            defects=stamp.defects + defects,
+        )
     )
 
 

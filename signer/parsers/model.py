@@ -194,8 +194,8 @@ class ParsedTimestamp:
     """A token in its place: `imprinted` is what it must stamp (None: not computed), `covers` what it proves.
 
     `covers` holds ids of signatures and time-stamps that existed when it was made, `values` the DER of certificates,
-    lists and OCSP responses. `token` is None when it cannot be read; `defects` then, or otherwise, keep it from
-    proving anything.
+    lists and OCSP responses, and `hashes` the hashes that this rests on beside the imprint's. `token` is None when it
+    cannot be read; `defects` then, or otherwise, keep it from proving anything.
     """
 
     id: str
@@ -204,6 +204,7 @@ class ParsedTimestamp:
     imprinted: Octets | None
     covers: frozenset[str] = frozenset()
     values: frozenset[bytes] = frozenset()
+    hashes: tuple[str, ...] = ()
     defects: tuple[Note, ...] = ()
 
     @property

@@ -31,6 +31,7 @@ from signer.parsers.pdf_store import SecurityStore, read_store
 from signer.validation.reasons import Reason
 
 _BYTE_RANGE: Final = re.compile(rb"/ByteRange\s*\[\s*0\s+(\d{1,9})\s+(\d{1,9})\s+\d{1,9}\s*\]")
+_OTHERS_NAME: Final = re.compile(r"[A-Z]-[0-9a-f]{16}")  # as signatures and time-stamps without a name are called
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
 _ALWAYS_ALLOWED: Final = frozenset({Addition.VALIDATION_DATA, Addition.TIMESTAMP})  # ISO 32000-2 §12.8.2.2, errata
 _WHITE_SPACE: Final = b"\0\t\n\f\r "
@@ -106,9 +107,9 @@ def read_pdf(data: bytes) -> PdfContents:
     good: list[PdfField] = []
     unreadable: list[tuple[str, Note]] = []
     for name, field in fields:
-        if names[name] > 1:
-            # Proofs of existence go by name: two fields of one name would share them.
-            unreadable.append((name, Note(reason=Reason.FORMAT_MALFORMED, detail="two fields of one name")))
+        if names[name] > 1 or _OTHERS_NAME.fullmatch(name):
+            # Proofs of existence go by name: two fields of one name would share them, or a field and a time-stamp.
+            unreadable.append((name, Note(reason=Reason.FORMAT_MALFORMED, detail="the name of another signature")))
             continue
         try:
             good.append(_read_field(file, name, field, {other.ranges for other in good}))

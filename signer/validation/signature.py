@@ -132,7 +132,7 @@ def _judge(
     findings += [*identified.findings, *check.findings]
     judgement = None
     if identified.certificate is not None:
-        prove_referenced(signature, identified.certificate, evidence, moment, context)
+        prove_referenced(signature, identified, check, evidence, moment, context)
         judgement = judge_certificate(identified.certificate, evidence, moment, purpose, context)
         findings += judgement.findings
     stamps = tuple(proofs.verdicts[stamp.place] for stamp in signature.timestamps)
@@ -260,9 +260,13 @@ def _time_findings(
 def _out_of_order(stamps: tuple[TimestampVerdict, ...]) -> bool:
     """Say whether good time-stamps contradict each other: content before signature before archive, all in order."""
     times: dict[TimestampKind, list[datetime]] = {kind: [] for kind in TimestampKind}
+    made: dict[str, datetime] = {}
     for stamp in stamps:
         if stamp.indication is Indication.PASSED and stamp.generated_at is not None:
             times[stamp.kind].append(stamp.generated_at)
+            made[stamp.id] = stamp.generated_at
+    if any(made[name] > made[s.id] for s in stamps if s.id in made for name in s.covers if name in made):
+        return True  # what it covers cannot be younger
     content = times.pop(TimestampKind.CONTENT)
     proven = min((time for found in times.values() for time in found), default=None)
     if proven is None:

@@ -6,11 +6,11 @@ authority's certificate is judged at that proven time instead of now.
 
 from dataclasses import dataclass
 
-from pki.certificates import Certificate, serial_hex
+from pki.certificates import serial_hex
 from signer.parsers.model import ParsedSignature, ParsedTimestamp, TimestampKind
 from signer.validation.anchors import Purpose
 from signer.validation.context import VerificationContext
-from signer.validation.crypto import CryptoCheck, check_crypto, digest, identify_signer, refers_to
+from signer.validation.crypto import CryptoCheck, Identified, check_crypto, digest, identify_signer, value_hash
 from signer.validation.evidence import Evidence
 from signer.validation.existence import Existence
 from signer.validation.judge import Judgement, judge_certificate
@@ -62,7 +62,9 @@ def judge_timestamp(
         return _verdict(stamp, findings, None, None)
     findings += [failed(d.reason, SubIndication.FORMAT_FAILURE, d.detail) for d in token.signature.defects]
     findings += _imprint(stamp)
-    findings += weak_hash(context.policy.algorithms, token.imprint_oid, moment, "imprint")
+    relied_on = (token.imprint_oid, *stamp.hashes, value_hash(token.signature), token.signature.digest_oid)
+    for name in dict.fromkeys(relied_on):
+        findings += weak_hash(context.policy.algorithms, name, moment, "imprint" if name == relied_on[0] else "token")
     if token.generated_at > context.at + context.policy.clock_skew:
         order = SubIndication.TIMESTAMP_ORDER_FAILURE
         findings.append(indeterminate(Reason.TIMESTAMP_IN_FUTURE, order, token.generated_at.isoformat()))
@@ -71,7 +73,7 @@ def judge_timestamp(
     findings += [*identified.findings, *check.findings]
     judgement = None
     if identified.certificate is not None:
-        prove_referenced(token.signature, identified.certificate, evidence, moment, context)
+        prove_referenced(token.signature, identified, check, evidence, moment, context)
         # The authority's certificate must have been valid when it stamped, too.
         judgement = judge_certificate(identified.certificate, evidence, moment, Purpose.TIMESTAMP, context)
         findings += judgement.findings
@@ -83,19 +85,22 @@ def judge_timestamp(
 
 def prove_referenced(
     signature: ParsedSignature,
-    signer: Certificate,
+    identified: Identified,
+    check: CryptoCheck,
     evidence: Evidence,
     moment: Moment,
     context: VerificationContext,
 ) -> None:
-    """Take note that a signer's certificate existed when the signature over its digest did (§5.6.2.3.3)."""
+    """Take note that a signer's certificate existed when a good signature over it or its digest did (§5.6.2.3.3)."""
+    if not moment.proven or check.crypto is not Crypto.INTACT or identified.certificate is None or identified.findings:
+        return
     reliable = not any(
         True
         for reference in signature.references
         for _ in weak_hash(context.policy.algorithms, reference.digest_oid, moment, "")
     )
-    if moment.proven and reliable and (signature.references or signature.bound) and refers_to(signature, signer):
-        evidence.existence.extract((signer.der,), moment.at)
+    if reliable and (signature.references or signature.bound):
+        evidence.existence.extract((identified.certificate.der,), moment.at)
 
 
 def _imprint(stamp: ParsedTimestamp) -> list[Finding]:

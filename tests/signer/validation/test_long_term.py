@@ -296,6 +296,30 @@ def test_an_archive_time_stamp_from_before_the_signatures_is_out_of_order(
     expect(archive.judged(early, NOW), UNDECIDED, "TIMESTAMP_ORDER_FAILURE")
 
 
+def test_an_archive_time_stamp_from_before_one_that_it_covers_is_out_of_order(
+    archive: Archive, form: LongTerm, with_values: bytes
+) -> None:
+    data = form.archived(with_values, archive.lasting, ARCHIVED + HOUR)
+    data = form.archived(data, archive.lasting, ARCHIVED)
+    if isinstance(form, CadesSecond):
+        return  # it leaves out what is not older
+    expect(archive.judged(data, NOW), UNDECIDED, "TIMESTAMP_ORDER_FAILURE")
+
+
+def test_a_token_signed_with_a_weak_hash_proves_nothing(archive: Archive) -> None:
+    form, zoo = Cades(), archive.zoo
+    data = form.signed(zoo.clinician, SIGNED_AT, None)
+    value = der.parse(data).sequence()[1].inner().sequence()[-1].children()[0].sequence()[-1].octets()
+    weak = replace(DEFAULT.algorithms, hash_ends=((oids.SHA256, None), (oids.SHA512, SIGNED_AT - HOUR)))
+    for name in ("sha256", "sha512"):
+        oid = {"sha256": oids.SHA256, "sha512": oids.SHA512}[name]
+        token = forge_token(hashlib.new(name, value).digest(), zoo.tsa, SIGNED_AT, hash_oid=oid)
+        stamped = form.with_attribute(data, attribute(oids.ATTR_SIGNATURE_TIMESTAMP, token))
+        verdict = archive.judged(stamped, NOW, policy=replace(DEFAULT, algorithms=weak))
+        (stamp,) = only(verdict).timestamps
+        assert stamp.sub_indication == (None if name == "sha256" else "CRYPTO_CONSTRAINTS_FAILURE_NO_POE")
+
+
 # -- CAdES alone ------------------------------------------------------------------------------------
 
 
