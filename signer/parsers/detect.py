@@ -5,7 +5,7 @@ apart from a file that was never signed.
 """
 
 import re
-from base64 import urlsafe_b64decode
+from base64 import b64decode, urlsafe_b64decode
 from typing import Final
 
 from pki import der, oids
@@ -16,8 +16,10 @@ PDF_HEADER_WINDOW: Final = 1024  # ISO 32000-1 annex H, implementation note 13
 _HEAD: Final = 4096
 
 _SIGNED_DATA: Final = der.oid(oids.CMS_SIGNED_DATA)
+_CMS_TYPES: Final = _SIGNED_DATA[2:-1]  # what the types of PKCS #7 begin with
 _TST_INFO: Final = der.oid(oids.TST_INFO)
 _COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an object's opening brace
+_PEM: Final = re.compile(rb"-----BEGIN (?:PKCS7|CMS|PKCS #7 SIGNED DATA)-----(?:\s+([A-Za-z0-9+/]{32}))?")
 _TORN: Final = re.compile(rb"e[wy][A-Za-z0-9_-]+")
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
@@ -35,8 +37,8 @@ def detect(data: bytes) -> Format | None:
         return _detect_der(data[:_HEAD])
     if data[:4] == b"PK\x03\x04":
         return Format.ASIC if any(kind in data[:200] for kind in _ASIC_TYPES) or _ASIC_ENTRY.search(data) else None
-    if head.startswith((b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----", b"-----BEGIN PKCS #7 SIGNED DATA-----")):
-        return Format.CMS
+    if pem := _PEM.match(head):
+        return None if _is_other_content(pem[1]) else Format.CMS
     if head.startswith(PREFIXES) or data.startswith(_COSE_SIGN1):
         return Format.COSE
     if head[:1] == b"{":
@@ -54,6 +56,12 @@ def _detect_der(head: bytes) -> Format | None:
         return None
     # A token is SignedData over TSTInfo; a response wraps one behind a PKIStatusInfo.
     return Format.TIMESTAMP if head.find(_TST_INFO, at, at + 128) >= 0 else Format.CMS
+
+
+def _is_other_content(opening: bytes | None) -> bool:
+    """Say whether a PEM block opens a CMS that is certainly not SignedData, but encrypted, say."""
+    der_head = b"" if opening is None else b64decode(opening)
+    return der_head[:1] == b"\x30" and _CMS_TYPES in der_head and _SIGNED_DATA not in der_head
 
 
 def _is_torn_header(head: bytes) -> bool:

@@ -133,8 +133,13 @@ def _read(info: Node, notes: tuple[Note, ...]) -> SignedData:
 
 def _encapsulated(node: Node) -> tuple[str, bytes | None]:
     parts = node.expect(der.SEQUENCE).children(2)
-    content = parts[1].expect(0xA0).inner().octets() if len(parts) == 2 else None
-    return parts[0].oid(), content
+    kind = parts[0].oid()
+    if len(parts) == 1:
+        return kind, None
+    value = parts[1].expect(0xA0).inner()
+    if kind != oids.CMS_DATA and value.tag & ~0x20 != der.OCTET_STRING:
+        return kind, value.content  # PKCS #7 holds any type, and signs what its value is (RFC 5652 §5.2.1)
+    return kind, value.octets()
 
 
 def _certificates(members: tuple[Node, ...]) -> tuple[tuple[Certificate, ...], tuple[Note, ...]]:

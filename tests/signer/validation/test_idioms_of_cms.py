@@ -18,7 +18,7 @@ from pki.certificates import Certificate
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Crypto
 from signer.validation.verify import verify_bytes
-from tests.signer.validation.expect import PASSED, UNDECIDED, expect, only, reasons
+from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.forge import CmsForge, Held, attribute, signing_certificate_v2
 from tests.support.zoo import Zoo, make_clinician
 
@@ -343,3 +343,23 @@ def test_a_token_in_ber_is_read(zoo: Zoo, content: bytes) -> None:
     verdict = verify_bytes(streamed(token), zoo.context(content=content))
     expect(verdict, PASSED)
     assert verdict.format == "RFC3161"
+
+
+def test_a_content_of_pkcs_7_is_signed_by_its_value(zoo: Zoo) -> None:
+    value = der.integer(7) + der.utf8("a structure of another kind")
+    forge = CmsForge(content=value, holder=zoo.clinician, content_type=OTHER_TYPES["private"])
+    data = forge.build().replace(der.octet_string(value), der.sequence(value))
+    verdict = verify_bytes(data, zoo.context())
+    expect(verdict, PASSED)
+    assert [item.size for item in only(verdict).covered] == [len(value)]
+    plain = replace(forge, content_type=oids.CMS_DATA).build().replace(der.octet_string(value), der.sequence(value))
+    expect(verify_bytes(plain, zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
+def test_what_is_encrypted_is_no_signature(zoo: Zoo) -> None:
+    for size in (100, 1000):
+        data = der.sequence(der.oid("1.2.840.113549.1.7.3"), der.context(0, der.octet_string(bytes(size))))
+        for spelt in (data, SPELLINGS["pem-of-cms"](data), SPELLINGS["pem-of-pkcs7"](data)):
+            verdict = verify_bytes(spelt, zoo.context())
+            expect(verdict, UNDECIDED)
+            assert verdict.format is None
