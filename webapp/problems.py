@@ -85,6 +85,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.BULK_MALFORMED: 400,
     ErrorCode.CLOCK_SUSPECT: 503,
     ErrorCode.STORAGE_LOW: 503,
+    ErrorCode.TRUST_REFUSED: 422,
+    ErrorCode.TRUST_ROLLBACK: 409,
     ErrorCode.RECOVERY_PENDING: 503,
     ErrorCode.OVERLOADED: 503,
     # What follows concerns cards and local programs, which never speak through this server.

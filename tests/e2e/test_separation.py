@@ -42,8 +42,20 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as other users"),
     pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed"),
 ]
-OPEN = "import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)"
-CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+OPEN = "os.open(path, os.O_RDONLY | os.O_NONBLOCK)"
+APPEND = "open(path, 'ab')"
+UNLINK = "os.unlink(path)"
+CONNECT = "socket.socket(socket.AF_UNIX).connect(path)"
+TRY_EACH = """
+import os, socket, sys
+for path in sys.argv[2:]:
+    try:
+        exec(sys.argv[1])
+    except OSError as error:
+        print(type(error).__name__)
+    else:
+        print()
+"""
 
 
 @dataclass(kw_only=True)
@@ -61,15 +73,15 @@ class Separated(Served):
         """Return the processes of one program, by a word of its command line."""
         return [pid for pid, line in descendants(self.pid).items() if part in line]
 
-    def fails_as(self, user: str, code: str, path: Path | str) -> str:
-        """Run one line of Python as `user`, seeing what the services see; return how it failed, or nothing."""
+    def fails_as(self, user: str, act: str, *paths: Path | str) -> set[str]:
+        """Do a line of Python to each `path` as `user`, seeing what the services see; return how it failed, or ""."""
         enter = ("nsenter", "--mount", "--root", "--wd", "--target", str(self.processes("hsm.custodian")[0]), "--")
         become = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--")
-        command = [*enter, *become, str(self.python), "-I", "-c"]
-        ended = subprocess.run(
-            [*command, code, str(path)], cwd="/", capture_output=True, text=True, timeout=30, check=False
-        )
-        return ended.stderr.strip().rpartition("\n")[2].partition(":")[0]
+        command = [*enter, *become, str(self.python), "-I", "-c", TRY_EACH, act, *map(str, paths)]
+        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=30, check=True)
+        said = ended.stdout.split("\n")[:-1]
+        assert len(said) == len(paths) > 0, ended.stderr
+        return set(said)
 
 
 def _settings(port: int) -> DeploymentSettings:
@@ -136,8 +148,8 @@ def test_the_services_see_nothing_else_of_a_closed_folder(separated: Separated) 
     secret = separated.behind / "secret"
     assert secret.read_bytes() == b"secret", "we see it"
     for user in (CUSTODIAN, SERVER, WORKER, "root"):
-        assert separated.fails_as(user, OPEN, secret) == "FileNotFoundError"
-        assert separated.fails_as(user, OPEN, separated.deployment.settings_file) == ""
+        assert separated.fails_as(user, OPEN, secret) == {"FileNotFoundError"}
+        assert separated.fails_as(user, OPEN, separated.deployment.settings_file) == {""}
     for part in ("hsm.", "page_server", "exchange_server", "webapp.worker"):
         for pid in separated.processes(part):
             assert not (Path(f"/proc/{pid}/root") / secret.relative_to("/")).exists()
@@ -240,31 +252,32 @@ def test_what_is_the_custodians_is_opened_by_nobody_else(separated: Separated, u
     assert {"service.pin", "token.object"} <= {path.name for path in files}
     assert any("journal" in str(path) for path in files)
     assert any("keys" in path.name for path in files)
-    assert {separated.fails_as(user, OPEN, path) for path in files} == {"PermissionError"}
-    for pid in separated.processes("hsm."):
-        for name in ("mem", "environ", "maps", "fd/0"):
-            assert separated.fails_as(user, OPEN, f"/proc/{pid}/{name}") == "PermissionError"
+    memory = [
+        f"/proc/{pid}/{name}" for pid in separated.processes("hsm.") for name in ("mem", "environ", "maps", "fd/0")
+    ]
+    assert separated.fails_as(user, OPEN, *files, *memory) == {"PermissionError"}
 
 
 @pytest.mark.parametrize(
     ("user", "own", "others"), [(SERVER, "server", ("worker", "operator")), (WORKER, "worker", ("server", "operator"))]
 )
 def test_each_role_has_its_own_sockets(separated: Separated, user: str, own: str, others: tuple[str, ...]) -> None:
-    for path in _sockets(separated, own):
-        assert separated.fails_as(user, CONNECT, path) == ""
-        assert separated.fails_as(user, "import os, sys; os.unlink(sys.argv[1])", path) == "PermissionError"
-    assert {separated.fails_as(user, CONNECT, path) for path in _sockets(separated, *others)} == {"PermissionError"}
+    sockets = _sockets(separated, own)
+    assert separated.fails_as(user, CONNECT, *sockets) == {""}
+    assert separated.fails_as(user, UNLINK, *sockets) == {"PermissionError"}
+    assert separated.fails_as(user, CONNECT, *_sockets(separated, *others)) == {"PermissionError"}
 
 
 def test_the_worker_does_not_open_the_servers_key_nor_the_server_what_is_published(separated: Separated) -> None:
-    deployment, append = separated.deployment, "import sys; open(sys.argv[1], 'ab')"
-    assert separated.fails_as(WORKER, OPEN, deployment.tls_key) == "PermissionError"
-    assert separated.fails_as(SERVER, OPEN, deployment.tls_key) == ""
-    for path in (deployment.anchor, deployment.checkpoint, deployment.registry, deployment.settings_file):
-        assert separated.fails_as(SERVER, append, path) == "PermissionError"
-        assert separated.fails_as(SERVER, OPEN, path) == ""
-    for path in (deployment.root, deployment.root / "token", deployment.run / "serving.lock"):
-        assert {separated.fails_as(user, OPEN, path) for user in (CUSTODIAN, SERVER, WORKER)} == {"PermissionError"}
+    deployment = separated.deployment
+    assert separated.fails_as(WORKER, OPEN, deployment.tls_key) == {"PermissionError"}
+    assert separated.fails_as(SERVER, OPEN, deployment.tls_key) == {""}
+    published = (deployment.anchor, deployment.checkpoint, deployment.registry, deployment.settings_file)
+    assert separated.fails_as(SERVER, APPEND, *published) == {"PermissionError"}
+    assert separated.fails_as(SERVER, OPEN, *published) == {""}
+    roots = (deployment.root, deployment.root / "token", deployment.run / "serving.lock")
+    for user in (CUSTODIAN, SERVER, WORKER):
+        assert separated.fails_as(user, OPEN, *roots) == {"PermissionError"}
 
 
 def test_no_pin_is_in_the_memory_of_the_server_or_the_worker(separated: Separated) -> None:
@@ -283,6 +296,7 @@ def test_no_pin_is_in_a_log_or_in_a_file_but_its_own(separated: Separated) -> No
     assert holders == {deployment.pin_file}
 
 
+@pytest.mark.parametrize("place", [BEHIND], indirect=True, scope="module")
 def test_a_start_changes_nothing_that_is_as_it_should_be(place: tuple[Path, Path, Path | None]) -> None:
     """A deployment that root made is used by root alone, also behind a closed folder, and then served."""
     folder, python, _ = place
