@@ -16,6 +16,7 @@ from signer.parsers.asic_container import read_container
 from signer.parsers.asic_manifest import Manifest, Reference, read_manifest
 from signer.parsers.cades import signatures_of
 from signer.parsers.model import (
+    MAX_DIGESTED_OCTETS,
     MAX_SIGNATURES,
     MAX_TIMESTAMPS,
     UNREADABLE,
@@ -120,6 +121,9 @@ def _read_extended(found: _Found) -> None:
         except ServiceError as error:
             unread.append(place)
             found.notes.append(Note(reason=Reason.FORMAT_MALFORMED, detail=f"{place}: {error.detail}"))
+    named = sum(len(found.files.get(one.name, b"")) for manifest in manifests.values() for one in manifest.references)
+    if named > MAX_DIGESTED_OCTETS:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"more than {MAX_DIGESTED_OCTETS} octets to digest")
     stamped: list[tuple[str, Manifest]] = []
     for place, manifest in manifests.items():
         if _TIMESTAMP.fullmatch(manifest.signature):

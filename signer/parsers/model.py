@@ -18,6 +18,8 @@ MAX_SIGNATURES: Final = 50
 MAX_COUNTER_SIGNATURES: Final = 16
 MAX_COUNTER_DEPTH: Final = 3  # of signatures on signatures on signatures
 MAX_TIMESTAMPS: Final = 32
+MAX_DIGESTED_OCTETS: Final = 1 << 30
+"""What all signatures and time-stamps of a file together may have hashed: the same octets count for each of them."""
 
 UNREADABLE: Final = (ServiceError, IndexError, ValueError)
 """What reading a stranger's structure raises when a part is malformed, missing or too many."""

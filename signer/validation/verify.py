@@ -14,7 +14,7 @@ from typing import Final
 
 from pki.errors import ServiceError
 from signer.parsers.detect import detect
-from signer.parsers.model import Format, ParsedFile, with_counters
+from signer.parsers.model import MAX_DIGESTED_OCTETS, Format, ParsedFile, with_counters
 from signer.parsers.parse import parse
 from signer.validation.context import VerificationContext
 from signer.validation.evidence import gather
@@ -92,7 +92,20 @@ def _file(
     )
 
 
+def _octets_to_digest(parsed: ParsedFile) -> int:
+    signatures = list(with_counters(parsed.signatures))
+    pieces = [item.octets for signature in signatures for item in signature.objects]
+    pieces += [
+        stamp.imprinted for stamp in (*parsed.timestamps, *(stamp for s in signatures for stamp in s.timestamps))
+    ]
+    return sum(len(piece) for octets in pieces for piece in octets or ())
+
+
 def _judge_file(parsed: ParsedFile, context: VerificationContext) -> FileVerdict:
+    if _octets_to_digest(parsed) > MAX_DIGESTED_OCTETS:
+        detail = f"more than {MAX_DIGESTED_OCTETS} octets to digest"
+        finding = indeterminate(Reason.INPUT_TOO_LARGE, SubIndication.GENERIC, detail)
+        return _file(parsed.format, Indication.INDETERMINATE, SubIndication.GENERIC, context, findings=(finding,))
     evidence = gather(parsed, context)
     stamps = parsed.timestamps + tuple(stamp for s in with_counters(parsed.signatures) for stamp in s.timestamps)
     proofs = prove_existence(stamps, evidence, context)

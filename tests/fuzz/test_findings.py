@@ -8,14 +8,30 @@ from pki import der
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, ServiceError
 from pki.jose import strict_json
+from signer.parsers.asic import parse_asic
 from signer.parsers.cades import unwrap_pem
 from signer.validation.answers import Good
 from signer.validation.crl import parse_crl
 from signer.validation.evidence import Evidence
 from signer.validation.existence import Existence
 from signer.validation.path import CertificatePool
+from signer.validation.reasons import Reason
 from signer.validation.status import EmbeddedStatus
+from signer.validation.verdict import Indication
+from signer.validation.verify import verify_bytes
+from tests.fuzz.seeds import packed
+from tests.support.forge import CmsForge
 from tests.support.pki import NOW, make_root, new_key
+from tests.support.zoo import make_zoo
+
+_MANIFEST = (
+    b'<ASiCManifest xmlns="http://uri.etsi.org/02918/v1.2.1#" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">'
+    b'<SigReference URI="META-INF/signature%d.p7s"/>%s</ASiCManifest>'
+)
+_REFERENCE = (
+    b'<DataObjectReference URI="f%d"><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/>'
+    b"<ds:DigestValue>AAAA</ds:DigestValue></DataObjectReference>"
+)
 
 
 @pytest.mark.parametrize("end", [b"", b"\\"])
@@ -71,3 +87,25 @@ def _of_its_own(certificate: bytes, number: int) -> bytes:
 def _of_another_key(crl: bytes) -> bytes:
     tbs, algorithm, _ = der.parse(crl).sequence()
     return der.sequence(tbs.raw, algorithm.raw, der.bit_string(new_key().sign(b"")))
+
+
+def test_many_signatures_over_one_large_content_are_too_much_to_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.validation.verify.MAX_DIGESTED_OCTETS", 100_000)
+    world = make_zoo()
+    few, many = (CmsForge(content=bytes(9_000), holder=world.clinician, signers=number).build() for number in (9, 12))
+    assert verify_bytes(few, world.context()).indication is Indication.PASSED
+    verdict = verify_bytes(many, world.context())
+    assert [finding.reason for finding in verdict.findings] == [Reason.INPUT_TOO_LARGE]
+    assert verdict.indication is Indication.INDETERMINATE
+
+
+def test_many_manifests_that_name_the_same_files_are_too_much_to_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.parsers.asic.MAX_DIGESTED_OCTETS", 100_000)
+
+    def manifest(number: int) -> bytes:
+        return _MANIFEST % (number, b"".join(_REFERENCE % name for name in range(4)))
+
+    files = {"mimetype": b"application/vnd.etsi.asic-e+zip", **{f"f{name}": bytes(4_000) for name in range(4)}}
+    files |= {f"META-INF/ASiCManifest{number}.xml": manifest(number) for number in range(10)}
+    with pytest.raises(InvalidInput, match="to digest"):
+        parse_asic(packed(files))
