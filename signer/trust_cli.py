@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import click
 
-from pki.certificates import Certificate, load_certificates
 from pki.instants import format_instant
 from pki.programs import ExitStatus
 from signer.files import check_writable, read_file, write_file
 from signer.trust.bundle import MAX_BUNDLE_OCTETS
-from signer.trust.relied import MAX_CERTIFICATE_FILE, load_bundle
+from signer.trust.relied import load_bundle, load_files
 from signer.trust.signed import KeptBundle, SignedBundle, is_kept, read_bundle, read_kept
 from signer.validation.names import readable_name
 
@@ -53,7 +52,7 @@ def check(ctx: click.Context, *, file: Path, signers: tuple[Path, ...], as_json:
     Example: mohr trust check pilot.trust.json --signer seal.pem
     """
     now = datetime.now(UTC)
-    signed = load_bundle(file, _certificates(signers), now)
+    signed = load_bundle(file, load_files(signers), now)
     _tell(signed, now, as_json=as_json)
     ctx.exit(OUTDATED if signed.bundle.stamp().is_outdated(now) else ExitStatus.OK)
 
@@ -77,7 +76,7 @@ def keep(file: Path, signers: tuple[Path, ...], output: Path) -> None:
     Example: mohr trust keep pilot.trust.json --signer seal.pem -o /etc/mohr/trust
     """
     check_writable(output)
-    now, pinned = datetime.now(UTC), _certificates(signers)
+    now, pinned = datetime.now(UTC), load_files(signers)
     if output.exists():
         held = read_kept(read_file(output, limit=2 * MAX_BUNDLE_OCTETS), now)
         signed = read_bundle(read_file(file, limit=MAX_BUNDLE_OCTETS), now)
@@ -87,10 +86,6 @@ def keep(file: Path, signers: tuple[Path, ...], output: Path) -> None:
         kept = KeptBundle(signed=load_bundle(file, pinned, now), accepted=now)
     write_file(output, kept.octets())
     _tell(kept.signed, now, as_json=False)
-
-
-def _certificates(paths: tuple[Path, ...]) -> tuple[Certificate, ...]:
-    return tuple(one for path in paths for one in load_certificates(read_file(path, limit=MAX_CERTIFICATE_FILE)))
 
 
 def _tell(signed: SignedBundle, now: datetime, *, as_json: bool) -> None:

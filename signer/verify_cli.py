@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import click
 
-from pki.certificates import load_certificates
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.jose import canonical_json, json_object
 from pki.messages import sentence
@@ -26,7 +25,7 @@ from signer.isolation.crew import judge_all
 from signer.isolation.order import Answer, Form, Order, ReportKind
 from signer.isolation.worker import SECONDS, Worker, forked
 from signer.rendering import render
-from signer.trust.relied import load_bundle, with_anchors, with_bundle, with_deployment
+from signer.trust.relied import load_bundle, load_files, with_anchors, with_bundle, with_deployment, with_issuers
 from signer.trust.signed import SignedBundle
 from signer.validation.context import VerificationContext
 from signer.validation.policy import BUILT_IN, Policy, parse_policy
@@ -80,6 +79,13 @@ class _Instant(click.ParamType[datetime]):
     help="A trusted root, intermediate or signer's certificate; repeat for several.",
 )
 @click.option(
+    "--issuers",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="Certificates of issuers that complete paths and are trusted for nothing; repeat for several.",
+)
+@click.option(
     "--policy",
     "policy_name",
     default="default",
@@ -125,6 +131,7 @@ def verify(
     files: tuple[Path, ...],
     content: Path | None,
     anchors: tuple[Path, ...],
+    issuers: tuple[Path, ...],
     policy_name: str,
     at: datetime | None,
     offline: bool,
@@ -144,9 +151,9 @@ def verify(
     try:
         _check_report(report, files)
         now = datetime.now(UTC)
-        signers = [one for path in trust_signers for one in load_certificates(read_file(path, limit=MAX_SIDE_FILE))]
-        bundle = None if trust is None else load_bundle(trust, signers, now)
+        bundle = None if trust is None else load_bundle(trust, load_files(trust_signers), now)
         context = _context(anchors, home, bundle, at=at or now, policy=policy_name, content=content, offline=offline)
+        context = with_issuers(context, issuers)
         sitting = _Sitting(context, Form.JSON if as_json or results or csv_file else Form.TEXT, report, jobs)
         outputs = [path for path in (results, csv_file, report) if path is not None]
         found = files_under(files, but=outputs)

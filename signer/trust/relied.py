@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pki.certificates import Certificate, load_certificates
+from pki.errors import ErrorCode, InvalidInput
 from pki.oids import OidArc
 from signer.files import read_file
-from signer.trust.bundle import MAX_BUNDLE_OCTETS, TrustBundle, key_digests, refused
+from signer.trust.bundle import MAX_BUNDLE_OCTETS, MAX_INTERMEDIATES, TrustBundle, key_digests, refused
 from signer.trust.signed import SignedBundle, is_kept, read_bundle, read_kept
 from signer.validation.anchors import HEALTH, Clusters
 from signer.validation.answers import StatusAnswer
@@ -58,9 +59,22 @@ class BundleStatus:
             yield judge_ocsp(data, certificate, issuer, at, origin="OCSP answer of the trust bundle")
 
 
+def load_files(paths: Iterable[Path]) -> tuple[Certificate, ...]:
+    """Read the certificates of files."""
+    return tuple(one for path in paths for one in load_certificates(read_file(path, limit=MAX_CERTIFICATE_FILE)))
+
+
+def with_issuers(context: VerificationContext, paths: Iterable[Path]) -> VerificationContext:
+    """Add issuers that are trusted for nothing; InvalidInput for more than a bundle may hold."""
+    found = load_files(paths)
+    if len(found) > MAX_INTERMEDIATES:
+        raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"more than {MAX_INTERMEDIATES} issuers")
+    return replace(context, intermediates=_joined(context.intermediates, found))
+
+
 def with_anchors(context: VerificationContext, paths: Iterable[Path]) -> VerificationContext:
     """Add anchors from files. Whoever trusts an issuer, or a signer, says with it that paths may run by its key."""
-    found = tuple(one for path in paths for one in load_certificates(read_file(path, limit=MAX_CERTIFICATE_FILE)))
+    found = load_files(paths)
     issuers = key_digests([certificate for certificate in found if not certificate.self_issued])
     return replace(
         context, anchors=_joined(context.anchors, found), clusters=_united(context.clusters, {HEALTH: issuers})

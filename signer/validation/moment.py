@@ -33,8 +33,10 @@ def weak_key(policy: AlgorithmPolicy, certificate: Certificate, moment: Moment, 
         key = certificate.foreign_key
     except UNREADABLE:
         return  # an unsupported key is reported where its signature is checked
-    bits = getattr(key, "key_size", 0)
-    yield from _after(policy.key_end(key), moment, f"{type(key).__name__.strip('_')} {bits}", about, policy.never)
+    end = policy.key_end(key)
+    if end is not None:
+        what = f"{type(key).__name__.strip('_')} {getattr(key, 'key_size', 0)}"
+        yield from _after(end, moment, what, about, policy.never)
 
 
 def weak_chain(policy: AlgorithmPolicy, chain: tuple[Certificate, ...], moment: Moment) -> Iterator[Finding]:

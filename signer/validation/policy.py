@@ -61,7 +61,7 @@ class AlgorithmPolicy:
 
     def hash_end(self, name: str) -> datetime | None:
         """Return when hash `name` stops being reliable; the earliest instant if it never was."""
-        return dict(self.hash_ends).get(name, _NEVER)
+        return next((end for known, end in self.hash_ends if known == name), _NEVER)
 
     def key_end(self, key: ForeignPublicKey) -> datetime | None:
         """Return when keys of this kind and size stop being reliable."""

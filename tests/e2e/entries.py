@@ -42,6 +42,7 @@ ENTRIES = (
     Entry(line="mohr verify {x} --content {rx} --offline --json", good="cades"),
     Entry(line="mohr verify {cades} --content {x} --offline --json", good="rx"),
     Entry(line="mohr verify {jades} --anchor {x} --offline --json", good="cert"),
+    Entry(line="mohr verify {jades} --issuers {x} --offline --json", good="cert"),
     Entry(line="mohr verify {jades} --policy {x} --offline --json", good="rx"),
     Entry(line="mohr verify {jades} --trust {x} --trust-signer {cert} --offline --json", good="jades"),
     Entry(line="mohr verify {jades} --trust {jades} --trust-signer {x} --offline --json", good="cert"),

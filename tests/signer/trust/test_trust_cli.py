@@ -142,6 +142,18 @@ def test_checking_says_whether_a_bundle_is_current(files: Path) -> None:
     assert "cluster health: " in run(show, files / "7.trust").stdout
 
 
+def test_issuers_complete_a_path_and_are_trusted_for_nothing(files: Path, zoo: Zoo) -> None:
+    (files / "issuers.pem").write_text(zoo.root.pem + zoo.intermediate.pem)
+    issuers = ("--issuers", files / "issuers.pem")
+    _, line = judged(files / "rx.json", "--anchor", files / "root.pem", *issuers, *AT)
+    assert line["sub_indication"] == "TRY_LATER"
+    for trusted in ((), ("--anchor", files / "seal.pem")):
+        _, line = judged(files / "rx.json", *trusted, *issuers, *AT)
+        assert line["sub_indication"] == "NO_CERTIFICATE_CHAIN_FOUND"
+    (files / "issuers.pem").write_text(zoo.intermediate.pem * 513)
+    assert "input-too-large" in run(verify, files / "rx.json", *issuers).stderr
+
+
 def test_a_result_file_goes_on_with_the_same_bundle_alone(files: Path) -> None:
     signer = ("--trust-signer", files / "seal.pem", "--offline", "--results", files / "out.jsonl")
     assert run(verify, files / "rx.json", "--trust", files / "7.trust", *signer).exit_code in (0, 2)
