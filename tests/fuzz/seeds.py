@@ -30,6 +30,8 @@ from signer.isolation.order import Order
 from signer.samples import sample_pdf
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.messages import build_request
+from signer.trust.bundle import BundleAnchor, TrustBundle
+from signer.trust.signing import sign_bundle
 from signer.validation import ocsp
 from tests.support.clock import FakeClock
 from tests.support.forge import CmsForge, JwsForge, attribute
@@ -144,6 +146,10 @@ def _json_files(zoo: Zoo) -> Iterator[bytes]:
     yield JwsForge(payload=b"", holder=clinician, header={"sigD": detached, "crit": ["sigD"]}).flattened()
     yield compact_json({"keys": [Jwk.of(one.key.public_key()).members() for one in (clinician, zoo.tsa)]})
     yield b'{"name":"own","base":"default"}'
+    trusted = BundleAnchor(certificate=zoo.root.certificate)
+    bundle = TrustBundle(name="pilot", sequence=7, issued=NOW, next_update=NOW + timedelta(days=9), anchors=(trusted,))
+    yield bundle.payload()
+    yield sign_bundle(bundle, clinician.key, clinician.chain)
 
 
 def _containers(zoo: Zoo) -> Iterator[bytes]:

@@ -35,8 +35,11 @@ from signer.parsers.signed_data import read_signed_data
 from signer.parsers.tst import parse_token
 from signer.rendering import render
 from signer.timestamps.messages import parse_request, read_response
+from signer.trust.bundle import parse_payload
+from signer.trust.signed import read_bundle
 from signer.validation.crl import entry_of, parse_crl
 from signer.validation.crl_scope import fresher_addresses, scope_of
+from signer.validation.fhir_kinds import resource_kinds
 from signer.validation.ocsp import parse_response
 from signer.validation.policy import parse_policy
 from signer.validation.verdict import Indication
@@ -257,6 +260,9 @@ TARGETS: Final[dict[str, Target]] = {
     "compact-jws": Target(read=lambda data: CompactJws.read(data, _RULE).claims(), kinds=_JSON, share=2),
     "jwks": Target(read=lambda data: len(KeySet.parse(data, _DAY).document()), kinds=_JSON, share=1),
     "policy": Target(read=lambda data: repr(parse_policy(data)), kinds=_JSON, share=1),
+    "trust": Target(read=lambda data: repr(parse_payload(data)), kinds=_JSON, share=1),
+    "trust-bundle": Target(read=lambda data: repr(read_bundle(data, _DAY)), kinds=_JSON, share=1),
+    "fhir-kinds": Target(read=lambda data: sorted(resource_kinds((data,))), kinds=_JSON, share=1),
     "names": Target(read=name_text, kinds=_DER, share=1),
     "note": Target(read=_note, kinds=_RAW, share=1),
     "wire": Target(read=_wire, kinds=_RAW, share=1, raises=(ServiceError, EOFError)),
