@@ -1,8 +1,7 @@
 """DER, read strictly and written fast (ITU-T X.690 §10), for the hot paths that Mohr owns.
 
 Reading: `parse(data)` gives one `Node` that must fill `data` exactly; children are read on demand and
-each read checks definite, minimal lengths inside the parent's bounds. Bytes from others may be BER:
-`normalise` turns them into DER and says what it had to change.
+each read checks definite, minimal lengths inside the parent's bounds. Bytes from others may be BER: `pki.ber`.
 
 Writing: functions that return encoded octets, to be nested. Single-octet tags only; nothing that Mohr
 reads or writes uses others.
@@ -34,34 +33,34 @@ SET: Final = 0x31
 
 MAX_DEPTH: Final = 48
 MAX_INTEGER_OCTETS: Final = 4096
-MAX_BER_VALUES: Final = 200_000
 
 
-def _refuse(reason: str) -> InvalidInput:
+def malformed(reason: str) -> InvalidInput:
+    """Make the refusal of octets that are no DER (`der-malformed`)."""
     return InvalidInput(ErrorCode.DER_MALFORMED, reason)
 
 
 def _read_header(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
     """Return (tag, content start, content end) of the value at `offset`, all within `end`."""
     if offset + 2 > end:
-        raise _refuse("truncated header")
+        raise malformed("truncated header")
     tag = data[offset]
     if tag & 0x1F == 0x1F:
-        raise _refuse("multi-octet tag")
+        raise malformed("multi-octet tag")
     length = data[offset + 1]
     start = offset + 2
     if length >= 0x80:
         count = length & 0x7F
         if count == 0:
-            raise _refuse("indefinite length")
+            raise malformed("indefinite length")
         if count > 4 or start + count > end:
-            raise _refuse("length field too long")
+            raise malformed("length field too long")
         length = int.from_bytes(data[start : start + count], "big")
         if length < 0x80 or data[start] == 0:
-            raise _refuse("length not minimal")
+            raise malformed("length not minimal")
         start += count
     if start + length > end:
-        raise _refuse("value longer than its container")
+        raise malformed("value longer than its container")
     return tag, start, start + length
 
 
@@ -101,14 +100,14 @@ class Node:
     def children(self, limit: int | None = None) -> tuple[Node, ...]:
         """Read the values inside a constructed value; InvalidInput when there are more than `limit`."""
         if not self.tag & 0x20:
-            raise _refuse(f"tag {self.tag:#04x} is not constructed")
+            raise malformed(f"tag {self.tag:#04x} is not constructed")
         return self._values(limit)
 
     def inner(self) -> Node:
         """Read the one DER value that an OCTET STRING, or an explicit tag, holds."""
         values = self._values(1)
         if not values:
-            raise _refuse("one value expected, none found")
+            raise malformed("one value expected, none found")
         return values[0]
 
     def _values(self, limit: int | None = None) -> tuple[Node, ...]:
@@ -120,19 +119,19 @@ class Node:
             if start <= end and (length := data[offset + 1]) < 0x80 and (tag := data[offset]) & 0x1F != 0x1F:
                 stop = start + length
                 if stop > end:
-                    raise _refuse("value longer than its container")
+                    raise malformed("value longer than its container")
             else:
                 tag, start, stop = _read_header(data, offset, end)
             found.append(Node(data, offset, start, stop, tag))
             offset = stop
             if len(found) > most:
-                raise _refuse(f"more than {limit} values")
+                raise malformed(f"more than {limit} values")
         return tuple(found)
 
     def expect(self, tag: int) -> Node:
         """Return this node if it has `tag`; InvalidInput otherwise."""
         if self.tag != tag:
-            raise _refuse(f"tag {tag:#04x} expected, {self.tag:#04x} found")
+            raise malformed(f"tag {tag:#04x} expected, {self.tag:#04x} found")
         return self
 
     def sequence(self) -> tuple[Node, ...]:
@@ -147,16 +146,16 @@ class Node:
         """Read an INTEGER (or an ENUMERATED, by `tag`), minimally encoded."""
         octets = self.expect(tag).content
         if not octets or len(octets) > MAX_INTEGER_OCTETS:
-            raise _refuse("INTEGER of bad size")
+            raise malformed("INTEGER of bad size")
         if len(octets) > 1 and octets[0] in (0, 0xFF) and (octets[0] ^ octets[1]) < 0x80:
-            raise _refuse("INTEGER not minimal")
+            raise malformed("INTEGER not minimal")
         return int.from_bytes(octets, "big", signed=True)
 
     def boolean(self) -> bool:
         """Read a BOOLEAN, 00 or FF (X.690 §11.1)."""
         octets = self.expect(BOOLEAN).content
         if octets not in (b"\x00", b"\xff"):
-            raise _refuse("BOOLEAN is neither 00 nor FF")
+            raise malformed("BOOLEAN is neither 00 nor FF")
         return octets == b"\xff"
 
     def oid(self) -> str:
@@ -171,16 +170,16 @@ class Node:
         """Read a BIT STRING of whole octets."""
         content = self.expect(BIT_STRING).content
         if not content or content[0] != 0:
-            raise _refuse("BIT STRING with unused bits")
+            raise malformed("BIT STRING with unused bits")
         return content[1:]
 
     def bit_set(self) -> frozenset[int]:
         """Read a BIT STRING as the set of its one-bits, bit 0 first."""
         content = self.expect(BIT_STRING).content
         if not content or content[0] > (7 if len(content) > 1 else 0) or len(content) > 9:
-            raise _refuse("BIT STRING of bad size")
+            raise malformed("BIT STRING of bad size")
         if len(content) > 1 and content[-1] & ((1 << content[0]) - 1):
-            raise _refuse("BIT STRING with unused bits set")  # X.690 §11.2.1: others do not see them
+            raise malformed("BIT STRING with unused bits set")  # X.690 §11.2.1: others do not see them
         return frozenset(
             index * 8 + bit for index, octet in enumerate(content[1:]) for bit in range(8) if octet & (0x80 >> bit)
         )
@@ -188,7 +187,7 @@ class Node:
     def time(self) -> datetime:
         """Read a UTCTime or GeneralizedTime in its DER form, ending in Z (RFC 5280 §4.1.2.5)."""
         if self.tag not in (UTC_TIME, GENERALIZED_TIME):
-            raise _refuse("not a time")
+            raise malformed("not a time")
         return _read_time(self.content, short=self.tag == UTC_TIME)
 
     def text(self) -> str:
@@ -203,9 +202,9 @@ class Node:
 def _read_time(octets: bytes, *, short: bool) -> datetime:
     whole, _, fraction = octets[:-1].partition(b".")
     if not octets.endswith(b"Z") or len(whole) != (12 if short else 14) or not whole.isdigit():
-        raise _refuse("time not in DER form")
+        raise malformed("time not in DER form")
     if b"." in octets and (short or not fraction.isdigit() or fraction.endswith(b"0") or len(fraction) > 9):
-        raise _refuse("fraction of a second not in DER form")
+        raise malformed("fraction of a second not in DER form")
     year = int(whole[:-10])
     if short:
         year += 1900 if year >= 50 else 2000
@@ -213,14 +212,14 @@ def _read_time(octets: bytes, *, short: bool) -> datetime:
     try:
         return datetime(year, month, day, hour, minute, second, int(fraction[:6].ljust(6, b"0") or 0), UTC)
     except ValueError as error:
-        raise _refuse("not a calendar time") from error
+        raise malformed("not a calendar time") from error
 
 
 def parse(data: bytes) -> Node:
     """Read the one DER value that fills `data`; InvalidInput (`der-malformed`) otherwise."""
     tag, start, end = _read_header(data, 0, len(data))
     if end != len(data):
-        raise _refuse("trailing octets")
+        raise malformed("trailing octets")
     return Node(data, 0, start, end, tag)
 
 
@@ -233,13 +232,13 @@ def parse_at(data: bytes, offset: int, end: int) -> Node:
 @lru_cache(maxsize=1024)
 def _decode_oid(octets: bytes) -> str:
     if not octets or octets[-1] & 0x80 or len(octets) > 64:
-        raise _refuse("OBJECT IDENTIFIER of bad size")
+        raise malformed("OBJECT IDENTIFIER of bad size")
     arcs: list[int] = []
     value = 0
     fresh = True
     for octet in octets:
         if fresh and octet == 0x80:
-            raise _refuse("OBJECT IDENTIFIER arc not minimal")
+            raise malformed("OBJECT IDENTIFIER arc not minimal")
         value = value << 7 | octet & 0x7F
         fresh = not octet & 0x80
         if fresh:
@@ -247,70 +246,6 @@ def _decode_oid(octets: bytes) -> str:
             value = 0
     first = min(arcs[0] // 40, 2)
     return ".".join(str(arc) for arc in (first, arcs[0] - 40 * first, *arcs[1:]))
-
-
-# --- BER from others ------------------------------------------------------------------------------
-
-
-def normalise(data: bytes) -> tuple[bytes, bool]:
-    """Re-encode BER `data` as DER; return the octets and whether anything changed.
-
-    Resolves indefinite lengths, non-minimal lengths and constructed strings, and sorts nothing: the
-    order inside SETs is the sender's. InvalidInput when `data` is not one BER value, nests deeper than
-    `MAX_DEPTH` or holds more than `MAX_BER_VALUES` values.
-    """
-    encoded, end = normalise_prefix(data)
-    if end != len(data):
-        raise _refuse("trailing octets")
-    return encoded, encoded != data
-
-
-def normalise_prefix(data: bytes) -> tuple[bytes, int]:
-    """Re-encode the one BER value that `data` begins with; return its DER and where it ended in `data`."""
-    return _normalise(data, 0, len(data), 0, [MAX_BER_VALUES])
-
-
-def _normalise(data: bytes, offset: int, limit: int, depth: int, budget: list[int]) -> tuple[bytes, int]:
-    budget[0] -= 1
-    if depth > MAX_DEPTH or budget[0] < 0:
-        raise _refuse("nested too deep" if depth > MAX_DEPTH else "too many values")
-    if offset + 2 > limit:
-        raise _refuse("truncated header")
-    tag, first = data[offset], data[offset + 1]
-    if tag & 0x1F == 0x1F:
-        raise _refuse("multi-octet tag")
-    start = offset + 2
-    indefinite = first == 0x80
-    if indefinite:
-        if not tag & 0x20:
-            raise _refuse("indefinite length of a primitive value")
-        end = limit
-    else:
-        length = first
-        if first > 0x80:
-            count = first & 0x7F
-            if count > 8 or start + count > limit:
-                raise _refuse("length field too long")
-            length = int.from_bytes(data[start : start + count], "big")
-            start += count
-        end = start + length
-        if end > limit:
-            raise _refuse("value longer than its container")
-    if not tag & 0x20:
-        return tlv(tag, data[start:end]), end
-    parts: list[bytes] = []
-    while start < end:
-        if indefinite and data[start : start + 2] == b"\0\0":
-            break
-        part, start = _normalise(data, start, end, depth + 1, budget)
-        parts.append(part)
-    if indefinite:
-        if data[start : start + 2] != b"\0\0":
-            raise _refuse("end of contents missing")
-        end = start + 2
-    if tag in (OCTET_STRING | 0x20, UTF8_STRING | 0x20, IA5_STRING | 0x20):
-        return tlv(tag & ~0x20, b"".join(parse(part).content for part in parts)), end
-    return tlv(tag, *parts), end
 
 
 # --- writing --------------------------------------------------------------------------------------

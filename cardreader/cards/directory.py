@@ -12,7 +12,7 @@ from typing import Final
 from cardreader import tlv
 from cardreader.errors import CardProtocolError
 from cardreader.pin import MAX_DIGITS, MIN_DIGITS, PinFormat
-from pki import der
+from pki import ber, der
 from pki.der import Node
 from pki.errors import InvalidInput
 
@@ -143,7 +143,7 @@ class _Fields:
 def _entries(content: bytes) -> Iterator[Node]:
     """Yield the entries of a directory file as DER, BER lengths tolerated."""
     for entry in tlv.parse_tlvs(content, padded=True):
-        yield der.parse(der.normalise(entry.raw)[0])
+        yield der.parse(ber.normalise(entry.raw)[0])
 
 
 def _text(node: Node | None) -> str:

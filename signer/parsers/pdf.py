@@ -18,7 +18,7 @@ from typing import Any, Final
 from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess
 from pyhanko.sign.fields import enumerate_sig_fields
 
-from pki import der
+from pki import ber
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.bounded_pdf import BoundedReader, Meter, open_pdf
 from signer.parsers.model import MAX_SIGNATURES, Note, Octets
@@ -225,7 +225,7 @@ def _without_padding(contents: bytes) -> bytes:
     except IndexError as error:
         raise _refuse("empty signature value") from error
     if end is None:
-        value, end = der.normalise_prefix(contents)
+        value, end = ber.normalise_prefix(contents)
     else:
         value = contents[:end]
     if end > len(contents) or any(contents[end:]):

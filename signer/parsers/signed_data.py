@@ -1,13 +1,13 @@
 """CMS SignedData as it stands in the bytes (RFC 5652 §5), with its attributes read by type.
 
-DER is read directly; anything else is taken for BER, re-encoded (`pki.der.normalise`) and noted.
+DER is read directly; anything else is taken for BER, re-encoded (`pki.ber.normalise`) and noted.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pki import der, oids
+from pki import ber, der, oids
 from pki.certificates import Certificate
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput, ServiceError
@@ -79,7 +79,7 @@ def read_signed_data(data: bytes) -> SignedData:
 
 
 def _read_ber(data: bytes, strict: Exception) -> SignedData:
-    encoded, changed = der.normalise(data)
+    encoded, changed = ber.normalise(data)
     if not changed:
         raise _as_ours(strict) from strict
     try:

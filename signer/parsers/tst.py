@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from pki import der, oids
+from pki import ber, der, oids
 from pki.der import Node
 from pki.errors import ServiceError
 from signer.parsers.cms import signature_of
@@ -115,7 +115,7 @@ def unwrap_response(data: bytes) -> bytes:
     try:
         der.parse(data)
     except ServiceError:
-        data, _ = der.normalise(data)
+        data, _ = ber.normalise(data)
     try:
         parts = der.parse(data).expect(der.SEQUENCE).children(2)
         if parts[0].tag != der.SEQUENCE:

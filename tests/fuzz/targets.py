@@ -11,7 +11,7 @@ from asn1crypto import parser as asn1
 from cryptography import x509
 
 from ca.status.ocsp import parse_request as parse_ocsp_request
-from pki import der
+from pki import ber, der
 from pki.certificates import Certificate, load_certificates, name_text
 from pki.compact_jws import CompactJws, HeaderRule
 from pki.csr import challenge_password, parse_csr
@@ -97,8 +97,8 @@ def _der(data: bytes) -> object:
 
 
 def _normalised(data: bytes) -> object:
-    encoded, changed = der.normalise(data)
-    again, more = der.normalise(encoded)
+    encoded, changed = ber.normalise(data)
+    again, more = ber.normalise(encoded)
     if more or again != encoded or changed != (encoded != data):
         raise Differs("what was made DER is not")
     return encoded

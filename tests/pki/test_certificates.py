@@ -10,7 +10,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pki import der, oids
+from pki import ber, der, oids
 from pki.certificates import Certificate, load_certificates, pem
 from pki.errors import ErrorCode, InvalidInput, ServiceError, VerificationFailed
 from pki.identity import build_name
@@ -180,7 +180,7 @@ def test_a_pem_mark_before_much_white_space_is_passed_over_quickly() -> None:
 def test_brainpool_signers_of_real_prescriptions_are_read(vectors: Path) -> None:
     files = sorted((vectors / "cms-prescriptions").glob("*.p7m"))
     assert files
-    encoded, was_ber = der.normalise(files[0].read_bytes())
+    encoded, was_ber = ber.normalise(files[0].read_bytes())
     assert was_ber
     signed_data = der.parse(encoded).sequence()[1].inner().sequence()
     certificates = next(node for node in signed_data if node.tag == 0xA0)

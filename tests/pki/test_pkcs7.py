@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pki import der
+from pki import ber
 from pki.errors import ErrorCode, InvalidInput
 from pki.pkcs7 import certs_only, decode_body, encode_body
 from tests.support.openssl import openssl
@@ -43,7 +43,7 @@ def test_another_reader_finds_the_certificates_and_the_encoding_is_der() -> None
     certificates = {certificate("one"), certificate("two")}
     wrapped = certs_only(certificates)
     assert {found.public_bytes(Encoding.DER) for found in load_der_pkcs7_certificates(wrapped)} == certificates
-    assert der.normalise(wrapped) == (wrapped, False)
+    assert ber.normalise(wrapped) == (wrapped, False)
 
 
 def test_the_order_of_certificates_changes_nothing() -> None:
