@@ -25,7 +25,7 @@ from hsm.soft import UnsafeSoftKeys
 from pki import oids
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
-from tests.ca.test_profile_file import with_change
+from tests.ca.profile_documents import with_change
 from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, SETTINGS, FakeClock, World
 from tests.support.exchange import EXCHANGE, ISSUER, Exchange, MovableClock, authority_settings
 from tests.support.officers import EveryOfficer

@@ -19,7 +19,7 @@ from pki.certificates import Certificate
 from tests.ca import linters
 from tests.ca.conftest import Ceremony
 from tests.ca.mutants import content_of
-from tests.ca.test_profile_file import with_change
+from tests.ca.profile_documents import with_change
 from tests.ca.world import RAW_SETTINGS, SETTINGS, World
 
 EVERYTHING = ["semantics", "compliance", "legislation", "sscd", "type"]

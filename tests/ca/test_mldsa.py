@@ -22,7 +22,7 @@ from pki.signatures import load_public_key
 from storage.engine import Database
 from tests.ca import linters
 from tests.ca.conftest import Ceremony
-from tests.ca.test_profile_file import with_change
+from tests.ca.profile_documents import with_change
 from tests.ca.world import RAW_SETTINGS, FakeClock, World
 from tests.support.officers import EveryOfficer
 

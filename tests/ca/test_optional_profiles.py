@@ -21,7 +21,7 @@ from pki.keys import PublicKey
 from tests.ca import linters
 from tests.ca.conftest import Ceremony
 from tests.ca.mutants import content_of
-from tests.ca.test_profile_file import with_change
+from tests.ca.profile_documents import with_change
 from tests.ca.world import CENTRE, RAW_SETTINGS
 
 QUALIFIED = ["semantics", "compliance", "legislation", "sscd", "type"]

@@ -25,7 +25,7 @@ from pki.errors import Unavailable
 from storage.engine import Database, open_database
 from storage.migrate import upgrade
 from tests.ca.conftest import Ceremony, WorldMaker
-from tests.ca.test_issuing_desk import DyingKeys
+from tests.ca.test_issuing_faults import DyingKeys
 from tests.ca.test_registration_desk import given_to, outcomes
 from tests.ca.world import CLERK, FILE_PROFILES, FIRST, SECOND, SETTINGS, THIRD, FakeClock, World, new_csr
 from tests.storage import postgres

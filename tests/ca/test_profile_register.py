@@ -12,7 +12,7 @@ from ca.profile_register import ProfileRegister
 from ca.profile_tables import profile_versions
 from storage.engine import Database
 from storage.ledger_tables import audit_events
-from tests.ca.test_profile_file import kiosk, with_change
+from tests.ca.profile_documents import kiosk, with_change
 from tests.ca.world import FakeClock, World
 
 

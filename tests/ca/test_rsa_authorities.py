@@ -22,8 +22,8 @@ from pki.keys import SignatureAlgorithm
 from storage.engine import open_database
 from storage.migrate import upgrade
 from tests.ca import linters
+from tests.ca.profile_documents import document, pilots
 from tests.ca.test_openssl import Folder
-from tests.ca.test_profile_file import document, pilots
 from tests.ca.world import RAW_SETTINGS, FakeClock, World
 from tests.support.officers import EveryOfficer
 

@@ -13,8 +13,8 @@ from ca.identity_register import IdentityRegister
 from pki.errors import ErrorCode, ServiceError
 from pki.identity_file import pilot_identities
 from storage.engine import open_database
+from tests.ca.profile_documents import kiosk
 from tests.ca.test_own_professions import OWN
-from tests.ca.test_profile_file import kiosk
 from tests.webapp.test_own_profiles import SETTINGS, deployment
 from webapp.cli import mohr
 from webapp.compose import RealClock, authority_settings

@@ -18,7 +18,7 @@ from hsm.custodian.policy import load_policy, write_policy
 from pki.errors import ErrorCode, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
-from tests.ca.test_profile_file import KIOSK, kiosk, with_change
+from tests.ca.profile_documents import KIOSK, kiosk, with_change
 from webapp.cli import mohr
 from webapp.compose import RealClock, authority_settings, token_settings
 from webapp.deployment import Deployment

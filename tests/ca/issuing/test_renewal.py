@@ -1,18 +1,15 @@
-"""Renewal with overlap and replacement: one living successor, the same identity, and no crash in between shows."""
+"""Renewal with overlap: one living successor, the same identity, and nobody who lost the right meanwhile."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from ca import certificate_queries
 from ca.issuing.line import IssuingLine
@@ -21,8 +18,6 @@ from ca.issuing.renewal import RenewalDesk, Wish
 from ca.records import CertificateRecord
 from ca.registration_terms import RegistrationTerms
 from ca.registries.answers import Source
-from ca.registries.ports import Registries
-from ca.status.acts.proposals import ProposalDesk
 from ca.status.revocation import CertificateState, RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki.certificates import Certificate
@@ -30,60 +25,12 @@ from pki.csr import build_csr
 from pki.errors import ErrorCode, ServiceError
 from pki.keys import SignatureAlgorithm, SigningKey
 from storage.engine import Database
-from storage.ledger_tables import audit_events
-from tests.ca.issuing.faults import FaultyKeys, Killed
+from tests.ca.issuing.faults import FaultyKeys
+from tests.ca.issuing.office import COMPROMISE, GOOD, REVOKED, SUPERSEDED, WAITS, Office, refused
 from tests.ca.issuing.test_key_holders import reopened
-from tests.ca.registration.conftest import Told, no, silent
-from tests.ca.world import CENTRE, CLERK, CLINICIAN, FIRST, SETTINGS, World, new_csr
+from tests.ca.registration.conftest import no, silent
+from tests.ca.world import CENTRE, CLERK, CLINICIAN, SETTINGS, World, new_csr
 from tests.support.officers import EveryOfficer
-
-GOOD, REVOKED, ON_HOLD = CertificateState.GOOD, CertificateState.REVOKED, CertificateState.ON_HOLD
-WAITS = CertificateState.ISSUED  # for its holder, as every new one of a person does
-COMPROMISE, SUPERSEDED = RevocationReason.KEY_COMPROMISE, RevocationReason.SUPERSEDED
-
-
-@dataclass
-class Office:
-    """A desk of renewals, its registries, and a certificate."""
-
-    world: World
-    told: dict[Source, Told]
-    terms: RegistrationTerms
-
-    def desk(self, line: IssuingLine | None = None) -> RenewalDesk:
-        return RenewalDesk(self.world.database, line or self.world.authority.line, self.terms, self.world.clock)
-
-    def renew(self, old: Issued, **wish: Any) -> Issued:
-        return self.desk().carry_out(Wish(**{"serial": old.serial_hex, "csr": new_csr()} | wish), CLERK)
-
-    def state(self, issued: Issued) -> CertificateState:
-        return self.world.authority.get(issued.serial_hex).state
-
-    def within_window(self, old: Issued) -> None:
-        self.world.clock.time = Certificate.parse(old.der).not_after - timedelta(days=20)
-
-    def events(self, action: str) -> dict[str, dict[str, Any]]:
-        a = audit_events.c
-        with self.world.database.read() as connection:
-            rows = connection.execute(select(a.subject, a.facts).where(a.action == action)).all()
-        return {row.subject: row.facts if isinstance(row.facts, dict) else json.loads(row.facts) for row in rows}
-
-
-@pytest.fixture
-def office(world: World) -> Office:
-    """A deployment whose councils and licence registry say what a test tells them."""
-    told = {source: Told(source) for source in Source}
-    registries = Registries(**{source.value: told[source] for source in (Source.COUNCIL, Source.LICENCE)})
-    return Office(world=world, told=told, terms=RegistrationTerms(registries=registries))
-
-
-def refused(act: Callable[[], object]) -> tuple[str, str]:
-    with pytest.raises(ServiceError) as error:
-        act()
-    return str(error.value.code), error.value.reason
-
-
-# -- renewal --------------------------------------------------------------------------------------
 
 
 def test_renewal_leaves_the_old_one_good_and_links_both(office: Office) -> None:
@@ -226,7 +173,7 @@ def test_of_two_servers_at_once_one_renews(office: Office) -> None:
         outcomes = list(pool.map(renew, (world.database, second)))
     (other,) = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
     assert other.reason in ("renewal.at-once", "renewal.has-successor")
-    assert len(world.authority.certificates(file_id=_file_of(office, old))) == 2
+    assert len(world.authority.certificates(file_id=office.file_of(old))) == 2
 
 
 def test_who_is_revoked_while_the_successor_is_signed_gets_none(office: Office) -> None:
@@ -236,7 +183,7 @@ def test_who_is_revoked_while_the_successor_is_signed_gets_none(office: Office) 
     line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
     wish = Wish(serial=old.serial_hex, csr=new_csr())
     assert refused(lambda: office.desk(line).carry_out(wish, CLERK)) == ("state-illegal", "renewal.not-good")
-    states = {record.state for record in office.world.authority.certificates(file_id=_file_of(office, old))}
+    states = {record.state for record in office.world.authority.certificates(file_id=office.file_of(old))}
     assert states == {REVOKED, CertificateState.ABANDONED}
 
 
@@ -246,7 +193,7 @@ def test_who_loses_the_right_while_the_replacement_is_signed_gets_none(office: O
     line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
     wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=SUPERSEDED)
     assert refused(lambda: office.desk(line).carry_out(wish, CLERK)) == ("state-illegal", "replacement.not-replaceable")
-    states = {record.state for record in office.world.authority.certificates(file_id=_file_of(office, old))}
+    states = {record.state for record in office.world.authority.certificates(file_id=office.file_of(old))}
     assert states == {REVOKED, CertificateState.ABANDONED}
 
 
@@ -279,10 +226,6 @@ class RevokingKeys(FaultyKeys):
         return super().signing_key(label)
 
 
-def _file_of(office: Office, issued: Issued) -> str | None:
-    return office.world.authority.get(issued.serial_hex).file_id
-
-
 # -- the registries -------------------------------------------------------------------------------
 
 
@@ -291,7 +234,7 @@ def test_a_no_refuses_and_stays_with_the_file(office: Office) -> None:
     office.within_window(old)
     office.told[Source.COUNCIL].say = no
     assert refused(lambda: office.renew(old)) == ("registry-refused", "file.registry-says-no")
-    assert len(office.world.authority.words(_file_of(office, old) or "")) == 1
+    assert len(office.world.authority.words(office.file_of(old))) == 1
     assert office.state(old) is GOOD
 
 
@@ -309,100 +252,3 @@ def test_nobody_accepts_the_silence_of_the_licences(office: Office) -> None:
     office.told[Source.LICENCE].say = silent
     again = lambda: office.renew(old, silence_reason="the line is down")  # noqa: E731
     assert refused(again) == ("registry-silent", "file.registry-silent")
-
-
-# -- replacement ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("reason", [SUPERSEDED, COMPROMISE, RevocationReason.UNSPECIFIED])
-@pytest.mark.parametrize("held", [False, True])
-def test_replacement_revokes_the_old_one_with_the_new_one_s_record(
-    reason: RevocationReason,
-    held: bool,
-    office: Office,
-) -> None:
-    old = office.world.issue("clin-sign")
-    if held:
-        office.world.authority.hold(old.serial_hex, CLERK)
-    new = office.renew(old, reason=reason)
-    status = office.world.authority.get(old.serial_hex).status
-    assert (status.state, status.reason, office.state(new)) == (REVOKED, reason, WAITS)
-    first, second = Certificate.parse(old.der), Certificate.parse(new.der)
-    assert (first.subject_der, first.admission) == (second.subject_der, second.admission)
-    assert office.events("certificate.replaced").keys() == {old.serial_hex, new.serial_hex}
-    assert office.events("certificate.revoked")[old.serial_hex]["reason"] == reason.value
-
-
-def test_what_is_revoked_already_is_replaced_without_another_word(office: Office) -> None:
-    old = office.world.issue("clin-sign")
-    office.world.authority.revoke(old.serial_hex, COMPROMISE, CLERK)
-    before = office.world.authority.get(old.serial_hex).status
-    new = office.renew(old, reason=SUPERSEDED)
-    assert (office.world.authority.get(old.serial_hex).status, office.state(new)) == (before, WAITS)
-
-
-@pytest.mark.parametrize("reason", [RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AFFILIATION_CHANGED])
-def test_who_lost_the_right_gets_no_replacement(reason: RevocationReason, office: Office) -> None:
-    old = office.world.issue("clin-sign")
-    office.world.authority.revoke(old.serial_hex, reason, CLERK)
-    wanted = ("state-illegal", "replacement.not-replaceable")
-    assert refused(lambda: office.renew(old, reason=SUPERSEDED)) == wanted
-    assert refused(lambda: office.renew(old, reason=reason)) == ("input-malformed", "replacement.reason")
-
-
-def test_a_replacement_is_for_a_new_key(office: Office) -> None:
-    csr = new_csr()
-    old = office.world.activated(
-        office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
-    )
-    assert refused(lambda: office.renew(old, csr=csr, reason=COMPROMISE)) == ("key-refused", "replacement.same-key")
-    assert office.state(old) is GOOD
-
-
-def test_a_compromised_key_leaves_no_certificate_good(office: Office) -> None:
-    csr = new_csr()
-    old = office.world.activated(
-        office.world.authority.issue("clin-sign", office.world.approved(CLINICIAN).id, csr, "clerk")
-    )
-    office.within_window(old)
-    renewed = office.renew(old, csr=csr)
-    new = office.renew(renewed, reason=COMPROMISE)
-    assert [office.state(one) for one in (old, renewed, new)] == [REVOKED, REVOKED, WAITS]
-    file_id = _file_of(office, old) or ""
-    again = lambda: office.world.authority.issue("clin-sign", file_id, csr, "clerk")  # noqa: E731
-    assert refused(again) == ("key-refused", "key.compromised")
-
-
-@pytest.mark.parametrize("revoked", [0, 1])
-def test_whoever_revokes_for_compromise_revokes_all_that_is_for_the_key(revoked: int, office: Office) -> None:
-    csr, world = new_csr(), office.world
-    old = world.activated(world.authority.issue("clin-sign", world.approved(CLINICIAN).id, csr, "clerk"))
-    office.within_window(old)
-    both = (old, office.renew(old, csr=csr))
-    if revoked:
-        world.authority.revoke(both[revoked].serial_hex, COMPROMISE, CLERK)
-    else:
-        desk = ProposalDesk(world.database, world.authority, EveryOfficer(), world.settings, world.clock)
-        since = world.clock.now() - timedelta(days=1)
-        desk.approve(desk.propose(old.serial_hex, COMPROMISE, since, "e1" * 32, CLERK).proposal.id, FIRST)
-    found = [world.authority.get(one.serial_hex).status for one in both]
-    assert [(status.state, status.reason) for status in found] == [(REVOKED, COMPROMISE)] * 2
-    assert office.events("certificate.revoked").keys() == {one.serial_hex for one in both}
-    if not revoked:
-        assert found[1].invalidity_date == Certificate.parse(both[1].der).not_before
-
-
-@pytest.mark.parametrize("reason", [SUPERSEDED, COMPROMISE])
-def test_a_kill_before_the_record_leaves_the_old_one_as_it_was(reason: RevocationReason, office: Office) -> None:
-    old = office.world.issue("clin-sign")
-    keys = FaultyKeys(office.world)
-    line = IssuingLine(office.world.database, keys, SETTINGS, office.world.clock, gate=EveryOfficer())
-    keys.fault = Killed()
-    wish = Wish(serial=old.serial_hex, csr=new_csr(), reason=reason)
-    with pytest.raises(Killed):
-        office.desk(line).carry_out(wish, CLERK)
-    assert office.state(old) is GOOD
-    office.world.clock.move(minutes=6)
-    assert len(office.world.recovery.reconcile()) == 1
-    assert office.state(office.renew(old, reason=reason)) is WAITS
-    assert office.state(old) is REVOKED

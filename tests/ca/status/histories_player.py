@@ -7,7 +7,6 @@ tells must have been asked for, whatever was answered to have been done must be 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -19,62 +18,24 @@ from ca.status.revocation import RevocationReason
 from pki.audit import AuditAction
 from pki.certificates import serial_hex
 from pki.errors import ErrorCode, ServiceError, Unavailable
+from tests.ca.status.histories_comparison import Comparison, Doing
 from tests.ca.status.histories_faults import FREE, Killed, Point
-from tests.ca.status.histories_model import COMPROMISE, Contradiction, Life, ListName, Telling, Truth
+from tests.ca.status.histories_model import COMPROMISE, Contradiction, Life, ListName
 from tests.ca.status.histories_plan import Step, plan
-from tests.ca.status.histories_reader import Told, read_answer, read_certificate
+from tests.ca.status.histories_reader import read_certificate
 from tests.ca.status.histories_world import LISTS, PROFILES, SERVERS, WAITING, Stage, keep, lose, put_back, spoil
 from tests.ca.world import CLERK, FIRST
 
 REASONS: Final = tuple(reason for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD)
 EVIDENCE: Final = "5e" * 32
-CHANGES: Final = {
-    "hold": AuditAction.CERTIFICATE_HELD,
-    "unhold": AuditAction.CERTIFICATE_RELEASED,
-    "activate": AuditAction.CERTIFICATE_ACTIVATED,
-    "revoke": AuditAction.CERTIFICATE_REVOKED,
-    "take-back": AuditAction.CERTIFICATE_REVOKED,
-}
-PUBLISHING: Final = ("publish", "sweep")
 
 
-@dataclass(slots=True, kw_only=True)
-class _Doing:
-    """An act that is under way: what it may enter into the ledger, and what it has."""
-
-    act: str
-    server: int
-    begun: datetime
-    moment: int
-    serial: int | None = None
-    reason: str = ""
-    invalidity: datetime | None = None
-    entered: set[int] = field(default_factory=set)
-    disturbed: bool = False
-
-    def explains(self, action: str, serial: int, truth: Truth) -> bool:
-        if self.act == "issue":
-            return action == AuditAction.CERTIFICATE_ISSUED
-        if action == AuditAction.CERTIFICATE_HELD and self.invalidity is not None and serial == self.serial:
-            return True
-        if CHANGES.get(self.act) != action:
-            return False
-        if serial == self.serial:
-            return True
-        siblings = [] if self.serial is None else [life.serial for life in truth.siblings(self.serial)]
-        return self.reason == COMPROMISE and serial in siblings
-
-
-class Player:
+class Player(Comparison):
     """Plays one history on a stage."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.truth = Truth()
-        self.published: set[bytes] = set()
-        self.lists: dict[ListName, bytes] = {}
-        self.recovering = self.restored = False
-        self.doing: list[_Doing] = []
+        super().__init__(stage)
+        self.restored = False
         self.compromised: set[bytes] = set()
         self.proposed: set[int] = set()
         self.kept = stage.clock.now()
@@ -94,7 +55,7 @@ class Player:
         random = Random(step.draw)  # noqa: S311 - to be repeated
         at_work = {doing.server for doing in self.doing}
         server = random.choice([number for number in range(SERVERS) if number not in at_work])
-        doing = _Doing(act=step.act, server=server, begun=self._second(), moment=self.truth.moment)
+        doing = Doing(act=step.act, server=server, begun=self._second(), moment=self.truth.moment)
         self.doing.append(doing)
         self._lay(step, server, random, doing)
         try:
@@ -111,7 +72,7 @@ class Player:
     def _keep_house(self, server: int) -> None:
         """See to what the services need, as the worker does hourly."""
         now = self.stage.clock.now()
-        if self._is_down() or abs(now - self.kept) < timedelta(hours=12):
+        if self.is_down or abs(now - self.kept) < timedelta(hours=12):
             return
         authority = self.stage.servers[server].authority
         authority.prepare_keys()
@@ -120,22 +81,18 @@ class Player:
         self.stage.new_events()
         self.kept = now
 
-    def _do(self, step: Step, doing: _Doing, random: Random, server: int) -> None:
-        act: Callable[[_Doing, Random, int], None] = getattr(self, "_" + step.act.replace("-", "_"), self._change)
+    def _do(self, step: Step, doing: Doing, random: Random, server: int) -> None:
+        act: Callable[[Doing, Random, int], None] = getattr(self, "_" + step.act.replace("-", "_"), self._change)
         try:
             act(doing, random, server)
         except Killed:
             doing.disturbed = True
             self.stage.restart(server)
         except Unavailable:
-            if not (doing.disturbed or self._is_down() or self.stage.faults.store_down):
+            if not (doing.disturbed or self.is_down or self.stage.faults.store_down):
                 raise
 
-    def _is_down(self) -> bool:
-        """Whether there is no promise that anything new is signed."""
-        return self.recovering or self.stage.faults.device_down or self.stage.faults.database_down
-
-    def _lay(self, step: Step, server: int, random: Random, doing: _Doing) -> None:
+    def _lay(self, step: Step, server: int, random: Random, doing: Doing) -> None:
         """Lay a fault in the way of a step."""
 
         def disturb(what: Callable[[], None], _point: Point) -> None:
@@ -173,7 +130,7 @@ class Player:
 
     # -- acts -----------------------------------------------------------------------------------------
 
-    def _issue(self, doing: _Doing, random: Random, server: int) -> None:
+    def _issue(self, doing: Doing, random: Random, server: int) -> None:
         profile = random.choice(list(PROFILES.values()))
         ground = self.stage.ground
         csr = random.choice(ground.ceremony.csrs[profile])
@@ -187,7 +144,7 @@ class Player:
             return
         self._done(doing, int(issued.serial_hex, 16))
 
-    def _change(self, doing: _Doing, random: Random, server: int) -> None:
+    def _change(self, doing: Doing, random: Random, server: int) -> None:
         lives = list(self.truth.lives.values())
         if not lives:
             return
@@ -212,7 +169,7 @@ class Player:
         if not (allowed or doing.disturbed):
             raise Contradiction(f"{doing.act} of {life.serial:x}, which is {life.told}")
 
-    def _ask_for(self, doing: _Doing, life: Life, random: Random, server: int) -> None:
+    def _ask_for(self, doing: Doing, life: Life, random: Random, server: int) -> None:
         authority, name = self.stage.servers[server].authority, serial_hex(life.serial)
         if doing.act == "hold":
             authority.hold(name, CLERK)
@@ -239,27 +196,27 @@ class Player:
                 proposal = desk.propose(name, reason, doing.invalidity, EVIDENCE, CLERK).proposal
                 desk.approve(proposal.id, FIRST)
 
-    def _done(self, doing: _Doing, serial: int) -> None:
+    def _done(self, doing: Doing, serial: int) -> None:
         """What was answered to have been done is on record."""
         self.absorb()
         if serial not in doing.entered:
             raise Contradiction(f"{doing.act} of {serial:x} was answered, but is not on record")
 
-    def _wait(self, _doing: _Doing, random: Random, _server: int) -> None:
+    def _wait(self, _doing: Doing, random: Random, _server: int) -> None:
         self.stage.clock.move(seconds=random.choice((0.4, 1, 1, 2, 30, 61, 600, 3600, 8 * 3600)))
 
-    def _wait_long(self, _doing: _Doing, random: Random, _server: int) -> None:
+    def _wait_long(self, _doing: Doing, random: Random, _server: int) -> None:
         self.stage.clock.move(hours=random.choice((20, 25, 49, 8 * 24, 21 * 24, 40 * 24, 91 * 24)))
 
-    def _expire(self, _doing: _Doing, _random: Random, server: int) -> None:
+    def _expire(self, _doing: Doing, _random: Random, server: int) -> None:
         self.stage.servers[server].authority.expire()
 
-    def _publish(self, doing: _Doing, random: Random, server: int) -> None:
+    def _publish(self, doing: Doing, random: Random, server: int) -> None:
         authority = self.stage.servers[server].authority
         act = random.choice((authority.publish_crl, authority.publish_delta, authority.publish_change))
         self._publish_one(random.choice(LISTS), doing, act)
 
-    def _publish_one(self, on: ListName, doing: _Doing, act: Callable[[str, int], PublishedCrl]) -> None:
+    def _publish_one(self, on: ListName, doing: Doing, act: Callable[[str, int], PublishedCrl]) -> None:
         first = on not in self.truth.lists
         try:
             made = act(on.issuer, on.shard)
@@ -271,7 +228,7 @@ class Player:
         if not doing.disturbed and made.der not in self.stage.list_bytes(on, doing.server):
             raise Contradiction(f"{on}: another list is served than was published")
 
-    def _sweep(self, doing: _Doing, _random: Random, server: int) -> None:
+    def _sweep(self, doing: Doing, _random: Random, server: int) -> None:
         """Do what the worker does each minute; then, if nothing came in between, lists say what is so now."""
         authority = self.stage.servers[server].authority
         for on in LISTS:
@@ -285,30 +242,30 @@ class Player:
             if faults:
                 raise Contradiction(f"{on} is outdated after the sweep: {faults}")
 
-    def _presign(self, _doing: _Doing, random: Random, server: int) -> None:
+    def _presign(self, _doing: Doing, random: Random, server: int) -> None:
         self.stage.servers[server].authority.presign(limit=random.choice((1, 5, 1000)))
 
-    def _restart(self, _doing: _Doing, _random: Random, server: int) -> None:
+    def _restart(self, _doing: Doing, _random: Random, server: int) -> None:
         self.stage.restart(server)
 
-    def _device(self, _doing: _Doing, _random: Random, _server: int) -> None:
+    def _device(self, _doing: Doing, _random: Random, _server: int) -> None:
         self.stage.faults.device_down = not self.stage.faults.device_down
 
-    def _database(self, _doing: _Doing, _random: Random, _server: int) -> None:
+    def _database(self, _doing: Doing, _random: Random, _server: int) -> None:
         faults = self.stage.faults
         faults.database_down = not (faults.database_down or faults.store_down)  # one thing at a time
 
-    def _store(self, _doing: _Doing, _random: Random, _server: int) -> None:
+    def _store(self, _doing: Doing, _random: Random, _server: int) -> None:
         faults = self.stage.faults
         faults.store_down = not (faults.store_down or faults.database_down)
 
-    def _backup(self, _doing: _Doing, _random: Random, _server: int) -> None:
+    def _backup(self, _doing: Doing, _random: Random, _server: int) -> None:
         self.stage.back_up()
 
-    def _restore(self, doing: _Doing, random: Random, _server: int) -> None:
+    def _restore(self, doing: Doing, random: Random, _server: int) -> None:
         """Lose the register and put an older one in its place; then nothing that it tells may be wrong either."""
         self.stage.faults.forget()
-        down = self._is_down() or self.stage.faults.store_down
+        down = self.is_down or self.stage.faults.store_down
         if len(self.doing) > 1 or down or not self.stage.lose_register():
             return
         doing.disturbed = self.recovering = True
@@ -322,7 +279,7 @@ class Player:
         self._keep_house(0)
         self.compare(random, everything=True)
 
-    def _answers(self, doing: _Doing, random: Random, _server: int) -> None:
+    def _answers(self, doing: Doing, random: Random, _server: int) -> None:
         """Lose the file of answers, spoil it, keep it, or put back what was kept."""
         if not self.stage.faults.database_down:  # what it lacks then nobody can know
             doing.disturbed = True
@@ -349,7 +306,7 @@ class Player:
             doing.entered.add(serial)
             self._enter(action, doing, serial, at.replace(microsecond=0))
 
-    def _enter(self, action: str, doing: _Doing, serial: int, at: datetime) -> None:
+    def _enter(self, action: str, doing: Doing, serial: int, at: datetime) -> None:
         truth = self.truth
         if action == AuditAction.CERTIFICATE_ISSUED:
             issuers = self.stage.ground.ceremony.issuers
@@ -371,7 +328,7 @@ class Player:
             if doing.reason == COMPROMISE:
                 self.compromised.add(life.key)
 
-    def _settle(self, doing: _Doing) -> None:
+    def _settle(self, doing: Doing) -> None:
         """A compromised key's certificates end together or not at all."""
         if doing.reason != COMPROMISE or doing.serial not in doing.entered:
             return
@@ -380,64 +337,3 @@ class Player:
         ]
         if left and not doing.disturbed:
             raise Contradiction(f"{left[0].serial:x} outlives its compromised key")
-
-    # -- what is published ------------------------------------------------------------------------------
-
-    def compare(self, random: Random, *, everything: bool = False) -> None:
-        """Compare what is published now with the truth."""
-        server = random.randrange(SERVERS)
-        if self.stage.faults.store_down or any(doing.disturbed for doing in self.doing):
-            for each in self.stage.servers:
-                each.follow()
-        publishes = any(doing.disturbed or doing.act in PUBLISHING for doing in self.doing)
-        if not (self.stage.faults.database_down or self.recovering) and (
-            everything or publishes or random.random() < 0.1
-        ):
-            self.look_at_lists(server)
-        lives = list(self.truth.lives.values())
-        chosen = lives if everything else random.sample(lives, min(len(lives), 1))
-        touched = [self.truth.lives[serial] for doing in self.doing for serial in doing.entered]
-        for life in {life.serial: life for life in (*touched, *chosen)}.values():
-            self._ask_about(life, random)
-        if random.random() < 0.2:
-            self._ask_about_strangers(random)
-
-    def look_at_lists(self, server: int) -> None:
-        """Read each list that is new."""
-        since = min((doing.moment for doing in self.doing), default=self.truth.moment)
-        for on in LISTS:
-            for data, take in zip(
-                self.stage.list_bytes(on, server), (self.truth.take_list, self.truth.take_delta), strict=True
-            ):
-                if data is not None and data not in self.published:
-                    take(on, self.stage.read_list(on, data), since=since)
-                    self.published.add(data)
-                    if take == self.truth.take_list:
-                        self.lists[on] = data
-
-    def _ask(self, serial: int, issuer: str, random: Random) -> Told | None:
-        nonce = random.randbytes(16) if random.random() < 0.2 else None
-        answer = self.stage.ocsp(serial, issuer, random.randrange(SERVERS), nonce)
-        told = read_answer(answer, serial, self.stage.ground.ceremony.issuers[issuer], self.stage.clock.now(), nonce)
-        if told is None and not self._is_down():
-            raise Contradiction(f"{serial:x}: no answer, and nothing is down")
-        return told
-
-    def _ask_about(self, life: Life, random: Random) -> None:
-        told = self._ask(life.serial, life.on.issuer, random)
-        if told is None:
-            return
-        true = life.told
-        meant = None if true is None else Telling(true.since, true.reason)
-        if not told.known or told.telling != meant:
-            raise Contradiction(f"{life.serial:x} is {true}, but answered is {told}")
-
-    def _ask_about_strangers(self, random: Random) -> None:
-        """Ask about a number that was never given, and at one authority about what another issued."""
-        asked = [(random.getrandbits(150), issuer) for issuer in PROFILES]
-        for life in random.sample(list(self.truth.lives.values()), min(1, len(self.truth.lives))):
-            asked += [(life.serial, issuer) for issuer in PROFILES if issuer != life.on.issuer]
-        for serial, issuer in asked:
-            told = self._ask(serial, issuer, random)
-            if told is not None and told.known:
-                raise Contradiction(f"{serial:x} was never issued by {issuer}, but answered is {told}")

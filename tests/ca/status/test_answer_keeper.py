@@ -18,7 +18,7 @@ from ca.tables import certificates, status_changes
 from hsm.errors import HsmUnavailable
 from pki.errors import ErrorCode, Unavailable
 from storage.engine import Database
-from tests.ca.test_issuing_desk import DyingKeys
+from tests.ca.test_issuing_faults import DyingKeys
 from tests.ca.world import CLERK, SETTINGS, START, World
 from tests.support.officers import EveryOfficer
 

@@ -23,7 +23,7 @@ from hsm.errors import HsmUnavailable
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
 from storage.engine import Database
-from tests.ca.test_issuing_desk import DyingKeys
+from tests.ca.test_issuing_faults import DyingKeys
 from tests.ca.world import CLERK, FILE_PROFILES, SETTINGS, START, World, new_csr
 
 

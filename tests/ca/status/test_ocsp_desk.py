@@ -21,7 +21,7 @@ from pki.certificates import Certificate
 from pki.errors import ErrorCode, Unavailable
 from pki.keys import SignatureAlgorithm
 from tests.ca.status.test_ocsp import request
-from tests.ca.test_issuing_desk import DyingKeys
+from tests.ca.test_issuing_faults import DyingKeys
 from tests.ca.world import CLERK, SETTINGS, START, World, new_csr
 from tests.support.officers import EveryOfficer
 

@@ -22,7 +22,7 @@ from pki.errors import ServiceError
 from pki.identity import parse_legal_id
 from pki.identity_file import pilot_identities
 from tests.ca.mutants import content_of
-from tests.ca.test_profile_file import document, pilots
+from tests.ca.profile_documents import document, pilots
 from tests.ca.world import FILE_PROFILES, RAW_SETTINGS, SETTINGS, national_code
 
 POOL: Final = 3  # RSA keys of each size: making one takes longer than linting a hundred certificates
