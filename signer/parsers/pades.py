@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from pki import oids
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.parsers.cades import signatures_of
 from signer.parsers.model import (
@@ -13,16 +14,18 @@ from signer.parsers.model import (
     ParsedFile,
     ParsedSignature,
     ParsedTimestamp,
+    SignedObject,
     TimestampKind,
     UnreadableSignature,
 )
 from signer.parsers.pdf import PdfField, read_pdf
 from signer.parsers.pdf_store import SecurityStore
-from signer.parsers.signed_data import read_signed_data
+from signer.parsers.signed_data import SignedData, read_signed_data
 from signer.parsers.tst import read_timestamp
 from signer.validation.reasons import Reason
 
-_CMS_FILTERS: Final = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
+_OF_DIGEST: Final = "/adbe.pkcs7.sha1"  # the CMS holds the SHA-1 of the byte range (ISO 32000-1 §12.8.3.3.1)
+_CMS_FILTERS: Final = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached", _OF_DIGEST)
 _TIMESTAMP_FILTER: Final = "/ETSI.RFC3161"
 
 
@@ -75,13 +78,13 @@ def _field_signatures(field: PdfField) -> Iterator[ParsedSignature | UnreadableS
         return
     try:
         data = read_signed_data(field.cms)
-        if data.content is not None or len(data.signers) != 1:
+        if (data.content is None) is (field.sub_filter == _OF_DIGEST) or len(data.signers) != 1:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not detached, or not one signer (EN 319 142-1 §4.1)")
     except ServiceError as error:
         note = Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail)
         yield UnreadableSignature(id=field.name, format=Format.PADES, note=note)
         return
-    for signature in signatures_of(data, field.octets, what="byte-range", ranges=field.ranges, form=Format.PADES):
+    for signature in _signatures_over(field, data):
         if isinstance(signature, UnreadableSignature):
             yield replace(signature, id=field.name)
             continue
@@ -95,6 +98,17 @@ def _field_signatures(field: PdfField) -> Iterator[ParsedSignature | UnreadableS
             notes=signature.notes + field.notes,
             defects=signature.defects + field.defects,
         )
+
+
+def _signatures_over(field: PdfField, data: SignedData) -> Iterator[ParsedSignature | UnreadableSignature]:
+    if data.content is None:
+        yield from signatures_of(data, field.octets, what="byte-range", ranges=field.ranges, form=Format.PADES)
+        return
+    covered = SignedObject(
+        what="byte-range", octets=field.octets, digest_oid=oids.SHA1, expected=data.content, ranges=field.ranges
+    )
+    for one in signatures_of(data, (data.content,), what="digest", form=Format.PADES):
+        yield replace(one, objects=(covered, *one.objects)) if isinstance(one, ParsedSignature) else one
 
 
 def _levelled(

@@ -1,5 +1,6 @@
 """Rows 24 to 30 as far as they are judged now: byte ranges, later revisions, odd signature fields."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -10,13 +11,14 @@ from pyhanko.pdf_utils.generic import pdf_name
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.fields import SigFieldSpec, append_signature_field
 
-from pki import ber, der
+from pki import der
 from signer.formats.pades import sign_pades
 from signer.samples import sample_pdf, write_pdf
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Crypto
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
+from tests.support.forge import CmsForge
 from tests.support.pdf import form_pdf, page_pdf
 from tests.support.zoo import SIGNED_AT, Zoo
 
@@ -83,7 +85,7 @@ def test_octets_other_than_zeros_after_the_value_are_refused(zoo: Zoo, pades: by
 def test_a_flipped_signature_value_is_a_crypto_failure(zoo: Zoo, pades: bytes) -> None:
     first, second, _length = numbers_of(pades)
     contents = bytes.fromhex(pades[first + 1 : second - 1].decode())
-    info = der.parse(ber.normalise_prefix(contents)[0])  # the value itself may end with a zero
+    info = der.parse(der.normalise_prefix(contents)[0])  # the value itself may end with a zero
     signer = info.sequence()[1].inner().sequence()[-1].children()[0]
     value = signer.sequence()[-1].octets()
     changed = pades.replace(value.hex().encode(), (value[:-1] + bytes((value[-1] ^ 1,))).hex().encode())
@@ -220,6 +222,22 @@ def test_a_circular_field_tree_ends(zoo: Zoo) -> None:
     field = "<< /FT /Sig /T (Loop) /Kids [6 0 R] >>"
     data = page_pdf(catalogue="/AcroForm << /Fields [6 0 R] >>", extra=(field,))
     expect(verify_bytes(data, zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
+def test_a_pdf_whose_value_holds_its_digest_is_judged_as_sha1_is(zoo: Zoo, pades: bytes) -> None:
+    old = pades.replace(b"/ETSI.CAdES.detached", b"/adbe.pkcs7.sha1    ")
+    first, second, _length = numbers_of(old)
+    covered = hashlib.sha1(old[:first] + old[second:], usedforsecurity=False).digest()
+    for content, answer in (
+        (covered, (UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE_NO_POE")),
+        (bytes(20), (FAILED, "HASH_FAILURE")),
+        (None, (FAILED, "FORMAT_FAILURE")),
+    ):
+        forge = CmsForge(content=content or covered, holder=zoo.clinician, detached=content is None)
+        value = forge.build().hex().encode().ljust(second - first - 2, b"0")
+        verdict = verify_bytes(old[: first + 1] + value + old[second - 1 :], zoo.context())
+        expect(verdict, *answer)
+        assert only(verdict).format == "PAdES"
 
 
 def test_a_pdf_of_an_old_sub_filter_is_recognised_but_not_judged(zoo: Zoo, pades: bytes) -> None:
