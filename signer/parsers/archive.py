@@ -7,7 +7,7 @@ SignedData as it was, without the archive time-stamps that came later. The first
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -49,6 +49,13 @@ class _Signed:
     content: Octets
     owner: str
     stamps: dict[str, ParsedTimestamp]
+    _digests: dict[str, bytes] = field(default_factory=dict)
+
+    def digest(self, hash_name: str) -> bytes:
+        """Hash the content, once for all time-stamps of a hash."""
+        if hash_name not in self._digests:
+            self._digests[hash_name] = _running(hash_name, self.content).digest()
+        return self._digests[hash_name]
 
     @property
     def attributes(self) -> tuple[Node, ...]:
@@ -127,6 +134,13 @@ def _complete(kind: str, value: Node, stamp: ParsedTimestamp, signed: _Signed) -
     )
 
 
+def _running(hash_name: str, octets: Octets) -> "hashlib._Hash":
+    running = hashlib.new(hash_name, usedforsecurity=False)
+    for piece in octets:
+        running.update(piece)
+    return running
+
+
 def _hash_name(hash_oid: str) -> str:
     if hash_oid not in _HASHES:
         raise refuse("imprint with an unknown hash")
@@ -138,11 +152,9 @@ def _hash_name(hash_oid: str) -> str:
 
 def _third(token_der: bytes, token: TimestampToken, signed: _Signed) -> tuple[Octets, _Covered]:
     """Return the octets to hash: content type, digest of the content, SignerInfo up to its value, index."""
-    digest = hashlib.new(_hash_name(token.imprint_oid), usedforsecurity=False)
-    for piece in signed.content:
-        digest.update(piece)
+    digest = signed.digest(_hash_name(token.imprint_oid))
     index = _read_index(token_der)
-    imprinted = (der.oid(signed.data.content_type), digest.digest(), *signed.fields, index.raw)
+    imprinted = (der.oid(signed.data.content_type), digest, *signed.fields, index.raw)
     return imprinted, _indexed(index, signed)
 
 
@@ -212,14 +224,10 @@ def _second(token: TimestampToken, signed: _Signed) -> tuple[Octets, _Covered]:
     encapsulated, *sets = (node.raw for node in data.stamped)
     content = signed.content if data.content is None else ()
     before: Octets = (encapsulated, *content, *sets, *signed.fields)
-    hash_name = _hash_name(token.imprint_oid)
-    for spelling in ((der.tlv(_UNSIGNED, *kept),), tuple(kept)):
-        running = hashlib.new(hash_name, usedforsecurity=False)
-        for piece in (*before, *spelling):
-            running.update(piece)
-        if running.digest() == token.imprint:
-            return (*before, *spelling), covered
-    return (*before, *kept), covered
+    whole = _running(_hash_name(token.imprint_oid), before)
+    whole.update(der.tlv(_UNSIGNED, *kept))
+    unsigned = (der.tlv(_UNSIGNED, *kept),) if whole.digest() == token.imprint else tuple(kept)
+    return (*before, *unsigned), covered
 
 
 def _is_before(value: Node, at: datetime, signed: _Signed) -> bool:

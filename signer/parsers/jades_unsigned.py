@@ -47,43 +47,49 @@ def unsigned_evidence(jws: Jws, owner: str, payload: bytes | None) -> UnsignedEv
         raise refuse("etsiU is not an array of components")
     if len({isinstance(member, str) for member in members}) > 1:
         raise refuse("etsiU mixes clear objects and base64url strings")
-    signed = _Signed(jws=jws, owner=owner, payload=payload, members=tuple(members))
-    for index, member in enumerate(members):
-        _component(_as_object(member), signed, index, found)
+    components = [_as_object(member) for member in members]
+    names = tuple(name for component in components for name in component)
+    signed = _Signed(jws=jws, owner=owner, payload=payload, names=names, spellings=_spelled(members))
+    for index, component in enumerate(components):
+        _component(component, signed, index, found)
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signed:
-    """The signature that components of `etsiU` belong to."""
+    """The signature that components of `etsiU` belong to, and the spellings of those, each written once."""
 
     jws: Jws
     owner: str
     payload: bytes | None
-    members: tuple[Any, ...]
+    names: tuple[str, ...]
+    spellings: tuple[tuple[bytes, ...], ...]
 
     def archived(self, index: int) -> tuple[Octets, ...]:
-        """Return what an archive time-stamp at `index` covers (§5.3.6.3), in the spellings that there are.
-
-        Clear components are written by whatever `canonAlg` names: sorted as RFC 8785 has it, or in their own order.
-        """
+        """Return what an archive time-stamp at `index` covers (§5.3.6.3), in the spellings that there are."""
         if self.payload is None:
             return ()
-        before = self.members[:index]
-        if all(isinstance(member, str) for member in before):
-            spelled = ["".join(before).encode()]
-        else:
-            spelled = [b"".join(map(write, before)) for write in (jose.canonical_json, jose.compact_json)]
-        return tuple((b".".join((self.payload, self.jws.protected, self.jws.signature_b64, one)),) for one in spelled)
+        before = (self.payload, b".", self.jws.protected, b".", self.jws.signature_b64, b".")
+        return tuple((*before, *spelled[:index]) for spelled in self.spellings)
 
     def referring(self, index: int, *, signature: bool) -> tuple[Octets, ...]:
         """Return what a time-stamp over references at `index` covers (§A.1.5); with the `signature` or without."""
         names = _REFERENCES | {"sigTst"} if signature else _REFERENCES
-        before = [member for member in self.members[:index] if _as_object(member).keys() <= names]
-        if not all(isinstance(member, str) for member in before):
-            return ()
-        spelled = "".join(before).encode()
-        return ((self.jws.signature_b64 + b"." + spelled,),) if signature else ((spelled,),)
+        before = (self.jws.signature_b64, b".") if signature else ()
+        return tuple(
+            (*before, *(one for one, name in zip(spelled[:index], self.names, strict=False) if name in names))
+            for spelled in self.spellings
+        )
+
+
+def _spelled(members: list[Any]) -> tuple[tuple[bytes, ...], ...]:
+    """Write components as time-stamps cover them: base64url as it stands.
+
+    Clear ones are written by whatever `canonAlg` names: sorted as RFC 8785 has it, or in their own order.
+    """
+    if isinstance(members[0], str):
+        return (tuple(member.encode() for member in members),)
+    return tuple(tuple(map(write, members)) for write in (jose.canonical_json, jose.compact_json))
 
 
 def _as_object(member: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from asn1crypto import crl as asn1_crl
 from asn1crypto import ocsp as asn1_ocsp
 from asn1crypto import x509 as asn1_x509
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.signers.pdf_signer import PdfTimeStamper
 from pyhanko.sign.timestamps import TimeStamper
 from pyhanko.sign.validation.dss import DocumentSecurityStore
@@ -240,22 +241,31 @@ class _Stamper(TimeStamper):
 
 
 class Pades:
-    """PAdES with a document security store and document time-stamps, written by pyHanko."""
+    """PAdES with a document security store and document time-stamps, written by pyHanko.
+
+    `only_vri`: the store's own arrays are called what no reader knows, so that its VRI dictionary alone holds them.
+    """
+
+    def __init__(self, *, only_vri: bool = False) -> None:
+        self.only_vri = only_vri
 
     def signed(self, by: Holder, at: datetime, stamper: LocalTimeStamper | None) -> bytes:
         return sign_pades(sample_pdf(), by.key, by.chain, signed_at=at, stamper=stamper)
 
     def with_values(self, data: bytes, values: Values) -> bytes:
         stream = BytesIO(data)
+        contents = PdfFileReader(stream).embedded_regular_signatures[0].pkcs7_content.hex().encode()
         DocumentSecurityStore.add_dss(
             stream,
-            None,
+            contents if self.only_vri else None,
             certs=[asn1_x509.Certificate.load(one.der) for one in values.certificates],
             crls=[asn1_crl.CertificateList.load(one) for one in values.crls],
             ocsps=[asn1_ocsp.OCSPResponse.load(one) for one in values.responses],
             force_write=True,
         )
-        return stream.getvalue()
+        if not self.only_vri:
+            return stream.getvalue()
+        return stream.getvalue().replace(b"/Certs", b"/CertX").replace(b"/CRLs", b"/CRLX")
 
     def archived(self, data: bytes, tsa: Holder, at: datetime) -> bytes:
         writer = IncrementalPdfFileWriter(BytesIO(data))

@@ -367,6 +367,17 @@ def test_time_stamps_over_references_are_recomputed(archive: Archive, kind: str,
     expect(verdict, PASSED)
 
 
+# -- PAdES alone ------------------------------------------------------------------------------------
+
+
+def test_what_stands_only_in_a_vri_dictionary_is_evidence_too(archive: Archive) -> None:
+    form = Pades(only_vri=True)
+    plain = form.signed(archive.zoo.clinician, SIGNED_AT, archive.zoo.stamper(SIGNED_AT))
+    expect(archive.judged(form.archived(plain, archive.lasting, ARCHIVED)), UNDECIDED, "TRY_LATER")
+    data = form.archived(form.with_values(plain, archive.lists(GATHERED)), archive.lasting, ARCHIVED)
+    expect(archive.judged(data), PASSED)
+
+
 # -- JAdES alone ------------------------------------------------------------------------------------
 
 
