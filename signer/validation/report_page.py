@@ -38,7 +38,7 @@ Line = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading of level 1 to 4."""
+    """A heading of level 1 to 6."""
 
     level: int
     line: Line

@@ -318,10 +318,10 @@ class _Teller:
     # -- checks ------------------------------------------------------------------------------------
 
     def _fold(self, title: Message, groups: Iterable[Group], level: int = 2) -> Fold:
-        parts = tuple(part for group in groups for part in self._group(group))
+        parts = tuple(part for group in groups for part in self._group(group, level + 1))
         return Fold(self._heading(level, title), parts)
 
-    def _group(self, group: Group) -> Iterator[Part]:
+    def _group(self, group: Group, level: int) -> Iterator[Part]:
         clause = Span(f"EN 319 102-1 §{group.clause}", Way.CODE)
         name = (Span(" "), Span(visible(group.name), Way.CODE)) if group.groups else ()
         outcome = (
@@ -329,11 +329,11 @@ class _Teller:
             if group.indication is None
             else self._conclusion(group.indication, group.sub_indication, whole=False)
         )
-        yield Heading(4, (self._span(group.title), *name, Span(" · "), clause, Span(" · "), *outcome))
+        yield Heading(level, (self._span(group.title), *name, Span(" · "), clause, Span(" · "), *outcome))
         if group.checks:
             yield Rows(tuple(self._check(check) for check in group.checks))
         for below in group.groups:
-            yield from self._group(below)
+            yield from self._group(below, level + 1)
 
     def _check(self, check: Check) -> Row:
         rule = f" ({say(RULES[check.level], self._language)})"
