@@ -129,9 +129,7 @@ def _complete(kind: str, value: Node, stamp: ParsedTimestamp, signed: _Signed) -
         detail = error.detail if isinstance(error, ServiceError) else "hash index"
         return replace(stamp, defects=(*stamp.defects, Note(reason=Reason.TIMESTAMP_MALFORMED, detail=detail)))
     covers = frozenset((signed.owner, *(covered.stamps - {stamp.id})))
-    return replace(
-        stamp, imprinted=imprinted, covers=covers, values=frozenset(covered.values), hashes=covered.hashes
-    )
+    return replace(stamp, imprinted=imprinted, covers=covers, values=frozenset(covered.values), hashes=covered.hashes)
 
 
 def _running(hash_name: str, octets: Octets) -> "hashlib._Hash":
