@@ -229,6 +229,7 @@ def _seen_of_stamp(verdict: TimestampVerdict, policy: Policy) -> _Seen:
     ) | {
         "imprint-intact": parsed and Reason.CONTENT_ABSENT not in reasons,
         "timestamp-past": parsed,
+        "existence-proven": bool(verdict.chain),
     }
     return _Seen(
         findings=verdict.findings,

@@ -355,6 +355,7 @@ _NAMED: Final = (
             "What is relied on provably existed before it lost its force.",
         ),
         reasons=(Reason.EXISTENCE_NOT_PROVEN,),
+        stamps=True,
     ),
     Constraint(
         name="time-proven",

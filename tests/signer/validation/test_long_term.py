@@ -17,6 +17,7 @@ from pki.jose import compact_json, json_object
 from pki.keys import SignatureAlgorithm
 from signer.validation.policy import DEFAULT
 from signer.validation.reasons import Reason
+from signer.validation.report_checks import in_order, timestamp_checks
 from signer.validation.verdict import FileVerdict, TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
@@ -205,6 +206,8 @@ def test_a_time_stamp_outlives_its_authoritys_revocation_only_under_a_later_one(
     verdict = archive.judged(data, ca={gone.certificate.serial: revoked_at})
     ended = [s for s in (*only(verdict).timestamps, *verdict.timestamps) if s.generated_at == ARCHIVED]
     assert [(stamp.indication, stamp.sub_indication) for stamp in ended] == [first]
+    checks = in_order((timestamp_checks(ended[0], DEFAULT),))
+    assert {finding for check in checks for finding in check.findings} == set(ended[0].findings)
     expect(verdict, *((PASSED, None) if sealed else (UNDECIDED, "OUT_OF_BOUNDS_NO_POE")))
 
 
