@@ -11,7 +11,7 @@ from pyhanko.pdf_utils.generic import pdf_name
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign.fields import SigFieldSpec, append_signature_field
 
-from pki import der
+from pki import ber, der
 from signer.formats.pades import sign_pades
 from signer.samples import sample_pdf, write_pdf
 from signer.validation.reasons import Reason
@@ -85,7 +85,7 @@ def test_octets_other_than_zeros_after_the_value_are_refused(zoo: Zoo, pades: by
 def test_a_flipped_signature_value_is_a_crypto_failure(zoo: Zoo, pades: bytes) -> None:
     first, second, _length = numbers_of(pades)
     contents = bytes.fromhex(pades[first + 1 : second - 1].decode())
-    info = der.parse(der.normalise_prefix(contents)[0])  # the value itself may end with a zero
+    info = der.parse(ber.normalise_prefix(contents)[0])  # the value itself may end with a zero
     signer = info.sequence()[1].inner().sequence()[-1].children()[0]
     value = signer.sequence()[-1].octets()
     changed = pades.replace(value.hex().encode(), (value[:-1] + bytes((value[-1] ^ 1,))).hex().encode())
