@@ -25,9 +25,11 @@ from pki.notes import sign_note
 from pki.oids import OidArc
 from pki.pkcs7 import certs_only, encode_body
 from signer.formats import cades, jades
+from signer.formats.cose import sign_cose
 from signer.formats.pades import sign_pades
 from signer.isolation.order import Order
-from signer.samples import sample_pdf
+from signer.prescription_code import from_text
+from signer.samples import sample_pdf, sample_prescription
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.messages import build_request
 from signer.trust.bundle import BundleAnchor, TrustBundle
@@ -82,6 +84,7 @@ def good_files() -> Mapping[Kind, tuple[bytes, ...]]:
         b"".join(_as_message(Order(data=b"%PDF-1.7", name="a", content=b"c", at=NOW).parts())),
         _manifest(),
         _note(),
+        *_codes(zoo),
     )
     for data in _vectors():
         found[kind_of(data)].append(data)
@@ -178,6 +181,12 @@ def _manifest() -> bytes:
         b"<ds:DigestValue>n5Fd0E0FsOPeXtFThNz8QYFh6fH3bWA8Zm2xB5V1dQg=</ds:DigestValue></DataObjectReference>"
         b"</ASiCManifest>"
     )
+
+
+def _codes(zoo: Zoo) -> Iterator[bytes]:
+    text = sign_cose(sample_prescription(), zoo.clinician.key, zoo.clinician.chain, signed_at=NOW)
+    yield text
+    yield from_text(text)
 
 
 def _note() -> bytes:

@@ -11,7 +11,7 @@ from asn1crypto import parser as asn1
 from cryptography import x509
 
 from ca.status.ocsp import parse_request as parse_ocsp_request
-from pki import ber, der
+from pki import ber, cbor, der
 from pki.certificates import Certificate, load_certificates, name_text
 from pki.compact_jws import CompactJws, HeaderRule
 from pki.csr import challenge_password, parse_csr
@@ -26,6 +26,7 @@ from signer.isolation.wire import Channel
 from signer.parsers.asic import parse_asic
 from signer.parsers.asic_manifest import read_manifest
 from signer.parsers.cades import parse_cms
+from signer.parsers.cose import parse_cose
 from signer.parsers.detect import detect
 from signer.parsers.jades import parse_jws
 from signer.parsers.model import UNREADABLE
@@ -180,6 +181,17 @@ def _request(data: bytes) -> object:
         return str(error)
 
 
+def _cbor(data: bytes) -> object:
+    value, deterministic = cbor.decode(data)
+    try:
+        written = cbor.encode(value)
+    except ValueError:
+        return repr(value)  # floats are read only
+    if (written == data) is not deterministic:
+        raise Differs("what is written in one way is not")
+    return repr(value)
+
+
 def _note(data: bytes) -> object:
     text = data.decode("utf-8", "replace")
     try:
@@ -264,6 +276,8 @@ TARGETS: Final[dict[str, Target]] = {
     "trust-bundle": Target(read=lambda data: repr(read_bundle(data, _DAY)), kinds=_JSON, share=1),
     "fhir-kinds": Target(read=lambda data: sorted(resource_kinds((data,))), kinds=_JSON, share=1),
     "names": Target(read=name_text, kinds=_DER, share=1),
+    "cbor": Target(read=_cbor, kinds=_RAW, share=2),
+    "code": Target(read=lambda data: _names(parse_cose(data, CONTENT)), kinds=_RAW, share=3),
     "note": Target(read=_note, kinds=_RAW, share=1),
     "wire": Target(read=_wire, kinds=_RAW, share=1, raises=(ServiceError, EOFError)),
     "manifest": Target(read=read_manifest, kinds=_RAW, share=2),
