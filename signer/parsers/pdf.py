@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Final
 
+from pyhanko.pdf_utils.crypt import AuthStatus
 from pyhanko.pdf_utils.generic import DictionaryObject, EncryptedObjAccess
 from pyhanko.sign.fields import enumerate_sig_fields
 
@@ -131,10 +132,16 @@ def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
     stand_ins = {gap: secrets.token_hex(16).encode() for gap in _long_values(data)}
     meter = Meter(len(data))
     try:
-        reader = _opened(data, meter, stand_ins)
+        reader = open_pdf(data, meter=meter, stand_ins=stand_ins)
+        if reader.encrypted:
+            stand_ins = {}  # a MAC (ISO/TS 32004) has a byte range, too, and is read whole
+            reader = open_pdf(data, meter=meter, stand_ins=stand_ins)
+        _decrypt(reader)
         fields = []
         for name, _value, reference in islice(enumerate_sig_fields(reader, filled_status=True), MAX_SIGNATURES + 1):
             fields.append((str(name), reference.get_object()))
+    except ServiceError:
+        raise
     except Exception as error:
         raise _refuse(f"PDF: {type(error).__name__}") from error
     if len(fields) > MAX_SIGNATURES:
@@ -142,10 +149,10 @@ def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
     return _File(data=data, meter=meter, reader=reader, stand_ins=stand_ins), fields
 
 
-def _opened(data: bytes, meter: Meter, stand_ins: dict[tuple[int, int], bytes]) -> BoundedReader:
-    reader = open_pdf(data, meter=meter, stand_ins=stand_ins)
-    if reader.encrypted:
-        reader.decrypt("")
+def _decrypt(reader: BoundedReader) -> BoundedReader:
+    """Open an encrypted file that needs no password; InvalidInput where it needs one."""
+    if reader.encrypted and reader.decrypt("").status is AuthStatus.FAILED:
+        raise _refuse("the file is encrypted with a password")
     return reader
 
 
@@ -271,7 +278,7 @@ def _changes_since(file: _File, field: PdfField, changes: Changes, increments: I
 def _compared(file: _File, field: PdfField, revision: bytes, changes: Changes) -> PdfField:
     stand_ins = {gap: value for gap, value in file.stand_ins.items() if gap[1] <= field.end}
     try:
-        added = changes.since(_opened(revision, file.meter, stand_ins), field.permissions)
+        added = changes.since(_decrypt(open_pdf(revision, meter=file.meter, stand_ins=stand_ins)), field.permissions)
     except ChangeFound as change:
         return _changed(field, Reason.DOCUMENT_CHANGED, str(change), change.about)
     except Exception as error:  # noqa: BLE001 - documented boundary: pyHanko raises anything on hostile files

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObject, Reference
 
 from signer.bounded_pdf import BoundedReader
+from signer.errors import PdfTooComplex
 from signer.parsers.pdf_comparison import OF_NO_CONTENT, Comparison
 from signer.parsers.pdf_objects import (
     ChangeFound,
@@ -26,6 +27,8 @@ from signer.parsers.pdf_permissions import SILENT, Permissions
 from signer.parsers.pdf_reach import Key, Leads, Reach, Unclear
 from signer.parsers.pdf_roles import OF_ONE_PLACE, Addition, Pair, Role
 
+MAX_LOOKED_AT: Final = 400_000  # objects, over all signatures of a file
+
 _MAX_DEPTH: Final = 64
 
 
@@ -34,7 +37,7 @@ class Changes:
 
     def __init__(self, now: BoundedReader) -> None:
         self._now = Side(now)
-        self._effort = Effort()
+        self._effort, self._whole_effort = Effort(MAX_LOOKED_AT), Effort()
         self._leads = Leads()
 
     def since(self, signed: BoundedReader, permissions: Permissions = SILENT) -> frozenset[Addition]:
@@ -42,8 +45,11 @@ class Changes:
         side = Side(signed)
         try:
             return _Brief(side, self._now, permissions, self._effort, self._leads).run()
-        except (Unclear, ChangeFound):
-            return Comparison(side, self._now, permissions, self._effort).run()
+        except (Unclear, ChangeFound) as found:
+            try:
+                return Comparison(side, self._now, permissions, self._whole_effort).run()
+            except PdfTooComplex:
+                raise (found if isinstance(found, ChangeFound) else PdfTooComplex) from None
 
 
 class _Brief(Comparison):

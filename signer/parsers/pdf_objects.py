@@ -7,6 +7,7 @@ from pyhanko.pdf_utils.generic import (
     ArrayObject,
     ByteStringObject,
     DictionaryObject,
+    EncryptedObjAccess,
     IndirectObject,
     NameObject,
     NullObject,
@@ -19,7 +20,7 @@ from signer.bounded_pdf import BoundedReader
 from signer.errors import PdfTooComplex
 
 MAX_PATH: Final = 160
-MAX_STEPS: Final = 600_000
+MAX_STEPS: Final = 120_000  # of comparing whole documents, over all signatures of a file
 NULL: Final = NullObject()
 
 
@@ -73,6 +74,10 @@ class Side:
 
 def raw(found: DictionaryObject, key: str) -> Any:
     """Return an entry as it is written, references too; null where there is none."""
+    if (
+        key == "/Contents" and "/ByteRange" in found and key in found
+    ):  # a signature value is never encrypted (ISO 32000-2 §7.6.2)
+        return found.raw_get(key, decrypt=EncryptedObjAccess.RAW)
     return found.raw_get(key) if key in found else NULL
 
 
