@@ -5,6 +5,7 @@ minutes. Most objects are read by whole tokens instead; what is left to pyHanko,
 and decoded streams are limited. A file that needs more is refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,10 +28,16 @@ MAX_READS: Final = 2_000_000
 _NOTHING: Final[Mapping[tuple[int, int], bytes]] = {}
 
 _MIB: Final = 1024 * 1024
+_MAX_OBJECTS: Final = 400_000  # that are asked for, read before or not
+_EMPTY_ENTRIES: Final = re.compile(rb"/W\s*\[[\s0]{1,64}\]")
 _MAX_TIMES_READ: Final = 4  # how often a file may be read over
 _LIMITS: Final = DecodeLimits(
     per_stream=StreamDecodeLimits(max_output_size=64 * _MIB),
-    per_purpose={**DEFAULT_PURPOSE_LIMITS, DecodePurpose.OBJECT_STREAM: StreamDecodeLimits(max_output_size=_MIB)},
+    per_purpose={
+        **DEFAULT_PURPOSE_LIMITS,
+        DecodePurpose.OBJECT_STREAM: StreamDecodeLimits(max_output_size=_MIB),
+        DecodePurpose.XREF_STREAM: StreamDecodeLimits(max_output_size=2 * _MIB),  # some 300,000 objects
+    },
     document_budget=DocumentDecodeBudget(base_allowance=64 * _MIB, max_ratio=20),
 )
 
@@ -40,6 +47,7 @@ class Meter:
 
     def __init__(self, size: int, reads: int = MAX_READS) -> None:
         self.reads_left = reads
+        self.objects_left = _MAX_OBJECTS
         self._octets_left = _MAX_TIMES_READ * size + 16 * _MIB
 
     def count(self, octets: int) -> None:
@@ -92,7 +100,16 @@ class BoundedReader(PdfFileReader):
         self._meter = meter
         self._stand_ins = {start: (end, digits) for (start, end), digits in stand_ins.items()}
         self._opened: dict[int, ObjectStream | None] = {}
+        if _EMPTY_ENTRIES.search(data):
+            raise PdfTooComplex  # without octets of their own, entries have no end
         super().__init__(_MeteredFile(data, meter, stand_ins), decode_limits=_LIMITS)
+
+    def get_object(self, ref: Any, *args: Any, **options: Any) -> Any:
+        """Return an object; PdfTooComplex when too many were asked for: trees of shared branches have no other end."""
+        self._meter.objects_left -= 1
+        if self._meter.objects_left < 0:
+            raise PdfTooComplex
+        return super().get_object(ref, *args, **options)  # type: ignore[no-untyped-call]  # untyped upstream
 
     def object_stream(self, number: int) -> ObjectStream | None:
         """Decode an object stream once; None where it is written in an unusual way."""

@@ -50,9 +50,10 @@ def verify_bytes(data: bytes, context: VerificationContext) -> FileVerdict:
     except ServiceError as error:
         return _malformed(form, error.detail, context)
     except MemoryError:
-        return aborted(data[:4096], context, "memory")
+        pass  # what filled it is let go of with the exception: nothing can be said before
     except Exception as error:  # noqa: BLE001 - documented boundary: the verifier always answers, and fails closed
         return _malformed(form, type(error).__name__, context)
+    return aborted(data[:4096], context, "memory")
 
 
 def too_large(head: bytes, context: VerificationContext) -> FileVerdict:

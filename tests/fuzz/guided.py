@@ -102,7 +102,7 @@ def _guided(atheris: Any, name: str, inputs: int, seed: int, folder: Path) -> in
     options = [
         sys.argv[0], str(corpus), f"-runs={max(0, inputs - count.value)}", f"-seed={seed}", f"-timeout={_SECONDS}",
         f"-rss_limit_mb={_RSS_MIB}", f"-max_len={_MAX_OCTETS}", f"-artifact_prefix={found}/{name}-", "-len_control=0",
-        "-print_final_stats=0", "-verbosity=0", "-reload=0",
+        "-print_final_stats=0", "-report_slow_units=100000", "-verbosity=0", "-reload=0",
     ]  # fmt: skip
     atheris.Setup(options, _trial(name, folder, count), custom_mutator=mutate, enable_python_coverage=True)
     try:

@@ -1,6 +1,8 @@
 """What fuzzing and attacks found, each as the small input that shows it."""
 
 import time
+import weakref
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from pki.errors import InvalidInput, ServiceError
 from pki.jose import strict_json
 from signer.parsers.asic import parse_asic
 from signer.parsers.cades import unwrap_pem
+from signer.parsers.model import Format
+from signer.parsers.pades import parse_pdf
 from signer.validation.answers import Good
 from signer.validation.crl import parse_crl
 from signer.validation.evidence import Evidence
@@ -21,6 +25,7 @@ from signer.validation.verdict import Indication
 from signer.validation.verify import verify_bytes
 from tests.fuzz.seeds import packed
 from tests.support.forge import CmsForge
+from tests.support.pdf import page_pdf
 from tests.support.pki import NOW, make_root, new_key
 from tests.support.zoo import make_zoo
 
@@ -109,3 +114,38 @@ def test_many_manifests_that_name_the_same_files_are_too_much_to_hash(monkeypatc
     files |= {f"META-INF/ASiCManifest{number}.xml": manifest(number) for number in range(10)}
     with pytest.raises(InvalidInput, match="to digest"):
         parse_asic(packed(files))
+
+
+@pytest.mark.parametrize("entries", [b"/W [0 0 0]", b"/W[ 0 0  00]"])
+def test_entries_of_a_cross_reference_stream_that_have_no_octets_are_refused(entries: bytes) -> None:
+    stream = b"<< /Type /XRef /Size 100000 %s /Root 2 0 R /Length 4 >>\nstream\nabcd\nendstream" % entries
+    pdf = b"%%PDF-1.7\n1 0 obj\n%s\nendobj\nstartxref\n9\n%%%%EOF" % stream
+    with pytest.raises(InvalidInput, match="PdfTooComplex"):
+        parse_pdf(pdf)
+
+
+def test_fields_that_share_their_branches_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.bounded_pdf._MAX_OBJECTS", 1_000)
+    branches = tuple(f"<< /T (a) /Kids [{number + 1} 0 R {number + 1} 0 R] >>" for number in range(6, 30))
+    pdf = page_pdf(catalogue="/AcroForm << /Fields [6 0 R] >>", extra=(*branches, "<< /T (z) >>"))
+    with pytest.raises(InvalidInput, match="PdfTooComplex"):
+        parse_pdf(pdf)
+
+
+def test_memory_is_let_go_of_before_the_verdict_says_that_there_was_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Any] = []
+
+    def fill(_data: bytes, _form: object, _content: object) -> None:
+        octets = bytearray(1)
+        held.append(weakref.finalize(memoryview(octets), lambda: None))
+        raise MemoryError
+
+    monkeypatch.setattr("signer.validation.verify.parse", fill)
+    monkeypatch.setattr("signer.validation.verify.detect", lambda _head: Format.CMS if not held else _alive(held))
+    verdict = verify_bytes(b"\x30\x00", make_zoo().context())
+    assert [finding.reason for finding in verdict.findings] == [Reason.VERIFICATION_ABORTED]
+
+
+def _alive(held: list[Any]) -> Format | None:
+    assert not held[0].alive
+    return None
