@@ -28,7 +28,7 @@ MAX_READS: Final = 2_000_000
 _NOTHING: Final[Mapping[tuple[int, int], bytes]] = {}
 
 _MIB: Final = 1024 * 1024
-_MAX_OBJECTS: Final = 400_000  # that are asked for, read before or not
+_MAX_OBJECTS: Final = 150_000  # that are asked for, read before or not
 _EMPTY_ENTRIES: Final = re.compile(rb"/W\s*\[[\s0]{1,64}\]")
 _MAX_TIMES_READ: Final = 4  # how often a file may be read over
 _LIMITS: Final = DecodeLimits(
