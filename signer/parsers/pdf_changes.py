@@ -27,6 +27,7 @@ from signer.parsers.pdf_permissions import SILENT, Permissions
 from signer.parsers.pdf_reach import Key, Leads, Reach, Unclear
 from signer.parsers.pdf_roles import OF_ONE_PLACE, Addition, Pair, Role
 
+MAX_TOLD_BY_PATH: Final = 10_000  # objects of a document; in a larger one a change is told by its object alone
 MAX_LOOKED_AT: Final = 400_000  # objects, over all signatures of a file
 
 _MAX_DEPTH: Final = 64
@@ -43,9 +44,12 @@ class Changes:
     def since(self, signed: BoundedReader, permissions: Permissions = SILENT) -> frozenset[Addition]:
         """Return what was added; ChangeFound, PdfTooComplex, or what pyHanko raises on broken files."""
         side = Side(signed)
+        brief = _Brief(side, self._now, permissions, self._effort, self._leads)
         try:
-            return _Brief(side, self._now, permissions, self._effort, self._leads).run()
+            return brief.run()
         except (Unclear, ChangeFound) as found:
+            if isinstance(found, ChangeFound) and brief.reached > MAX_TOLD_BY_PATH:
+                raise
             try:
                 return Comparison(side, self._now, permissions, self._whole_effort).run()
             except PdfTooComplex:
@@ -58,6 +62,7 @@ class _Brief(Comparison):
     def __init__(self, signed: Side, now: Side, permissions: Permissions, effort: Effort, leads: Leads) -> None:
         super().__init__(signed, now, permissions, effort)
         self._leads, self._effort = leads, effort
+        self.reached = 0
 
     def run(self) -> frozenset[Addition]:
         roots = self._prepare()
@@ -66,6 +71,7 @@ class _Brief(Comparison):
         if any("/Encrypt" in side.reader.trailer for side in (self._signed, self._now)):
             raise Unclear
         reach = Reach(self._signed, self._leads, self._written(), OF_NO_CONTENT, self._effort)
+        self.reached = reach.objects
         for key in sorted(reach.referrers):
             reference = Reference(*key, self._signed.reader)
             role = self._role_of(reference, reach.referrers[key])

@@ -20,7 +20,7 @@ from signer.bounded_pdf import BoundedReader
 from signer.errors import PdfTooComplex
 
 MAX_PATH: Final = 160
-MAX_STEPS: Final = 120_000  # of comparing whole documents, over all signatures of a file
+MAX_STEPS: Final = 90_000  # of comparing whole documents, over all signatures of a file
 NULL: Final = NullObject()
 
 

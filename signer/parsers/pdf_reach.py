@@ -74,6 +74,7 @@ class Reach:
     ) -> None:
         self._side = side
         self.referrers: dict[Key, set[Key]] = {}
+        self.objects = 0
         self._spread(leads, watched, frozenset(without), effort.step)
 
     def _spread(self, leads: Leads, watched: frozenset[Key], without: frozenset[str], step: Callable[[], None]) -> None:
@@ -94,6 +95,7 @@ class Reach:
                 if target not in known:
                     step()
                     known.add(target)
+                    self.objects += 1
                     reference = Reference(*target, self._side.reader)
                     waiting.append((target, leads.of(self._side, reference)))
 

@@ -11,6 +11,7 @@ import pytest
 
 from signer.parsers.pdf import read_pdf
 from signer.parsers.pdf_comparison import Comparison
+from signer.parsers.pdf_objects import Effort
 from signer.validation.reasons import Reason
 from tests.signer.validation.test_pdf_permissions import (
     DOSE,
@@ -230,3 +231,20 @@ def test_what_later_revisions_wrote_is_enough_to_see_that_all_is_well(monkeypatc
     contents = read_pdf(kept)
     assert [field.defects for field in contents.fields] == [(), ()]
     assert first(kept).notes[0].detail == "form value, signature, validation data"
+
+
+def test_a_change_in_a_large_document_is_told_without_reading_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.parsers.pdf_changes.MAX_TOLD_BY_PATH", 3)
+    (defect,) = first(rewritten(signed_page(), 5, (b"/Helvetica", b"/Symbol"))).defects
+    assert defect.detail == "5 0 R/BaseFont: another value"
+
+
+def test_a_comparison_that_takes_too_long_says_what_was_found_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.parsers.pdf_changes.Effort", lambda steps=3: Effort(steps))
+    (defect,) = first(rewritten(signed_page(), 5, (b"/Helvetica", b"/Symbol"))).defects
+    assert defect.detail == "5 0 R/BaseFont: another value"
+    moved = with_objects(
+        signed_page(), {3: raw_object(signed_page(), 3).replace(b"/F1 5 0 R", b"/F1 60 0 R"), 60: DRAWING}
+    )
+    (defect,) = first(moved).defects
+    assert defect.detail == "PdfTooComplex"
