@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from signer.validation.anchors import Purpose
 from signer.validation.evidence import Evidence
 from signer.validation.existence import Existence
-from signer.validation.judge import Purpose, judge_certificate
+from signer.validation.judge import judge_certificate
 from signer.validation.moment import Moment
 from signer.validation.past import NotProven, slide
 from signer.validation.path import CertificatePool
