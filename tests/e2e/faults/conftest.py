@@ -129,7 +129,7 @@ class OnSmallDisk(Running):
         return self.deployment.home.parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_postgres() -> Iterator[OnPostgres]:
     """Make the deployment by its commands alone, and serve it."""
     programs = postgres.find_programs()
@@ -158,7 +158,7 @@ def on_postgres() -> Iterator[OnPostgres]:
             yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_small_disk() -> Iterator[OnSmallDisk]:
     """Make a deployment on SQLite by its commands alone, and serve it."""
     if find_module() is None:
