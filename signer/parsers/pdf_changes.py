@@ -28,7 +28,7 @@ from signer.parsers.pdf_reach import Key, Leads, Reach, Unclear
 from signer.parsers.pdf_roles import OF_ONE_PLACE, Addition, Pair, Role
 
 MAX_TOLD_BY_PATH: Final = 10_000  # objects of a document; in a larger one a change is told by its object alone
-MAX_LOOKED_AT: Final = 400_000  # objects, over all signatures of a file
+MAX_LOOKED_AT: Final = 250_000  # objects, over all signatures of a file
 
 _MAX_DEPTH: Final = 64
 

@@ -56,7 +56,7 @@ class Side:
         """Read an object; one that is nowhere is null. ChangeFound where it is a reference itself, which few follow."""
         if self.place(reference) is None:
             return NULL
-        found = self.reader.get_object(reference)  # type: ignore[no-untyped-call]  # untyped upstream
+        found = self.reader.get_object(reference)
         if isinstance(found, IndirectObject):
             raise ChangeFound("", "a reference that leads to a reference")
         return found
