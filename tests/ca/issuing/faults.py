@@ -10,8 +10,10 @@ from hsm.soft import UnsafeSoftKeys
 from pki.errors import ErrorCode, Unavailable
 from pki.keys import SigningKey
 from storage.engine import Database
+from storage.presence import is_alive
 from storage.unit_of_work import UnitOfWork
 from tests.ca.world import SETTINGS, World
+from tests.support.separated import until
 
 
 class Killed(BaseException):
@@ -69,11 +71,15 @@ class Server:
     """One issuing server over a world's database, whose parts fail when they are told to."""
 
     def __init__(self, world: World) -> None:
+        self._world = world
         self.database = FaultyDatabase(world.database.engine)
         world.database.before_close(self.database.close)
         self.keys = FaultyKeys(world)
         self.line = IssuingLine(self.database, self.keys, SETTINGS, world.clock)
 
     def die(self) -> None:
-        """Be gone, as after a kill: nothing is put in order."""
-        self.line._carry_out._presence.close()
+        """Be gone, as after a kill: nothing is put in order. PostgreSQL knows it a moment later."""
+        presence = self.line._carry_out._presence
+        name = presence.confirm()
+        presence.close()
+        until(lambda: not is_alive(self._world.database, name), "its lock is gone")
