@@ -28,6 +28,8 @@ MAX_READS: Final = 2_000_000
 _NOTHING: Final[Mapping[tuple[int, int], bytes]] = {}
 
 _MIB: Final = 1024 * 1024
+_TOKEN_STEP: Final = 16  # octets at a time, by which a token grows that is copied each time
+_MAX_ROW: Final = 20_000
 _MAX_OBJECTS: Final = 150_000  # that are asked for, read before or not
 _EMPTY_ENTRIES: Final = re.compile(rb"/W\s*\[[\s0]{1,64}\]")
 _MAX_TIMES_READ: Final = 4  # how often a file may be read over
@@ -63,6 +65,7 @@ class _MeteredFile(BytesIO):
     def __init__(self, data: bytes, meter: Meter, stand_ins: Mapping[tuple[int, int], bytes]) -> None:
         super().__init__(data)
         self._meter = meter
+        self._row = 0
         self._steps: dict[int, tuple[bytes, int]] = {}
         for (start, end), digits in stand_ins.items():
             for at, digit in enumerate(digits, start + 1):
@@ -74,10 +77,14 @@ class _MeteredFile(BytesIO):
         if self._meter.reads_left < 0:
             raise PdfTooComplex
         if size == 1:
+            self._row = 0
             if self._steps and (step := self._steps.get(self.tell())) is not None:
                 self.seek(step[1])
                 return step[0]
             return super().read(1)
+        self._row = self._row + 1 if size == _TOKEN_STEP else 0
+        if self._row > _MAX_ROW:
+            raise PdfTooComplex
         read = super().read(size)
         self._meter.count(len(read))
         return read

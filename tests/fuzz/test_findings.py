@@ -149,3 +149,9 @@ def test_memory_is_let_go_of_before_the_verdict_says_that_there_was_too_little(m
 def _alive(held: list[Any]) -> Format | None:
     assert not held[0].alive
     return None
+
+
+def test_a_token_without_an_end_is_not_copied_as_it_grows() -> None:
+    pdf = page_pdf(catalogue="/AcroForm << /Fields [6 0 R] >>", extra=(f"<< /T {'1' * 1_000_000} >>",))
+    with pytest.raises(InvalidInput, match="PdfTooComplex"):
+        parse_pdf(pdf)
