@@ -33,7 +33,7 @@ AT_ONCE: Final = 32  # about a third of a second, after which the heartbeat has 
 IDLE_SECONDS: Final = 1.0
 YIELDING_SECONDS: Final = 1.0
 YIELDS_FOR: Final = timedelta(seconds=20)
-CROWDED: Final = 0.6  # of a processor: who gets less while judging shares it with others
+CROWDED: Final = 0.85  # of a processor: who gets less while judging shares it with others
 RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.linter")
 

@@ -43,6 +43,8 @@ RETRY_SECONDS: Final = 5.0
 LOGGER: Final = logging.getLogger("mohr.worker")
 BULK_SLICES: Final = 5
 PRESIGN_SECONDS: Final = 2.0
+SENT_AT_ONCE: Final = 8  # codes of a kind, each second: scrypt takes its time, and orders for certificates come first
+PLANNED_AT_ONCE: Final = 100
 
 
 @dataclass
@@ -150,8 +152,8 @@ def sweeps() -> tuple[Sweep, ...]:
         Sweep(name="files", seconds=60, act=lambda parts: parts.authority.expire_files()),
         Sweep(name="evidence", seconds=600, act=sweep_evidence),
         Sweep(name="reminders", seconds=3600, act=remind),
-        Sweep(name="activation", seconds=5, act=lambda parts: parts.activation.sweep()),
-        Sweep(name="suspension", seconds=5, act=lambda parts: parts.suspension.sweep()),
+        Sweep(name="activation", seconds=1, act=lambda parts: parts.activation.sweep(SENT_AT_ONCE, PLANNED_AT_ONCE)),
+        Sweep(name="suspension", seconds=1, act=lambda parts: parts.suspension.sweep(SENT_AT_ONCE, PLANNED_AT_ONCE)),
         Sweep(name="told", seconds=5, act=lambda parts: parts.told.sweep()),
         Sweep(name="status-alarms", seconds=3600, act=lambda parts: parts.status_alarms.sweep()),
         Sweep(name="statistics", seconds=600, act=count),

@@ -19,7 +19,7 @@ from ca.activation.tables import activations
 from ca.context import event
 from ca.errors import IllegalTransition
 from ca.holder_codes.codes import COST, SALT_OCTETS, grouped
-from ca.holder_codes.post import CodeKind, CodePost
+from ca.holder_codes.post import MOST_PLANNED, CodeKind, CodePost
 from ca.holder_codes.records import HOLDER, MAX_TRIES, CodeDigest, DrawnCodes, DueCodes
 from ca.linting.desk import check_activation
 from ca.notices import Notice, NoticeKind, Notifier
@@ -74,9 +74,8 @@ class ActivationDesk:
         self._life, self._cost, self._random_bytes = life, cost, random_bytes
         kind = CodeKind(
             rows=CODES,
-            planned_at_once=ROUND,
             sent=AuditAction.ACTIVATION_SENT,
-            files_without=repository.files_without,
+            covered=repository.COVERED,
             write=self._write,
             draw=self._draw,
         )
@@ -124,12 +123,12 @@ class ActivationDesk:
 
     # -- sending ------------------------------------------------------------------------------------
 
-    def sweep(self, limit: int = ROUND) -> int:
-        """Make and send at most `limit` pairs of codes that are due; return how many.
+    def sweep(self, limit: int = ROUND, planned: int = MOST_PLANNED) -> int:
+        """Make and send at most `limit` pairs of codes that are due, after writing about `planned`; return how many.
 
         Unavailable when the channel does not answer: the next sweep goes on.
         """
-        return self._post.sweep(limit)
+        return self._post.sweep(limit, planned)
 
     def send(self, activation_id: str) -> Activation:
         """Make and send the codes of one activation now, unless somebody did; NotFound, Unavailable."""

@@ -28,6 +28,10 @@ _SHOWN: Final = (
     _a.done_at,
 )
 
+# Codes that had ended when a certificate was issued are no codes for it.
+COVERED: Final = exists().where(
+    _a.file_id == _c.file_id, _OPEN, or_(_a.sent_at.is_(None), _a.expires_at > _c.issued_at)
+)
 CODES: Final = CodeRows(
     activations, _a.id, open=(_OPEN,), awaited=(exists().where(_c.file_id == _a.file_id, _c.state == WAITING),)
 )
@@ -68,17 +72,6 @@ def replace_open(connection: Connection, activation: Activation, sending_since: 
             sending_since=sending_since,
         )
     )
-
-
-def files_without(connection: Connection, limit: int) -> list[str]:
-    """List files with certificates that wait for their holder and no open activation that was there for them.
-
-    Codes that had ended when a certificate was issued are no codes for it.
-    """
-    there = or_(_a.sent_at.is_(None), _a.expires_at > _c.issued_at)
-    covered = exists().where(_a.file_id == _c.file_id, _OPEN, there)
-    statement = select(_c.file_id).where(_c.state == WAITING, _c.file_id.is_not(None), ~covered)
-    return list(connection.execute(statement.distinct().order_by(_c.file_id).limit(limit)).scalars())
 
 
 def waiting_serials(connection: Connection, file_id: str, *, locked: bool = False) -> list[str]:

@@ -5,15 +5,16 @@ they were sent comes last: who is killed in between leaves a row whose codes are
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from ca.context import WORKER, event
 from ca.holder_codes.records import DrawnCodes, DueCodes
-from ca.holder_codes.rows import CodeRows
+from ca.holder_codes.rows import CodeRows, newest_certificate, still_without, waiting_without
 from ca.notices import Notifier
 from pki.audit import AuditAction
 from pki.clock import Clock
@@ -21,20 +22,23 @@ from storage.engine import Database
 from storage.unit_of_work import UnitOfWork, take_turn
 
 SENDING_PATIENCE: Final = timedelta(minutes=5)
+AT_ONCE: Final = 50  # rows of one transaction: orders for certificates wait for it
+MOST_PLANNED: Final = 10_000
+LOOKS_AGAIN: Final = timedelta(hours=1)
+LATE_COMERS: Final = 20_000  # numbers of rows that may still be completed after later ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeKind:
     """What codes of one kind are.
 
-    `files_without` lists files whose holders wait for codes that nobody wrote yet, at most so many; `write` writes a
-    row for one of them; `draw` makes the codes of a row; `posted` does what their being under way changes.
+    `covered` says of a waiting certificate that there are codes for it; `write` writes a row for a file without; `draw`
+    makes the codes of a row; `posted` does what their being under way changes.
     """
 
     rows: CodeRows
-    planned_at_once: int
     sent: AuditAction
-    files_without: Callable[[Connection, int], Sequence[str]]
+    covered: ColumnElement[bool]
     write: Callable[[UnitOfWork, str, str], object]
     draw: Callable[[DueCodes, datetime], DrawnCodes]
     posted: Callable[[Connection, DueCodes], None] | None = None
@@ -45,26 +49,40 @@ class CodePost:
 
     def __init__(self, database: Database, notifier: Notifier, clock: Clock, kind: CodeKind) -> None:
         self._database, self._notifier, self._clock, self._kind = database, notifier, clock, kind
+        self._looked_through, self._looked_at = 0, datetime.min.replace(tzinfo=UTC)
 
-    def plan(self) -> int:
-        """Write codes for holders who wait for theirs; return how many."""
-        kind, planned = self._kind, 0
-        while True:
-            with self._database.begin() as unit:
-                take_turn(unit.connection, kind.rows.table)
-                found = kind.files_without(unit.connection, kind.planned_at_once)
-                for file_id in found:
-                    kind.write(unit, file_id, WORKER)
-            planned += len(found)
-            if len(found) < kind.planned_at_once:
-                return planned
+    def plan(self, limit: int = MOST_PLANNED) -> int:
+        """Write codes for holders who wait for theirs, about `limit` at most; return how many.
 
-    def sweep(self, limit: int) -> int:
-        """Plan, then make and send at most `limit` codes that are due; return how many were sent.
+        Whoever waits is looked for outside of the writers' turns, and once an hour among more than the latest.
+        """
+        planned, now = 0, self._clock.now()
+        if now - self._looked_at >= LOOKS_AGAIN:
+            self._looked_through, self._looked_at = 0, now
+        while planned < limit:
+            with self._database.read() as connection:
+                found = waiting_without(connection, self._kind.covered, self._looked_through, AT_ONCE)
+                if not found:
+                    newest = newest_certificate(connection)
+                    self._looked_through = max(newest - LATE_COMERS, self._looked_through)
+                    break
+            planned += self._write({file_id for _, file_id in found})
+        return planned
+
+    def _write(self, files: AbstractSet[str]) -> int:
+        with self._database.begin() as unit:
+            take_turn(unit.connection, self._kind.rows.table)
+            mine = still_without(unit.connection, self._kind.covered, files)
+            for file_id in mine:
+                self._kind.write(unit, file_id, WORKER)
+        return len(mine)
+
+    def sweep(self, limit: int, planned: int = MOST_PLANNED) -> int:
+        """Plan about `planned`, then make and send at most `limit` codes that are due; return how many were sent.
 
         Unavailable when the channel does not answer: the next sweep goes on.
         """
-        self.plan()
+        self.plan(planned)
         given_up = self._clock.now() - SENDING_PATIENCE
         with self._database.read() as connection:
             due = self._kind.rows.unsent(connection, given_up_before=given_up, limit=limit)

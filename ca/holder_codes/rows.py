@@ -1,12 +1,16 @@
 """Rows of one kind of codes, read and written on a given connection, whatever else their table holds."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, select, update
 
 from ca.holder_codes.records import CodeDigest, DrawnCodes, DueCodes
+from ca.tables import WAITING, certificates
+
+_c = certificates.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,23 @@ class CodeRows:
         if row is None or row.salt is None or row.digest is None:
             return None
         return CodeDigest(name=name, file_id=row.file_id, salt=row.salt, digest=row.digest, tries=row.tries)
+
+
+def waiting_without(
+    connection: Connection, covered: ColumnElement[bool], above: int, limit: int
+) -> list[tuple[int, str]]:
+    """List the lowest certificates (row, file) above a row that wait for their holder and are not covered by codes."""
+    waits = (_c.id > above, _c.state == WAITING, _c.file_id.is_not(None), ~covered)
+    found = connection.execute(select(_c.id, _c.file_id).where(*waits).order_by(_c.id).limit(limit))
+    return [(row.id, row.file_id) for row in found]
+
+
+def still_without(connection: Connection, covered: ColumnElement[bool], files: AbstractSet[str]) -> list[str]:
+    """Return those of some files that have a waiting certificate and no codes for it."""
+    waits = (_c.file_id.in_(sorted(files)), _c.state == WAITING, ~covered)
+    return list(connection.execute(select(_c.file_id).where(*waits).distinct().order_by(_c.file_id)).scalars())
+
+
+def newest_certificate(connection: Connection) -> int:
+    """Return the number of the newest certificate's row, 0 where there is none."""
+    return connection.execute(select(func.max(_c.id))).scalar_one() or 0

@@ -16,7 +16,7 @@ from ca import file_repository as files
 from ca.context import event
 from ca.errors import IllegalTransition
 from ca.holder_codes.codes import COST, SALT_OCTETS, grouped
-from ca.holder_codes.post import CodeKind, CodePost
+from ca.holder_codes.post import MOST_PLANNED, CodeKind, CodePost
 from ca.holder_codes.records import HOLDER, CodeDigest, DrawnCodes, DueCodes
 from ca.issuing.endings import abandon
 from ca.notices import Notice, NoticeKind, Notifier
@@ -38,7 +38,6 @@ from storage.engine import Database
 from storage.unit_of_work import UnitOfWork, take_turn
 
 ROUND: Final = 25  # a fraction of a second of scrypt: lists and answers wait for the same worker
-PLANNED_AT_ONCE: Final = 1000
 NOBODY: Final = "nobody"  # the subject of a code that is nobody's, or of one that is not taken for an hour
 CHANNEL: Final = "letter"
 
@@ -64,9 +63,8 @@ class SuspensionDesk:
         self._clock, self._cost, self._random_bytes = clock, cost, random_bytes
         kind = CodeKind(
             rows=CODES,
-            planned_at_once=PLANNED_AT_ONCE,
             sent=AuditAction.SUSPENSION_CODE_SENT,
-            files_without=repository.files_without,
+            covered=repository.COVERED,
             write=self._write,
             draw=self._draw,
             posted=repository.drop_earlier,
@@ -115,12 +113,12 @@ class SuspensionDesk:
         with self._database.read() as connection:
             return repository.latest_of(connection, file_id)
 
-    def sweep(self, limit: int = ROUND) -> int:
+    def sweep(self, limit: int = ROUND, planned: int = MOST_PLANNED) -> int:
         """Make and send at most `limit` codes that are due; return how many.
 
         Unavailable when the channel does not answer: the next sweep goes on.
         """
-        return self._post.sweep(limit)
+        return self._post.sweep(limit, planned)
 
     def send(self, code: SuspensionCode) -> SuspensionCode:
         """Make and send a code that the caller claimed; Unavailable."""

@@ -11,13 +11,14 @@ from ca.holder_codes.records import MAX_TRIES, CodeDigest, DueCodes
 from ca.holder_codes.rows import CodeRows
 from ca.status.acts.records import TRIES_LAST, SuspensionCode
 from ca.status.acts.tables import suspension_codes
-from ca.tables import WAITING, certificates, registration_files
+from ca.tables import certificates, registration_files
 from pki.errors import Conflict, ErrorCode
 
 _s = suspension_codes.c
 _c = certificates.c
 _SHOWN: Final = (_s.name, _s.file_id, _s.made_by, _s.made_at, _s.sendings, _s.sent_at)
 
+COVERED: Final = exists().where(_s.file_id == _c.file_id)
 CODES: Final = CodeRows(suspension_codes, _s.name)
 
 
@@ -51,13 +52,6 @@ def latest_of(connection: Connection, file_id: str) -> SuspensionCode | None:
     statement = select(*_SHOWN).where(_s.file_id == file_id).order_by(_s.made_at.desc(), _s.name).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else _code(row)
-
-
-def files_without(connection: Connection, limit: int) -> list[str]:
-    """List files with certificates that wait for their holder, who has no suspension code yet."""
-    covered = exists().where(_s.file_id == _c.file_id)
-    statement = select(_c.file_id).where(_c.state == WAITING, _c.file_id.is_not(None), ~covered)
-    return list(connection.execute(statement.distinct().order_by(_c.file_id).limit(limit)).scalars())
 
 
 def drop_earlier(connection: Connection, posted: DueCodes) -> None:
