@@ -37,8 +37,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Three at once also on two processors: many tests wait for programs that start, end and come back.
 test: setup-test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not stress"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not stress"
 
 # What figures are measured beside, apart from the program; without packages at hand the figures say that it is missing.
 peers: $(READY)

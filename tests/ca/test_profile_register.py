@@ -23,8 +23,8 @@ def register(database: Database) -> ProfileRegister:
 
 def adoptions(database: Database) -> list[str]:
     with database.read() as connection:
-        rows = connection.execute(select(audit_events.c.subject).where(audit_events.c.action == "profile.adopted"))
-        return list(rows.scalars())
+        adopted = select(audit_events.c.subject).where(audit_events.c.action == "profile.adopted")
+        return list(connection.execute(adopted.order_by(audit_events.c.id)).scalars())
 
 
 def test_each_version_is_recorded_once_with_its_body_and_an_event(
