@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -18,6 +18,7 @@ from hsm.errors import HsmUnavailable
 from pki.certificates import Certificate
 from pki.journal import DONE, parse_line
 from storage.engine import open_database
+from tests.support.separated import until
 from webapp.custody import sockets_for
 from webapp.deployment import Deployment
 
@@ -95,20 +96,26 @@ class Story:
         return {use.digest for use in uses if (use.key, use.act, use.outcome) == (label, "certificate", DONE)}
 
     def _waiting(self) -> Iterator[bytes]:
-        """Yield the lines that the custodians which run still have."""
+        """Yield the lines that the custodians still have; one that was killed a moment ago is waited for."""
         sockets = sockets_for(self.deployment, OPERATOR)
         with closing(CustodianClient(sockets)) as client:
-            for index in range(len(sockets)):
+            for index, socket in enumerate(sockets):
                 after = 0
-                while True:
-                    try:
-                        lines = client.journal(index, after, PAGE).lines
-                    except HsmUnavailable:  # this deployment runs fewer
-                        break
-                    if not lines:
-                        break
+                while socket.exists() and (lines := _lines(client, index, after)):
                     yield from lines
                     after = parse_line(lines[-1]).sequence
+
+
+def _lines(client: CustodianClient, index: int, after: int) -> tuple[bytes, ...]:
+    found: list[tuple[bytes, ...]] = []
+
+    def is_there() -> bool:
+        with suppress(HsmUnavailable):
+            found.append(tuple(client.journal(index, after, PAGE).lines))
+        return bool(found)
+
+    until(is_there, f"custodian {index} answers")
+    return found[0]
 
 
 def _digest(members: dict[int, bytes]) -> bytes:
