@@ -17,7 +17,7 @@ from pki.errors import ErrorCode, ServiceError, Unavailable, VerificationFailed
 from pki.keys import SignatureAlgorithm
 from webapp.bench.django_ca import NOT_INSTALLED, DjangoCa, Made, find_interpreter, issuing_peer
 from webapp.bench.issuing_http import ORDERS as ORDERS_OVER_HTTP
-from webapp.bench.issuing_http import approved_files, http_figure, orders_of
+from webapp.bench.issuing_http import approved_files, await_well, http_figure, orders_of
 from webapp.bench.measure import Figure, Peer, per_second
 from webapp.bench.openssl_peer import OpensslCa
 from webapp.bench.peers_bao import openbao_figure
@@ -54,7 +54,8 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
             orders = orders_of(approved_files(parts, ORDERS_OVER_HTTP, _officer("bench-clerk")), host)
         beside = openbao_figure(batch.floor, batch.floor_value)
         figures = [batch] if beside is None else [batch, beside]
-        with running_server(deployment):
+        with running_server(deployment) as bind:
+            await_well(bind)
             figures.append(http_figure(deployment, orders, beside, _issuing(django)))
         return tuple(figures)
 

@@ -1,22 +1,26 @@
 """`issue.http`: certificates ordered by an officer over mutual TLS, from a deployment that is really served."""
 
 import itertools
+import json
 import os
 import ssl
 import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from ca.file_repository import insert_file
 from ca.officers.identity import Officer
 from ca.registration_states import FileState
 from hsm.soft import UnsafeSoftKey
 from pki.csr import build_csr
+from pki.errors import ErrorCode, Unavailable
 from pki.jose import compact_json
 from pki.keys import SignatureAlgorithm
 from webapp.api.inventory import PATH
@@ -27,6 +31,7 @@ from webapp.bench.measure import Figure, Peer, per_second
 from webapp.compose import Parts
 from webapp.demo.people import DemoPhysician
 from webapp.deployment import Deployment
+from webapp.health import PartState
 from webapp.officers import CERTIFICATE_FILE, KEY_FILE, officer_folder
 
 ISSUER: Final = "clerk-parsa"
@@ -36,6 +41,7 @@ WARM_SECONDS: Final = 1.0
 ORDERS: Final = 3000
 _SLICE: Final = 250
 _FLOOR: Final = 200
+_START_SECONDS: Final = 60.0
 
 
 def approved_files(parts: Parts, count: int, clerk: Officer) -> Iterator[str]:
@@ -73,6 +79,17 @@ def measure(deployment: Deployment, orders: list[bytes]) -> Driven:
     await_listener(address)
     drive(address, context, rest, connections=CONNECTIONS, seconds=WARM_SECONDS, status=201)
     return drive(address, context, rest, connections=CONNECTIONS, seconds=SECONDS, status=201)
+
+
+def await_well(bind: str) -> None:
+    """Return once every part of a served deployment is well: what starts beside what is measured is no part of it."""
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        with suppress(OSError), urlopen(f"http://{bind}/healthz", timeout=5) as answer:
+            if {part["state"] for part in json.load(answer)["parts"].values()} == {PartState.OK}:
+                return
+        time.sleep(0.2)
+    raise Unavailable(ErrorCode.UNAVAILABLE, "the deployment is not well")
 
 
 def floor_rate() -> float:
