@@ -55,7 +55,7 @@ def issuing_figures(deployment: Deployment) -> tuple[Figure, ...]:
         beside = openbao_figure(batch.floor, batch.floor_value)
         figures = [batch] if beside is None else [batch, beside]
         with running_server(deployment) as bind:
-            await_well(bind)
+            await_well(deployment, bind)
             figures.append(http_figure(deployment, orders, beside, _issuing(django)))
         return tuple(figures)
 

@@ -81,12 +81,13 @@ def measure(deployment: Deployment, orders: list[bytes]) -> Driven:
     return drive(address, context, rest, connections=CONNECTIONS, seconds=SECONDS, status=201)
 
 
-def await_well(bind: str) -> None:
-    """Return once every part of a served deployment is well: what starts beside what is measured is no part of it."""
+def await_well(deployment: Deployment, bind: str) -> None:
+    """Return once a deployment is well, and its linter done with what was issued before: that is not measured."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         with suppress(OSError), urlopen(f"http://{bind}/healthz", timeout=5) as answer:
-            if {part["state"] for part in json.load(answer)["parts"].values()} == {PartState.OK}:
+            is_well = {part["state"] for part in json.load(answer)["parts"].values()} == {PartState.OK}
+            if is_well and json.loads(deployment.linter_state.read_bytes())["waiting"] == 0:
                 return
         time.sleep(0.2)
     raise Unavailable(ErrorCode.UNAVAILABLE, "the deployment is not well")
