@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -10,6 +9,7 @@ from ca.issuing.key_proofs import KeyProof
 from ca.issuing.orders import IssueOrder
 from ca.officers.identity import Act
 from pki.certificates import pem
+from pki.csr import MAX_CSR_OCTETS
 from signer.files import read_file, write_file
 from webapp.commands import orders_there
 from webapp.commands.acting import acting_officer
@@ -19,8 +19,6 @@ from webapp.commands.served import served_by
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
-
-MAX_CSR_OCTETS: Final = 64 * 1024
 
 
 @click.command()
