@@ -32,6 +32,7 @@ from pki import der, oids
 from pki.errors import Conflict, InvalidInput
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
+from tests.support.hung import go_on, hang
 from tests.support.softhsm import CustodianHome
 
 pytestmark = pytest.mark.real
@@ -221,14 +222,14 @@ def test_a_hung_custodian_is_unavailable_by_the_deadline_and_no_late_answer_is_t
     pid = home.process.pid
     assert pid is not None
     client.sign(home.key(*SEAL), m.NOTE)
-    os.kill(pid, signal.SIGSTOP)
+    hang(pid)
     try:
         started = time.monotonic()
         with pytest.raises(HsmUnavailable, match="in time"):
             client.sign(home.key(*SEAL), b"asked in vain\n")
         assert 0.25 < time.monotonic() - started < 1
     finally:
-        os.kill(pid, signal.SIGCONT)
+        go_on(pid)
     verify_signature(key.public_key(), client.sign(home.key(*SEAL), m.NOTE), m.NOTE)
     client.close()
 

@@ -23,6 +23,7 @@ from hsm.private_files import write_private
 from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module
 from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, verify_signature, x509_signature
 from tests.support.device_links import Owner, order_for
+from tests.support.hung import go_on, hang
 
 ES256 = SignatureAlgorithm.ES256
 
@@ -137,11 +138,11 @@ def test_a_process_that_crashes_fails_its_calls_and_is_started_again(linked: Lin
     owner, link = linked.owner, linked.link
     assert link.pid is not None
     answers: list[DeviceAnswer] = []
-    os.kill(link.pid, signal.SIGSTOP)
+    hang(link.pid)
     for _ in range(5):
         link.sign(linked.reference, ES256, [bytes(32)], answers.append)
     os.kill(link.pid, signal.SIGSEGV)
-    os.kill(link.pid, signal.SIGCONT)
+    go_on(link.pid)
     owner.run_until(lambda: not link.available)
     assert [type(answer.error) for answer in answers] == [HsmUnavailable] * 5
     assert isinstance(owner.error(partial(link.sign, linked.reference, ES256, [bytes(32)])), HsmUnavailable)
@@ -165,7 +166,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(linked: LinkedToken) -
     owner, link = linked.owner, linked.link
     assert link.pid is not None
     hung = link.pid
-    os.kill(hung, signal.SIGSTOP)
+    hang(hung)
     began = time.monotonic()
     assert isinstance(owner.error(partial(link.sign, linked.reference, ES256, [bytes(32)])), HsmUnavailable)
     assert time.monotonic() - began < 1
@@ -204,7 +205,7 @@ def test_the_process_ends_with_its_parent(linked: LinkedToken) -> None:
     with parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        os.kill(pid, signal.SIGSTOP)  # also one that does not look
+        hang(pid)  # also one that does not look
         parent.kill()
     limit = time.monotonic() + 5
     while Path(f"/proc/{pid}").exists() and b"Z" not in Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]:

@@ -17,6 +17,7 @@ from hsm.provider import KeyPurpose
 from pki.errors import Conflict
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
+from tests.support.hung import go_on, hang
 from tests.support.softhsm import CustodianHome
 
 pytestmark = pytest.mark.real
@@ -157,7 +158,7 @@ def test_a_custodian_that_hangs_is_left_alone_and_asked_again_when_it_is_back(pa
     label = pair.home.key(*SEAL)
     pair.client.sign(label, m.NOTE)
     assert pair.second.pid is not None
-    os.kill(pair.second.pid, signal.SIGSTOP)
+    hang(pair.second.pid)
     try:
         for _ in range(4):  # the first that comes to it waits for half of its second
             pair.client.sign(label, m.NOTE)
@@ -166,7 +167,7 @@ def test_a_custodian_that_hangs_is_left_alone_and_asked_again_when_it_is_back(pa
             pair.client.sign(label, m.NOTE)
         assert time.monotonic() - started < 1.5
     finally:
-        os.kill(pair.second.pid, signal.SIGCONT)
+        go_on(pair.second.pid)
     deadline = time.monotonic() + 10
     time.sleep(0.3)  # what it was asked while it hung is done, and counts for nothing here
     before = _alone_count(pair, 1, label)
@@ -185,7 +186,7 @@ def test_when_all_hang_one_call_finds_out_and_the_others_fail_at_once(pair: Pair
     pids = [pair.home.process.pid, pair.second.pid]
     for pid in pids:
         assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
+        hang(pid)
     times: list[float] = []
 
     def ask() -> None:
@@ -207,7 +208,7 @@ def test_when_all_hang_one_call_finds_out_and_the_others_fail_at_once(pair: Pair
     finally:
         for pid in pids:
             if pid is not None:
-                os.kill(pid, signal.SIGCONT)
+                go_on(pid)
     deadline = time.monotonic() + 5
     while True:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ from sqlalchemy import text
 
 from storage.engine import Database, open_database
 from storage.presence import Presence, forget, is_alive
+from tests.support.hung import hang
 
 LIVE = """
 import sys, time
@@ -45,12 +44,13 @@ def test_a_killed_program_is_dead_at_once_and_a_stopped_one_is_not(database: Dat
         [sys.executable, "-c", LIVE, url_of(database)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], text=True
     ) as process:
         assert process.stdout is not None
-        name = process.stdout.readline().strip()
-        assert is_alive(database, name)
-        os.kill(process.pid, signal.SIGSTOP)
-        assert is_alive(database, name)
-        process.kill()
-        process.wait()
+        try:
+            name = process.stdout.readline().strip()
+            assert is_alive(database, name)
+            hang(process.pid)
+            assert is_alive(database, name)
+        finally:
+            process.kill()
     waited = threading.Event()
     for _ in range(500):  # PostgreSQL must notice that the connection is gone
         if not is_alive(database, name):

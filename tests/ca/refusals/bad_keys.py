@@ -18,6 +18,7 @@ from pki.oids import COMMON_NAME
 RSA = der.oid("1.2.840.113549.1.1.1")
 _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 _SMALL = prod(p for p in range(2, 1000) if all(p % d for d in range(2, isqrt(p) + 1)))
+HUGE_EXPONENT = (1 << 300) + 157  # a prime
 _BIG = secrets.SystemRandom()
 
 
@@ -61,8 +62,11 @@ def is_prime(number: int) -> bool:
 
 @cache
 def two_primes(bits: int) -> tuple[int, int]:
-    private = rsa.generate_private_key(65537, bits).private_numbers()
-    return private.p, private.q
+    """Make the primes of a key that may sign with each odd exponent of these tests."""
+    while True:
+        private = rsa.generate_private_key(65537, bits).private_numbers()
+        if gcd((private.p - 1) * (private.q - 1), 257 * HUGE_EXPONENT) == 1:
+            return private.p, private.q
 
 
 def rsa_spki(modulus: int, exponent: int) -> bytes:

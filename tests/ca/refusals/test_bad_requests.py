@@ -215,7 +215,7 @@ KINDS: dict[str, tuple[str, Bad]] = {
     "RSA with exponent 2": ("key.exponent-even", with_csr(lambda: bad_keys.rsa_of(2048, 2))),
     "RSA with an exponent of 300 bits": (
         "key.exponent-huge",
-        with_csr(lambda: bad_keys.rsa_of(2048, (1 << 300) + 331)),
+        with_csr(lambda: bad_keys.rsa_of(2048, bad_keys.HUGE_EXPONENT)),
     ),
     "an RSA key of the ROCA generator": ("key.roca", with_csr(bad_keys.roca)),
     "RSA with a small factor": ("key.small-factor", with_csr(bad_keys.small_factor)),

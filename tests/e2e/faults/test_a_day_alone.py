@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import math
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from cryptography.x509 import ocsp
 
 from tests.ca.status.histories_reader import ask_about, read_answer
 from tests.e2e.faults.conftest import OnPostgres
+from tests.support.hung import go_on, hang
 from tests.support.separated import until
 
 pytestmark = pytest.mark.real
@@ -80,7 +79,7 @@ def _until(end: datetime) -> timedelta:
 @contextmanager
 def alone(served: OnPostgres) -> Iterator[None]:
     """Leave the web servers alone for the block: whoever would start the rest again is stopped."""
-    os.kill(served.pid, signal.SIGSTOP)
+    hang(served.pid)
     try:
         assert served.kill("webapp.worker")
         assert served.kill("hsm.custodian")
@@ -91,7 +90,7 @@ def alone(served: OnPostgres) -> Iterator[None]:
             served.moved_clock.set_ahead(timedelta())
             served.postgres.start()
     finally:
-        os.kill(served.pid, signal.SIGCONT)
+        go_on(served.pid)
     until(served._is_well, "every part is well again", lambda: served.trouble)
 
 

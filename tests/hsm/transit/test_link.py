@@ -1,6 +1,5 @@
 """Transit keys over the device link: in a device process of their own, as a custodian uses them."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from hsm.transit.settings import TransitSettings
 from pki.keys import SignatureAlgorithm
 from tests.hsm.transit.bench import DIGEST, ES256
 from tests.support.device_links import Owner
+from tests.support.hung import go_on, hang
 from tests.support.openbao import BaoRole, BaoServer
 
 pytestmark = pytest.mark.real
@@ -81,7 +81,7 @@ def test_a_server_that_goes_is_told_at_once_and_found_again_when_it_returns(
     faults: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
         "sealed": (bao.seal, bao.unseal),
         "killed": (bao.kill, bao.restart),
-        "stopped": (partial(process.send_signal, signal.SIGSTOP), partial(process.send_signal, signal.SIGCONT)),
+        "stopped": (partial(hang, process.pid), partial(go_on, process.pid)),
     }
     go, come = faults[fault]
     owner.value(sign(owner, key))

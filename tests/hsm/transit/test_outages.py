@@ -1,6 +1,5 @@
 """A real OpenBao server is sealed, killed, stopped, a standby, or busy, and comes back."""
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from hsm.errors import (
 from hsm.transit.settings import TransitSettings
 from hsm.vault import TransitDevice
 from tests.hsm.transit.bench import DIGEST, ES256, MESSAGES, Bench, how_it_fails, sign_messages, verify_all
+from tests.support.hung import go_on, hang
 from tests.support.openbao import MOUNT, BaoServer
 
 pytestmark = pytest.mark.real
@@ -55,7 +55,7 @@ def test_a_killed_server_is_unavailable_and_signs_again_once_restarted(
 
 def test_a_server_that_hangs_is_given_up_in_time(bao: BaoServer, device: TransitDevice, key: bytes) -> None:
     assert bao.process is not None
-    bao.process.send_signal(signal.SIGSTOP)
+    hang(bao.process.pid)
     try:
         began = time.monotonic()
         with pytest.raises(DeviceLost, match="in time"):
@@ -63,7 +63,7 @@ def test_a_server_that_hangs_is_given_up_in_time(bao: BaoServer, device: Transit
         device.close()
         assert time.monotonic() - began < 8
     finally:
-        bao.process.send_signal(signal.SIGCONT)
+        go_on(bao.process.pid)
     device.open()
     assert len(device.sign(key, ES256, [DIGEST])) == 1
 
