@@ -200,7 +200,7 @@ def assemble(
         own,
         clock,
         gate=gate,
-        before_intent=before_intent(room, guard, recovery_guard),
+        before_intent=before_intent(room, believed, recovery_guard),
         before_activation=recovery_guard.check_issuing,
         forgiven=guard.forgiven,
         believed=settled,

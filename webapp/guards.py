@@ -33,13 +33,13 @@ def headroom(deployment: Deployment, settings: DeploymentSettings, database: Dat
     return Headroom((rows.parent, deployment.custodian_config.parent, deployment.public), settings.min_free_mb)
 
 
-def before_intent(room: Headroom, guard: ClockGuard, recovery: RecoveryGuard) -> Callable[[], None]:
+def before_intent(room: Headroom, believed: Clock, recovery: RecoveryGuard) -> Callable[[], None]:
     """Join all into what an authority asks: Unavailable (`recovery-pending`, `storage-low`, `clock-suspect`)."""
 
     def ask() -> None:
         recovery.check_issuing()
         room.check()
-        guard.now()
+        believed.now()
 
     return ask
 

@@ -6,12 +6,14 @@ any of these may hold personal data. JSON escapes every control character.
 
 import json
 import logging
+import os
 import traceback
 from datetime import UTC, datetime
 from typing import Any, Final
 
 LOGGER: Final = logging.getLogger("mohr.web")
 MAX_FRAMES: Final = 12
+STDERR: Final = 2
 
 
 class JsonLines(logging.Formatter):
@@ -31,6 +33,21 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__name__
         return json.dumps(line, default=str)
+
+
+class WholeLines(logging.Handler):
+    """Write each line to standard error in one call, so that no thread waits for another one's."""
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Go without the lock that other handlers hold while they write."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; what fails is told as logging's own handlers tell it."""
+        try:
+            os.write(STDERR, self.format(record).encode() + b"\n")
+        except Exception:  # noqa: BLE001 - a line that is lost ends no request
+            self.handleError(record)
 
 
 def log_request(*, request_id: str, method: str, route: str, status: int, milliseconds: float) -> None:
@@ -53,7 +70,7 @@ def log_incident(error: BaseException, *, request_id: str, route: str) -> None:
 
 def start_logging() -> None:
     """Send our INFO and everybody's WARNING to standard error as JSON lines; for composition roots."""
-    handler = logging.StreamHandler()
+    handler = WholeLines()
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers = [handler]

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import pytest
 from flask.testing import FlaskClient
 
-from webapp.logs import JsonLines, log_incident
+from webapp.logs import JsonLines, WholeLines, log_incident
 
 
 def line_of(record: logging.LogRecord) -> dict[str, object]:
@@ -66,3 +67,26 @@ def test_an_exception_of_another_library_is_named_by_class_alone() -> None:
     line = line_of(record)
     assert line["exception"] == "RuntimeError"
     assert "0000012343" not in json.dumps(line)
+
+
+def test_lines_of_many_threads_stay_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = WholeLines()
+    handler.setFormatter(JsonLines())
+
+    def say(thread: int) -> None:
+        for number in range(50):
+            record = logging.LogRecord("mohr.web", logging.INFO, "", 0, "said", None, None)
+            record.fields = {"thread": thread, "number": number, "more": "\u0645" * 40}
+            handler.handle(record)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(say, range(8)))
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert sorted((line["thread"], line["number"]) for line in said) == [(t, n) for t in range(8) for n in range(50)]
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = WholeLines()
+    handler.setFormatter(JsonLines())
+    handler.handle(logging.LogRecord("mohr.web", logging.INFO, "", 0, "%d", ("no number",), None))
+    assert "Logging error" in capfd.readouterr().err
