@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache, wraps
 from typing import Final, TypeVar
 
 from pki import der, oids
+from pki.admission import Admission, read_admission
 from pki.der import Node
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.signatures import AnyPublicKey, ForeignPublicKey, load_foreign_key, load_public_key, verify_value
@@ -57,15 +58,6 @@ class Extension:
 
     critical: bool
     value: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What the Admission extension says of its holder's profession (Common PKI part 9)."""
-
-    profession_items: tuple[str, ...]
-    profession_oids: tuple[str, ...]
-    registration_number: str | None
 
 
 _Owner = TypeVar("_Owner")
@@ -272,7 +264,7 @@ class Certificate:
     def admission(self) -> Admission | None:
         """The first ProfessionInfo of the Admission extension, if there is one."""
         node = self._extension(oids.ADMISSION)
-        return None if node is None else _read_admission(node)
+        return None if node is None else read_admission(node)
 
     def _extension(self, name: str) -> Node | None:
         found = self.extensions.get(name)
@@ -342,28 +334,6 @@ def read_extensions(node: Node) -> dict[str, Extension]:
         critical = len(parts) == 3 and parts[1].boolean()
         found[name] = Extension(critical=critical, value=parts[-1].octets())
     return found
-
-
-def _read_admission(node: Node) -> Admission | None:
-    admissions = node.sequence()[-1].sequence()
-    if not admissions:
-        return None
-    infos = admissions[0].sequence()[-1].sequence()
-    if not infos:
-        return None
-    items: tuple[str, ...] = ()
-    professions: tuple[str, ...] = ()
-    number: str | None = None
-    for part in infos[0].sequence():
-        if part.tag == der.SEQUENCE:
-            children = part.children()
-            if children and children[0].tag == der.OID:
-                professions = tuple(child.oid() for child in children)
-            else:
-                items = tuple(child.text() for child in children)
-        elif part.tag == der.PRINTABLE_STRING:
-            number = part.text()
-    return Admission(profession_items=items, profession_oids=professions, registration_number=number)
 
 
 _SHORT_NAME: Final = 1024  # longer ones would fill the memory that reading them once saves time by
