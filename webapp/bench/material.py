@@ -29,9 +29,16 @@ class Material:
 
 
 def certificate_of(
-    name: str, issuer: str, key: PublicKey, issuer_key: UnsafeSoftKey, at: datetime, *, ca: bool
+    name: str,
+    issuer: str,
+    key: PublicKey,
+    issuer_key: UnsafeSoftKey,
+    at: datetime,
+    *,
+    ca: bool,
+    extended: x509.ObjectIdentifier | None = None,
 ) -> Certificate:
-    """Make a certificate as a library's user would: no profile, no lint."""
+    """Make a certificate as a library's user would: no profile, no lint; `extended` is its one extended key usage."""
     usage = x509.KeyUsage(False, not ca, False, False, False, ca, ca, False, False)  # noqa: FBT003 - the builder's own order
     built = (
         x509.CertificateBuilder()
@@ -45,9 +52,10 @@ def certificate_of(
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .sign(builder_key(issuer_key), hashes.SHA256())
     )
-    return Certificate.parse(built.public_bytes(Encoding.DER))
+    if extended is not None:
+        built = built.add_extension(x509.ExtendedKeyUsage([extended]), critical=True)
+    return Certificate.parse(built.sign(builder_key(issuer_key), hashes.SHA256()).public_bytes(Encoding.DER))
 
 
 def make_material() -> Material:

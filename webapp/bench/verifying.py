@@ -21,6 +21,7 @@ from signer.validation.context import VerificationContext
 from signer.validation.verify import verify_bytes
 from webapp.bench.material import Material
 from webapp.bench.measure import Figure, median_ms, per_second
+from webapp.bench.verifying_pdf import pades_figures
 
 _P256 = "one P-256 verification of 4 kB"
 _BULK = 400
@@ -46,9 +47,15 @@ def _intact(data: bytes, context: VerificationContext) -> None:
 
 
 def verify_figures(material: Material, vectors: Path | None) -> tuple[Figure, ...]:
-    """Measure JAdES-B, CAdES-B, an enveloping CMS prescription and a folder of prescriptions."""
+    """Measure JAdES-B, CAdES-B, an enveloping CMS prescription, PDF files and a folder of prescriptions."""
     floor = _bare()
-    return (_jades(material, floor), _cades(material, floor), _cms(material, vectors, floor), _bulk(material, floor))
+    return (
+        _jades(material, floor),
+        _cades(material, floor),
+        _cms(material, vectors, floor),
+        *pades_figures(material, _P256, floor),
+        _bulk(material, floor),
+    )
 
 
 def _jades(material: Material, floor: float) -> Figure:
