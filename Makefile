@@ -16,7 +16,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the locked Python packages" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q pki storage hsm ca signer webapp  # services of other users cannot write beside the code
+	@$(BIN)/python -m compileall -q pki storage hsm cardreader ca signer webapp desk  # services of other users cannot write beside the code
 	@$(BIN)/python -m webapp.fonts
 	@touch $(READY)
 
@@ -37,7 +37,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Three at once also on two processors: many tests wait for programs that start, end and come back.
+# Three at once also on two processors: many tests wait for programs that start, end and come back. What is compiled for
+# one run is kept for the next and for those programs, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup-test
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not stress"
 
