@@ -9,14 +9,10 @@ import statistics
 import time
 from contextlib import suppress
 
-import pytest
-
-from tests.e2e.faults.conftest import OnPostgres, OnSmallDisk, Running
+from tests.e2e.faults.conftest import Running
 from tests.e2e.faults.load import Work
 from tests.support.separated import descendants, until
 
-pytestmark = pytest.mark.real
-FEW, MANY = 5, 1000
 PROGRAMS = (
     "page_server",
     "exchange_server",
@@ -63,13 +59,3 @@ def killed_at_work(served: Running, kills: int) -> None:
     told = f"{kills} kills: served again after {middle:.2f} s, {late:.2f} s (99 %), at worst {worst}"
     print(f"\n{told}")  # noqa: T201 - the figure is what this is run for
     assert work.approved
-
-
-@pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.stress)], ids=["few", "many"])
-def test_what_is_killed_leaves_nothing_half_done(on_small_disk: OnSmallDisk, kills: int) -> None:
-    killed_at_work(on_small_disk, kills)
-
-
-@pytest.mark.stress
-def test_what_is_killed_on_postgresql_leaves_nothing_half_done(on_postgres: OnPostgres) -> None:
-    killed_at_work(on_postgres, MANY // 10)
