@@ -5,30 +5,84 @@ a moment.
 """
 
 import os
+import selectors
 import sys
+import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from socket import socket
 from ssl import CERT_OPTIONAL
 from typing import TYPE_CHECKING, Final
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webapp.deployment import Deployment
 from webapp.exchange import create_application
+from webapp.slow_peers import Pace
+from webapp.whole_bodies import Room, allow_descriptors, unhurried
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-THREADS: Final = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
+AT_WORK: Final = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
+ROOM: Final = Room(work=AT_WORK)
+PACE: Final = Pace(work=600.0)  # a batch of thousands
+CONNECTIONS: Final = 2048
+HELLO_SECONDS: Final = 10.0  # until the first octet of a connection
+
+
+class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection that is closed once."""
+
+    _is_closed = False
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - as gunicorn calls it
+        """Close it; gracefully, by waiting up to two seconds for what the other side still says."""
+        if not self._is_closed:
+            self._is_closed = True
+            super().close(graceful)
+
+
+class ExchangeWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's worker, whose one loop waits for nobody, and whose threads wait for nobody who said nothing yet.
+
+    gunicorn's own takes a thread for five seconds with each new connection, and stops its loop for two with each one
+    that ends badly.
+    """
+
+    def accept(self, listener: socket) -> None:
+        """Take a connection, and wait for its first octet beside all others."""
+        try:
+            client, address = listener.accept()
+        except OSError:  # it is gone again, or no descriptor is free
+            return
+        connection = _Connection(self.cfg, client, address, listener.getsockname())
+        connection.timeout = time.monotonic() + HELLO_SECONDS
+        self.nr_conns += 1
+        self.pending_conns.append(connection)
+        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
+
+    def handle(self, conn: _Connection) -> object:
+        """Answer one request in a thread, and close there what is not kept."""
+        kept: object = super().handle(conn)
+        if not kept:
+            with suppress(OSError):
+                conn.close(graceful=True)
+        return kept
 
 
 class ExchangeServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with the listener's certificate, asking for those of its clients."""
 
     def __init__(self, deployment: Deployment, bind: str) -> None:
+        self._port = int(bind.rpartition(":")[2])
         self._options = {
             "bind": bind,
-            "worker_class": "gthread",
-            "threads": THREADS,
+            "worker_class": ExchangeWorker,
+            "threads": ROOM.threads,
+            "worker_connections": CONNECTIONS,
             "loglevel": "warning",
             "control_socket_disable": True,
             "certfile": str(deployment.tls_certificate),
@@ -46,11 +100,12 @@ class ExchangeServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
 
     def load(self) -> "WSGIApplication":
         """Build the application, in a worker."""
-        return create_application()
+        return unhurried(create_application(), self._port, ROOM, PACE)
 
 
 def main() -> None:
     """Serve the exchange and officers until told to stop."""
+    allow_descriptors(2 * CONNECTIONS)
     ExchangeServer(Deployment(Path(os.environ["MOHR_HOME"])), sys.argv[1]).run()
 
 

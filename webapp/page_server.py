@@ -6,17 +6,26 @@ moment, as often as that happens.
 
 import sys
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from webapp.slow_peers import Pace
+from webapp.whole_bodies import Room, allow_descriptors, unhurried
 from webapp.wsgi import create_application
 
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
 WORKERS: Final = 2
-THREADS: Final = 16  # of each worker: a sender that is slow with its body holds one
-WAITING: Final = 64  # connections of a worker, beyond which it accepts none
+HEAD_SECONDS: Final = 10.0  # from the first moment of a connection, or the last answer on it, to a whole head
+CONNECTIONS: Final = 2048  # of a worker, beyond which it accepts none; a silent one costs some kilobytes
+ROOM: Final = Room(work=16)
+PACE: Final = Pace()
 FIRST_PAUSE, LONGEST_PAUSE, QUIET_SECONDS = 0.02, 0.5, 5.0
 
 
@@ -35,22 +44,38 @@ class PageServer(MPServer):
         self._last = time.monotonic()
 
 
-def main() -> None:
-    """Serve pages and status until told to stop."""
-    host, port = sys.argv[1:]
+def serve_pages(
+    load: "Callable[[], WSGIApplication]",
+    host: str,
+    port: int,
+    *,
+    workers: int = WORKERS,
+    room: Room = ROOM,
+    pace: Pace = PACE,
+    head_seconds: float = HEAD_SECONDS,
+) -> None:
+    """Serve what each worker loads by `load`, until told to stop."""
     PageServer(
         "webapp.wsgi:create_application",
         address=host,
-        port=int(port),
+        port=port,
         interface=Interfaces.WSGI,
-        workers=WORKERS,
-        blocking_threads=THREADS,
-        backpressure=WAITING,
+        workers=workers,
+        blocking_threads=room.threads,
+        backpressure=CONNECTIONS,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=round(head_seconds * 1000)),
         websockets=False,
         respawn_failed_workers=True,
         log_level=LogLevels.error,  # it warns of the number of threads at every start
-    ).serve(target_loader=lambda _target: create_application())
+    ).serve(target_loader=lambda _target: unhurried(load(), port, room, pace))
+
+
+def main() -> None:
+    """Serve pages and status until told to stop."""
+    host, port = sys.argv[1:]
+    allow_descriptors(2 * CONNECTIONS)
+    serve_pages(create_application, host, int(port))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pki.errors import ErrorCode, Unavailable
 from tests.support.pki import make_root
 from webapp import judging
 from webapp.api import issuing, renewals
-from webapp.exchange_server import THREADS
+from webapp.exchange_server import AT_WORK
 from webapp.judging import JudgeProcess
 
 pytestmark = pytest.mark.real
@@ -68,5 +68,5 @@ def test_where_too_many_wait_for_the_process_an_order_is_refused_at_once(
 
 
 def test_orders_renewals_and_batches_leave_the_listener_threads_for_others() -> None:
-    assert issuing.WAITING + issuing.BATCHES + renewals.RENEWING < THREADS
+    assert issuing.WAITING + issuing.BATCHES + renewals.RENEWING < AT_WORK
     assert judging.WAITING < issuing.WAITING
