@@ -60,15 +60,17 @@ stress: setup-test
 	$(BIN)/pytest -m stress
 
 # A million inputs over all readers of strangers' octets, guided to new code where Atheris can be had (Linux on x86-64);
-# `make fuzz FUZZ="--inputs 10000 pdf"` for some. Findings lie in var/fuzz/found.
+# `make fuzz INPUTS=10000 EXAMPLES=50 FUZZ="pdf asic"` for fewer, and some readers. Findings lie in var/fuzz/found.
+INPUTS ?= 1000000
+EXAMPLES ?= 2000
 fuzz: setup-test
 	@cmp -s requirements-fuzz.txt .venv/.fuzz || { \
 	  echo "Installing what guides fuzzing" >&2; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 30 --require-hashes --only-binary :all: \
 	    -r requirements-fuzz.txt && \
 	  cp requirements-fuzz.txt .venv/.fuzz || echo "It could not be installed; good files are changed unguided" >&2; }
-	$(BIN)/pytest -m "not real and not stress" --hypothesis-profile=fuzz -k "never or property or machine or hypothesis"
-	@$(BIN)/python -m tests.fuzz $(FUZZ)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m "not real and not stress" --hypothesis-profile=fuzz -k "never or property or machine or hypothesis"
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(FUZZ)
 
 # pip-compile writes no index lines; run it where no private package folder is configured.
 lock:

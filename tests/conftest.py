@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.support.reader_stack import claim_socket_name
 
 # A shared machine may stall any single example; time is measured by `make bench`, not by tests.
 settings.register_profile("default", deadline=None, max_examples=25)
-settings.register_profile("fuzz", deadline=None, max_examples=2_000)
+settings.register_profile("fuzz", deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")))
 settings.load_profile("default")
 
 claim_socket_name()

@@ -3,6 +3,8 @@
 from random import Random
 from typing import Final
 
+from pki.errors import ServiceError
+from signer.prescription_code import PREFIXES, from_text, to_text
 from tests.fuzz import der_edits, json_edits, package_edits
 from tests.fuzz.seeds import Kind, good_files, kind_of
 
@@ -40,8 +42,18 @@ def _by_kind(data: bytes, other: bytes, chance: Random) -> bytes | None:
             return package_edits.edited_zip(data, lambda inner: mutated(inner, chance), chance)
         case Kind.PDF:
             return package_edits.edited_pdf(data, other, chance)
+        case _ if data.startswith(PREFIXES):
+            return _recoded(data, chance)
         case _:
             return json_edits.edited(data, other, chance)
+
+
+def _recoded(text: bytes, chance: Random) -> bytes | None:
+    """Change the COSE within the text of a code."""
+    try:
+        return to_text(_at_random(from_text(text), chance))
+    except ServiceError:
+        return None
 
 
 def _at_random(data: bytes, chance: Random) -> bytes:

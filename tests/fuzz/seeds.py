@@ -33,10 +33,13 @@ from signer.samples import sample_pdf, sample_prescription
 from signer.timestamps.authority import TimestampAuthority
 from signer.timestamps.messages import build_request
 from signer.trust.bundle import BundleAnchor, TrustBundle
+from signer.trust.signed import KeptBundle, read_bundle
 from signer.trust.signing import sign_bundle
 from signer.validation import ocsp
 from tests.support.clock import FakeClock
+from tests.support.cose_forge import KID, X5CHAIN, CoseForge
 from tests.support.forge import CmsForge, JwsForge, attribute
+from tests.support.long_term import Cades, CadesLists, CadesSecond, Jades, Pades, Values
 from tests.support.pdf import form_pdf, hybrid_pdf, page_pdf
 from tests.support.pki import NOW, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_zoo
@@ -84,8 +87,11 @@ def good_files() -> Mapping[Kind, tuple[bytes, ...]]:
         b"".join(_as_message(Order(data=b"%PDF-1.7", name="a", content=b"c", at=NOW).parts())),
         _manifest(),
         _note(),
+        _xml(),
         *_codes(zoo),
     )
+    for data in _long_term(zoo):
+        found[kind_of(data)].append(data)
     for data in _vectors():
         found[kind_of(data)].append(data)
     return {kind: tuple(files) for kind, files in found.items()}
@@ -152,7 +158,9 @@ def _json_files(zoo: Zoo) -> Iterator[bytes]:
     trusted = BundleAnchor(certificate=zoo.root.certificate)
     bundle = TrustBundle(name="pilot", sequence=7, issued=NOW, next_update=NOW + timedelta(days=9), anchors=(trusted,))
     yield bundle.payload()
-    yield sign_bundle(bundle, clinician.key, clinician.chain)
+    signed_bundle = sign_bundle(bundle, clinician.key, clinician.chain)
+    yield signed_bundle
+    yield KeptBundle(signed=read_bundle(signed_bundle, NOW), accepted=NOW).octets()
 
 
 def _containers(zoo: Zoo) -> Iterator[bytes]:
@@ -183,10 +191,33 @@ def _manifest() -> bytes:
     )
 
 
+def _xml() -> bytes:
+    return (
+        b'<?xml version="1.0"?><ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo>'
+        b'<ds:Reference URI=""/></ds:SignedInfo><ds:SignatureValue>AA==</ds:SignatureValue></ds:Signature>'
+    )
+
+
+def _long_term(zoo: Zoo) -> Iterator[bytes]:
+    """Make each format with a signature time-stamp, certificates, lists, OCSP, and an archive time-stamp over all."""
+    holder = zoo.clinician
+    values = Values(
+        certificates=(zoo.intermediate.certificate, zoo.root.certificate),
+        crls=(zoo.root.crl(),),
+        responses=(zoo.intermediate.ocsp(holder),),
+    )
+    for form in (Cades(), CadesLists(), CadesSecond(), Jades(), Jades(clear=True), Pades(), Pades(only_vri=True)):
+        stamped = form.with_values(form.signed(holder, SIGNED_AT, zoo.stamper(SIGNED_AT)), values)
+        yield form.archived(stamped, zoo.tsa, SIGNED_AT)
+
+
 def _codes(zoo: Zoo) -> Iterator[bytes]:
     text = sign_cose(sample_prescription(), zoo.clinician.key, zoo.clinician.chain, signed_at=NOW)
     yield text
     yield from_text(text)
+    named = CoseForge(holder=zoo.clinician, protected={X5CHAIN: None}, unprotected={KID: bytes(8)})
+    yield named.text()
+    yield CoseForge(holder=zoo.clinician, tagged=lambda parts: b"\xd8\x3d\xd2" + parts).text()
 
 
 def _note() -> bytes:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from socket import SHUT_WR, socketpair
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 from asn1crypto import core
 from asn1crypto import parser as asn1
 from cryptography import x509
 
 from ca.status.ocsp import parse_request as parse_ocsp_request
-from pki import ber, cbor, der
+from pki import base45, ber, cbor, der
 from pki.certificates import Certificate, load_certificates, name_text
 from pki.compact_jws import CompactJws, HeaderRule
 from pki.csr import challenge_password, parse_csr
@@ -21,7 +22,7 @@ from pki.jwks import KeySet
 from pki.names import NameConstraints, name_key
 from pki.notes import parse_checkpoint, parse_note
 from pki.pkcs7 import decode_body, read_certs_only
-from signer.isolation.order import Answer, Order
+from signer.isolation.order import Answer, Order, ReportKind
 from signer.isolation.wire import Channel
 from signer.parsers.asic import parse_asic
 from signer.parsers.asic_manifest import read_manifest
@@ -37,7 +38,7 @@ from signer.parsers.tst import parse_token
 from signer.rendering import render
 from signer.timestamps.messages import parse_request, read_response
 from signer.trust.bundle import parse_payload
-from signer.trust.signed import read_bundle
+from signer.trust.signed import read_bundle, read_kept
 from signer.validation.crl import entry_of, parse_crl
 from signer.validation.crl_scope import fresher_addresses, scope_of
 from signer.validation.fhir_kinds import resource_kinds
@@ -192,6 +193,13 @@ def _cbor(data: bytes) -> object:
     return repr(value)
 
 
+def _base45(data: bytes) -> object:
+    octets = base45.decode(data)
+    if base45.encode(octets) != data:
+        raise Differs("what is written in one way is not")
+    return octets
+
+
 def _note(data: bytes) -> object:
     text = data.decode("utf-8", "replace")
     try:
@@ -230,6 +238,22 @@ def _verdict(data: bytes) -> object:
     if any(one.detail.isidentifier() and one.detail.endswith("Error") for one in verdict.findings):
         raise Differs(f"answered by the last resort: {[one.detail for one in verdict.findings]}")
     return answer.text
+
+
+def _report(data: bytes) -> object:
+    verdict = verify_bytes(data, world().context(content=CONTENT))
+    at = sum(data[:64]) % 16  # a PDF costs as much as ten others
+    kind = ReportKind.PDF if at == 0 else (ReportKind.HTML, ReportKind.JSON, ReportKind.XML)[at % 3]
+    answer = render(verdict, Order(data=data, name="file", report=kind))
+    match kind:
+        case ReportKind.JSON:
+            json_object(answer.report)
+        case ReportKind.XML:
+            ET.fromstring(answer.report)  # noqa: S314 - our own
+        case _:
+            if not answer.report.startswith((b"<!doctype html>", b"%PDF-")):
+                raise Differs("a report is neither a page nor a PDF")
+    return answer.report
 
 
 def _names(parsed: Any) -> list[str]:
@@ -274,10 +298,12 @@ TARGETS: Final[dict[str, Target]] = {
     "policy": Target(read=lambda data: repr(parse_policy(data)), kinds=_JSON, share=1),
     "trust": Target(read=lambda data: repr(parse_payload(data)), kinds=_JSON, share=1),
     "trust-bundle": Target(read=lambda data: repr(read_bundle(data, _DAY)), kinds=_JSON, share=1),
+    "kept-bundle": Target(read=lambda data: repr(read_kept(data, _DAY)), kinds=_JSON, share=1),
     "fhir-kinds": Target(read=lambda data: sorted(resource_kinds((data,))), kinds=_JSON, share=1),
     "names": Target(read=name_text, kinds=_DER, share=1),
     "cbor": Target(read=_cbor, kinds=_RAW, share=2),
     "code": Target(read=lambda data: _names(parse_cose(data, CONTENT)), kinds=_RAW, share=3),
+    "base45": Target(read=_base45, kinds=_RAW, share=1),
     "note": Target(read=_note, kinds=_RAW, share=1),
     "wire": Target(read=_wire, kinds=_RAW, share=1, raises=(ServiceError, EOFError)),
     "manifest": Target(read=read_manifest, kinds=_RAW, share=2),
@@ -285,4 +311,5 @@ TARGETS: Final[dict[str, Target]] = {
     "pdf": Target(read=lambda data: _names(parse_pdf(data)), kinds=_PDF, share=2),
     "any": Target(read=_parsed, kinds=tuple(Kind), share=3),
     "verdict": Target(read=_verdict, kinds=tuple(Kind), share=3),
+    "report": Target(read=_report, kinds=(Kind.JSON, Kind.RAW), share=1),
 }
