@@ -81,12 +81,22 @@ def parse_asic(data: bytes) -> ParsedFile:
     if len(found.signatures) > MAX_SIGNATURES or len(found.timestamps) > MAX_TIMESTAMPS:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, "too many signatures or time-stamps in the container")
     alone = [name for name in found.data if name not in found.covered]
+    archived = frozenset().union(*(stamp.covers for stamp in found.timestamps if stamp.kind is TimestampKind.ARCHIVE))
     return ParsedFile(
         format=Format.ASIC,
-        signatures=tuple(found.signatures),
+        signatures=tuple(_levelled(one, archived) for one in found.signatures),
         timestamps=tuple(found.timestamps),
         notes=(*found.notes, *(Note(reason=Reason.FILE_NOT_SIGNED, detail=name) for name in alone)),
     )
+
+
+def _levelled(
+    one: ParsedSignature | UnreadableSignature, archived: frozenset[str]
+) -> ParsedSignature | UnreadableSignature:
+    """Count a time-stamp over the manifest that names a signature's file as its archive time-stamp (§4.4.4)."""
+    if isinstance(one, UnreadableSignature) or one.id not in archived:
+        return one
+    return replace(one, level=replace(one.level, archive_timestamp=True))
 
 
 def _name_of(data: bytes) -> str:

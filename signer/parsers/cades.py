@@ -43,7 +43,7 @@ _REFERENCES_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.26"  # §A.1.5.1
 _REFERENCES: Final = ("1.2.840.113549.1.9.16.2.21", "1.2.840.113549.1.9.16.2.22")  # certificates, then revocation
 
 _PEM: Final = re.compile(
-    rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA)-----\s([A-Za-z0-9+/=\s]++)-----END \1-----\s*"
+    rb"\s*-----BEGIN (PKCS7|CMS|PKCS #7 SIGNED DATA|SIGNED MESSAGE)-----\s([A-Za-z0-9+/=\s]++)-----END \1-----\s*"
 )
 
 

@@ -27,6 +27,10 @@ from signer.parsers.model import (
 from signer.validation.reasons import Reason
 
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+_MAPS: Final = range(0xA0, 0xC0)  # what a CBOR map begins with
+_CWT_TYPES: Final = (None, 61, "application/cwt")  # RFC 8392 §9.3; a COSE_Sign1 need not say what it holds
+
+_Parts = tuple[bytes, Header, bytes | None, bytes]
 
 
 def parse_cose(data: bytes, content: bytes | None) -> ParsedFile:
@@ -35,45 +39,52 @@ def parse_cose(data: bytes, content: bytes | None) -> ParsedFile:
     InvalidInput when it is no COSE_Sign1.
     """
     notes: tuple[Note, ...] = ()
-    prescribes = data.startswith(code.PREFIX)
-    if data.startswith(code.PREFIXES):
+    prescribes, printed = data.startswith(code.PREFIX), data.startswith(code.PREFIXES)
+    if printed:
         if data.endswith(b"\n"):
             data, notes = data.removesuffix(b"\n").removesuffix(b"\r"), (Note(reason=Reason.TRAILING_NEWLINE),)
         data = code.from_text(data)
     elif len(data) > code.MAX_COSE:
         raise refuse("a COSE_Sign1 that is too large")
     item, deterministic = cbor.decode(data)
-    parts = _unwrapped(item)
+    parts, tagged = _unwrapped(item, bare=not prescribes)
     if not deterministic:
         notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC),)
-    return ParsedFile(format=Format.COSE, signatures=(_signature(parts, content, prescribes=prescribes),), notes=notes)
+    signature = _signature(parts, content, prescribes=prescribes, is_cwt=printed or tagged)
+    return ParsedFile(format=Format.COSE, signatures=(signature,), notes=notes)
 
 
-def _unwrapped(item: cbor.Value) -> tuple[bytes, Header, bytes | None, bytes]:
-    """Take the four parts of a COSE_Sign1 out of its tag, and out of CWT's around it."""
-    if isinstance(item, cbor.Tag) and item.number == code.CWT:
+def _unwrapped(item: cbor.Value, *, bare: bool) -> tuple[_Parts, bool]:
+    """Take the four parts of a COSE_Sign1 out of its tag, and out of CWT's around it, and say whether that was there.
+
+    `bare`: it may also stand without tags, which RFC 9052 §2 leaves to those who know what they read.
+    """
+    is_cwt = isinstance(item, cbor.Tag) and item.number == code.CWT
+    if isinstance(item, cbor.Tag) and is_cwt:
         item = item.value
-    if not isinstance(item, cbor.Tag) or item.number != code.COSE_SIGN1:
+    if isinstance(item, cbor.Tag) and item.number == code.COSE_SIGN1:
+        item = item.value
+    elif is_cwt or not bare:
         raise refuse("not tagged as COSE_Sign1")
-    if not isinstance(item.value, list) or len(item.value) != 4:
+    if not isinstance(item, list) or len(item) != 4:
         raise refuse("a COSE_Sign1 has four parts")
-    protected, unprotected, payload, value = item.value
+    protected, unprotected, payload, value = item
     if not isinstance(unprotected, dict):
         raise refuse("a header is not a map")
-    return octets(protected), unprotected, None if payload is None else octets(payload), octets(value)
+    return (octets(protected), unprotected, None if payload is None else octets(payload), octets(value)), is_cwt
 
 
 def _signature(
-    parts: tuple[bytes, Header, bytes | None, bytes], content: bytes | None, *, prescribes: bool
+    parts: _Parts, content: bytes | None, *, prescribes: bool, is_cwt: bool
 ) -> ParsedSignature | UnreadableSignature:
-    protected, unprotected, payload, value = parts
+    protected, unprotected, _, value = parts
     try:
         decoded, deterministic = cbor.decode(protected) if protected else ({}, True)
         headers = cose_header.read_headers(decoded, unprotected)
         notes = headers.notes
         if not deterministic:
             notes += (Note(reason=Reason.CBOR_NOT_DETERMINISTIC, detail="protected header"),)
-        return _neutral(headers, protected, payload, value, content, notes, prescribes=prescribes)
+        return _neutral(headers, parts, content, notes, prescribes=prescribes, is_cwt=is_cwt)
     except ServiceError as error:
         note = Note(reason=Reason.HEADER_REFUSED, detail=error.detail)
         return UnreadableSignature(id=signature_id(value), format=Format.COSE, note=note)
@@ -81,21 +92,21 @@ def _signature(
 
 def _neutral(
     headers: Headers,
-    protected: bytes,
-    payload: bytes | None,
-    value: bytes,
+    parts: _Parts,
     content: bytes | None,
     notes: tuple[Note, ...],
     *,
     prescribes: bool,
+    is_cwt: bool,
 ) -> ParsedSignature:
+    protected, _, payload, value = parts
     identifier, curve = algorithm(headers.algorithm, value)
     chain, references = cose_header.certificates(headers), cose_header.references(headers)
     covered = content if payload is None else payload
     claims: ContentClaims | None = None
     defects: tuple[Note, ...] = ()
     try:
-        claims = _claims(headers, b"" if covered is None else covered, prescribes=prescribes)
+        claims = _claims(headers, b"" if covered is None else covered, prescribes=prescribes, is_cwt=is_cwt)
     except InvalidInput as error:
         defects = (Note(reason=Reason.FORMAT_MALFORMED, detail=error.detail),)
     if payload is not None and content is not None:
@@ -124,10 +135,13 @@ def _neutral(
     )
 
 
-def _claims(headers: Headers, payload: bytes, *, prescribes: bool) -> ContentClaims:
-    """Read when the content is good, and which document it belongs to (RFC 8392 §3, RFC 9597)."""
+def _claims(headers: Headers, payload: bytes, *, prescribes: bool, is_cwt: bool) -> ContentClaims:
+    """Read when the content is good, and which document it belongs to (RFC 8392 §3, RFC 9597).
+
+    What is no CWT by its wrapping may hold anything: claims are then what looks like them and is not called otherwise.
+    """
     said: Header = {}
-    if payload:
+    if payload and (is_cwt or (payload[0] in _MAPS and headers.protected.get(code.CONTENT_TYPE) in _CWT_TYPES)):
         body, _ = cbor.decode(payload)
         if not isinstance(body, dict):
             raise refuse("the payload is not a map of claims")

@@ -19,11 +19,19 @@ _SIGNED_DATA: Final = der.oid(oids.CMS_SIGNED_DATA)
 _CMS_TYPES: Final = _SIGNED_DATA[2:-1]  # what the types of PKCS #7 begin with
 _TST_INFO: Final = der.oid(oids.TST_INFO)
 _COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an object's opening brace
-_PEM: Final = re.compile(rb"-----BEGIN (?:PKCS7|CMS|PKCS #7 SIGNED DATA)-----(?:\s+([A-Za-z0-9+/]{32}))?")
+_PEM: Final = re.compile(
+    rb"-----BEGIN (?:PKCS7|CMS|PKCS #7 SIGNED DATA|SIGNED MESSAGE)-----(?:\s+([A-Za-z0-9+/]{32}))?"
+)  # RFC 7468 §8, §9, and what GnuPG writes
 _TORN: Final = re.compile(rb"e[wy][A-Za-z0-9_-]+")
+_HEADER: Final = re.compile(
+    rb'\{\s*"(?:alg|b64|crit|cty|iat|jku|jwk|kid|sigD|sigT|sigPId|sigX5ts|typ|x5c|x5t|x5t#S256|x5t#o|x5u)"\s*:'
+)  # RFC 7515 §4.1, RFC 7797 §3, ETSI TS 119 182-1 §5
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
-_COSE_SIGN1: Final = (b"\xd2\x84", b"\xd8\x3d\xd2\x84")  # the tags, alone and within CWT's, before four parts
+_COSE_SIGN1: Final = re.compile(
+    rb"(?:\xd8\x3d)?\xd2(?:\x84|\x98\x04|\x9f)"
+)  # the tag, before four parts or parts without end
+_COSE_BARE: Final = re.compile(rb"\x84(?:[\x43-\x57]|\x58.|\x59..)[\xa1-\xb7]\x01(?:[\x20-\x37]|[\x38\x39])", re.DOTALL)
 _ASIC_TYPES: Final = (b"application/vnd.etsi.asic-e+zip", b"application/vnd.etsi.asic-s+zip")
 _ASIC_ENTRY: Final = re.compile(
     rb"META-INF/[^/\0]{0,64}(?:signatures?|timestamp)[^/\0]{0,64}\.(?:p7s|xml|tst)", re.IGNORECASE
@@ -39,7 +47,7 @@ def detect(data: bytes) -> Format | None:
         return Format.ASIC if any(kind in data[:200] for kind in _ASIC_TYPES) or _ASIC_ENTRY.search(data) else None
     if pem := _PEM.match(head):
         return None if _is_other_content(pem[1]) else Format.CMS
-    if head.startswith(PREFIXES) or data.startswith(_COSE_SIGN1):
+    if head.startswith(PREFIXES) or _COSE_SIGN1.match(data) or _COSE_BARE.match(data):
         return Format.COSE
     if head[:1] == b"{":
         return Format.JADES if _looks_like_jws(data) else None
@@ -65,8 +73,12 @@ def _is_other_content(opening: bytes | None) -> bool:
 
 
 def _is_torn_header(head: bytes) -> bool:
-    """Say whether base64url without a full stop is the beginning of a compact JWS."""
-    return _TORN.fullmatch(head) is not None and b'"alg"' in urlsafe_b64decode(head[: len(head) // 4 * 4])
+    """Say whether a compact JWS begins here, though its header breaks off or is spoilt before its full stop."""
+    match = _TORN.match(head)
+    if match is None:
+        return False
+    opening = urlsafe_b64decode(match[0][: len(match[0]) // 4 * 4])
+    return _HEADER.match(opening) is not None or (match.end() == len(head) and b'"alg"' in opening)
 
 
 def _looks_like_jws(data: bytes) -> bool:

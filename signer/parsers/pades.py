@@ -50,12 +50,17 @@ def _assemble(
     signatures: list[ParsedSignature | UnreadableSignature] = []
     timestamps: list[ParsedTimestamp] = []
     covered: set[str] = set()
+    complete: set[str] = set()  # the signatures that hold revocation data of their own
+    sealed: set[str] = set()
     values: set[bytes] = set()
+    evidence = frozenset((*store.crls, *store.ocsp_responses))
     for field in fields:
         if field.sub_filter == _TIMESTAMP_FILTER:
             stamp = read_timestamp(field.cms, TimestampKind.DOCUMENT, field.octets, frozenset(covered))
             stamped = store.written_by(field.end).union(values)
             timestamps.append(replace(stamp, id=field.name, values=stamped, defects=stamp.defects + field.defects))
+            # Over signatures alone it proves their time: an archive time-stamp covers their validation data, too.
+            sealed |= complete if evidence.isdisjoint(stamped) else covered
             covered.add(field.name)
             if stamp.token is not None:
                 values |= stamp.token.signature.values
@@ -66,9 +71,9 @@ def _assemble(
             if isinstance(signature, ParsedSignature):
                 covered.update(stamp.id for stamp in signature.timestamps)
                 values |= signature.values
-    sealed = {name for stamp in timestamps for name in stamp.covers}
-    has_evidence = bool(store.crls or store.ocsp_responses)
-    return [_levelled(s, sealed, has_evidence=has_evidence) for s in signatures], tuple(timestamps)
+                if signature.level.revocation_values:
+                    complete.add(signature.id)
+    return [_levelled(s, sealed, has_evidence=bool(evidence)) for s in signatures], tuple(timestamps)
 
 
 def _field_signatures(field: PdfField) -> Iterator[ParsedSignature | UnreadableSignature]:

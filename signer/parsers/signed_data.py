@@ -20,6 +20,10 @@ MAX_ATTRIBUTES: Final = 64
 
 _OCSP_RESPONSE: Final = "1.3.6.1.5.5.7.16.2"  # RFC 5940 §2.1
 _OCSP_BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
+_SHAKES_OF_A_LENGTH: Final = {
+    (oids.SHAKE128_LEN, der.integer(256)): oids.SHAKE128,
+    (oids.SHAKE256_LEN, der.integer(512)): oids.SHAKE256,  # what goes with Ed448 (RFC 8419 §2.3)
+}
 
 AttributeValues = dict[str, tuple[tuple[Node, ...], ...]]
 
@@ -43,7 +47,9 @@ class SignerInfo:
     @property
     def digest_oid(self) -> str:
         """The OID of the hash over the content."""
-        return self.digest_algorithm.sequence()[0].oid()
+        name, *parameters = self.digest_algorithm.sequence()
+        said = name.oid(), parameters[0].raw if parameters else b""
+        return _SHAKES_OF_A_LENGTH.get(said, said[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ HASH_NAMES: Final = {
     oids.SHA256: "sha256",
     oids.SHA384: "sha384",
     oids.SHA512: "sha512",
-    "2.16.840.1.101.3.4.2.6": "sha512_256",
+    oids.SHA512_256: "sha512_256",
     oids.SHA3_224: "sha3_224",
     oids.SHA3_256: "sha3_256",
     oids.SHA3_384: "sha3_384",

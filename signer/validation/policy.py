@@ -36,6 +36,7 @@ class AlgorithmPolicy:
         (oids.SHA256, None),
         (oids.SHA384, None),
         (oids.SHA512, None),
+        (oids.SHA512_256, None),
         (oids.SHA3_256, None),
         (oids.SHA3_384, None),
         (oids.SHA3_512, None),

@@ -189,6 +189,7 @@ def test_an_archive_manifest_saves_what_the_signature_file_holds(zoo: Zoo) -> No
     context = zoo.context(at=later, status_sources=(status,))
     verdict = verify_bytes(packed(twice), context)
     assert (verdict.indication, verdict.signatures[0].proven_at) == (Indication.PASSED, NOW)
+    assert verdict.signatures[0].level == "B-LTA"
     verdict = verify_bytes(packed(once), context)
     assert verdict.sub_indication is SubIndication.OUT_OF_BOUNDS_NOT_REVOKED
 

@@ -47,6 +47,12 @@ BYTES_MATTER: Final = (
     "twin",
 )
 """What the names of those cases begin with that change what the programs compute; the rest is about certificates."""
+HASHES_OF_RSA: Final = {
+    "sha512": oids.SHA512,
+    "sha512-256": oids.SHA512_256,
+    "sha3-256": oids.SHA3_256,
+    "sha1": oids.SHA1,
+}
 
 Told = dict[str, tuple[str, ...]]
 File = tuple[bytes, bytes | None]
@@ -90,7 +96,7 @@ def _keyed(zoo: Zoo) -> dict[str, File]:
     for name, (algorithm, pad, hashed, _weak) in RSA_KINDS.items():
         key = AnyKey(private, lambda message, pad=pad, hashed=hashed: private.sign(message, pad, hashed))  # type: ignore[misc]
         holder = AnyHolder(make_clinician(zoo.intermediate, key=key).certificate, key)
-        digest = {"sha512": oids.SHA512, "sha3-256": oids.SHA3_256, "sha1": oids.SHA1}.get(hashed.name, oids.SHA256)
+        digest = HASHES_OF_RSA.get(hashed.name, oids.SHA256)
         forge = CmsForge(content=CONTENT, holder=holder, algorithm=algorithm, hash_oid=digest)
         files[f"RSA {name}"] = replace(forge, digest_name=hashed.name.replace("-", "_")).build(), None
     for name, (make, algorithm_oid, hash_oid) in KEYS.items():

@@ -73,6 +73,7 @@ RSA_KINDS: dict[str, tuple[bytes, Any, Any, str | None]] = {
     "without-parameters": (named(oids.RSA_ENCRYPTION), padding.PKCS1v15(), SHA256, None),
     "sha256": (named(oids.SHA256_WITH_RSA, der.null()), padding.PKCS1v15(), SHA256, None),
     "sha3-256": (named("2.16.840.1.101.3.4.3.14", der.null()), padding.PKCS1v15(), hashes.SHA3_256(), None),
+    "sha512-256": (named("1.2.840.113549.1.1.16", der.null()), padding.PKCS1v15(), hashes.SHA512_256(), None),
     "sha1-of-old": (named("1.3.14.3.2.29"), padding.PKCS1v15(), SHA1, NO_POE),
     "pss": (_pss(oids.SHA256, oids.SHA256, 32), padding.PSS(padding.MGF1(SHA256), 32), SHA256, None),
     "pss-without-salt": (_pss(oids.SHA256, oids.SHA256, 0), padding.PSS(padding.MGF1(SHA256), 0), SHA256, None),
@@ -206,6 +207,9 @@ def streamed(data: bytes) -> bytes:
 SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
     "streamed": streamed,
     "pem-of-cms": lambda data: b"-----BEGIN CMS-----\r\n" + _lines(data, b"\r\n") + b"-----END CMS-----\r\n",
+    "pem-of-gnupg": lambda data: (
+        b"-----BEGIN SIGNED MESSAGE-----\n" + _lines(data, b"\n") + b"-----END SIGNED MESSAGE-----\n"
+    ),
     "pem-of-pkcs7": lambda data: b"-----BEGIN PKCS7-----\n" + _lines(data, b"\n") + b"-----END PKCS7-----",
 }
 

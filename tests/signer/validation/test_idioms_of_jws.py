@@ -154,6 +154,13 @@ def test_a_compact_jws_of_a_pretty_printed_header_is_recognised(zoo: Zoo, conten
             expect(verify_bytes(forged, zoo.context()), PASSED)
 
 
+def test_a_compact_jws_whose_header_is_spoilt_is_one_all_the_same(zoo: Zoo, content: bytes) -> None:
+    good = JwsForge(payload=content, holder=zoo.clinician).compact()
+    middle = good.index(b".") // 2
+    expect(verify_bytes(good[:middle] + b"!" + good[middle + 1 :], zoo.context()), FAILED, "FORMAT_FAILURE")
+    assert verify_bytes(b"eyJyZXNvdXJjZVR5cGUiOiJCYXNpYyJ9!.e30.AAAA", zoo.context()).format is None
+
+
 def test_a_jws_of_several_signatures_is_judged_by_its_worst(zoo: Zoo, content: bytes) -> None:
     good = json_object(JwsForge(payload=content, holder=zoo.clinician).flattened())
     second = make_clinician(zoo.intermediate)

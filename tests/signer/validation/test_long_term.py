@@ -381,6 +381,17 @@ def test_what_stands_only_in_a_vri_dictionary_is_evidence_too(archive: Archive) 
     expect(archive.judged(data), PASSED)
 
 
+def test_a_document_time_stamp_under_the_validation_data_is_no_archive_time_stamp(archive: Archive) -> None:
+    """It proves the signature's time where there is no other time-stamp: how others raise B to T, and then to LT."""
+    form = Pades()
+    proven = form.archived(form.signed(archive.zoo.clinician, SIGNED_AT, None), archive.zoo.tsa, SIGNED_AT)
+    complete = form.with_values(proven, archive.lists(GATHERED))
+    for data, level in ((proven, "B-T"), (complete, "B-LT"), (form.archived(complete, archive.lasting, NOW), "B-LTA")):
+        verdict = archive.judged(data, NOW)
+        expect(verdict, PASSED)
+        assert (only(verdict).level, only(verdict).proven_at) == (level, SIGNED_AT)
+
+
 # -- JAdES alone ------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from asn1crypto import x509 as asn1_x509
+from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import signers
 from pyhanko.sign.fields import SigSeedSubFilter
@@ -17,8 +19,9 @@ from signer.validation.reasons import Reason
 from signer.validation.verdict import Crypto
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
+from tests.signer.validation.test_idioms_of_cms import AnyKey
 from tests.support.openssl import openssl
-from tests.support.zoo import Zoo
+from tests.support.zoo import Zoo, make_clinician
 
 pytestmark = [
     pytest.mark.real,
@@ -117,7 +120,13 @@ def test_a_token_of_openssls_authority_is_read(zoo: Zoo, folder: Path) -> None:
     assert hashlib.sha256(CONTENT).digest() in reply.read_bytes()
 
 
-def test_a_pdf_signed_by_pyhanko_passes(zoo: Zoo, folder: Path) -> None:
+@pytest.mark.parametrize("private", [None, ed448.Ed448PrivateKey.generate()])
+def test_a_pdf_signed_by_pyhanko_passes(zoo: Zoo, folder: Path, private: ed448.Ed448PrivateKey | None) -> None:
+    """Also with Ed448, whose digest names its length (RFC 8419 §2.3)."""
+    if private is not None:
+        key = AnyKey(private, private.sign)
+        (folder / "signer.pem").write_text(make_clinician(zoo.intermediate, key=key).pem)
+        (folder / "signer.key").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     files = (str(folder / "signer.key"), str(folder / "signer.pem"))
     chain = (str(folder / "chain.pem"),)
     signer = signers.SimpleSigner.load(*files, chain)  # type: ignore[no-untyped-call]  # untyped upstream

@@ -289,6 +289,18 @@ def test_codes_of_others_and_the_bare_structure_are_read_too(zoo: Zoo) -> None:
     expect(verify_bytes(forge.text(), zoo.context()), PASSED)
 
 
+def test_the_structure_of_others_may_be_without_its_tag_and_hold_anything(zoo: Zoo) -> None:
+    bare = CoseForge(holder=zoo.clinician, tagged=lambda parts: parts)
+    plain = CoseForge(holder=zoo.clinician, raw_payload=b'{"resourceType": "Basic"}')
+    typed = CoseForge(holder=zoo.clinician, raw_payload=b"\xa1\x04\x61x", protected={3: "application/cbor"})
+    for data in (bare.cose(), plain.cose(), typed.cose()):
+        expect(verify_bytes(data, zoo.context()), PASSED)
+    for data in (bare.text(), plain.text(), b"\xd8\x3d" + plain.cose()):
+        expect(verify_bytes(data, zoo.context()), FAILED, "FORMAT_FAILURE")
+    endless = CoseForge(holder=zoo.clinician, tagged=lambda parts: b"\xd2\x9f" + parts[1:] + b"\xff").cose()
+    expect(verify_bytes(endless, zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
 def test_another_order_or_length_is_noted_and_changes_nothing(zoo: Zoo) -> None:
     leaf = zoo.clinician.certificate.der
     unsorted = b"\xa2\x18\x21\x59" + len(leaf).to_bytes(2, "big") + leaf + b"\x01\x26"
