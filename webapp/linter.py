@@ -34,7 +34,7 @@ IDLE_SECONDS: Final = 1.0
 YIELDING_SECONDS: Final = 1.0
 YIELDS_FOR: Final = timedelta(seconds=20)
 CROWDED: Final = 0.85  # of a processor: who gets less while judging shares it with others
-RETRY_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 2.0
 LOGGER: Final = logging.getLogger("mohr.linter")
 
 

@@ -39,7 +39,7 @@ from webapp.recovery_mark import followed_ledger
 from webapp.service_upkeep import ServiceUpkeep
 
 HEARTBEAT_SECONDS: Final = 5.0
-RETRY_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 2.0
 LOGGER: Final = logging.getLogger("mohr.worker")
 BULK_SLICES: Final = 5
 PRESIGN_SECONDS: Final = 2.0
@@ -184,12 +184,16 @@ class Worker:
     gates: tuple[Sweep, ...] = field(default_factory=gates)
     stopping: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def failing(self) -> dict[str, str]:
+        """Which sweeps fail now, and by which code."""
+        return {sweep.name: sweep.failure for sweep in (*self.gates, *self.sweeps) if sweep.failure}
+
     def beat(self) -> None:
         """Write the heartbeat: when, which sweeps fail, and how each one fared."""
-        every = (*self.gates, *self.sweeps)
-        failing = {sweep.name: sweep.failure for sweep in every if sweep.failure}
         now = format_instant(self.parts.clock.now())
-        state = {"at": now, "failing": failing, "sweeps": {sweep.name: sweep.account for sweep in every}}
+        accounts = {sweep.name: sweep.account for sweep in (*self.gates, *self.sweeps)}
+        state = {"at": now, "failing": self.failing, "sweeps": accounts}
         write_atomically(self.parts.deployment.worker_state, compact_json(state), mode=0o640)
 
     def look(self) -> None:
@@ -221,13 +225,13 @@ class Worker:
                 sweep.run(self.parts, now)
 
     def run(self) -> None:
-        """Sweep on every beat."""
-        next_beat = 0.0
+        """Sweep what is due, and say how that is on every beat and whenever something begins or ends to fail."""
+        next_beat, told = 0.0, self.failing
         while not self.stopping.is_set():
             now = time.monotonic()
             self._sweep(now)
-            if now >= next_beat:
-                next_beat = now + HEARTBEAT_SECONDS
+            if now >= next_beat or self.failing != told:
+                next_beat, told = now + HEARTBEAT_SECONDS, self.failing
                 self._try_to_beat()
             self.stopping.wait(0.2)
 

@@ -202,6 +202,20 @@ def test_a_sweep_that_fails_is_told_by_the_heartbeat_and_recovers(parts: Parts) 
     assert _state(parts, "worker") is PartState.OK
 
 
+def test_the_end_of_a_failure_is_told_at_once_and_not_at_the_next_beat(parts: Parts) -> None:
+    outcome = [Unavailable(ErrorCode.HSM_UNAVAILABLE)]
+    worker = Worker(parts, sweeps=())
+
+    def act(_parts: Parts) -> None:
+        if outcome:
+            raise outcome.pop()
+        worker.stopping.set()
+
+    worker.sweeps = (Sweep(name="ledger", seconds=0, act=act),)
+    worker.run()
+    assert _state(parts, "worker") is PartState.OK
+
+
 def test_a_sweep_that_failed_is_tried_again_soon_and_then_at_its_own_pace(parts: Parts) -> None:
     outcome = [Unavailable(ErrorCode.HSM_UNAVAILABLE)]
 
