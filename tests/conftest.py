@@ -22,6 +22,7 @@ from tests.support.databases import (  # noqa: F401 - fixtures
     sqlite_template,
 )
 from tests.support.reader_stack import claim_socket_name
+from tests.support.statements import statements_compiled_once  # noqa: F401 - a fixture
 
 # A shared machine may stall any single example; time is measured by `make bench`, not by tests.
 settings.register_profile("default", deadline=None, max_examples=25)
