@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 AT_WORK: Final = 32  # more than orders may wait (`webapp.api.issuing`), so that others are answered meanwhile
-ROOM: Final = Room(work=AT_WORK)
+ROOM: Final = Room(work=AT_WORK, spare=3 * AT_WORK, small=256, large=256)
 PACE: Final = Pace(work=600.0)  # a batch of thousands
 CONNECTIONS: Final = 2048
 HELLO_SECONDS: Final = 10.0  # until the first octet of a connection

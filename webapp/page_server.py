@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 WORKERS: Final = 2
 HEAD_SECONDS: Final = 10.0  # from the first moment of a connection, or the last answer on it, to a whole head
 CONNECTIONS: Final = 2048  # of a worker, beyond which it accepts none; a silent one costs some kilobytes
-ROOM: Final = Room(work=16)
+# granian spreads requests over all of its threads, and each thread that it has more makes all of them slower.
+ROOM: Final = Room(work=12, spare=4, small=8, large=4)
 PACE: Final = Pace()
 FIRST_PAUSE, LONGEST_PAUSE, QUIET_SECONDS = 0.02, 0.5, 5.0
 

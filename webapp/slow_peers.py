@@ -12,8 +12,8 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,15 +46,14 @@ class AtWork:
     def __init__(self) -> None:
         self._since: dict[int, tuple[str, str, float]] = {}
 
-    @contextmanager
-    def one(self, environ: "WSGIEnvironment") -> Iterator[None]:
-        """Count the request of this thread for the block."""
-        thread = threading.get_ident()
-        self._since[thread] = (environ.get("REMOTE_ADDR", ""), str(environ.get("REMOTE_PORT", "")), time.monotonic())
-        try:
-            yield
-        finally:
-            del self._since[thread]
+    def begin(self, environ: "WSGIEnvironment") -> None:
+        """Count the request of this thread from now on."""
+        address, port = environ.get("REMOTE_ADDR", ""), str(environ.get("REMOTE_PORT", ""))
+        self._since[threading.get_ident()] = (address, port, time.monotonic())
+
+    def end(self) -> None:
+        """Count it no longer."""
+        del self._since[threading.get_ident()]
 
     def began_before(self, address: str, port: int, moment: float) -> bool:
         """Whether one from there is older; a server that names no port means each connection of the address."""

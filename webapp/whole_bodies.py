@@ -28,19 +28,21 @@ _PIECE: Final = 64 * 1024
 class Room:
     """How many requests of a process at once: in work, sending a small body, sending a large one; octets of all bodies.
 
-    A body beyond `largest` is not read: the application refuses it by its length.
+    `spare` threads more tell those who find no place. A body beyond `largest` is not read: the application refuses it
+    by its length.
     """
 
     work: int
-    small: int = 256
-    large: int = 256
+    spare: int
+    small: int
+    large: int
     octets: int = 512 * 1024 * 1024
     largest: int = 50 * 1024 * 1024
 
     @property
     def threads(self) -> int:
-        """How many threads a server needs so that all may wait and as many again are answered."""
-        return self.small + self.large + 4 * self.work
+        """How many threads a server needs so that all may wait and the others are answered."""
+        return self.small + self.large + self.work + self.spare
 
 
 class _Refused(BytesIO):
@@ -115,8 +117,12 @@ class WholeBodies:
             return self._handed_on(environ, start_response)
 
     def _handed_on(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        with self._at_work.one(environ), self._work:
-            return self._application(environ, start_response)
+        self._at_work.begin(environ)
+        try:
+            with self._work:
+                return self._application(environ, start_response)
+        finally:
+            self._at_work.end()
 
     def _input(self, body: _Body, stream: "InputStream", length: int | None) -> BytesIO:
         if length is not None and length > self._room.largest:

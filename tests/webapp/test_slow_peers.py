@@ -99,8 +99,8 @@ def test_who_waits_for_us_may_be_silent_while_we_work_and_not_for_ever(
     line.look()
     monkeypatch.setattr("time.monotonic", lambda: line.now)
     port = client.getsockname()[1]
-    with line.at_work.one({"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": str(port)}):
-        looks = [line.look() for _ in range(12)]
+    line.at_work.begin({"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": str(port)})
+    looks = [line.look() for _ in range(12)]
     assert looks == [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     assert stranger.recv(1) == client.recv(1) == b""
 
@@ -109,10 +109,12 @@ def test_a_server_that_names_no_port_spares_each_connection_of_the_address(line:
     line.connected()
     line.look()
     assert line.at_work.began_before("127.0.0.1", 1, float("inf")) is False
-    with line.at_work.one({"REMOTE_ADDR": "127.0.0.1"}):
-        assert line.at_work.began_before("127.0.0.1", 1, float("inf"))
-        assert not line.at_work.began_before("127.0.0.2", 1, float("inf"))
-        assert not line.at_work.began_before("127.0.0.1", 1, 0)
+    line.at_work.begin({"REMOTE_ADDR": "127.0.0.1"})
+    assert line.at_work.began_before("127.0.0.1", 1, float("inf"))
+    assert not line.at_work.began_before("127.0.0.2", 1, float("inf"))
+    assert not line.at_work.began_before("127.0.0.1", 1, 0)
+    line.at_work.end()
+    assert line.at_work.began_before("127.0.0.1", 1, float("inf")) is False
 
 
 def test_who_does_not_take_its_answer_is_ended(line: Line) -> None:

@@ -30,7 +30,7 @@ import sys, ssl
 from pathlib import Path
 from webapp.slow_peers import Pace
 from webapp.whole_bodies import Room, unhurried
-ROOM = Room(work=2, small=32, large=32)
+ROOM = Room(work=2, spare=6, small=32, large=32)
 PACE = Pace(window=0.25, rate=1000, patience=1.0)
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/endless":

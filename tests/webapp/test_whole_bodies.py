@@ -23,7 +23,7 @@ from webapp.whole_bodies import SMALL_OCTETS, Room, WholeBodies
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-ROOM = Room(work=2, small=1, large=2, octets=300_000, largest=250_000)
+ROOM = Room(work=2, spare=6, small=1, large=2, octets=300_000, largest=250_000)
 LARGE = SMALL_OCTETS + 1
 
 
