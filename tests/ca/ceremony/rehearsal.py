@@ -21,7 +21,7 @@ from hsm.provider import KeyProvider, KeyPurpose
 from hsm.soft import UnsafeSoftKeys
 from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm
 from storage.engine import Database, open_database
-from storage.migrate import upgrade
+from storage.migrate import bring_up
 from tests.ca.ceremony.persons import Persons
 from tests.ca.world import SETTINGS, FakeClock
 
@@ -114,7 +114,7 @@ class MemoryHome:
     @cached_property
     def database(self) -> Database:
         database = open_database(f"sqlite:///{self.path / 'mohr.db'}")
-        upgrade(database)
+        bring_up(database)
         begin = database.begin
 
         @contextlib.contextmanager
