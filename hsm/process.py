@@ -1,5 +1,6 @@
 """Start, watch and stop a custodian process from the program that needs it."""
 
+import json
 import os
 import subprocess
 import time
@@ -17,6 +18,7 @@ from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect, RoleR
 START_TIMEOUT: Final = timedelta(seconds=10)
 STOP_TIMEOUT: Final = timedelta(seconds=5)
 _POLL_SECONDS: Final = 0.01
+_MAX_LAST_WORDS: Final = 4096
 
 
 class CustodianProcess:
@@ -36,6 +38,7 @@ class CustodianProcess:
         self._config_path, self._index, self._log_path = config_path.resolve(), index, log_path
         self._launcher = tuple(launcher)
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
         self._settings = load_settings(config_path)
 
     def socket_path(self, role: str) -> Path:
@@ -63,7 +66,7 @@ class CustodianProcess:
         deadline = time.monotonic() + timeout.total_seconds()
         while not any(_answers(path) for path in self._settings.sockets.glob(f"*/{self._index}.sock")):
             if self._process.poll() is not None:
-                raise _error_of(self._process.returncode)
+                raise _error_of(self._process.returncode, self._last_words())
             if time.monotonic() > deadline:
                 self.stop()
                 raise HsmUnavailable("the custodian did not answer after its start")
@@ -72,6 +75,7 @@ class CustodianProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = module_command("hsm.custodian", str(self._config_path), str(self._index), str(os.getpid()))
         log = None if self._log_path is None else self._log_path.open("ab")
+        self._log_start = 0 if log is None else log.tell()
         try:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*self._launcher, *command],
@@ -86,6 +90,17 @@ class CustodianProcess:
         finally:
             if log is not None:
                 log.close()
+
+    def _last_words(self) -> str:
+        """Return the last thing that it wrote into its log since its start, for whoever does not see that file."""
+        if self._log_path is None:
+            return "its log says why"
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _MAX_LAST_WORDS))
+                return str(json.loads(log.read().splitlines()[-1])["text"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return f"see {self._log_path}"
 
     def stop(self, timeout: timedelta = STOP_TIMEOUT) -> None:
         """Ask it to end and wait; a custodian that hangs in its device is killed."""
@@ -136,9 +151,9 @@ def _as_owner(config_path: Path) -> dict[str, Any]:
     return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": (), "cwd": "/"}
 
 
-def _error_of(code: int) -> PinIncorrect | ConfigurationInvalid | HsmUnavailable:
+def _error_of(code: int, last_words: str) -> PinIncorrect | ConfigurationInvalid | HsmUnavailable:
     if code == ExitCode.PIN_REFUSED:
         return PinIncorrect("the custodian ended: its PIN was refused or may not be tried again")
     if code == ExitCode.CONFIGURATION:
-        return ConfigurationInvalid("the custodian ended: its settings cannot be used (its log says why)")
+        return ConfigurationInvalid(f"the custodian ended: its settings cannot be used ({last_words})")
     return HsmUnavailable(f"the custodian ended with code {code}")

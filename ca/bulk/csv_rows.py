@@ -42,7 +42,7 @@ def split_csv(data: bytes) -> tuple[bytes, ...]:
             raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"a bulk file has at most {MAX_ROWS} rows")
         rows.append(_row(number, columns, cells))
     if not rows:
-        raise malformed("row 1 is empty")
+        raise malformed("no row follows the header")
     return tuple(rows)
 
 

@@ -83,7 +83,7 @@ SECRET = "0499370899"  # whatever a cell says, no message does
         (f"kind,{SECRET}\ncitizen,x\n", "column 2 of the header is not known"),
         ("kind,Kind\n", "column 2 of the header is not known"),
         ("kind,name,kind\na,b,c\n", "column 3 of the header comes twice"),
-        ("kind,name\n", "row 1 is empty"),
+        ("kind,name\n", "no row follows the header"),
         (f"kind,name\ncitizen,{SECRET}\n\ncitizen,b\n", "row 2 is empty"),
         ("kind,name\ncitizen,a\n,\n", "row 2 is empty"),
         (f"kind,name\ncitizen,{SECRET},c\n", "row 1 has 3 cells, the header 2"),
