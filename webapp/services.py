@@ -41,6 +41,7 @@ from pki.gateway import TokenDecision
 from pki.identity_file import pilot_identities
 from pki.identity_scheme import IdentityScheme
 from pki.oids import PILOT_ARC
+from signer.isolation.order import ReportKind
 from webapp.callers_allowed import LOOPBACK, Network, networks
 from webapp.health import HealthReport
 from webapp.served_lists import ServedList
@@ -66,6 +67,14 @@ class Verifier(Protocol):
         ...
 
 
+class Reporter(Protocol):
+    """Verify any bytes and answer with a report on them."""
+
+    def __call__(self, data: bytes, *, content: bytes | None, name: str, kind: ReportKind) -> bytes:
+        """Return the report of that kind; the others as for a `Verifier`."""
+        ...
+
+
 class AccessCheck(Protocol):
     """Check a bound access token for the protected endpoint, as a gateway does."""
 
@@ -88,6 +97,7 @@ class Services:
     origins: frozenset[str] = frozenset()
     font_file: Path | None = None
     verify: Verifier | None = None
+    report: Reporter | None = None
     ocsp: Callable[[bytes], bytes] | None = None
     stored_ocsp: Callable[[bytes, datetime], StoredAnswer | None] | None = None
     crl: Callable[[str, int, bool], ServedList | None] | None = None  # issuer, shard, whether its delta

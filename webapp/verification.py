@@ -7,7 +7,7 @@ from typing import Any, Final
 from hsm.child_process import child_environment, module_command
 from pki.clock import Clock
 from pki.jose import json_object
-from signer.isolation.order import Order
+from signer.isolation.order import Answer, Order, ReportKind
 from signer.isolation.worker import Worker, spawned
 from signer.rendering import render
 from signer.validation.context import VerificationContext
@@ -33,17 +33,24 @@ class DeploymentVerifier:
 
     def __call__(self, data: bytes, *, content: bytes | None, name: str) -> Mapping[str, Any]:
         """Return the verdict on `data` as one `mohr verify --json` line holds it; Unavailable (`overloaded`)."""
-        order = Order(data=data, name=name, content=content, at=self._clock.now())
+        return json_object(self._answer(Order(data=data, name=name, content=content, at=self._clock.now())).text)
+
+    def report(self, data: bytes, *, content: bytes | None, name: str, kind: ReportKind) -> bytes:
+        """Return a report on `data` as `mohr verify --report` writes it; Unavailable (`overloaded`)."""
+        order = Order(data=data, name=name, content=content, at=self._clock.now(), report=kind)
+        return self._answer(order).report
+
+    def _answer(self, order: Order) -> Answer:
         with self._places.taken():
             worker = self._idle.get()
             try:
                 answer = worker.ask(order)
             finally:
                 self._idle.put(worker)
-        if answer is None:
-            context = VerificationContext(at=order.at or self._clock.now())
-            answer = render(aborted(data[:4096], context, "time or memory"), order)
-        return json_object(answer.text)
+        if answer is not None:
+            return answer
+        context = VerificationContext(at=order.at or self._clock.now())
+        return render(aborted(order.data[:4096], context, "time or memory"), order)
 
     def close(self) -> None:
         """End the workers that are idle."""

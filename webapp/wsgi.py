@@ -47,6 +47,7 @@ def services_of(parts: Parts, requests: RequestCounts) -> Services:
     deployment, settings = parts.deployment, parts.settings
     oauth, judge = parts.tokens.oauth, JudgeProcess(pilot=not settings.production)
     health = CachedHealth(partial(check_parts, parts), parts.clock)
+    verifier = DeploymentVerifier(deployment, parts.clock)
     timestamps = TimestampDesk(parts.database, parts.authority, parts.keys, parts.oids, parts.clock_guard)
     return Services(
         public_url=settings.public_url,
@@ -62,7 +63,8 @@ def services_of(parts: Parts, requests: RequestCounts) -> Services:
         identities=parts.authority.identities,
         origins=frozenset({settings.exchange_url}),
         font_file=cut_font(deployment.cache),
-        verify=DeploymentVerifier(deployment, parts.clock),
+        verify=verifier,
+        report=verifier.report,
         ocsp=parts.authority.ocsp,
         stored_ocsp=parts.authority.stored_answer,
         crl=partial(_served_list, deployment, ListFiles()),

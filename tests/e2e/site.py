@@ -47,11 +47,13 @@ def create_application() -> "WSGIApplication":
     """Build the application over the folder that the test made."""
     home = Path(os.environ["MOHR_E2E_HOME"])
     clock = StandingClock()
+    verifier = DeploymentVerifier(Deployment(home), clock)
     services = Services(
         public_url=os.environ["MOHR_E2E_URL"],
         clock=clock,
         health=health,
         font_file=cut_font(home / "cache"),
-        verify=DeploymentVerifier(Deployment(home), clock),
+        verify=verifier,
+        report=verifier.report,
     )
     return status_wsgi(services, create_app(services))

@@ -61,7 +61,7 @@ def test_no_operation_of_the_api_is_without_a_security_decision(document: Any) -
         for operation in item.values()
         if path.startswith("/api/v1/") and not operation["security"]
     }
-    assert public == {"verifyFile"}
+    assert public == {"verifyFile", "reportOnFile"}
 
 
 class Wish(BaseModel):

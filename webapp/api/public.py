@@ -11,6 +11,7 @@ from pki.errors import ErrorCode, NotAllowed
 from webapp.callers import bearer_token, peer_certificate
 from webapp.health import PartState
 from webapp.openapi import PUBLIC, Api, Operation, json_response
+from webapp.reports import MEDIA_TYPES, report_kind, report_on
 from webapp.schemas import FileVerdict
 from webapp.services import Services, installed
 from webapp.uploads import MAX_REQUEST_OCTETS, read_upload
@@ -79,6 +80,21 @@ VERIFY: Final = Operation(
         },
     },
 )
+REPORT: Final = Operation(
+    method="POST",
+    path="/api/v1/verify/report/{form}",
+    name="reportOnFile",
+    summary="A report on the file",
+    description=(
+        "The verdict as a file to keep: `form` is `pdf` or `html` (people; Persian and English), `json` (the verdict "
+        "with the tree of checks) or `xml` (ETSI TS 119 102-2). The request is that of `verifyFile`. Nothing is stored."
+    ),
+    answer=None,
+    media_types=tuple(media_type.partition(";")[0] for media_type in MEDIA_TYPES.values()),
+    problems=(*VERIFY.problems, ErrorCode.NOT_FOUND),
+    security=PUBLIC,
+    request_body=VERIFY.request_body,
+)
 ECHO: Final = Operation(
     method="GET",
     path="/api/v1/hix/echo",
@@ -109,11 +125,15 @@ HEALTH: Final = Operation(
 
 
 def install(api: Api, services: Services) -> None:
-    """Serve `/api/v1/verify`, `/api/v1/hix/echo` and `/healthz`."""
+    """Serve `/api/v1/verify` and its reports, `/api/v1/hix/echo` and `/healthz`."""
 
     def verify() -> Response:
         verifier, upload = installed(services.verify), read_upload()
         return json_response(verifier(upload.data, content=upload.content, name=upload.name))
+
+    def report(form: str) -> Response:
+        kind = report_kind(form)
+        return report_on(read_upload(), kind, services)
 
     def echo() -> Response:
         decision = installed(services.access)(bearer_token(), peer_certificate())
@@ -134,5 +154,6 @@ def install(api: Api, services: Services) -> None:
         return json_response(report.as_json(), 503 if report.state is PartState.DOWN else 200)
 
     api.add(VERIFY, verify)
+    api.add(REPORT, report)
     api.add(ECHO, echo)
     api.add(HEALTH, health)

@@ -12,7 +12,7 @@ from webapp.addresses import Language, page_path
 from webapp.languages import current_language
 from webapp.problems import CONTENT_TYPE, Problem
 
-View = Callable[[], str | tuple[str, int]]
+View = Callable[[], str | tuple[str, int] | Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

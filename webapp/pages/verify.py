@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, g, render_template, request
+from flask import Flask, Response, g, render_template, request
 
 from pki.errors import ErrorCode, InvalidInput
 from webapp.languages import current_language
 from webapp.pages.frame import ProblemView, add_page, problem_view, sentence_of
 from webapp.pages.verdict import main_reason, outcome_of_file, read_verdict, views_of
 from webapp.problems import problem_of
+from webapp.reports import report_kind, report_on
 from webapp.services import Services, installed
 from webapp.uploads import MAX_REQUEST_OCTETS, Upload, read_upload
 
@@ -18,7 +19,7 @@ from webapp.uploads import MAX_REQUEST_OCTETS, Upload, read_upload
 def install(app: Flask, services: Services) -> None:
     """Serve the form and the verdict page."""
 
-    def page() -> str | tuple[str, int]:
+    def page() -> str | tuple[str, int] | Response:
         if request.method != "POST":
             return _form()
         try:
@@ -26,6 +27,8 @@ def install(app: Flask, services: Services) -> None:
         except InvalidInput as error:
             problem = problem_view(problem_of(error, g.request_id))
             return _form(problem), problem.status
+        if "report" in request.form:
+            return report_on(upload, report_kind(request.form["report"]), services)
         members = installed(services.verify)(upload.data, content=upload.content, name=upload.name)
         return render_template("verdict.html", here="verify", **_verdict_values(members, upload, services))
 
@@ -45,6 +48,7 @@ def _verdict_values(members: Mapping[str, Any], upload: Upload, services: Servic
         "why": main_reason(verdict, current_language()),
         "signatures": views_of(verdict, current_language(), services.identities),
         "name": upload.name,
+        "detached": upload.content is not None,
         "sha256": hashlib.sha256(upload.data).hexdigest(),
         "size": len(upload.data),
         "api_url": f"{services.public_url}/api/v1/verify",
