@@ -66,9 +66,12 @@ def parse_cms(data: bytes, content: bytes | None) -> ParsedFile:
     signed_data = read_signed_data(data)
     if signed_data.content_type == oids.TST_INFO:
         return parse_token(data, content)
-    covered = content if signed_data.content is None else signed_data.content
+    # Some write an empty content where none is meant; what was signed is told by the digest.
+    covered = signed_data.content or content
+    if covered is None:
+        covered = signed_data.content
     signatures = signatures_of(signed_data, None if covered is None else (covered,))
-    if signed_data.content is not None and content is not None and content != signed_data.content:
+    if covered is not None and content is not None and content != covered:
         notes += (Note(reason=Reason.CONTENT_DIFFERS),)
     cades = any(isinstance(s, ParsedSignature) and s.format is Format.CADES for s in signatures)
     return ParsedFile(

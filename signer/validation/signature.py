@@ -144,8 +144,10 @@ def _judge(
         missing = indeterminate(Reason.TIME_PROOF_REQUIRED, SubIndication.SIG_CONSTRAINTS_FAILURE)
         findings.append(missing if context.policy.require_time_proof else note(Reason.NO_TIME_PROOF))
     if purpose is Purpose.TIMESTAMP:
-        # A token alone says nothing until its data are there (row 22).
-        findings += [f for v in proofs.verdicts.values() if v.kind is TimestampKind.TOKEN for f in _of_token(v)]
+        # A token alone says nothing until its data are there (row 22), under a hash that can be relied on.
+        told = {(finding.reason, finding.detail) for finding in findings}
+        tokens = (v for v in proofs.verdicts.values() if v.kind is TimestampKind.TOKEN)
+        findings += [f for v in tokens for f in v.findings if f.indication and (f.reason, f.detail) not in told]
     examined = _Examined(
         moment=moment,
         signer=identified.certificate,
@@ -155,11 +157,6 @@ def _judge(
         timestamps=stamps,
     )
     return _conclude(signature, examined, context)
-
-
-def _of_token(verdict: TimestampVerdict) -> list[Finding]:
-    own = (Reason.CONTENT_ABSENT, Reason.TIMESTAMP_IMPRINT_MISMATCH, Reason.TIMESTAMP_IN_FUTURE)
-    return [finding for finding in verdict.findings if finding.reason in own]
 
 
 def _acceptance(

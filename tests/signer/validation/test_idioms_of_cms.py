@@ -349,6 +349,27 @@ def test_a_token_in_ber_is_read(zoo: Zoo, content: bytes) -> None:
     assert verdict.format == "RFC3161"
 
 
+def test_an_empty_content_stands_for_none_where_the_signed_one_is_given(zoo: Zoo, content: bytes) -> None:
+    """Some write it so, where RFC 5652 §5.2 leaves the content out."""
+    whole = CmsForge(content=content, holder=zoo.clinician).build()
+    emptied = _without_content(whole)
+    expect(verify_bytes(emptied, zoo.context(content=content)), PASSED)
+    for given in (None, b"other"):
+        expect(verify_bytes(emptied, zoo.context(content=given)), FAILED, "HASH_FAILURE")
+    empty = CmsForge(content=b"", holder=zoo.clinician).build()
+    expect(verify_bytes(empty, zoo.context()), PASSED)
+    expect(verify_bytes(empty, zoo.context(content=content)), FAILED, "HASH_FAILURE")
+
+
+def _without_content(data: bytes) -> bytes:
+    """Put an empty OCTET STRING in the content's place."""
+    kind, explicit = der.parse(data).sequence()
+    version, digests, encapsulated, *rest = explicit.inner().sequence()
+    inner = der.sequence(encapsulated.sequence()[0].raw, der.context(0, der.octet_string(b"")))
+    parts = (version.raw, digests.raw, inner, *(node.raw for node in rest))
+    return der.sequence(kind.raw, der.context(0, der.sequence(*parts)))
+
+
 def test_a_content_of_pkcs_7_is_signed_by_its_value(zoo: Zoo) -> None:
     value = der.integer(7) + der.utf8("a structure of another kind")
     forge = CmsForge(content=value, holder=zoo.clinician, content_type=OTHER_TYPES["private"])

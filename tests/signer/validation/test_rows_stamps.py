@@ -14,7 +14,7 @@ from signer.formats.jades import sign_jades
 from signer.formats.pades import sign_pades
 from signer.samples import sample_pdf
 from signer.validation.reasons import Reason
-from signer.validation.verdict import TimeProof
+from signer.validation.verdict import Crypto, TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.forge import CmsForge, attribute, forge_token
@@ -138,6 +138,14 @@ def test_a_token_file_needs_its_data(zoo: Zoo) -> None:
     assert [stamp.generated_at for stamp in verdict.timestamps] == [SIGNED_AT]
     assert only(verdict).time_proof is TimeProof.TIMESTAMP
     expect(verify_bytes(token, zoo.context(content=b"other")), FAILED, "HASH_FAILURE")
+
+
+@pytest.mark.parametrize(("name", "hash_oid"), [("sha1", oids.SHA1), ("md5", oids.MD5)])
+def test_a_token_over_a_weak_digest_of_its_data_proves_nothing(zoo: Zoo, name: str, hash_oid: str) -> None:
+    digest = hashlib.new(name, b"data", usedforsecurity=False).digest()
+    verdict = verify_bytes(forge_token(digest, zoo.tsa, SIGNED_AT, hash_oid=hash_oid), zoo.context(content=b"data"))
+    expect(verdict, UNDECIDED, "CRYPTO_CONSTRAINTS_FAILURE_NO_POE")
+    assert only(verdict).crypto is Crypto.INTACT
 
 
 def test_a_token_does_not_vouch_for_itself(zoo: Zoo) -> None:
