@@ -60,14 +60,18 @@ def read_groups(text: str, expected_octets: Callable[[int], int]) -> bytearray:
 
 
 def typed_groups(text: str) -> list[str]:
-    """Return the groups as they were typed, to have single ones typed again; none when they cannot be told apart."""
+    """Return the groups as they were typed, to have single ones typed again.
+
+    None when they cannot be told apart, or fewer than half are right in their places: then it is another text.
+    """
     pieces = [piece for piece in SEPARATORS.split(text) if piece]
-    if len(pieces) != 1:
-        return pieces
-    whole = pieces[0]
-    if len(whole) % GROUP_SYMBOLS:
-        return []
-    return [whole[start : start + GROUP_SYMBOLS] for start in range(0, len(whole), GROUP_SYMBOLS)]
+    if len(pieces) == 1:
+        whole = pieces[0]
+        pieces = [whole[start : start + GROUP_SYMBOLS] for start in range(0, len(whole), GROUP_SYMBOLS)]
+        if len(pieces[-1]) != GROUP_SYMBOLS:
+            return []
+    right = sum(_fits(bytearray(symbol_values(piece)), place) for place, piece in enumerate(pieces, 1))
+    return pieces if 2 * right >= len(pieces) else []
 
 
 def _refuse(places: list[int]) -> ShareMalformed:

@@ -267,7 +267,15 @@ def test_groups_are_told_apart_as_they_were_typed() -> None:
     for typed in ("-".join(groups), "  ".join(groups), "".join(groups)):
         assert typed_groups(typed) == groups
     assert typed_groups("".join(groups)[:-1]) == []
-    assert typed_groups("abc-defghi") == ["abc", "defghi"]
+    some = [*groups[:3], "abc", *groups[4:6], "defghi", *groups[7:]]
+    assert typed_groups("-".join(some)) == some
+
+
+@pytest.mark.parametrize(
+    "line", ["", "custodian 1", "Akbari", "backups of http://127.0.0.1:8440, 2026-11-23T07:38:05Z", "abc-defghi"]
+)
+def test_a_line_that_is_no_share_has_no_groups_to_type_again(line: str) -> None:
+    assert typed_groups(line) == []
 
 
 def test_groups_of_two_shares_do_not_make_one() -> None:
