@@ -208,7 +208,10 @@ class _Checked:
         self._source, self._digest = source, sha256()
 
     def read(self, size: int = _CHUNK) -> bytes:
-        data = self._source.read(size)
+        try:
+            data = self._source.read(size)
+        except tarfile.TarError as error:
+            raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged, or is cut short") from error
         self._digest.update(data)
         return data
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from sqlalchemy import Connection, func, select
 
@@ -191,11 +191,7 @@ def restore_backup(
         raise Unavailable(ErrorCode.FILE_UNWRITABLE, deployment.home.name) from error
     with _scratch(deployment.home / ".restoring") as folder:
         for name, member in members:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                while data := member.read(_CHUNK):
-                    file.write(data)
+            _unpack(member, folder / name)
         log = parse_verifier_key((folder / HOME / "public" / deployment.ledger_key.name).read_text("ascii").strip())
         _check_home(deployment, folder / HOME)
         if manifest["kind"] == "postgresql":
@@ -217,6 +213,16 @@ def restore_backup(
         "ledger_size": manifest["ledger_size"],
         "state": "unreconciled",
     }
+
+
+def _unpack(member: IO[bytes], target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            while data := member.read(_CHUNK):
+                file.write(data)
+    except OSError as error:
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{target.name}: {error.strerror}") from error
 
 
 def _check_home(deployment: Deployment, files: Path) -> None:
