@@ -116,6 +116,7 @@ def test_a_cache_that_has_the_answer_gets_304(http: WsgiClient) -> None:
         {"If-None-Match": '"other"'},
         {"If-Modified-Since": "Sat, 21 Nov 2026 00:00:00 GMT"},
         {"If-Modified-Since": "Sun, 22 Nov 2026 08:55:01 GMT"},  # a date of its own, of the second of two answers
+        {"If-Modified-Since": "Sun, 22 Nov 2026 10:00:00 GMT"},  # of a clock that is ahead
         {"If-Modified-Since": "yesterday"},
         {"If-Modified-Since": "Mon, 01 Jan 2020 00:00:00 +99999999999999"},
     ):
