@@ -126,7 +126,11 @@ def role_sockets(sockets: Path, role: str, custodians: int) -> tuple[Path, ...]:
 
 def load_settings(path: Path) -> CustodianSettings:
     """Read and validate a settings file; ConfigurationInvalid says what is wrong with it."""
-    return validate_settings(read_settings(path, MAX_SETTINGS_OCTETS), path.resolve().parent)
+    raw = read_settings(path, MAX_SETTINGS_OCTETS)
+    try:
+        return validate_settings(raw, path.resolve().parent)
+    except ConfigurationInvalid as error:
+        raise ConfigurationInvalid(f"{path.name}: {error.detail}") from error
 
 
 def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings:

@@ -126,6 +126,12 @@ def test_a_settings_file_that_is_not_understood_is_refused(tmp_path: Path, conte
         load_settings(tmp_path / "custodian.json")
 
 
+def test_what_is_wrong_in_a_settings_file_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "custodian.json").write_text('{"device": {"kind": "foo"}}')
+    with pytest.raises(ConfigurationInvalid, match=r"custodian\.json: missing"):
+        load_settings(tmp_path / "custodian.json")
+
+
 def test_a_missing_settings_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid):
         load_settings(tmp_path / "none.json")
