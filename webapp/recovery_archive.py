@@ -9,7 +9,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -122,27 +122,22 @@ def _add(archive: tarfile.TarFile, name: str, source: Path) -> None:
         archive.addfile(info, file)
 
 
-def read_archive(path: Path, unlock: Unlock) -> tuple[dict[str, Any], Iterator[tuple[str, IO[bytes]]]]:
-    """Return the manifest of a backup and its members, each to be read at once; `unlock` one that is encrypted.
+@contextmanager
+def opened_archive(path: Path, unlock: Unlock) -> Iterator[tuple[dict[str, Any], Iterator[tuple[str, IO[bytes]]]]]:
+    """Open a backup for the block: its manifest, and its members, each to be read at once; `unlock` an encrypted one.
 
     Every member is compared with the manifest as it is read to its end; VerificationFailed where one differs or is
     missing, or the file was changed, InvalidInput for what is no backup.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
-    try:
-        body = _opened(file, unlock)
-        archive = tarfile.open(fileobj=body, mode="r|")  # noqa: SIM115 - closed by the members' iterator
-        manifest = _read_manifest(archive)
-    except (OSError, tarfile.TarError) as error:
-        file.close()
-        raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
-    except BaseException:
-        file.close()
-        raise
-    return manifest, _members(file, body, archive, manifest)
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(path.open("rb"))
+            body = _opened(file, unlock)
+            archive = held.enter_context(tarfile.open(fileobj=body, mode="r|"))
+            manifest = _read_manifest(archive)
+        except (OSError, tarfile.TarError) as error:
+            raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
+        yield manifest, _members(body, archive, manifest)
 
 
 def _opened(file: IO[bytes], unlock: Unlock) -> IO[bytes]:
@@ -157,12 +152,9 @@ def _opened(file: IO[bytes], unlock: Unlock) -> IO[bytes]:
 
 
 def _read_manifest(archive: tarfile.TarFile) -> dict[str, Any]:
-    try:
-        first = archive.next()
-        source = None if first is None or first.name != MANIFEST else archive.extractfile(first)
-        data = b"" if source is None else source.read(MAX_MANIFEST)
-    except (OSError, tarfile.TarError) as error:
-        raise InvalidInput(ErrorCode.FILE_UNREADABLE, "not a backup") from error
+    first = archive.next()
+    source = None if first is None or first.name != MANIFEST else archive.extractfile(first)
+    data = b"" if source is None else source.read(MAX_MANIFEST)
     manifest: dict[str, Any] = json_object(data) if data else {}
     if manifest.keys() != _MEMBERS or manifest["version"] != VERSION:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not a backup of a version known here")
@@ -179,24 +171,21 @@ def check_name(name: str) -> None:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"a backup holds no file of the name {name!r:.80}")
 
 
-def _members(
-    file: IO[bytes], body: IO[bytes], archive: tarfile.TarFile, manifest: dict[str, Any]
-) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(body: IO[bytes], archive: tarfile.TarFile, manifest: dict[str, Any]) -> Iterator[tuple[str, IO[bytes]]]:
     expected = dict(manifest["files"])
-    with file, archive:
-        try:
-            while (info := archive.next()) is not None:
-                told = expected.pop(info.name, None)
-                source = archive.extractfile(info) if info.isfile() else None
-                if told is None or source is None or info.size != told["size"]:
-                    raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup holds what it does not name")
-                checked = _Checked(source)
-                yield info.name, checked  # type: ignore[misc]
-                checked.finish(info.name, told["sha256"])
-            while body.read(_CHUNK):  # to the end, which an encrypted file proves
-                continue
-        except tarfile.TarError as error:
-            raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged") from error
+    try:
+        while (info := archive.next()) is not None:
+            told = expected.pop(info.name, None)
+            source = archive.extractfile(info) if info.isfile() else None
+            if told is None or source is None or info.size != told["size"]:
+                raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup holds what it does not name")
+            checked = _Checked(source)
+            yield info.name, checked  # type: ignore[misc]
+            checked.finish(info.name, told["sha256"])
+        while body.read(_CHUNK):  # to the end, which an encrypted file proves
+            continue
+    except tarfile.TarError as error:
+        raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged") from error
     if expected:
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"the backup lacks {min(expected)}")
 

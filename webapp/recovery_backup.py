@@ -27,7 +27,7 @@ from storage.migrate import current_revision, head_revision, upgrade
 from webapp.atomic_files import write_atomically
 from webapp.backup_key import BackupKey
 from webapp.deployment import Deployment
-from webapp.recovery_archive import DATABASE, HOME, VERSION, Sealing, Unlock, digest_file, read_archive, write_archive
+from webapp.recovery_archive import DATABASE, HOME, VERSION, Sealing, Unlock, digest_file, opened_archive, write_archive
 
 _FILES: Final = ("mohr.toml", "profiles.toml", "identities.toml")
 _FOLDERS: Final = ("public", "registry")
@@ -145,10 +145,10 @@ def _home_files(deployment: Deployment, scratch: Path) -> Iterator[tuple[str, Pa
 
 
 def _read_back(path: Path, sealing: Sealing | None) -> None:
-    _manifest, members = read_archive(path, lambda _header: b"" if sealing is None else sealing.file_key)
-    for _name, member in members:
-        while member.read(_CHUNK):
-            continue
+    with opened_archive(path, lambda _header: b"" if sealing is None else sealing.file_key) as (_manifest, members):
+        for _name, member in members:
+            while member.read(_CHUNK):
+                continue
 
 
 @contextmanager
@@ -176,36 +176,23 @@ def restore_backup(
     """Make a deployment of a backup, unreconciled; what lies in its home already stays as it is.
 
     `unlock` finds the key of one that is encrypted. `database_url` names the empty database of a PostgreSQL backup.
-    Conflict where the home has a database already or
-    is served. Killed at any point, it can be done again: the database comes last, at once.
+    Conflict where the home has a database already or is served. Killed at any point, it can be done again: the database
+    comes last, at once.
     """
     if deployment.exists() and deployment.is_served():
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "the deployment is being served")
     if deployment.database_file.exists():
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"{deployment.database_file} is there already")
-    manifest, members = read_archive(path, unlock)
-    digest = digest_file(path).sha256
-    try:
-        deployment.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(ErrorCode.FILE_UNWRITABLE, deployment.home.name) from error
-    with _scratch(deployment.home / ".restoring") as folder:
-        for name, member in members:
-            _unpack(member, folder / name)
-        log = parse_verifier_key((folder / HOME / "public" / deployment.ledger_key.name).read_text("ascii").strip())
-        _check_home(deployment, folder / HOME)
-        if manifest["kind"] == "postgresql":
-            url = database_url()
-            if url is None:
-                raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a PostgreSQL backup needs --database-url")
-            recovery = _restore_postgresql(url, folder / DATABASE, manifest, digest, log, actor, now)
-            _put_files(deployment, folder / HOME, but=deployment.settings_file.name)
-        else:
-            made = folder / DATABASE / SQLITE_FILE
-            recovery = _restore_sqlite(made, manifest, digest, log, actor, now)
-            _put_files(deployment, folder / HOME, but="")
-            deployment.database_file.parent.mkdir(parents=True, exist_ok=True)
-            made.replace(deployment.database_file)
+    with opened_archive(path, unlock) as (manifest, members):
+        digest = digest_file(path).sha256
+        try:
+            deployment.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, deployment.home.name) from error
+        with _scratch(deployment.home / ".restoring") as folder:
+            for name, member in members:
+                _unpack(member, folder / name)
+            recovery = _put_in_place(deployment, folder, manifest, digest, actor, now, database_url)
     return {
         "home": str(deployment.home),
         "recovery": recovery,
@@ -213,6 +200,33 @@ def restore_backup(
         "ledger_size": manifest["ledger_size"],
         "state": "unreconciled",
     }
+
+
+def _put_in_place(
+    deployment: Deployment,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    digest: str,
+    actor: str,
+    now: datetime,
+    database_url: Callable[[], str | None],
+) -> str:
+    """Put what was unpacked where it belongs, the database last; return the recovery's name."""
+    log = parse_verifier_key((folder / HOME / "public" / deployment.ledger_key.name).read_text("ascii").strip())
+    _check_home(deployment, folder / HOME)
+    if manifest["kind"] == "postgresql":
+        url = database_url()
+        if url is None:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a PostgreSQL backup needs --database-url")
+        recovery = _restore_postgresql(url, folder / DATABASE, manifest, digest, log, actor, now)
+        _put_files(deployment, folder / HOME, but=deployment.settings_file.name)
+        return recovery
+    made = folder / DATABASE / SQLITE_FILE
+    recovery = _restore_sqlite(made, manifest, digest, log, actor, now)
+    _put_files(deployment, folder / HOME, but="")
+    deployment.database_file.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(deployment.database_file)
+    return recovery
 
 
 def _unpack(member: IO[bytes], target: Path) -> None:

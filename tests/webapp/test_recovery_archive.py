@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pki.errors import ErrorCode, InvalidInput, VerificationFailed
-from webapp.recovery_archive import VERSION, digest_file, read_archive, write_archive
+from webapp.recovery_archive import VERSION, digest_file, opened_archive, write_archive
 
 _ABOUT = ("created", "kind", "revision", "rows", "origin", "ledger_size", "ledger_root", "checkpoint", "feed_position")
 
@@ -16,10 +16,10 @@ def _no_key(_header: object) -> bytes:
 
 
 def _read(path: Path) -> None:
-    _manifest, members = read_archive(path, _no_key)
-    for _name, member in members:
-        while member.read(64 * 1024):
-            continue
+    with opened_archive(path, _no_key) as (_manifest, members):
+        for _name, member in members:
+            while member.read(64 * 1024):
+                continue
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_shares_unlock_one_a_line(keeper: RunningKeeper) -> None:
 
 def test_a_mistyped_group_alone_is_typed_again(keeper: RunningKeeper) -> None:
     groups = keeper.shares[0].text().split("-")
-    mistyped = "-".join([*groups[:4], groups[4][::-1], *groups[5:]])
+    wrong = ("1" if groups[4][0] == "0" else "0") + groups[4][1:]
+    mistyped = "-".join([*groups[:4], wrong, *groups[5:]])
     ended = unlock(keeper, typed=(mistyped, groups[4], keeper.shares[1].text()))
     assert ended.status == 0
     assert ended.code == ErrorCode.SHARE_MALFORMED
