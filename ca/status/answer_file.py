@@ -10,6 +10,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,10 @@ def identity_of(path: Path) -> tuple[int, int] | None:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open the file that is there; sqlite3.Error when it is missing, damaged or of another format."""
+    """Open the file that is there; sqlite3.Error when it is missing, damaged or of another format.
+
+    UnicodeDecodeError where SQLite quotes the damage.
+    """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -70,6 +74,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         timeout=WAIT_SECONDS,
     )
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # damage is found by its reader
     try:
         _check_format(connection)
         # What a power failure takes from the end, the feed of changes tells again.

@@ -10,7 +10,8 @@ from ca.config import AuthoritySettings
 from ca.context import Authority
 from ca.records import ToPresign
 from ca.status import repository as status_rows
-from ca.status.answer_store import AnswerStore, ChangedStatus, Place
+from ca.status.answer_place import Place
+from ca.status.answer_store import AnswerStore, ChangedStatus
 from ca.status.changes import position, read_changes
 from ca.status.ocsp import issuer_prefix
 from ca.status.presigning import living_responder, presign

@@ -16,6 +16,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from ca.status.answer_file import WAIT_SECONDS, identity_of, make_file, open_file, set_aside
+from ca.status.answer_place import Place
 from ca.status.kept_answers import KeptAnswers, kept_answers
 from ca.status.ocsp import REQUEST_HEADS, REQUEST_PREFIX, delegate_part, join_response
 from pki.certificates import Certificate, serial_hex
@@ -77,15 +78,6 @@ class ChangedStatus:
     serial_hex: str
     version: int
     good: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Up to where the feed of changes was followed; serial number and time tell one history from another."""
-
-    position: int
-    serial_hex: str
-    at: str
 
 
 class _Reader:
@@ -216,10 +208,7 @@ class AnswerStore:
                 raise _unusable() from error
         with self._connected() as reader:
             row = reader.connection.execute(_PLACE).fetchone()
-        if row is None:
-            return None
-        position, serial, at = str(row[0]).split(" ")
-        return Place(int(position), serial, at)
+            return None if row is None else Place.read(str(row[0]))
 
     def begin(self, place: Place) -> None:
         """Forget every answer; follow from a place on, which is before any row is read."""
@@ -325,7 +314,7 @@ class AnswerStore:
             self._idle.append(reader)
         except (OSError, sqlite3.OperationalError) as error:  # busy, full, read-only: what it holds is whole
             raise _unusable() from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # also what SQLite quotes of a damaged schema
             with suppress(OSError, sqlite3.Error):
                 set_aside(self.path, identity)
             raise _unusable() from error
@@ -393,7 +382,6 @@ def _checksum(serial: bytes, delegate: int, this_update: int, next_update: int, 
 
 
 def _go_to(connection: sqlite3.Connection, place: Place) -> None:
-    value = f"{place.position} {place.serial_hex} {place.at}"
     connection.execute(
-        "INSERT INTO facts VALUES ('place', ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value", (value,)
+        "INSERT INTO facts VALUES ('place', ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value", (str(place),)
     )

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from ca.certificate_queries import status_of
 from ca.records import ToldStatus, ToPresign
-from ca.status.answer_store import ChangedStatus, Place
+from ca.status.answer_place import Place
+from ca.status.answer_store import ChangedStatus
 from ca.status.revocation import CertificateState
 from ca.tables import certificates, status_changes
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ca.status.answer_file import FORMAT
-from ca.status.answer_store import AnswerStore, ChangedStatus, Place, SignedAnswer
+from ca.status.answer_place import Place
+from ca.status.answer_store import AnswerStore, ChangedStatus, SignedAnswer
 from ca.status.ocsp import issuer_prefix, usual_cert_id
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, Unavailable
@@ -231,6 +232,11 @@ def break_pages(path: Path) -> None:
     path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
 
 
+def break_schema(path: Path) -> None:
+    """Spoil a table's definition, which SQLite quotes in its complaint: no UTF-8."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE answers", b"CRE\xceTE TABLE answers"))
+
+
 def lose_delegates(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM delegates")
@@ -240,7 +246,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [break_format, break_head, break_pages, lose_delegates, empty])
+@pytest.mark.parametrize("spoil", [break_format, break_head, break_pages, break_schema, lose_delegates, empty])
 def test_a_file_that_cannot_be_read_is_set_aside_and_never_served_from(store: AnswerStore, spoil: object) -> None:
     put(store, answer())
     store.close()
@@ -252,6 +258,17 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_never_served_from(store: An
     assert store.path.with_name("answers.db.damaged").exists()
     put(store, answer())
     assert store.find(ask(), NOW) is not None
+
+
+@pytest.mark.parametrize("value", ["CAST(x'37ce20' AS TEXT)", "'seven 01 2026'", "''", "NULL"])
+def test_a_file_that_does_not_know_its_place_any_more_is_set_aside(store: AnswerStore, value: str) -> None:
+    store.begin(Place(7, "01", "2026-11-22T09:00:00+00:00"))
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(f"UPDATE facts SET value={value} WHERE name='place'")  # noqa: S608 - a value of this test
+    with pytest.raises(Unavailable):
+        store.place()
+    assert store.place() is None
+    assert store.path.with_name("answers.db.damaged").exists()
 
 
 @pytest.mark.parametrize(("column", "value"), [("signed", b"forged"), ("next_update", END + 9), ("this_update", 0)])
