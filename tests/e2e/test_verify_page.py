@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ VERDICTS = {
     "unknown.bin": ("unknown-format", "قالب این فایل شناخته نشد.", "The format of this file is not known."),
 }
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+REPORT_OPENINGS = {"pdf": b"%PDF-", "html": b"<!doctype html>", "json": b"{", "xml": b"<?xml"}
 
 
 def check(page: Page, site: Site, file: Path, language: Language = Language.FA) -> None:
@@ -245,3 +248,22 @@ def test_outcomes_differ_without_colour(open_page: OpenPage, site: Site) -> None
             stroke = page.evaluate("getComputedStyle(document.querySelector('.verdict .shape')).stroke")
             assert stroke != "none"
     assert len(outlines) == 4
+
+
+def test_reports_are_taken_away_after_a_verdict_without_script(open_page: OpenPage, site: Site) -> None:
+    with open_page(java_script_enabled=False) as page:
+        page.goto(site.url + "/verify")
+        page.set_input_files("#file", site.files / "valid.json")
+        page.click("button[type=submit]")
+        page.wait_for_selector(".verdict")
+        page.set_input_files("#file", site.files / "valid.json")
+        shoot(page, "j6-6-report-fa-1280")
+        taken = {}
+        for kind in REPORT_OPENINGS:
+            with page.expect_download(timeout=120_000) as waiting:
+                page.click(f"button[value={kind}]")
+            assert waiting.value.suggested_filename.endswith(f".{kind}")
+            taken[kind] = waiting.value.path().read_bytes()
+        assert {kind: data[: len(REPORT_OPENINGS[kind])] for kind, data in taken.items()} == REPORT_OPENINGS
+        assert json.loads(taken["json"])["indication"] == "TOTAL-PASSED"
+        assert page.inner_text("h1") == "امضا معتبر است."
