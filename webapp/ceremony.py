@@ -58,7 +58,7 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, datab
 
 def begin_deployment(deployment: Deployment, settings: DeploymentSettings, database_password: str | None) -> None:
     """Make the folders of a deployment, the service's token and what its custodians are told; errors as above."""
-    if deployment.exists() or any(path != deployment.cache for path in entries(deployment.home)):
+    if not is_free(deployment):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
     for check in (authority_settings, token_settings):  # refuse before anything is made
         check(settings)
@@ -94,6 +94,11 @@ def ended_gently() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def is_free(deployment: Deployment) -> bool:
+    """Whether nothing but our caches lies where a deployment is to be; InvalidInput (`file-unwritable`)."""
+    return not deployment.exists() and all(path == deployment.cache for path in entries(deployment.home))
 
 
 def entries(folder: Path) -> tuple[Path, ...]:

@@ -12,8 +12,12 @@ import pytest
 
 from ca.ceremony.workshop import MEMORY_FOLDER
 from ca.profiles import ISSUING_AUTHORITIES
+from hsm.errors import HsmUnavailable
 from hsm.softhsm import find_module
+from pki.errors import ErrorCode
 from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
+from tests.support.programs import run_here
+from webapp.cli import mohr
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
 
@@ -76,3 +80,22 @@ def test_what_the_root_issued_is_not_revoked_without_the_root(
         ended = live.mohr("ca", act[0], found.serial_hex, *act[1:])
         assert (ended.status, ended.code) == (1, "not-allowed")
         assert parts.authority.get(found.serial_hex).state == found.state
+
+
+def test_who_began_a_deployment_in_vain_is_told_to_empty_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_module() is None:
+        pytest.skip("SoftHSM2 is not installed")
+
+    def fail(*_arguments: object) -> None:
+        raise HsmUnavailable("too slow")
+
+    monkeypatch.setattr("webapp.ceremony._make_everything", fail)
+    wish = ("init", "--home", str(tmp_path / "home"), "--public-url", "http://127.0.0.1:8440")
+    ended = run_here(mohr, *wish)
+    assert ended.code == ErrorCode.HSM_UNAVAILABLE
+    assert f"empty {tmp_path / 'home'}" in ended.messages
+    ended = run_here(mohr, *wish)
+    assert ended.code == ErrorCode.DEPLOYMENT_EXISTS
+    assert "empty" not in ended.messages

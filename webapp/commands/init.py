@@ -1,5 +1,7 @@
 """`mohr init`: a new pilot deployment."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import click
@@ -25,6 +27,20 @@ def exchange_url_beside(public_url: str) -> str:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the public URL is malformed") from error
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"https://{host}:{port + 1}"
+
+
+@contextmanager
+def _told_when_broken_off(deployment: Deployment) -> Iterator[None]:
+    """Say what to do with a folder in which the block began a deployment and did not end it."""
+    from webapp.ceremony import is_free
+
+    was_free = is_free(deployment)
+    try:
+        yield
+    except BaseException:
+        if was_free and not is_free(deployment):
+            say(f"this cannot be used: empty {deployment.home}, and the database if there is one, then try again")
+        raise
 
 
 def initialise(
@@ -56,10 +72,12 @@ def initialise(
         status=StatusSettings(crl_shards=crl_shards),
     )
     if subordinate:
-        _begin_subordinate(deployment, settings, password)
+        with _told_when_broken_off(deployment):
+            _begin_subordinate(deployment, settings, password)
         return
     say(f"creating a pilot deployment in {deployment.home}")
-    pin = hold_ceremony(deployment, settings, database_password=password)
+    with _told_when_broken_off(deployment):
+        pin = hold_ceremony(deployment, settings, database_password=password)
     separate(deployment).close()
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
