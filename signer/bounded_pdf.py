@@ -25,6 +25,8 @@ from signer.errors import PdfTooComplex
 from signer.pdf_tokens import read_indirect, read_value
 
 MAX_READS: Final = 2_000_000
+_READS_OF_ANY: Final = 100_000
+_READS_AN_OCTET: Final = 20  # files of all writers we know need 1.4 at most, and end without an end need them all
 _NOTHING: Final[Mapping[tuple[int, int], bytes]] = {}
 
 _MIB: Final = 1024 * 1024
@@ -48,7 +50,7 @@ class Meter:
     """What reading one file may cost: accesses octet by octet, and octets read; shared by all who open it."""
 
     def __init__(self, size: int, reads: int = MAX_READS) -> None:
-        self.reads_left = reads
+        self.reads_left = min(reads, _READS_OF_ANY + _READS_AN_OCTET * size)
         self.objects_left = _MAX_OBJECTS
         self._octets_left = _MAX_TIMES_READ * size + 16 * _MIB
 

@@ -36,6 +36,8 @@ _OTHERS_NAME: Final = re.compile(r"[A-Z]-[0-9a-f]{16}")  # as signatures and tim
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
 _ALWAYS_ALLOWED: Final = frozenset({Addition.VALIDATION_DATA, Addition.TIMESTAMP})  # ISO 32000-2 §12.8.2.2, errata
 _WHITE_SPACE: Final = b"\0\t\n\f\r "
+_END: Final = b"%%EOF"
+_END_OCTETS: Final = 2048  # pyHanko reads the last 1024, and the line in which they begin
 _LONG: Final = 64  # a shorter value costs nothing to read
 _DATE: Final = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'?(\d\d)?'?)?")
 
@@ -129,6 +131,8 @@ def read_pdf(data: bytes) -> PdfContents:
 
 
 def _open(data: bytes) -> tuple[_File, list[tuple[str, Any]]]:
+    if _END not in data[-_END_OCTETS:]:  # pyHanko would look for it back through the stand-ins, which send it forward
+        raise _refuse("the file has no end (%%EOF): it may be cut short")
     stand_ins = {gap: secrets.token_hex(16).encode() for gap in _long_values(data)}
     meter = Meter(len(data))
     try:

@@ -10,6 +10,7 @@ from pki import der
 from pki.certificates import Certificate
 from pki.errors import InvalidInput, ServiceError
 from pki.jose import strict_json
+from signer.formats.pades import sign_pades
 from signer.parsers.asic import parse_asic
 from signer.parsers.cades import unwrap_pem
 from signer.parsers.model import Format
@@ -155,3 +156,12 @@ def test_a_token_without_an_end_is_not_copied_as_it_grows() -> None:
     pdf = page_pdf(catalogue="/AcroForm << /Fields [6 0 R] >>", extra=(f"<< /T {'1' * 1_000_000} >>",))
     with pytest.raises(InvalidInput, match="too complex"):
         parse_pdf(pdf)
+
+
+def test_a_signed_pdf_that_is_cut_short_is_told_so_at_once() -> None:
+    zoo = make_zoo()
+    data = sign_pades(page_pdf(), zoo.clinician.key, zoo.clinician.chain, signed_at=NOW)
+    for cut in (2, 9, 40, 400):  # its end was looked for again and again, until two million reads were used up
+        (finding,) = verify_bytes(data[:-cut], zoo.context()).findings
+        assert finding.reason is Reason.FORMAT_MALFORMED
+        assert "cut short" in finding.detail
