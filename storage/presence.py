@@ -148,8 +148,7 @@ class _AdvisoryLock:
         with database_errors():
             self._connection: Connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._connection.detach()  # it takes no place of those who work
-            self._lock = {"key": _key(name)}
-            taken = self._connection.execute(text("SELECT pg_try_advisory_lock(:key)"), self._lock)
+            taken = self._connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)})
             if not taken.scalar_one():
                 self.release()
                 raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the sign of life is taken")
@@ -164,8 +163,6 @@ class _AdvisoryLock:
         return True
 
     def release(self) -> None:
-        """Let it go, and end the connection: the server would notice its end a moment later."""
-        with suppress(SQLAlchemyError):
-            self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), self._lock)
+        """End the connection; a server that hangs is not waited for, and one that does not notices a moment later."""
         with suppress(SQLAlchemyError):
             self._connection.close()
