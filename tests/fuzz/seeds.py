@@ -40,6 +40,7 @@ from tests.support.clock import FakeClock
 from tests.support.cose_forge import KID, X5CHAIN, CoseForge
 from tests.support.forge import CmsForge, JwsForge, attribute
 from tests.support.long_term import Cades, CadesLists, CadesSecond, Jades, Pades, Values
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pdf import form_pdf, hybrid_pdf, page_pdf
 from tests.support.pki import NOW, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_zoo
@@ -131,8 +132,8 @@ def _der_files(zoo: Zoo) -> Iterator[bytes]:
     yield build_csr(new_key(), "Synthetic person", challenge="secret")
     yield zoo.root.crl()
     yield zoo.intermediate.crl(dict.fromkeys(range(1, 20), SIGNED_AT), invalid_since=SIGNED_AT)
-    yield zoo.intermediate.ocsp(clinician)
-    yield zoo.intermediate.ocsp(clinician, responder=zoo.intermediate.ocsp_responder(), revoked_at=SIGNED_AT)
+    yield ocsp_answer(zoo.intermediate, clinician)
+    yield ocsp_answer(zoo.intermediate, clinician, responder=zoo.intermediate.ocsp_responder(), revoked_at=SIGNED_AT)
     yield error_response(1)  # type: ignore[arg-type]  # any of the standard's numbers
     yield ocsp.build_request(clinician.certificate, zoo.intermediate.certificate)
     yield certs_only(c.der for c in clinician.chain)
@@ -204,7 +205,7 @@ def _long_term(zoo: Zoo) -> Iterator[bytes]:
     values = Values(
         certificates=(zoo.intermediate.certificate, zoo.root.certificate),
         crls=(zoo.root.crl(),),
-        responses=(zoo.intermediate.ocsp(holder),),
+        responses=(ocsp_answer(zoo.intermediate, holder),),
     )
     for form in (Cades(), CadesLists(), CadesSecond(), Jades(), Jades(clear=True), Pades(), Pades(only_vri=True)):
         stamped = form.with_values(form.signed(holder, SIGNED_AT, zoo.stamper(SIGNED_AT)), values)

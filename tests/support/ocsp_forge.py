@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pki import der, oids
 from pki.certificates import Certificate
 from tests.support.forge import ECDSA_SHA256, Held
-from tests.support.pki import NOW
+from tests.support.pki import NOW, Holder, Issuer
 
 BASIC = "1.3.6.1.5.5.7.48.1.1"
 NONCE = "1.3.6.1.5.5.7.48.1.2"
@@ -95,3 +95,25 @@ class OcspForge:
         basic = der.sequence(data, ECDSA_SHA256, value, chain)
         body = der.sequence(der.oid(BASIC), der.octet_string(basic))
         return der.sequence(der.integer(0, der.ENUMERATED), der.context(0, body))
+
+
+def ocsp_answer(
+    issuer: Issuer,
+    holder: Holder,
+    *,
+    responder: Holder | None = None,
+    revoked_at: datetime | None = None,
+    this_update: datetime = NOW - timedelta(minutes=5),
+    next_update: datetime | None = NOW + timedelta(hours=8),
+) -> bytes:
+    """Sign a response about `holder` by its issuer, or a responder: good, or revoked at `revoked_at`."""
+    return OcspForge(
+        subject=holder.certificate,
+        issuer=issuer.certificate,
+        signer=responder or issuer,
+        status=GOOD if revoked_at is None else revoked(revoked_at),
+        produced_at=this_update,
+        this_update=this_update,
+        next_update=next_update,
+        certificates=() if responder is None else None,
+    ).build()

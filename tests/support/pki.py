@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hsm.soft import UnsafeSoftKey
@@ -215,35 +214,6 @@ class Issuer(Holder):
             extended=(ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string,),
             extra=((x509.OCSPNoCheck(), False),),
         )
-
-    def ocsp(
-        self,
-        holder: Holder,
-        *,
-        responder: Holder | None = None,
-        revoked_at: datetime | None = None,
-        this_update: datetime = NOW - timedelta(minutes=5),
-        next_update: datetime | None = NOW + timedelta(hours=8),
-    ) -> bytes:
-        """Sign an OCSP response about `holder`: good, or revoked at `revoked_at`; DER."""
-        by = responder or self
-        builder = (
-            ocsp.OCSPResponseBuilder()
-            .add_response(
-                cert=holder.x509,
-                issuer=self.x509,
-                algorithm=hashes.SHA256(),
-                cert_status=ocsp.OCSPCertStatus.REVOKED if revoked_at else ocsp.OCSPCertStatus.GOOD,
-                this_update=this_update,
-                next_update=next_update,
-                revocation_time=revoked_at,
-                revocation_reason=None,
-            )
-            .responder_id(ocsp.OCSPResponderEncoding.HASH, by.x509)
-        )
-        if responder is not None:
-            builder = builder.certificates([responder.x509])
-        return builder.sign(builder_key(by.key), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def make_root(common_name: str = "Test root", *, key: UnsafeSoftKey | None = None) -> Issuer:

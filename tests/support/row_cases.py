@@ -16,6 +16,7 @@ from pki.certificates import Certificate
 from signer.validation.policy import DEFAULT, HEALTH_CLUSTER, AlgorithmPolicy
 from tests.support.carriers import CONTENT, Act, Stamp
 from tests.support.forge import flip, forge_token
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import ARC, NOW, Holder, Issuer, make_root
 from tests.support.zoo import SIGNED_AT, Zoo, admission, make_clinician
 
@@ -313,16 +314,16 @@ CASES: Final[dict[str, Make]] = {
     "no status at all": _given(lambda _zoo: {"status_sources": ()}),
     "list stale": _lists(this_update=NOW - 3 * DAY, next_update=NOW - DAY),
     "list of the future": _lists(this_update=NOW + DAY, next_update=NOW + 2 * DAY),
-    "OCSP good": _answers(lambda zoo: zoo.intermediate.ocsp(zoo.clinician)),
+    "OCSP good": _answers(lambda zoo: ocsp_answer(zoo.intermediate, zoo.clinician)),
     "OCSP stale": _answers(
-        lambda zoo: zoo.intermediate.ocsp(zoo.clinician, this_update=NOW - 2 * DAY, next_update=NOW - DAY)
+        lambda zoo: ocsp_answer(zoo.intermediate, zoo.clinician, this_update=NOW - 2 * DAY, next_update=NOW - DAY)
     ),
     "OCSP of the future": _answers(
-        lambda zoo: zoo.intermediate.ocsp(zoo.clinician, this_update=NOW + DAY, next_update=NOW + 2 * DAY)
+        lambda zoo: ocsp_answer(zoo.intermediate, zoo.clinician, this_update=NOW + DAY, next_update=NOW + 2 * DAY)
     ),
-    "OCSP of another serial": _answers(lambda zoo: zoo.intermediate.ocsp(zoo.tsa)),
+    "OCSP of another serial": _answers(lambda zoo: ocsp_answer(zoo.intermediate, zoo.tsa)),
     "OCSP responder without its usage": _answers(
-        lambda zoo: zoo.intermediate.ocsp(zoo.clinician, responder=_issued(zoo, usage=("digital_signature",)))
+        lambda zoo: ocsp_answer(zoo.intermediate, zoo.clinician, responder=_issued(zoo, usage=("digital_signature",)))
     ),
     "status before the time-stamp, archive policy": _given(
         lambda zoo: {

@@ -5,6 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, make_root
 from webapp.freshness import SETTLED_SECONDS, Freshness, crl_freshness, etag_of, ocsp_freshness
 from webapp.status_settings import MAX_AGE_SECONDS
@@ -13,7 +14,9 @@ from webapp.status_settings import MAX_AGE_SECONDS
 def test_times_of_an_ocsp_response_are_read() -> None:
     root = make_root()
     found = ocsp_freshness(
-        root.ocsp(root.issue(), responder=root.ocsp_responder(), this_update=NOW, next_update=NOW + timedelta(hours=1))
+        ocsp_answer(
+            root, root.issue(), responder=root.ocsp_responder(), this_update=NOW, next_update=NOW + timedelta(hours=1)
+        )
     )
     assert found.this_update == int(NOW.timestamp())
     assert found.next_update == int(NOW.timestamp()) + 3600
@@ -21,7 +24,7 @@ def test_times_of_an_ocsp_response_are_read() -> None:
 
 def test_a_response_without_next_update_is_not_kept() -> None:
     root = make_root()
-    found = ocsp_freshness(root.ocsp(root.issue(), responder=root.ocsp_responder(), next_update=None))
+    found = ocsp_freshness(ocsp_answer(root, root.issue(), responder=root.ocsp_responder(), next_update=None))
     assert found.headers(NOW) == [("Cache-Control", "no-store")]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client as WsgiClient
 
 from pki.errors import ErrorCode, InvalidInput, Unavailable
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import Issuer, make_root
 from tests.webapp.conftest import NOW, FixedClock, healthy
 from webapp.security import FIXED_HEADERS
@@ -56,7 +57,7 @@ def issuer() -> Issuer:
 
 @pytest.fixture(scope="module")
 def ocsp_good(issuer: Issuer) -> bytes:
-    return issuer.ocsp(issuer.issue(), responder=issuer.ocsp_responder())
+    return ocsp_answer(issuer, issuer.issue(), responder=issuer.ocsp_responder())
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from signer.trust.signing import sign_bundle
 from signer.validation.anchors import AnchorLimits, Purpose
 from signer.validation.policy import AlgorithmPolicy
 from tests.support.forge import flip
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, Holder, TrustPath
 
 DAY: Final = timedelta(days=1)
@@ -48,7 +49,7 @@ def whole(path: TrustPath) -> TrustBundle:
         clusters={"health": frozenset((path.intermediate.certificate.spki_sha256.hex(),))},
         arc="1.3.6.1.4.1.32473.9",
         crls=(path.root.crl(),),
-        ocsp_responses=(path.intermediate.ocsp(path.clinician),),
+        ocsp_responses=(ocsp_answer(path.intermediate, path.clinician),),
     )
 
 

@@ -20,6 +20,7 @@ from signer.validation.verdict import Crypto
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.forge import CmsForge, Held, attribute, signing_certificate_v2
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.zoo import Zoo, make_clinician
 
 NO_POE: Final = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
@@ -286,7 +287,7 @@ def rebuilt(forge: CmsForge, certificates: bytes, revocation: bytes = b"") -> by
 def test_status_inside_the_signed_data_counts(zoo: Zoo, content: bytes) -> None:
     forge = CmsForge(content=content, holder=zoo.clinician)
     certificates = der.context(0, zoo.intermediate.certificate.der, zoo.clinician.certificate.der)
-    answer = zoo.intermediate.ocsp(zoo.clinician, responder=zoo.intermediate.ocsp_responder())
+    answer = ocsp_answer(zoo.intermediate, zoo.clinician, responder=zoo.intermediate.ocsp_responder())
     basic = der.parse(answer).sequence()[1].inner().sequence()[1].inner().raw
     for kind, value in (("1.3.6.1.5.5.7.16.2", answer), ("1.3.6.1.5.5.7.48.1.1", basic)):
         other = der.context(1, der.oid(kind), value)

@@ -35,6 +35,7 @@ from tests.support.long_term import (
     Values,
     authority,
 )
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, Holder, Issuer, make_root, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
@@ -274,7 +275,7 @@ def test_an_answer_outlives_its_responders_certificate_only_where_it_was_stamped
         not_after=NOW + DAY,
     )
     until, root = NOW + 60 * DAY, make_root("Archive root")
-    answer = zoo.intermediate.ocsp(zoo.clinician, responder=responder, this_update=GATHERED, next_update=until)
+    answer = ocsp_answer(zoo.intermediate, zoo.clinician, responder=responder, this_update=GATHERED, next_update=until)
     values = Values(
         certificates=(zoo.intermediate.certificate,),
         crls=(zoo.root.crl(this_update=GATHERED, next_update=until),),

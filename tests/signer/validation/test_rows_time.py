@@ -19,6 +19,7 @@ from signer.validation.reasons import Reason
 from signer.validation.verdict import Assurance, Care, TimeProof
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, Holder
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
@@ -250,33 +251,33 @@ def _responses(zoo: Zoo, *responses: bytes) -> dict[str, Any]:
 def test_a_good_ocsp_answer_counts(zoo: Zoo, jades: bytes) -> None:
     responder = zoo.intermediate.ocsp_responder()
     for by in (None, responder):
-        answer = zoo.intermediate.ocsp(zoo.clinician, responder=by)
+        answer = ocsp_answer(zoo.intermediate, zoo.clinician, responder=by)
         expect(verify_bytes(jades, zoo.context(**_responses(zoo, answer))), PASSED)
 
 
 def test_a_revoked_ocsp_answer_counts(zoo: Zoo, jades: bytes) -> None:
-    answer = zoo.intermediate.ocsp(zoo.clinician, revoked_at=BEFORE)
+    answer = ocsp_answer(zoo.intermediate, zoo.clinician, revoked_at=BEFORE)
     expect(verify_bytes(jades, zoo.context(**_responses(zoo, answer))), UNDECIDED, "REVOKED_NO_POE")
 
 
 def test_a_responder_without_its_key_usage_is_deferred(zoo: Zoo, jades: bytes) -> None:
     plain = zoo.intermediate.issue("No responder", usage=("digital_signature",), extended=None)
-    _silent(zoo, jades, **_responses(zoo, zoo.intermediate.ocsp(zoo.clinician, responder=plain)))
+    _silent(zoo, jades, **_responses(zoo, ocsp_answer(zoo.intermediate, zoo.clinician, responder=plain)))
 
 
 def test_a_responder_of_another_ca_is_deferred(zoo: Zoo, jades: bytes) -> None:
     foreign = zoo.root.issue_ca("Elsewhere").ocsp_responder()
-    _silent(zoo, jades, **_responses(zoo, zoo.intermediate.ocsp(zoo.clinician, responder=foreign)))
+    _silent(zoo, jades, **_responses(zoo, ocsp_answer(zoo.intermediate, zoo.clinician, responder=foreign)))
 
 
 def test_an_answer_about_another_serial_is_deferred(zoo: Zoo, jades: bytes) -> None:
     other = make_clinician(zoo.intermediate)
-    _silent(zoo, jades, **_responses(zoo, zoo.intermediate.ocsp(other)))
+    _silent(zoo, jades, **_responses(zoo, ocsp_answer(zoo.intermediate, other)))
 
 
 def test_an_old_or_future_answer_is_deferred(zoo: Zoo, jades: bytes) -> None:
-    old = zoo.intermediate.ocsp(zoo.clinician, this_update=NOW - 2 * DAY, next_update=NOW - DAY)
-    future = zoo.intermediate.ocsp(zoo.clinician, this_update=NOW + DAY, next_update=NOW + 2 * DAY)
+    old = ocsp_answer(zoo.intermediate, zoo.clinician, this_update=NOW - 2 * DAY, next_update=NOW - DAY)
+    future = ocsp_answer(zoo.intermediate, zoo.clinician, this_update=NOW + DAY, next_update=NOW + 2 * DAY)
     for answer in (old, future):
         _silent(zoo, jades, **_responses(zoo, answer))
 

@@ -29,6 +29,7 @@ from signer.validation.status_local import LocalStatus, load_trust
 from signer.validation.status_online import OnlineStatus
 from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import PASSED, UNDECIDED, expect
+from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, Holder, Issuer
 from tests.support.zoo import SIGNED_AT, Zoo, admission, make_clinician
 
@@ -146,8 +147,8 @@ def _evidence(zoo: Zoo) -> list[bytes]:
         _made.extend(
             (
                 zoo.intermediate.crl({zoo.clinician.certificate.serial: NOW - DAY}),
-                zoo.intermediate.ocsp(zoo.clinician, responder=responder),
-                zoo.intermediate.ocsp(zoo.clinician, revoked_at=NOW - DAY),
+                ocsp_answer(zoo.intermediate, zoo.clinician, responder=responder),
+                ocsp_answer(zoo.intermediate, zoo.clinician, revoked_at=NOW - DAY),
             )
         )
     return _made
@@ -157,7 +158,7 @@ def _evidence(zoo: Zoo) -> list[bytes]:
 
 
 def test_an_answer_to_another_question_is_silent(zoo: Zoo) -> None:
-    plain = zoo.intermediate.ocsp(zoo.clinician)
+    plain = ocsp_answer(zoo.intermediate, zoo.clinician)
     leaf, issuer = zoo.clinician.certificate, zoo.intermediate.certificate
     read = replace(ocsp.parse_response(plain), nonce=b"one")
     assert isinstance(ocsp.evaluate(read, leaf, issuer, NOW, origin="t", nonce=b"two"), Silent)
@@ -173,7 +174,7 @@ def test_an_error_of_the_responder_is_silence(zoo: Zoo) -> None:
 
 
 def test_a_tampered_answer_is_silent(zoo: Zoo) -> None:
-    answer = zoo.intermediate.ocsp(zoo.clinician, revoked_at=NOW - DAY)
+    answer = ocsp_answer(zoo.intermediate, zoo.clinician, revoked_at=NOW - DAY)
     tampered = answer[:-1] + bytes((answer[-1] ^ 1,))
     leaf, issuer = zoo.clinician.certificate, zoo.intermediate.certificate
     assert isinstance(judge_ocsp(tampered, leaf, issuer, NOW, origin="t"), Silent)
@@ -332,7 +333,7 @@ def test_status_and_issuer_come_from_the_certificates_own_addresses(zoo: Zoo) ->
     with serving(routes) as (base, asked):
         holder = make_clinician(zoo.intermediate, extra=pointers(f"{base}/ocsp", f"{base}/ca.cer", f"{base}/crl"))
         data = sign_jades(b"{}", holder.key, (holder.certificate,), signed_at=SIGNED_AT)
-        routes["/ocsp"] = zoo.intermediate.ocsp(holder)
+        routes["/ocsp"] = ocsp_answer(zoo.intermediate, holder)
         expect(verify_bytes(data, online_context(zoo, OnlineStatus())), PASSED)
         issuer, short, whole = asked
         assert (issuer, short.startswith("/ocsp/"), whole) == ("/ca.cer", True, "/ocsp")
