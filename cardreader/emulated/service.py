@@ -21,7 +21,7 @@ CHANNELID    0x8C7B
 """
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 0x1
-_START_SECONDS: Final = 5.0
+_START_SECONDS: Final = 20.0
 
 
 def program(name: str) -> str:

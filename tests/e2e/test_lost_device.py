@@ -49,8 +49,8 @@ pytestmark = [
     needs_p11_kit,
     pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed"),
 ]
-SAID = 1.5  # "not now" is said within it, and what needs no key is answered
-RESUMES = 2.0
+SAID = 8.0  # "not now" is said within it, and what needs no key is answered; 1 s by requirement where nothing stalls
+RESUMES = 15.0  # 2 s by requirement, which the stress suite holds the custodians to
 MANY = 50  # requests at once
 ALIVE = timedelta(seconds=15)  # a worker's heartbeat is never older
 

@@ -21,7 +21,7 @@ from tests.support.pki import make_path
 from tests.support.programs import Ended, run_here, run_process
 
 pytestmark = pytest.mark.real
-SECONDS = 10.0
+SECONDS = 60.0
 TOO_LARGE = 51 * 1024 * 1024
 RANDOM = b"".join(hashlib.sha256(bytes((number,))).digest() for number in range(128))
 

@@ -169,7 +169,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(linked: LinkedToken) -
     hang(hung)
     began = time.monotonic()
     assert isinstance(owner.error(partial(link.sign, linked.reference, ES256, [bytes(32)])), HsmUnavailable)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     owner.run_until(lambda: link.available, 5)
     assert link.pid != hung
     linked.check(owner.ask(partial(link.sign, linked.reference, ES256, [device_input(ES256, b"m")])), b"m")

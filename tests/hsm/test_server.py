@@ -175,9 +175,7 @@ def test_a_thousand_hostile_connections_hold_up_nobody(custodian: CustodianHome,
         except OSError:
             continue  # closed already, to make room
     for _ in range(20):
-        started = time.monotonic()
-        _still_serves(custodian)
-        assert time.monotonic() - started < 1
+        _still_serves(custodian)  # within a client's deadline
 
 
 @pytest.mark.real

@@ -24,8 +24,8 @@ def test_a_call_that_waits_too_long_is_left_and_its_result_given_back() -> None:
 
     started = time.monotonic()
     with pytest.raises(ReaderBusy) as caught:
-        within(0.05, lambda: 7 if release.wait(5) else 0, give_back)
-    assert time.monotonic() - started < 2
+        within(0.05, lambda: 7 if release.wait(60) else 0, give_back)
+    assert time.monotonic() - started < 30
     assert caught.value.code is ErrorCode.READER_BUSY
     assert not given_back
     release.set()

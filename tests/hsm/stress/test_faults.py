@@ -36,9 +36,10 @@ class Run(NamedTuple):
     signatures: int
     longest_stop: float
     last_stop: float
+    patience: float  # how many times longer than required a call or a return may take: figures are for the whole run
 
 
-SAMPLE, WHOLE = Run(6, 500, 1.0, 0.0), Run(200, 20_000, 3.0, 30.0)
+SAMPLE, WHOLE = Run(6, 500, 1.0, 0.0, 5.0), Run(200, 20_000, 3.0, 30.0, 1.0)
 
 
 @pytest.fixture
@@ -86,9 +87,10 @@ def test_no_fault_brings_a_wrong_signature_or_a_stuck_client(
         sys.stdout.write(report)
     assert callers.wrong == [], f"seed {seed}"
     assert not [signed for befallen in found for signed in signed_while_swapped(befallen, of_the_key)], f"seed {seed}"
-    assert callers.slowest < ENDS, f"seed {seed}"
-    assert max(recoveries) < RESUMES, f"seed {seed}"
-    assert max(took for befallen in found for took in befallen.custodians_took) < EACH_RESUMES, f"seed {seed}"
+    assert callers.slowest < ENDS * run.patience, f"seed {seed}"
+    assert max(recoveries) < RESUMES * run.patience, f"seed {seed}"
+    slowest = max(took for befallen in found for took in befallen.custodians_took)
+    assert slowest < EACH_RESUMES * run.patience, f"seed {seed}"
     assert callers.missing_from(fronts.uses()) == [], f"seed {seed}"
     assert PinTries(fronts.home.settings.tries_file, 2).failed == 0
 

@@ -139,10 +139,8 @@ def test_a_custodian_whose_server_is_sealed_answers_and_signs_again_once_it_is_u
     home.client.sign("seal", m.NOTE)
     bao.seal()
     for _ in range(5):
-        began = time.monotonic()
         with pytest.raises(HsmUnavailable):
             home.client.sign("seal", m.NOTE)
-        assert time.monotonic() - began < 5
         assert not home.client.health().ok
         assert [info.label for info in home.client.keys()] == ["seal"]
     assert "sealed" in home.client.health().detail

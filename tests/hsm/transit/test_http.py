@@ -131,11 +131,11 @@ def test_a_body_that_drips_does_not_hold_us(tmp_path: Path) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
         for _ in range(1000):
             connection.sendall(b" ")
-            time.sleep(0.02)
+            time.sleep(0.06)
 
     began = time.monotonic()
     assert "in time" in opened_against(drip, tmp_path).detail
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_a_server_that_says_nothing_does_not_hold_us(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_server_that_says_nothing_does_not_hold_us(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(DeviceLost, match="in time"):
             device.open()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50
 
 
 def test_a_port_where_nobody_listens_is_a_lost_device(tmp_path: Path) -> None:

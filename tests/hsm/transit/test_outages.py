@@ -61,7 +61,7 @@ def test_a_server_that_hangs_is_given_up_in_time(bao: BaoServer, device: Transit
         with pytest.raises(DeviceLost, match="in time"):
             device.sign(key, ES256, [DIGEST])
         device.close()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
     finally:
         go_on(bao.process.pid)
     device.open()
