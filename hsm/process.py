@@ -74,7 +74,10 @@ class CustodianProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = module_command("hsm.custodian", str(self._config_path), str(self._index), str(os.getpid()))
-        log = None if self._log_path is None else self._log_path.open("ab")
+        try:
+            log = None if self._log_path is None else self._log_path.open("ab")
+        except OSError as error:
+            raise ConfigurationInvalid(f"the custodian's log cannot be written: {error.strerror}") from error
         self._log_start = 0 if log is None else log.tell()
         try:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module

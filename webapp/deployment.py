@@ -7,7 +7,7 @@ HOME. `mohr.toml` holds no secret.
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -284,8 +284,19 @@ class Deployment:
         """Make the layout; Conflict when a finished deployment is here already."""
         if self.exists():
             raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(self.home))
-        private = (self.secrets, self.root, self.run, self.custodian_config.parent, self.service_token.parent)
+        self._make_folders(private=(self.root,), shared=())
+        self.complete_folders()
+
+    def complete_folders(self) -> None:
+        """Make what is missing of the layout, as in a home that was put back; InvalidInput (`file-unwritable`).
+
+        The root's folder is not part of it: it belongs elsewhere once a deployment is made.
+        """
+        private = (self.secrets, self.run, self.custodian_config.parent, self.service_token.parent)
         shared = (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache)
+        self._make_folders(private=private, shared=shared)
+
+    def _make_folders(self, *, private: Iterable[Path], shared: Iterable[Path]) -> None:
         try:
             for folder in private:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)

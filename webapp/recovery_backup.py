@@ -185,10 +185,7 @@ def restore_backup(
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"{deployment.database_file} is there already")
     with opened_archive(path, unlock) as (manifest, members):
         digest = digest_file(path).sha256
-        try:
-            deployment.home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Unavailable(ErrorCode.FILE_UNWRITABLE, deployment.home.name) from error
+        deployment.complete_folders()
         with _scratch(deployment.home / ".restoring") as folder:
             for name, member in members:
                 _unpack(member, folder / name)

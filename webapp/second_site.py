@@ -57,4 +57,5 @@ def restore_custodian(deployment: Deployment, archive: bytes, key: bytearray) ->
     files = open_backup(archive, key)
     moved = relocated(files, _relocated_names(deployment), header.home, backup_home(deployment))
     write_folder(deployment.home, moved)
+    deployment.complete_folders()
     return header

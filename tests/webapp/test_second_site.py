@@ -69,6 +69,11 @@ def back_up(deployment: Deployment, out: Path, *options: str) -> Ended:
     return run_here(mohr, "hsm", "backup", "--out", str(out), *options, "--home", str(deployment.home))
 
 
+def put_back_database(first: Path, second: Deployment) -> None:
+    shutil.copy(first / second.settings_file.name, second.settings_file)
+    shutil.copytree(first / "data", second.database_file.parent, dirs_exist_ok=True)
+
+
 def written_shares(folder: Path) -> tuple[str, ...]:
     return tuple(path.read_text().splitlines()[-1] for path in sorted(folder.iterdir()))
 
@@ -99,6 +104,10 @@ def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: 
     try:
         ended = site.restore(second.home, site.shares[2], site.shares[0])
         assert ended.status == 0, ended.messages + ended.trace
+        assert not second.root.exists()
+        put_back_database(away, second)
+        checked = run_here(mohr, "hsm", "check", "--home", str(second.home))  # nothing is served yet
+        assert checked.status == 0, checked.messages + checked.trace
         with CustodianProcess(second.custodian_config, log_path=tmp_path / "second.log"):
             client = CustodianClient(sockets_for(second, OPERATOR))
             try:

@@ -122,6 +122,7 @@ def serve_deployment(deployment: Deployment, bind: str, on_ready: Callable[[Supe
     split_bind(bind)
     settings = deployment.settings()
     with deployment.serving(), contextlib.ExitStack() as stack:
+        deployment.complete_folders()
         if follow_profile_limits(deployment.policy_file, authority_settings(settings)):
             say("the custodians' limits follow the profiles, which changed")
         separation = stack.enter_context(closing(separate(deployment)))
