@@ -105,9 +105,23 @@ class Comparison:
             if isinstance(value, IndirectObject):
                 self._roles[value.reference] = role
         self._roles |= roles_of_fields(self._signed, self._filled, fields, self._permissions)
+        self._check_stamps()
         if not isinstance(self._now.object(raw(now, "/DSS")), NullObject):
             self._found.add(Addition.VALIDATION_DATA)
         return roots
+
+    def _check_stamps(self) -> None:
+        """See that no later document time-stamp shows anything: anybody adds one, and a bad one fails no signature."""
+        stamps = {one for one in self._filled if self._is_stamp(self._now.at(one))}
+        if self._show(stamps) and self._show(stamps - signature_fields(self._signed, filled=True)):
+            raise ChangeFound("/AcroForm", "a document time-stamp that shows something")
+
+    def _show(self, fields: set[Reference]) -> bool:
+        """Whether one of these fields of the present form shows more than a field that was there without a value."""
+        names = {self._fields_now[one].name for one in fields if one in self._fields_now}
+        widgets = {one for one, known in self._fields_now.items() if known.is_widget and known.name in names}
+        shown = (one for one in fields | widgets if is_shown(self._now, self._now.at(one)))
+        return any(one in self._new_widgets or draws(self._now, self._now.at(one)) for one in shown)
 
     def _check_sections(self) -> None:
         """See that the signed revisions are all there, and that what follows can be read in one way."""
@@ -359,9 +373,11 @@ class Comparison:
         return frozenset({"/Ff"} if is_closed and isinstance(flags[1], int) else ())
 
     def _note_value(self, field: DictionaryObject) -> None:
+        self._found.add(Addition.TIMESTAMP if self._is_stamp(field) else Addition.SIGNATURE)
+
+    def _is_stamp(self, field: DictionaryObject) -> bool:
         value = self._now.object(raw(field, "/V"))
-        is_stamp = isinstance(value, DictionaryObject) and str(value.get("/SubFilter")) == "/ETSI.RFC3161"
-        self._found.add(Addition.TIMESTAMP if is_stamp else Addition.SIGNATURE)
+        return isinstance(value, DictionaryObject) and str(value.get("/SubFilter")) == "/ETSI.RFC3161"
 
 
 def _is_of(widget: Any, allowed: frozenset[str]) -> bool:

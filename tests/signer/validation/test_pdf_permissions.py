@@ -193,6 +193,33 @@ def test_a_new_signature_is_shown_where_no_lock_forbids_it(references: tuple[str
     assert is_change(with_new_signature(signed_form(*references), b"300 300 400 400")) is changed
 
 
+def test_a_document_time_stamp_shows_nothing_whoever_made_it() -> None:
+    token, signed = b"<< /Type /DocTimeStamp /SubFilter /ETSI.RFC3161 >>", signed_form()
+    assert not is_change(with_new_signature(signed, b"0 0 0 0", token))
+    (defect,) = first(with_new_signature(signed, b"300 300 400 400", token)).defects
+    assert "a document time-stamp that shows something" in defect.detail
+
+
+def test_a_document_time_stamp_in_an_empty_field_leaves_it_as_it_looked() -> None:
+    signed = signed_form()
+    token = b"<< /Type /DocTimeStamp /SubFilter /ETSI.RFC3161 >>"
+    for face, changed in ((b"", False), (b" /AP << /N 52 0 R >>", True)):
+        later = rewritten(signed, EMPTY, (b"/T (Later)", b"/T (Later) /V 51 0 R" + face))
+        later = with_objects(later, {51: token, 52: DRAWING})
+        (found,) = (field for field in read_pdf(later).fields if field.name == "First")
+        assert bool(found.defects) is changed
+
+
+def test_a_time_stamp_that_was_shown_when_the_document_was_signed_stays() -> None:
+    token = "<< /Type /DocTimeStamp /SubFilter /ETSI.RFC3161 >>"
+    shown = "<< /Type /Annot /Subtype /Widget /FT /Sig /T (Old) /V 7 0 R /Rect [0 0 9 9] /P 3 0 R /AP << /N 8 0 R >> >>"
+    field = "<< /Type /Annot /Subtype /Widget /FT /Sig /T (First) /V 10 0 R /Rect [0 0 0 0] /P 3 0 R >>"
+    extra = (shown, token, DRAWING.decode(), field, f"<< {value_entries()} >>")
+    form = "/AcroForm << /Fields [6 0 R 9 0 R] >>"
+    signed = ranged(page_pdf(catalogue=form, page="/Annots [6 0 R 9 0 R]", extra=extra))
+    assert not is_change(with_objects(signed, {60: b"<< >>"}))
+
+
 @pytest.mark.parametrize("box", [b"10 10 30 30", b"50 20 0 0", b"-9 -9 999 999", b"1 2 3", b"/A /B /C /D"])
 def test_a_new_signature_covers_no_field_that_was_there(box: bytes) -> None:
     (defect,) = first(with_new_signature(signed_form(), box)).defects
