@@ -165,7 +165,8 @@ class CustodianSockets:
                     try:
                         return self._ask_at(place, request, descriptor, until, once=once)
                     except HsmUnavailable as error:
-                        failure = error
+                        if failure is None or not isinstance(error.__cause__, _NEVER_SENT):
+                            failure = error  # one that does not run hides nothing that another one said
                         if once and not isinstance(error.__cause__, _NEVER_SENT):
                             break
             raise failure or HsmUnavailable("no custodian answers; another call finds out when one does")

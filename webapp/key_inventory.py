@@ -17,11 +17,11 @@ from ca.profiles import IssuerName
 from ca.records import NamedCertificate
 from hsm.custodian.config import Pkcs11Settings
 from hsm.errors import HsmUnavailable, KeyAbsent, KeyMismatch, KeyNotFound, MechanismRefused
-from hsm.key_uri import TransitUri, format_key_uri, parse_token
+from hsm.key_uri import format_key_uri, parse_token, transit_key
 from hsm.provider import KeyInfo, spki_of
 from hsm.transit.settings import TransitSettings
 from pki.certificates import Certificate
-from pki.errors import ErrorCode
+from pki.errors import ErrorCode, InvalidInput
 from pki.instants import format_instant
 from pki.keys import SigningKey
 from storage.key_use_events import KeyTotal
@@ -143,10 +143,13 @@ def _serials(certificates: Iterable[Certificate]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEntry:
-    """One key as `mohr hsm keys` lists it; `attributes` is None when the device did not answer."""
+    """One key as `mohr hsm keys` lists it.
+
+    `attributes` is None when the device did not answer, `uri` when the key was recorded in a device of another kind.
+    """
 
     info: KeyInfo
-    uri: str
+    uri: str | None
     attributes: Mapping[str, str | int | bool] | None
     age_days: int
     use: KeyTotal | None
@@ -176,13 +179,18 @@ class KeyEntry:
         }
 
 
-def uri_of(device: Pkcs11Settings | TransitSettings, info: KeyInfo) -> str:
-    """Name a key so that it is found again: token, label and CKA_ID (RFC 7512), or a Transit key and its version."""
+def uri_of(device: Pkcs11Settings | TransitSettings, info: KeyInfo) -> str | None:
+    """Name a key so that it is found again: token, label and CKA_ID (RFC 7512), or a Transit key and its version.
+
+    None for a key that was recorded while the custodian had a token, which a Transit engine knows nothing of.
+    """
     if isinstance(device, Pkcs11Settings):
         uri = replace(parse_token(device.token), object=info.label, id=bytes.fromhex(info.id))
         return format_key_uri(uri)
-    name, _, version = bytes.fromhex(info.id).decode().partition(":")
-    return format_key_uri(TransitUri(name=name, version=int(version) if version else None))
+    try:
+        return format_key_uri(transit_key(bytes.fromhex(info.id)))
+    except InvalidInput:
+        return None
 
 
 def list_keys(

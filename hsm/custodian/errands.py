@@ -17,7 +17,15 @@ from hsm.custodian.purposes import check_issuer
 from hsm.custodian.signing import HeldKey, prove
 from hsm.device.calls import DeviceAnswer
 from hsm.device.link import DeviceLink
-from hsm.errors import KeyExists, MechanismRefused, ProtocolViolation, RoleRefused
+from hsm.errors import (
+    KeyAbsent,
+    KeyExists,
+    KeyMismatch,
+    KeyNotFound,
+    MechanismRefused,
+    ProtocolViolation,
+    RoleRefused,
+)
 from hsm.provider import HealthState, KeyInfo, KeyPurpose, check_label
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.instants import parse_instant
@@ -223,7 +231,7 @@ class Errands:
         self, label: str, reference: bytes, algorithm: SignatureAlgorithm, purpose: KeyPurpose
     ) -> Generator[Ask, Any, bytes]:
         answer: DeviceAnswer = yield lambda done: self._link.attributes(reference, done)
-        said = _value(answer)
+        said = _meant(answer)
         if (
             said.get("sensitive") is not True
             or said.get("extractable") is not False
@@ -234,7 +242,7 @@ class Errands:
         if isinstance(pinned := said.get("reference"), str):
             reference = pinned.encode()  # a key store's latest version, when the wish named none
         answer = yield lambda done: self._link.public_key(reference, algorithm, done)
-        spki_der = bytes(_value(answer))
+        spki_der = bytes(_meant(answer))
         yield from self._proved(reference, algorithm, spki_der)
         self._record(label, reference, algorithm, purpose, spki_der)
         return spki_der
@@ -256,6 +264,16 @@ def _value(answer: DeviceAnswer) -> Any:
     if answer.error is not None:
         raise answer.error
     return answer.value
+
+
+def _meant(answer: DeviceAnswer) -> Any:
+    """Return what the device says of a key that a person named: to wait does not make a wrong name right."""
+    try:
+        return _value(answer)
+    except KeyAbsent as error:
+        raise KeyNotFound(error.detail) from error
+    except KeyMismatch as error:
+        raise MechanismRefused(error.detail) from error
 
 
 def _kind(wish: dict[str, Any]) -> tuple[SignatureAlgorithm, KeyPurpose]:

@@ -8,15 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from hsm.client import CustodianClient
-from hsm.custodian.protocol import MAX_ANSWER_OCTETS, encode_result, pack_items
+from hsm.custodian.protocol import MAX_ANSWER_OCTETS, encode_error, encode_result, pack_items
 from hsm.custodian_sockets import MAX_CONNECTIONS
-from hsm.errors import HsmUnavailable, KeyNotFound, ProtocolViolation
+from hsm.errors import HsmUnavailable, KeyMismatch, KeyNotFound, ProtocolViolation
 from hsm.framing import frame as limited_frame
 from hsm.provider import BindsIssuers, KeyProvider, KeyPurpose, SignsMany, spki_of
 from hsm.sealed_memory import MAX_OCTETS
@@ -129,6 +130,16 @@ def test_an_answer_that_breaks_the_protocol_is_no_fault_of_the_caller(
     with pytest.raises(HsmUnavailable):
         client.sign("a", m.NOTE)
     assert not client.health().ok
+
+
+def test_a_custodian_that_does_not_run_hides_nothing_that_the_other_says(
+    scripted: ScriptedCustodian, folder: Path
+) -> None:
+    scripted.behave = _answering(encode_error(KeyMismatch("another key")))
+    with closing(CustodianClient([scripted.path, folder / "nobody"], timeout=SHORT)) as client:
+        for _ in range(2):  # whichever is asked first
+            with pytest.raises(KeyMismatch):
+                client.prove("a")
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"keys":[{}]}', b'{"keys":[{"label":1}]}', b"\xff"])

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from hsm.custodian.policy import Policy, RolePolicy
-from hsm.errors import HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
+from hsm.errors import KeyNotFound, ProtocolViolation, PurposeRefused, RoleRefused
 from hsm.provider import KeyPurpose, spki_of
 from hsm.sealed_memory import MAX_OCTETS
 from pki import der
@@ -70,7 +70,7 @@ def test_a_key_of_the_device_is_recorded_once(home: CustodianHome) -> None:
     (seal,) = [info for info in home.client.keys() if info.label == "seal"]
     with pytest.raises(Conflict):
         home.client.adopt("again", bytes.fromhex(seal.id), ES256, KeyPurpose.SEAL)
-    with pytest.raises(HsmUnavailable):
+    with pytest.raises(KeyNotFound, match="not in the token"):
         home.client.adopt("none", b"no such key", ES256, KeyPurpose.SEAL)
     home.client.sign("seal", m.NOTE)
 

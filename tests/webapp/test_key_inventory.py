@@ -175,6 +175,7 @@ def test_a_transit_key_is_named_by_its_version(keeper: Keeper) -> None:
     member = {"kind": "transit", "url": "https://127.0.0.1:8200", "auth": {"token_file": "/run/token"}}
     device = parse_transit_settings(member, Path("/"))
     assert uri_of(device, info) == "transit:mohr-tsa;version=3"
+    assert uri_of(device, replace(info, id="ea00ff")) is None  # recorded while there was a token
 
 
 def test_what_the_device_does_not_say_is_null(keeper: Keeper, database: Database) -> None:

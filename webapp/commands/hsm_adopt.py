@@ -2,8 +2,10 @@
 
 import click
 
+from hsm.custodian.config import Pkcs11Settings, load_settings
 from hsm.key_uri import FileUri, ObjectType, Pkcs11Uri, parse_key_uri
 from hsm.provider import KeyPurpose
+from hsm.transit.settings import TransitSettings
 from pki.errors import ErrorCode, InvalidInput
 from pki.keys import SignatureAlgorithm
 from webapp.commands.options import answer, home_option
@@ -11,11 +13,14 @@ from webapp.compose import running_custodian
 from webapp.deployment import Deployment
 
 
-def device_reference(uri: str) -> bytes:
+def device_reference(uri: str, device: Pkcs11Settings | TransitSettings) -> bytes:
     """Return how the device knows the key of a URI: its CKA_ID, or its name and version; InvalidInput."""
     parsed = parse_key_uri(uri)
     if isinstance(parsed, FileUri):
         raise InvalidInput(ErrorCode.KEY_URI_MALFORMED, "a key in a file is not adopted")
+    if isinstance(parsed, Pkcs11Uri) != isinstance(device, Pkcs11Settings):
+        meant = "a token: pkcs11:id=%…" if isinstance(device, Pkcs11Settings) else "Transit: transit:NAME;version=N"
+        raise InvalidInput(ErrorCode.KEY_URI_MALFORMED, f"the keys of this deployment are in {meant}")
     if not isinstance(parsed, Pkcs11Uri):
         return parsed.reference
     if parsed.id is None or parsed.type not in (None, ObjectType.PRIVATE):
@@ -34,7 +39,8 @@ def adopt(deployment: Deployment, label: str, uri: str, algorithm: str, purpose:
 
     Example: mohr hsm adopt ca-new 'pkcs11:id=%01%02' --algorithm ES256 --purpose certificate-authority
     """
-    reference = device_reference(uri)
+    deployment.settings()
+    reference = device_reference(uri, load_settings(deployment.custodian_config).device)
     with running_custodian(deployment) as custodian:
         custodian.adopt(label, reference, SignatureAlgorithm(algorithm), KeyPurpose(purpose))
         found = next(key for key in custodian.keys() if key.label == label)

@@ -14,7 +14,7 @@ import pytest
 from hsm.client import CustodianClient
 from hsm.custodian.config import CustodianSettings, write_settings
 from hsm.custodian.policy import permissive, write_policy
-from hsm.errors import HsmUnavailable, MechanismRefused, PinIncorrect, PurposeRefused
+from hsm.errors import HsmUnavailable, KeyNotFound, MechanismRefused, PinIncorrect, PurposeRefused
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose, spki_of
@@ -129,6 +129,11 @@ def test_a_key_of_the_operator_s_own_is_adopted_at_its_version(home: Home, bao: 
     bao.make_key("loose-key", exportable=True)
     with pytest.raises(MechanismRefused):
         home.client.adopt("loose", b"loose-key:1", ES256, SEAL)
+    for absent in (name + b":9", b"nobody:1"):
+        with pytest.raises(KeyNotFound):
+            home.client.adopt("absent", absent, ES256, SEAL)
+    with pytest.raises(MechanismRefused, match="another kind"):
+        home.client.adopt("other", key, SignatureAlgorithm.ES384, SEAL)
 
 
 def test_a_custodian_whose_server_is_sealed_answers_and_signs_again_once_it_is_unsealed(
