@@ -5,6 +5,7 @@ beginning, so both must tell the same, one file behind the other, and nothing el
 """
 
 import struct
+import unicodedata
 import zipfile
 import zlib
 from io import BytesIO
@@ -60,7 +61,7 @@ def _name(entry: zipfile.ZipInfo) -> str:
 def _check(entries: list[zipfile.ZipInfo], names: dict[int, str]) -> None:
     if not 0 < len(entries) <= MAX_ENTRIES:
         raise _refuse(f"has 1 to {MAX_ENTRIES} files")
-    if len({name.casefold() for name in names.values()}) != len(entries):
+    if len({unicodedata.normalize("NFC", name).casefold() for name in names.values()}) != len(entries):
         raise _refuse("two files of one name")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_OCTETS:
         raise _refuse("unpacks to too much")

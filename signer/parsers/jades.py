@@ -119,6 +119,8 @@ class _Covered:
 def _covered(jws: Jws, content: bytes | None) -> _Covered:
     absent = _Covered(objects=(SignedObject(what="payload", octets=None),))
     if jws.payload is not None:
+        if "sigD" in jws.header:
+            raise refuse("sigD beside a payload (TS 119 182-1 §5.2.8.1)")
         octets = None if jws.raw_payload is None else (jws.raw_payload,)
         payload = SignedObject(what="payload", octets=octets)
         return _Covered(objects=(payload,), payload=jws.payload, stamped=jws.payload)

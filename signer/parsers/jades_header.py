@@ -81,10 +81,12 @@ def x509_value(name: str, value: bytes) -> bytes:
 
 
 def references(header: dict[str, Any]) -> tuple[CertificateReference, ...]:
-    """Read x5t#S256, x5t#o and the first of sigX5ts (TS 119 182-1 §5.1.7, §5.2.2)."""
-    found = []
-    if "x5t#S256" in header:
-        found.append(CertificateReference(digest_oid=oids.SHA256, digest=b64url(header["x5t#S256"])))
+    """Read x5t, x5t#S256, x5t#o and the first of sigX5ts (RFC 7515 §4.1.7, TS 119 182-1 §5.1.7, §5.2.2)."""
+    found = [
+        CertificateReference(digest_oid=digest_oid, digest=b64url(header[name]))
+        for name, digest_oid in (("x5t#S256", oids.SHA256), ("x5t", oids.SHA1))
+        if name in header
+    ]
     several = header.get("sigX5ts", [])
     if not isinstance(several, list):
         raise refuse("sigX5ts is not an array")

@@ -209,7 +209,7 @@ def test_a_name_that_leaves_the_container_is_refused(name: str) -> None:
         read_container(packed({name: b""}))
 
 
-@pytest.mark.parametrize("names", [("scan", "scan"), ("scan", "SCAN")])
+@pytest.mark.parametrize("names", [("scan", "scan"), ("scan", "SCAN"), ("caf\u00e9", "cafe\u0301")])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_files_of_one_name_are_refused(names: tuple[str, str]) -> None:
     stream = BytesIO()

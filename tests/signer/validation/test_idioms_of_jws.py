@@ -207,6 +207,13 @@ def test_of_several_objects_named_by_digest_the_one_that_is_there_is_checked(zoo
         assert [item.what for item in only(verdict).covered] == (["1.json"] if given == content else [])
 
 
+def test_digests_beside_a_payload_are_refused(zoo: Zoo, content: bytes) -> None:
+    header = {"sigD": _by_digest(b"a scan"), "crit": ["sigT", "sigD"]}
+    attached = JwsForge(payload=content, holder=zoo.clinician, header=header).flattened()
+    expect(verify_bytes(attached, zoo.context(content=b"a scan")), FAILED, "FORMAT_FAILURE")
+    expect(verify_bytes(attached, zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
 def test_a_value_over_digests_is_checked_though_the_object_is_absent(zoo: Zoo, content: bytes) -> None:
     data = json_object(detached(zoo, _by_digest(content), b""))
     value = data["signature"]
