@@ -32,6 +32,7 @@ from pki import der, oids
 from pki.errors import Conflict, InvalidInput
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
+from tests.support.capabilities import looks_into_processes
 from tests.support.hung import go_on, hang
 from tests.support.softhsm import CustodianHome
 
@@ -183,6 +184,7 @@ def test_only_the_owner_may_open_the_socket(home: CustodianHome) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+@looks_into_processes
 def test_the_pin_is_in_no_command_line_environment_or_log(home: CustodianHome) -> None:
     home.client.sign(home.key(*SEAL), m.NOTE)
     process = Path("/proc") / str(home.process.pid)
@@ -190,6 +192,7 @@ def test_the_pin_is_in_no_command_line_environment_or_log(home: CustodianHome) -
         assert home.pin.encode() not in place.read_bytes(), place
 
 
+@looks_into_processes
 def test_the_custodian_leaves_no_core_and_takes_no_secret_from_its_parents_environment(
     home: CustodianHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from hsm.pin import PinTries
 from hsm.private_files import write_private
 from hsm.softhsm import SoftHsmToken, create_softhsm_token, find_module
 from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, verify_signature, x509_signature
+from tests.support.capabilities import looks_into_processes
 from tests.support.device_links import Owner, order_for
 from tests.support.hung import go_on, hang
 
@@ -186,6 +187,7 @@ def test_closing_fails_what_is_under_way_and_ends_the_process(linked: LinkedToke
     assert isinstance(linked.owner.error(partial(linked.link.attributes, linked.reference)), HsmUnavailable)
 
 
+@looks_into_processes
 def test_the_process_inherits_one_socket_and_no_setting_of_ours(linked: LinkedToken) -> None:
     pid = linked.link.pid
     held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}

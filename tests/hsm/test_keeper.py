@@ -23,6 +23,7 @@ from hsm.pin import Pin
 from hsm.sharing.shares import Share
 from pki.jose import compact_json
 from tests.hsm.test_kept_pin import PIN, divided
+from tests.support.capabilities import looks_into_processes
 
 START_SECONDS = 20.0
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.getuid() == 0 else ()
@@ -252,6 +253,7 @@ def test_a_peer_that_does_not_take_its_answer_holds_up_nobody(keeper: RunningKee
 # --- what shows, and what does not ---
 
 
+@looks_into_processes
 def test_its_memory_is_locked_and_leaves_no_core(keeper: RunningKeeper) -> None:
     process = Path("/proc") / str(keeper.pid)
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
@@ -286,6 +288,7 @@ def readable(pid: int) -> bool:
     ).returncode
 
 
+@looks_into_processes
 def test_neither_pin_nor_share_is_in_its_log_command_line_or_environment(keeper: RunningKeeper) -> None:
     keeper.unlock("9182736455463728")
     keeper.operator.add_share(keeper.shares[0])

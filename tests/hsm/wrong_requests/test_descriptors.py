@@ -17,6 +17,7 @@ from tests.hsm import messages as m
 from tests.hsm.wrong_requests.conftest import Dial
 from tests.hsm.wrong_requests.judged import CA, SEAL, Judged
 from tests.hsm.wrong_requests.memory_files import WRONG, memory
+from tests.support.capabilities import looks_into_processes
 
 pytestmark = pytest.mark.real
 
@@ -68,6 +69,7 @@ def test_a_second_descriptor_for_one_request_is_refused(judged: Judged, dial: Di
     assert peer.closed()
 
 
+@looks_into_processes
 @pytest.mark.parametrize("count", [5, 8, 9, 100])
 def test_many_descriptors_are_refused_and_closed(judged: Judged, dial: Dial, count: int) -> None:
     peer = dial(judged)
@@ -148,6 +150,7 @@ def test_the_message_in_a_memory_file_is_read_like_any_other(
         peer.answer()
 
 
+@looks_into_processes
 def test_no_descriptor_stays_open(besieged: Judged, dial: Dial) -> None:
     peer = dial(besieged)
     peer.send(encode_request(Operation.KEYS))

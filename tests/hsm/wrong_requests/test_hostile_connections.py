@@ -17,6 +17,7 @@ from tests.hsm.wrong_requests.conftest import Dial
 from tests.hsm.wrong_requests.hostile import ATTACKS
 from tests.hsm.wrong_requests.judged import SEAL, TOKEN, Judged, now
 from tests.hsm.wrong_requests.test_messages import token
+from tests.support.capabilities import looks_into_processes
 
 pytestmark = pytest.mark.real
 
@@ -73,6 +74,7 @@ def test_the_journal_of_a_siege_holds_together_and_stays_short(besieged: Judged)
     assert len(entries) < 100 * (SECONDS + 2)
 
 
+@looks_into_processes
 def test_connections_and_descriptors_are_given_back_after_a_siege(besieged: Judged, dial: Dial) -> None:
     with besieging(besieged, "operator", *ATTACKS) as attacker:
         attacker.wait(SECONDS + PATIENCE)

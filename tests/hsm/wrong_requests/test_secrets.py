@@ -1,6 +1,5 @@
 """Where the PIN is not: the front that reads requests never has it, whatever it is asked."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,10 @@ import pytest
 from tests.hsm import messages as m
 from tests.hsm.wrong_requests.conftest import Dial
 from tests.hsm.wrong_requests.judged import SEAL, Judged
+from tests.support.capabilities import looks_into_processes
 from tests.support.separated import memory_holds
 
 pytestmark = pytest.mark.real
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can read the memory of other processes")
 
 
 def device_process(judged: Judged) -> int:
@@ -21,7 +19,7 @@ def device_process(judged: Judged) -> int:
     return int(child)
 
 
-@as_root
+@looks_into_processes
 def test_the_pin_is_never_in_the_memory_of_the_front(besieged: Judged, dial: Dial) -> None:
     besieged.home.client.sign(SEAL, m.NOTE)
     dial(besieged).send(b"\0\0\0\x09half a fr")
@@ -33,12 +31,12 @@ def test_the_pin_is_never_in_the_memory_of_the_front(besieged: Judged, dial: Dia
     assert b"libsofthsm" not in Path(f"/proc/{pid}/maps").read_bytes()
 
 
-@as_root
+@looks_into_processes
 def test_the_module_is_in_the_device_process_alone(besieged: Judged) -> None:
     assert b"libsofthsm" in Path(f"/proc/{device_process(besieged)}/maps").read_bytes()
 
 
-@as_root
+@looks_into_processes
 def test_the_pin_is_in_no_command_line_environment_or_open_file(besieged: Judged) -> None:
     for pid in (besieged.home.process.pid, device_process(besieged)):
         for name in ("cmdline", "environ"):
@@ -47,7 +45,7 @@ def test_the_pin_is_in_no_command_line_environment_or_open_file(besieged: Judged
         assert str(besieged.home.pin_file) not in opened
 
 
-@as_root
+@looks_into_processes
 def test_the_device_process_has_wiped_the_pin_that_it_logged_in_with(besieged: Judged) -> None:
     besieged.home.client.sign(SEAL, m.NOTE)
     assert not memory_holds(device_process(besieged), besieged.home.pin.encode())
