@@ -23,12 +23,14 @@ from tests.support.databases import (  # noqa: F401 - fixtures
 )
 from tests.support.reader_stack import claim_socket_name
 from tests.support.statements import statements_compiled_once  # noqa: F401 - a fixture
+from tests.support.surroundings import settle
 
 # A shared machine may stall any single example; time is measured by `make bench`, not by tests.
 settings.register_profile("default", deadline=None, max_examples=25)
 settings.register_profile("fuzz", deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")))
 settings.load_profile("default")
 
+settle()
 claim_socket_name()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from webapp.short_folders import socket_folder
+
 SUPERUSER: Final = "mohr"
 LARGE: Final = " -c shared_buffers=256MB -c max_wal_size=4GB"
 LAX: Final = " -c fsync=off -c full_page_writes=off"
@@ -41,7 +43,7 @@ class PostgresServer:
 
     def __init__(self, programs: Path, settings: str = "") -> None:
         self._programs, self._user = programs, _other_user()
-        self.folder = Path(tempfile.mkdtemp(prefix="mohr-pg-"))  # short enough for a unix socket's path
+        self.folder = Path(tempfile.mkdtemp(prefix="mohr-pg-", dir=socket_folder()))
         self.folder.chmod(0o755)  # for programs of other users, to reach the socket
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)

@@ -16,6 +16,7 @@ from webapp.commands.serve import is_served
 from webapp.demo.programs import Programs
 from webapp.demo.story import AUTH_PIN, SIGN_PIN, Story
 from webapp.deployment import Deployment
+from webapp.short_folders import socket_folder
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -86,7 +87,10 @@ def emulated_card(folder: Path) -> Iterator[Path]:
 def play(deployment: Deployment, say: Callable[[str], None]) -> Story:
     """Tell the whole story against `deployment`; VerificationFailed at the first difference."""
     settings = deployment.settings()
-    with tempfile.TemporaryDirectory(prefix="mohr-demo-") as folder, running_server(deployment):
+    with (
+        tempfile.TemporaryDirectory(prefix="mohr-demo-", dir=socket_folder()) as folder,
+        running_server(deployment),
+    ):
         card_folder = Path(folder) / "card"
         card_folder.mkdir(mode=0o700)
         with emulated_card(card_folder) as socket:
