@@ -156,7 +156,7 @@ def _as_owner(config_path: Path) -> dict[str, Any]:
 
 def _error_of(code: int, last_words: str) -> PinIncorrect | ConfigurationInvalid | HsmUnavailable:
     if code == ExitCode.PIN_REFUSED:
-        return PinIncorrect("the custodian ended: its PIN was refused or may not be tried again")
+        return PinIncorrect(f"the custodian ended: {last_words}")
     if code == ExitCode.CONFIGURATION:
         return ConfigurationInvalid(f"the custodian ended: its settings cannot be used ({last_words})")
     return HsmUnavailable(f"the custodian ended with code {code}")

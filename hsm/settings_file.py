@@ -6,7 +6,7 @@ from typing import Any
 
 from hsm.errors import ConfigurationInvalid
 from pki.errors import InvalidInput
-from pki.jose import json_object
+from pki.jose import compact_json, json_object
 
 
 def read_settings(path: Path, limit: int) -> Mapping[str, Any]:
@@ -19,9 +19,13 @@ def read_settings(path: Path, limit: int) -> Mapping[str, Any]:
     if len(data) > limit:
         raise ConfigurationInvalid(f"{path.name} is larger than {limit} octets")
     try:
-        return json_object(data)
+        members = json_object(data)
+        compact_json(members)
     except InvalidInput as error:
         raise ConfigurationInvalid(f"{path.name}: {error.detail}") from error
+    except UnicodeEncodeError as error:  # RFC 8259 §8.2: half of a surrogate pair, which names no file
+        raise ConfigurationInvalid(f"{path.name}: a text in it is no Unicode") from error
+    return members
 
 
 def check_members(

@@ -4,7 +4,6 @@ Separation is never a reason not to serve: whatever stands in its way is named i
 """
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -15,8 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from hsm.custodian.config import MAX_SETTINGS_OCTETS
 from hsm.custodian.policy import load_policy, write_policy
 from hsm.process import CustodianProcess
+from hsm.settings_file import read_settings
 from pki.errors import ServiceError
 from webapp.deployment import Deployment
 from webapp.ownership import places, settle
@@ -227,8 +228,8 @@ def _code_folders() -> Iterator[Path]:
 def _named_paths(deployment: Deployment) -> Iterator[Path]:
     """Yield what may be a path in the settings of custodians and database, such as a PIN file outside HOME."""
     folder, texts = deployment.custodian_config.parent, list[str]()
-    with contextlib.suppress(OSError, ValueError):  # whoever reads it next says what is wrong with it
-        texts += _texts(json.loads(deployment.custodian_config.read_bytes()))
+    with contextlib.suppress(ServiceError):  # whoever reads it next says what is wrong with it
+        texts += _texts(read_settings(deployment.custodian_config, MAX_SETTINGS_OCTETS))
     with contextlib.suppress(ServiceError):
         texts.append(deployment.settings().database_url or "")
     for text in texts:

@@ -119,7 +119,19 @@ def test_paths_must_be_absolute(name: str) -> None:
         replace(validate_settings(RAW, HOME), **{name: Path("here")})  # type: ignore[arg-type]  # each is a path
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"token": "a", "token": "b"}', b" " * 70_000, b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"token": "a", "token": "b"}',
+        b" " * 70_000,
+        b"\xff",
+        b'{"sockets": "\\ud800"}',
+        b"[" * 60_000,
+    ],
+)
 def test_a_settings_file_that_is_not_understood_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "custodian.json").write_bytes(content)
     with pytest.raises(ConfigurationInvalid):

@@ -187,7 +187,7 @@ def test_paths_in_the_settings_are_found_wherever_they_stand(tmp_path: Path) -> 
         "/data/key",
     }
     assert not found & {"/a", "/bao.example"}
-    for content in (b"", b"[", b"\xff", b"7"):
+    for content in (b"", b"[", b"\xff", b"7", b"[" * 60_000, b'{"module": "\\ud800"}'):
         deployment.custodian_config.write_bytes(content)
         assert Path("/data/key") in module._named_paths(deployment)
 

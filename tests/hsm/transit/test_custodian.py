@@ -181,7 +181,7 @@ def test_a_custodian_ends_when_its_secret_is_wrong_and_says_so(bao: BaoServer, s
     role = bao.approle()
     write_private(role.folder / "secret-id", b"0badc0de-wrong")
     home = make_home(short_folder, role.settings)
-    with pytest.raises(PinIncorrect):
+    with pytest.raises(PinIncorrect, match="the role id or the secret id is wrong"):
         home.process.start(timedelta(seconds=20))
     home.client.close()
     assert "0badc0de" not in home.log.read_text()
