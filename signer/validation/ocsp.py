@@ -163,9 +163,10 @@ def evaluate(
     nonce: bytes | None = None,
 ) -> StatusAnswer:
     """Say what a response knows of a certificate; silent unless responder, signature and dates all fit."""
-    single = next((entry for entry in response.singles if _is_about(entry, certificate, issuer)), None)
-    if single is None:
+    about = [entry for entry in response.singles if _is_about(entry, certificate, issuer)]
+    if not about:
         return Silent(origin=origin, detail="about another certificate")
+    single = max(about, key=lambda entry: entry.status.tag)  # of several the worst: good, unknown, revoked
     if not _is_meant(single, certificate):
         return Silent(origin=origin, detail="about another certificate of this number (certHash)")
     if nonce is not None and response.nonce is not None and response.nonce != nonce:

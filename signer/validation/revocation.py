@@ -165,7 +165,8 @@ def last_fresh(answer: Good, at: datetime, policy: Policy) -> datetime:
 
 def exempt(certificate: Certificate) -> bool:
     """Say whether a certificate needs no status: an OCSP responder's by its own mark (RFC 6960 §4.2.2.2.1)."""
-    return oids.OCSP_NO_CHECK in certificate.extensions
+    marked = oids.OCSP_NO_CHECK in certificate.extensions
+    return marked and oids.EKU_OCSP_SIGNING in (certificate.extended_key_usage or ())
 
 
 def _known(certificate: Certificate, answer: Good | Revoked, *, stale: bool = False) -> KnownStatus:

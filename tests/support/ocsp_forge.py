@@ -48,6 +48,7 @@ class OcspForge:
     issuer_key: Certificate | None = None
     serial: int | None = None
     status: bytes = GOOD
+    more_statuses: Sequence[bytes] = ()
     produced_at: datetime = NOW - timedelta(minutes=5)
     this_update: datetime = NOW - timedelta(minutes=5)
     next_update: datetime | None = NOW + timedelta(hours=8)
@@ -66,11 +67,11 @@ class OcspForge:
         algorithm = der.sequence(der.oid(self.hash_oid), self.parameters)
         return der.sequence(algorithm, *map(der.octet_string, digests), der.integer(serial))
 
-    def single(self) -> bytes:
-        """Encode the SingleResponse."""
+    def single(self, status: bytes) -> bytes:
+        """Encode a SingleResponse."""
         return der.sequence(
             self.cert_id(),
-            self.status,
+            status,
             der.generalized_time(self.this_update),
             b"" if self.next_update is None else der.context(0, der.generalized_time(self.next_update)),
             der.context(1, der.sequence(*self.single_extensions)) if self.single_extensions else b"",
@@ -86,7 +87,7 @@ class OcspForge:
         data = der.sequence(
             self.responder_id(),
             der.generalized_time(self.produced_at),
-            der.sequence(self.single()),
+            der.sequence(*map(self.single, (self.status, *self.more_statuses))),
             der.context(1, der.sequence(*self.extensions)) if self.extensions else b"",
         )
         shown = [self.signer.certificate] if self.certificates is None else self.certificates

@@ -26,7 +26,7 @@ from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import PASSED, UNDECIDED, expect
 from tests.signer.validation.test_status import pointers
 from tests.support.forge import flip
-from tests.support.ocsp_forge import NONCE, UNKNOWN, OcspForge, cert_hash, extension, revoked
+from tests.support.ocsp_forge import GOOD, NONCE, UNKNOWN, OcspForge, cert_hash, extension, revoked
 from tests.support.pki import NOW, Holder, new_key
 from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
 
@@ -134,6 +134,7 @@ REFUSED: Final[dict[str, tuple[Change, str]]] = {
         "certHash",
     ),
     "unknown": (other_answer(status=UNKNOWN), "does not know the certificate"),
+    "good and unknown at once": (other_answer(more_statuses=(UNKNOWN,)), "does not know the certificate"),
     "thisUpdate an hour ahead": (other_answer(this_update=NOW + HOUR, produced_at=NOW + HOUR), "in the future"),
     "nextUpdate before thisUpdate": (other_answer(next_update=NOW - HOUR), "contradict"),
     "thisUpdate long after producedAt": (other_answer(produced_at=NOW - HOUR), "contradict"),
@@ -164,6 +165,11 @@ REFUSED: Final[dict[str, tuple[Change, str]]] = {
         "critical extension",
     ),
 }
+
+
+def test_of_two_answers_about_one_certificate_the_worse_counts(case: Case) -> None:
+    for first, second in ((GOOD, revoked()), (revoked(), GOOD)):
+        assert isinstance(case.judged(case.forged(status=first, more_statuses=(second,))), Revoked)
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

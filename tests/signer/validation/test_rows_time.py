@@ -21,7 +21,7 @@ from signer.validation.verify import verify_bytes
 from tests.signer.validation.expect import FAILED, PASSED, UNDECIDED, expect, only, reasons
 from tests.support.ocsp_forge import ocsp_answer
 from tests.support.pki import NOW, Holder
-from tests.support.zoo import SIGNED_AT, Zoo, make_clinician
+from tests.support.zoo import SIGNED_AT, Zoo, admission, make_clinician
 
 DAY = timedelta(days=1)
 BEFORE, AFTER = SIGNED_AT - DAY, SIGNED_AT + DAY
@@ -87,6 +87,14 @@ def test_revoked_without_proof_of_time_stays_undecided(zoo: Zoo, cades: bytes, j
             verdict = verify_bytes(data, revoked(zoo, when))
             expect(verdict, UNDECIDED, "REVOKED_NO_POE")
             assert only(verdict).care is Care.INVALID
+
+
+def test_the_mark_of_a_responder_saves_no_signer_from_being_asked_about(zoo: Zoo, content: bytes) -> None:
+    marked = make_clinician(zoo.intermediate, extra=((admission(), False), (x509.OCSPNoCheck(), False)))
+    signed = sign_cades(content, marked.key, marked.chain, signed_at=SIGNED_AT, detached=False)
+    expect(verify_bytes(signed, zoo.context()), PASSED)
+    status = zoo.status(zoo.intermediate.crl({marked.certificate.serial: BEFORE}))
+    expect(verify_bytes(signed, zoo.context(status_sources=(status,))), UNDECIDED, "REVOKED_NO_POE")
 
 
 @pytest.mark.parametrize("form", STAMPED)
