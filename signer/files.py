@@ -1,7 +1,9 @@
 """The files that people name: read with a limit; written whole or not at all."""
 
+import errno
 import os
 import secrets
+import select
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Final
 from pki.errors import ErrorCode, InvalidInput
 
 MAX_FILE_OCTETS: Final = 50 * 1024 * 1024
+PATIENCE: Final = 8.0  # seconds: that a pipe may be silent while its writer works
+_PIECE: Final = 1 << 20
 
 
 def read_file(path: Path, *, limit: int = MAX_FILE_OCTETS) -> bytes:
@@ -24,6 +28,25 @@ def read_file(path: Path, *, limit: int = MAX_FILE_OCTETS) -> bytes:
     if not data:
         raise InvalidInput(ErrorCode.INPUT_EMPTY, path.name)
     return data
+
+
+def read_start(path: Path, octets: int) -> bytes:
+    """Read a file of any kind, no more than its first `octets`; OSError, also where nothing comes for `PATIENCE`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens, too
+    try:
+        poll, parts, left = select.poll(), [], octets
+        poll.register(descriptor, select.POLLIN)
+        while left:
+            if not poll.poll(PATIENCE * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, "nobody writes into it")
+            part = os.read(descriptor, min(left, _PIECE))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def is_same_file(one: Path, other: Path) -> bool:

@@ -19,7 +19,7 @@ from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.jose import canonical_json, json_object
 from pki.messages import sentence
 from signer.bulk import Results, files_under, spelled, table
-from signer.files import check_writable, is_same_file, read_file, write_file
+from signer.files import check_writable, is_same_file, read_file, read_start, write_file
 from signer.isolation.child import Contexts, serve
 from signer.isolation.crew import judge_all
 from signer.isolation.order import Answer, Form, Order, ReportKind
@@ -235,8 +235,7 @@ def _read_content(path: Path) -> bytes:
 def _read(path: Path) -> bytes:
     """Read a file that may be empty, and no more of it than tells that it is too large."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_INPUT_OCTETS + 1)
+        return read_start(path, MAX_INPUT_OCTETS + 1)
     except OSError as error:
         raise NotFound(ErrorCode.FILE_UNREADABLE, f"{path}: {error.strerror or type(error).__name__}") from error
 

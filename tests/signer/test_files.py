@@ -1,10 +1,13 @@
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from pki.errors import ErrorCode, InvalidInput
-from signer.files import MAX_FILE_OCTETS, check_writable, is_same_file, read_file, write_file
+from signer import files
+from signer.files import MAX_FILE_OCTETS, check_writable, is_same_file, read_file, read_start, write_file
 
 
 def test_a_file_comes_back_as_it_is(tmp_path: Path) -> None:
@@ -37,6 +40,31 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         read_file(tmp_path / name)
     assert refused.value.code is ErrorCode.FILE_UNREADABLE
+
+
+def test_a_pipe_into_which_nobody_writes_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.02)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TimeoutError):
+        read_start(tmp_path / "pipe", 10)
+
+
+def test_a_pipe_is_read_to_its_end_or_to_what_is_wanted(tmp_path: Path) -> None:
+    content = os.urandom(200_000)
+    for wanted in (10, len(content), len(content) + 1):
+        ours, theirs = os.pipe()
+        writer = Thread(target=_write_and_close, args=(theirs, content))
+        writer.start()
+        try:
+            assert read_start(Path(f"/dev/fd/{ours}"), wanted) == content[:wanted]
+        finally:
+            os.close(ours)
+            writer.join()
+
+
+def _write_and_close(descriptor: int, content: bytes) -> None:
+    with open(descriptor, "wb", buffering=0) as pipe, suppress(BrokenPipeError):
+        pipe.write(content)
 
 
 def test_an_empty_file_says_so(tmp_path: Path) -> None:
