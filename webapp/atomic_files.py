@@ -4,8 +4,11 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
 from pki.errors import ErrorCode, Unavailable
+
+PUBLIC_FOLDER: Final = 0o755
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -14,11 +17,22 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Folders that are missing are made. What root makes in another user's folder is that user's. Unavailable
     (`file-unwritable`) when the disk is full or refuses.
     """
+    _replace(path, data, mode, for_anybody=False)
+
+
+def publish_file(path: Path, data: bytes) -> None:
+    """Replace a file that any web server may serve, as `write_atomically`: 0644 below 0755, whatever the umask is."""
+    _replace(path, data, 0o644, for_anybody=True)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, for_anybody: bool) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        make_folder(path.parent)
+        make_folder(path.parent, PUBLIC_FOLDER if for_anybody else None)
         part.unlink(missing_ok=True)
         with os.fdopen(create_file(part, mode), "wb") as file:
+            if for_anybody:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -40,12 +54,17 @@ def create_file(path: Path, mode: int) -> int:
     return descriptor
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; one that root makes in a service's folder is like that folder."""
+def make_folder(folder: Path, mode: int | None = None) -> None:
+    """Make a folder and those above it, of this mode where one is given, else as the umask has it.
+
+    One that root makes in a service's folder is like that folder.
+    """
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    make_folder(folder.parent, mode)
     folder.mkdir(exist_ok=True)
+    if mode is not None:
+        folder.chmod(mode)
     owner = _service_of(folder.parent)
     if owner is not None:
         os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)

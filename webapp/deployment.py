@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ca import profile_file
 from pki import identity_file
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, Unavailable
-from webapp.atomic_files import create_file, make_folder, write_atomically
+from webapp.atomic_files import PUBLIC_FOLDER, create_file, make_folder, publish_file, write_atomically
 from webapp.database_password import read_password, with_password
 from webapp.deployment_settings import DeploymentSettings, parse_settings, settings_toml
 from webapp.refused_keys import read_refused_keys
@@ -293,8 +293,12 @@ class Deployment:
         The root's folder is not part of it: it belongs elsewhere once a deployment is made.
         """
         private = (self.secrets, self.run, self.custodian_config.parent, self.service_token.parent)
-        shared = (self.home / "data", self.public / "ca", self.public / "crl", self.registry.parent, self.cache)
-        self._make_folders(private=private, shared=shared)
+        self._make_folders(private=private, shared=(self.home / "data", self.registry.parent, self.cache))
+        try:
+            for folder in (self.public / "ca", self.public / "crl"):
+                make_folder(folder, PUBLIC_FOLDER)
+        except OSError as error:
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, str(self.home)) from error
 
     def _make_folders(self, *, private: Iterable[Path], shared: Iterable[Path]) -> None:
         try:
@@ -307,7 +311,7 @@ class Deployment:
 
     def publish_certificate(self, name: str, der: bytes) -> None:
         """Put an issuer's certificate where AIA points."""
-        write_atomically(self.certificate_file(name), der)
+        publish_file(self.certificate_file(name), der)
 
     def certificate_file(self, name: str) -> Path:
         """Where the certificate of an authority lies."""

@@ -16,7 +16,7 @@ from ca.errors import CrlRegression
 from ca.profiles import ISSUING_AUTHORITIES
 from ca.status.crl import PublishedCrl
 from pki.errors import ErrorCode, ServiceError, Unavailable
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file
 from webapp.deployment import Deployment
 from webapp.published_lists import read_head_of
 
@@ -50,7 +50,7 @@ def write_list(deployment: Deployment, crl: PublishedCrl, registered: Callable[[
             if head is None or head.number <= one.number:
                 if crl.base is None and crl.delta is None:
                     _remove_older(deployment.delta_file(crl.issuer, crl.shard), crl.number)
-                write_atomically(path, one.der)
+                publish_file(path, one.der)
             elif head.number > registered():
                 raise CrlRegression(f"the file {path.name} has number {head.number}, which the register does not know")
 

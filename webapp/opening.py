@@ -20,7 +20,7 @@ from pki.errors import Conflict, ErrorCode
 from pki.jose import compact_json
 from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file, write_atomically
 from webapp.compose import Parts
 from webapp.own_certificates import certificate_of, publish_own_files, write_listener_chain
 
@@ -52,7 +52,7 @@ def publish_authorities(parts: Parts) -> None:
     for der in dict.fromkeys(der for path in above for der in path[:-1]):
         deployment.publish_certificate(f"parent-{sha256(der).hexdigest()[:16]}", der)
     anchors = dict.fromkeys((*(() if root is None else (root,)), *(path[-1] for path in above if path)))
-    write_atomically(deployment.anchor, "".join(map(pem, anchors)).encode())
+    publish_file(deployment.anchor, "".join(map(pem, anchors)).encode())
     if root is not None:
         _publish_root(parts, root)
     publish_own_files(parts)
@@ -89,4 +89,4 @@ def _publish_ledger_key(parts: Parts) -> None:
     if not isinstance(public_key, Ed25519PublicKey):
         raise Conflict(ErrorCode.KEY_REFUSED, "the ledger's seal key is not Ed25519")
     name = f"{parts.settings.public_host}/ledger"
-    write_atomically(parts.deployment.ledger_key, f"{VerifierKey(name=name, public_key=public_key)}\n".encode())
+    publish_file(parts.deployment.ledger_key, f"{VerifierKey(name=name, public_key=public_key)}\n".encode())

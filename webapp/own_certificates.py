@@ -13,7 +13,7 @@ from ca.own_certificates import LISTENER
 from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from pki.certificates import Certificate, load_certificates, pem
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file
 from webapp.compose import Parts
 
 LOGGER: Final = logging.getLogger("mohr.services")
@@ -50,7 +50,7 @@ def write_listener_clients(parts: Parts) -> None:
     above = (der for name in names for der in parts.authority.certificates_above(name))
     clients = "".join(map(pem, dict.fromkeys((*(certificate_of(parts, name) for name in names), *above)))).encode()
     if _octets(parts.deployment.exchange_clients) != clients:
-        write_atomically(parts.deployment.exchange_clients, clients)
+        publish_file(parts.deployment.exchange_clients, clients)
 
 
 def write_listener_chain(parts: Parts, der: bytes) -> None:
@@ -58,7 +58,7 @@ def write_listener_chain(parts: Parts, der: bytes) -> None:
     between = parts.authority.certificates_above(IssuerName.SYSTEMS)[:-1]
     chain = "".join(map(pem, (der, certificate_of(parts, IssuerName.SYSTEMS), *between))).encode()
     if _octets(parts.deployment.tls_certificate) != chain:
-        write_atomically(parts.deployment.tls_certificate, chain)
+        publish_file(parts.deployment.tls_certificate, chain)
 
 
 def certificate_of(parts: Parts, name: str) -> bytes:

@@ -16,7 +16,7 @@ from hsm.provider import KeyProvider
 from pki.errors import ServiceError
 from storage.clock_guard import ClockGuard
 from storage.ledger import Ledger
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file
 from webapp.deployment import Deployment
 from webapp.list_upkeep import write_list
 from webapp.recovery_mark import log_key, read_published
@@ -112,7 +112,7 @@ class Publishing:
         note = self.ledger.checkpoint(self.keys.signing_key(CHECKPOINT_KEY), log.name, now)
         if read_published(self.deployment.checkpoint) != note.encode():
             with self.deployment.publishing():  # another program may have signed a larger one meanwhile
-                write_atomically(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
+                publish_file(self.deployment.checkpoint, (self.ledger.latest_checkpoint() or note).encode())
         return note
 
 

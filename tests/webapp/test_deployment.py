@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pki.errors import Conflict, ErrorCode, InvalidInput, NotFound, ServiceError
 from storage.engine import open_database
 from storage.migrate import upgrade
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file, write_atomically
 from webapp.certificate_settings import CertificateSettings
 from webapp.commands.init import exchange_url_beside
 from webapp.compose import authority_settings
@@ -126,6 +126,24 @@ def test_what_root_makes_in_a_services_folder_belongs_to_the_service(tmp_path: P
     assert {(status.st_uid, status.st_gid) for status in made.values()} == {(4001, 4002)}
     assert made[lists].st_mode & 0o7777 == 0o2755
     assert made[lists / "0.crl"].st_mode & 0o777 == 0o644
+
+
+def test_what_is_published_can_be_read_by_any_web_server_whatever_the_umask(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path / "home")
+    before = os.umask(0o077)
+    try:
+        deployment.create_folders()
+        deployment.publish_certificate("persons", b"certificate")
+        publish_file(deployment.crl_file("persons", 0), b"list")
+        write_atomically(deployment.registry, b"{}")
+    finally:
+        os.umask(before)
+    made = {path: path.stat().st_mode & 0o777 for path in (deployment.public, *deployment.public.rglob("*"))}
+    assert {path.name: mode for path, mode in made.items()} == {
+        **dict.fromkeys(("public", "ca", "crl", "persons"), 0o755),
+        **dict.fromkeys(("persons.cer", "0.crl"), 0o644),
+    }
+    assert {path.stat().st_mode & 0o077 for path in (deployment.home, deployment.registry)} == {0}
 
 
 def test_a_link_in_the_place_of_a_lock_or_a_part_is_not_followed(tmp_path: Path) -> None:
