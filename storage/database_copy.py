@@ -35,7 +35,9 @@ def copy_sqlite(database: Database, folder: Path) -> None:
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, whole by itself
             found = copy.execute("PRAGMA quick_check").fetchone()
     except sqlite3.Error as error:
-        raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, "the database cannot be copied") from error
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, "no room for the copy of the database") from error
+        raise Unavailable(ErrorCode.DATABASE_UNAVAILABLE, f"the database cannot be copied: {error}") from error
     if found != ("ok",):
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the copy of the database is damaged")
 

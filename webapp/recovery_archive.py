@@ -33,6 +33,7 @@ _MEMBERS: Final = frozenset(
         *("ledger_size", "ledger_root", "checkpoint", "feed_position"),
     }
 )
+_SHAPES: Final = {"files": dict, "rows": dict, "created": str, "kind": str, "revision": str, "ledger_size": int}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,8 @@ def opened_archive(path: Path, unlock: Unlock) -> Iterator[tuple[dict[str, Any],
     """Open a backup for the block: its manifest, and its members, each to be read at once; `unlock` an encrypted one.
 
     Every member is compared with the manifest as it is read to its end; VerificationFailed where one differs or is
-    missing, or the file was changed, InvalidInput for what is no backup.
+    missing, or the file was changed, InvalidInput for what is no backup, Unavailable (`file-unreadable`) where the disk
+    does not give it.
     """
     with ExitStack() as held:
         try:
@@ -135,8 +137,10 @@ def opened_archive(path: Path, unlock: Unlock) -> Iterator[tuple[dict[str, Any],
             body = _opened(file, unlock)
             archive = held.enter_context(tarfile.open(fileobj=body, mode="r|"))
             manifest = _read_manifest(archive)
-        except (OSError, tarfile.TarError) as error:
+        except tarfile.TarError as error:
             raise InvalidInput(ErrorCode.FILE_UNREADABLE, f"{path.name} is not a backup") from error
+        except OSError as error:
+            raise _unread(path.name, error) from error
         yield manifest, _members(body, archive, manifest)
 
 
@@ -158,8 +162,12 @@ def _read_manifest(archive: tarfile.TarFile) -> dict[str, Any]:
     manifest: dict[str, Any] = json_object(data) if data else {}
     if manifest.keys() != _MEMBERS or manifest["version"] != VERSION:
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "not a backup of a version known here")
-    for name in manifest["files"]:
+    if not all(isinstance(manifest[name], kind) for name, kind in _SHAPES.items()):
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the manifest is not of the form of its version")
+    for name, told in manifest["files"].items():
         check_name(name)
+        if not isinstance(told, dict) or told.keys() != {"sha256", "size"}:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the manifest is not of the form of its version")
     return manifest
 
 
@@ -186,8 +194,14 @@ def _members(body: IO[bytes], archive: tarfile.TarFile, manifest: dict[str, Any]
             continue
     except tarfile.TarError as error:
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged") from error
+    except OSError as error:
+        raise _unread("the backup", error) from error
     if expected:
         raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"the backup lacks {min(expected)}")
+
+
+def _unread(name: str, error: OSError) -> Unavailable:
+    return Unavailable(ErrorCode.FILE_UNREADABLE, f"{name}: {error.strerror or error}")
 
 
 class _Checked:
@@ -201,6 +215,8 @@ class _Checked:
             data = self._source.read(size)
         except tarfile.TarError as error:
             raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the backup is damaged, or is cut short") from error
+        except OSError as error:
+            raise _unread("the backup", error) from error
         self._digest.update(data)
         return data
 

@@ -1,10 +1,12 @@
 """Making a backup while everything runs, and a deployment of one: both are checked before they end."""
 
+import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -24,8 +26,9 @@ from storage.engine import Database, open_database
 from storage.ledger_rows import latest_checkpoint, ledger_size, node_reader
 from storage.ledger_verification import verify_rows
 from storage.migrate import current_revision, head_revision, upgrade
-from webapp.atomic_files import write_atomically
+from webapp.atomic_files import publish_file, write_atomically
 from webapp.backup_key import BackupKey
+from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.recovery_archive import DATABASE, HOME, VERSION, Sealing, Unlock, digest_file, opened_archive, write_archive
 
@@ -52,7 +55,7 @@ def make_backup(
     if out.exists():
         raise Conflict(ErrorCode.CONFLICT, f"{out.name} is there already")
     sealing = None if key is None else key.sealing(secrets.token_bytes)
-    with _scratch(deployment.home / f".{out.name}.parts") as folder:
+    with _scratch(deployment.home / f".{out.name}.parts") as folder, _told_as_unwritable():
         kept = folder / DATABASE
         kept.mkdir(mode=0o700)
         about = _copy(database, kept, log)
@@ -136,11 +139,13 @@ def _home_files(deployment: Deployment, scratch: Path) -> Iterator[tuple[str, Pa
         copy = scratch / HOME / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(path, copy)
+            source = path.open("rb")
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise Unavailable(ErrorCode.FILE_UNREADABLE, path.name) from error
+            raise Unavailable(ErrorCode.FILE_UNREADABLE, f"{path.name}: {error.strerror}") from error
+        with source, copy.open("wb") as file:
+            shutil.copyfileobj(source, file)
         yield name, copy
 
 
@@ -153,15 +158,36 @@ def _read_back(path: Path, sealing: Sealing | None) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
+    """Have an empty folder for the block, and be alone in it: Conflict where another program is at it."""
+    descriptor = None
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # left by one that was killed
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{folder.parent.name}: {error.strerror}") from error
-    try:
-        yield folder
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.iterdir():  # by one that was killed
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except BlockingIOError as error:
+            raise Conflict(ErrorCode.CONFLICT, f"another program is at it: {folder.name} is in use") from error
+        except OSError as error:
+            raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{folder.parent.name}: {error.strerror}") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def _told_as_unwritable() -> Iterator[None]:
+    """Tell what the disk refuses by the file's name: Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        name = Path(os.fsdecode(error.filename2 or error.filename or "the disk")).name
+        raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{name}: {error.strerror or error}") from error
 
 
 def restore_backup(
@@ -181,12 +207,13 @@ def restore_backup(
     """
     if deployment.exists() and deployment.is_served():
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "the deployment is being served")
-    if deployment.database_file.exists():
-        raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"{deployment.database_file} is there already")
+    if deployment.exists():
+        deployment.settings()  # what lies here stays: settings that cannot be read would stay, too
+    _refuse_what_is_there(deployment.database_file)
     with opened_archive(path, unlock) as (manifest, members):
         digest = digest_file(path).sha256
         deployment.complete_folders()
-        with _scratch(deployment.home / ".restoring") as folder:
+        with _scratch(deployment.home / ".restoring") as folder, _told_as_unwritable():
             for name, member in members:
                 _unpack(member, folder / name)
             recovery = _put_in_place(deployment, folder, manifest, digest, actor, now, database_url)
@@ -199,6 +226,14 @@ def restore_backup(
     }
 
 
+def _refuse_what_is_there(database: Path) -> None:
+    """Refuse where a database lies, or what a lost one left: SQLite would take that for the new one's last changes."""
+    for suffix in ("", "-wal", "-journal"):
+        found = database.with_name(database.name + suffix)
+        if found.exists():
+            raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"{found} is there already: move it away")
+
+
 def _put_in_place(
     deployment: Deployment,
     folder: Path,
@@ -209,7 +244,15 @@ def _put_in_place(
     database_url: Callable[[], str | None],
 ) -> str:
     """Put what was unpacked where it belongs, the database last; return the recovery's name."""
-    log = parse_verifier_key((folder / HOME / "public" / deployment.ledger_key.name).read_text("ascii").strip())
+    if manifest["revision"] > head_revision():
+        raise Conflict(ErrorCode.CONFLICT, "the backup is of a newer program")
+    key = folder / HOME / "public" / deployment.ledger_key.name
+    made = folder / DATABASE / SQLITE_FILE
+    needed = [key] if manifest["kind"] == "postgresql" else [key, made]
+    missing = [path.name for path in needed if not path.is_file()]
+    if missing:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"the backup holds no {missing[0]}")
+    log = parse_verifier_key(key.read_text("ascii", "replace").strip())
     _check_home(deployment, folder / HOME)
     if manifest["kind"] == "postgresql":
         url = database_url()
@@ -217,8 +260,12 @@ def _put_in_place(
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a PostgreSQL backup needs --database-url")
         recovery = _restore_postgresql(url, folder / DATABASE, manifest, digest, log, actor, now)
         _put_files(deployment, folder / HOME, but=deployment.settings_file.name)
+        if not deployment.exists():
+            settings = Deployment(folder / HOME).settings()
+            deployment.write_settings(replace(settings, database_url=without_password(url)[0]))
         return recovery
-    made = folder / DATABASE / SQLITE_FILE
+    if database_url() is not None:
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the backup is of SQLite, and a PostgreSQL database is named")
     recovery = _restore_sqlite(made, manifest, digest, log, actor, now)
     _put_files(deployment, folder / HOME, but="")
     deployment.database_file.parent.mkdir(parents=True, exist_ok=True)
@@ -227,20 +274,18 @@ def _put_in_place(
 
 
 def _unpack(member: IO[bytes], target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            while data := member.read(_CHUNK):
-                file.write(data)
-    except OSError as error:
-        raise Unavailable(ErrorCode.FILE_UNWRITABLE, f"{target.name}: {error.strerror}") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        while data := member.read(_CHUNK):
+            file.write(data)
 
 
 def _check_home(deployment: Deployment, files: Path) -> None:
     """Refuse another deployment's home: its ledger would be held against this one's."""
     here, there = deployment.ledger_key, files / "public" / deployment.ledger_key.name
     if here.exists() and here.read_bytes() != there.read_bytes():
-        raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, "another deployment's files lie here")
+        name = f"{here.parent.name}/{here.name}"
+        raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, f"another deployment's files lie here: {name} is not the backup's")
 
 
 def _restore_sqlite(
@@ -304,8 +349,6 @@ def _take_up(
     before: Callable[[Any], None],
 ) -> str:
     """Bring rows in, mark them unreconciled in the same transaction, check the ledger, bring the schema up."""
-    if manifest["revision"] > head_revision():
-        raise Conflict(ErrorCode.CONFLICT, "the backup is of a newer program")
     with database.begin() as unit:
         before(unit)
         about = _about(unit.connection, log)
@@ -326,4 +369,4 @@ def _put_files(deployment: Deployment, files: Path, *, but: str) -> None:
         target = deployment.home / name
         if target.exists() or name.as_posix() == but:
             continue
-        write_atomically(target, path.read_bytes())
+        (publish_file if name.parts[0] == "public" else write_atomically)(target, path.read_bytes())
