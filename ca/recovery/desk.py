@@ -1,7 +1,7 @@
 """Use cases of a recovery: begin it, reconcile the database with what outlived it, let two officers release it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -69,7 +69,7 @@ class RecoveryDesk:
     def reconcile(
         self,
         sources: Iterable[Iterable[LedgerBlock]],
-        lists: Sequence[bytes],
+        lists: Mapping[str, bytes],
         log: VerifierKey,
         mark: Mark | None,
         actor: str,
@@ -78,9 +78,9 @@ class RecoveryDesk:
     ) -> dict[str, Any]:
         """Tell the database everything that outlived it, check it, and return the report.
 
-        `mark` is the last checkpoint that was published. Where the sources do not reach it, that is a loss which
-        nothing is known of: VerificationFailed (`ledger-truncated`) unless `accept_loss`. Conflict where the database
-        is as it should be. Nothing is kept of what fails.
+        `lists` are by the names that errors tell. `mark` is the last checkpoint that was published. Where the sources
+        do not reach it, that is a loss which nothing is known of: VerificationFailed (`ledger-truncated`) unless
+        `accept_loss`. Conflict where the database is as it should be. Nothing is kept of what fails.
         """
         standing = self._guard.look()
         with self._database.begin() as unit:
@@ -101,7 +101,7 @@ class RecoveryDesk:
         unit: UnitOfWork,
         recovery: Recovery,
         sources: Iterable[Iterable[LedgerBlock]],
-        lists: Sequence[bytes],
+        lists: Mapping[str, bytes],
         log: VerifierKey,
         mark: Mark | None,
         now: datetime,

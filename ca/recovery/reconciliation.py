@@ -18,7 +18,7 @@ from ca.recovery.rows import Finding, leave_positions_behind, rewrite
 from ca.tbs import Issuer
 from pki.audit import AuditAction
 from pki.certificates import Certificate
-from pki.errors import ErrorCode, VerificationFailed
+from pki.errors import ErrorCode, InvalidInput, VerificationFailed
 from pki.jose import json_object
 from pki.notes import VerifierKey
 from storage.key_uses import acknowledge_again, keep_again, keep_gap_again
@@ -154,13 +154,14 @@ def tell_key_uses(connection: Connection, told: Told) -> None:
 def tell_lists(
     connection: Connection,
     told: Told,
-    lists: Sequence[bytes],
+    lists: Mapping[str, bytes],
     settings: AuthoritySettings,
     places: Places,
     now: datetime,
 ) -> tuple[OutlivedList, ...]:
     """List again whatever the last lists name, and leave their numbers behind; return the lists."""
-    read = tuple(sorted((read_list(data, places.issuers, settings) for data in lists), key=lambda one: one.number))
+    read = [_read_named(name, data, places, settings) for name, data in lists.items()]
+    read.sort(key=lambda one: one.number)
     numbers: dict[tuple[str, int], int] = {}
     for outlived in read:
         _changed, findings = apply_list(connection, outlived, settings, places.ends, now)
@@ -174,7 +175,14 @@ def tell_lists(
             if issuer in places.ends:
                 numbers[here] = max(numbers.get(here, 0), int(event.facts.get("number") or 0))
     leave_numbers_behind(connection, numbers, now)
-    return read
+    return tuple(read)
+
+
+def _read_named(name: str, data: bytes, places: Places, settings: AuthoritySettings) -> OutlivedList:
+    try:
+        return read_list(data, places.issuers, settings)
+    except (InvalidInput, VerificationFailed) as error:
+        raise type(error)(error.code, f"{name}: {error.detail}") from error
 
 
 def check_lists(connection: Connection, lists: Sequence[OutlivedList]) -> None:

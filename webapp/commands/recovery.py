@@ -134,7 +134,8 @@ def reconcile(deployment: Deployment, ledgers: tuple[Path, ...], lists: tuple[Pa
         folders = list(ledgers)
         if any(deployment.ledger.glob("*.jsonl")):
             folders.insert(0, deployment.ledger)
-        data = [read_file(path, limit=MAX_LIST_OCTETS) for path in (*_published_lists(deployment), *lists)]
+        found = (*_published_lists(deployment), *lists)
+        data = {str(path): read_file(path, limit=MAX_LIST_OCTETS) for path in found}
         report = parts.recoveries.reconcile(
             map(read_blocks, folders),
             data,

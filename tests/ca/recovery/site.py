@@ -85,7 +85,14 @@ class Site:
 
     def reconcile(self, desk: RecoveryDesk, **options: Any) -> dict[str, Any]:
         sources = [read_blocks(self.folder / "ledger")]
-        return desk.reconcile(sources, list(self.lists.values()), self.log, self.mark, "operator", **options)
+        return desk.reconcile(
+            sources,
+            {"/".join(map(str, place)): der for place, der in self.lists.items()},
+            self.log,
+            self.mark,
+            "operator",
+            **options,
+        )
 
     def close(self) -> None:
         for database in self.opened:

@@ -74,7 +74,8 @@ class Outliving:
         with database.begin() as unit:
             if state.unreleased(unit.connection) is None:
                 state.begin(unit, state.RESTORED, "", "operator", self.clock.now())
-        desk.reconcile([read_blocks(self.folder / "ledger")], lists, self.log, self.mark, "operator")
+        named = {str(number): der for number, der in enumerate(lists)}
+        desk.reconcile([read_blocks(self.folder / "ledger")], named, self.log, self.mark, "operator")
         recovery = desk.open_recovery()
         assert recovery is not None
         return recovery.id
