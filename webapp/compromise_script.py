@@ -51,10 +51,15 @@ def ceremony_script(authority: IssuerName, certificate: Certificate, now: dateti
         name=json.dumps(f"compromise-{authority}-{now:%Y%m%d-%H%M%S}"),
         purpose=json.dumps(f"Revoke the {authority} CA, whose key is compromised"),
         quoted=json.dumps(authority.value),
-        since="" if since is None else f'invalidity_date = "{format_instant(since)}"\n',
+        since="" if since is None else f"{since_line(since)}\n",
     ).encode()
     parse_script(text)
     return text
+
+
+def since_line(since: datetime) -> str:
+    """Write the line of the ceremony that says since when."""
+    return f'invalidity_date = "{format_instant(since)}"'
 
 
 def fingerprints(certificate: Certificate, state: str) -> dict[str, Any]:

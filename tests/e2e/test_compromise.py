@@ -75,7 +75,12 @@ def test_the_runbook_ends_an_authority_and_all_below_it(ours: LiveDeployment, tm
             refused = ours.mohr(*order)
             assert (refused.status, refused.code) == (1, "authority-closed")
             assert ours.answer("ca", "show", good)["state"] == "good"
+            since = ("ca", "compromised", "persons", "--since")
+            assert "give it again" in ours.mohr(*since, "2026-11-20T08:00:00Z").messages
+            assert "lies in the future" in ours.mohr(*since, "2999-11-20T08:00:00Z").messages
         if number == 1:
+            later = ours.mohr(*since, "2026-11-20T08:00:00Z")
+            assert 'put in it: invalidity_date = "2026-11-20T08:00:00Z"' in later.messages
             shown = ours.answer("ca", "show", good)
             assert (shown["state"], shown["reason"]) == ("revoked", "cACompromise")
     declared, confirmed, again, held, told, ended_all = said

@@ -11,16 +11,18 @@ from ca.profiles import IssuerName
 from ca.status.acts.compromise import BATCH, Compromise, authority_named
 from hsm.private_files import write_private
 from pki.certificates import Certificate
-from pki.errors import Conflict, ErrorCode
+from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.instants import format_instant, parse_instant
+from signer.files import read_file
 from webapp.commands.acting import acting_officer
 from webapp.commands.options import answer, home_option, perhaps_officer_option, say
 from webapp.compose import Parts, opened_parts
-from webapp.compromise_script import ceremony_script, fingerprints, told
+from webapp.compromise_script import ceremony_script, fingerprints, since_line, told
 from webapp.deployment import Deployment
 from webapp.officers import Signatory
 
 PROGRESS: Final = 10  # batches
+MAX_SCRIPT_OCTETS: Final = 1024 * 1024
 
 
 @click.command()
@@ -45,6 +47,8 @@ def compromised(
     """
     name, when = authority_named(authority).value, None if since is None else parse_instant(since)
     with opened_parts(deployment) as parts:
+        if when is not None and when > parts.clock.now():
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED, "--since lies in the future")
         if withdraw:
             by = acting_officer(parts, officer, Act.COMPROMISE_WITHDRAW, subject=name)
             parts.compromises.withdraw(name, by)
@@ -55,6 +59,8 @@ def compromised(
         if found.confirmed_at is not None:
             revoked = _revoke_all(parts, name, officers_too=officers_too)
             found = parts.compromises.standing(name) or found
+        elif when is not None:
+            say("--since goes into the root's ceremony: give it again with the second officer's word")
         answer(_members(parts, found, revoked, when))
 
 
@@ -120,6 +126,8 @@ def _script(parts: Parts, authority: IssuerName, certificate: Certificate, since
     if not path.exists():
         path.parent.mkdir(mode=0o700, exist_ok=True)
         write_private(path, ceremony_script(authority, certificate, parts.clock.now(), since))
+    elif since is not None and since_line(since).encode() not in read_file(path, limit=MAX_SCRIPT_OCTETS):
+        say(f"{path} stays as it was written; put in it: {since_line(since)}")
     return path
 
 
