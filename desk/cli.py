@@ -1,5 +1,6 @@
 """`mohr-agent`: the program on the physician's desk. The composition root of `desk`."""
 
+from errno import ENOENT
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,12 +27,16 @@ def agent() -> None:
     """
 
 
-def _keep_trace(incident: str, text: str) -> None:
-    folder = Path.home() / ".cache" / "mohr-agent"
+def keep_trace(incident: str, text: str) -> None:
+    """Keep `text` under the incident's number in the user's own cache; OSError."""
+    try:
+        folder = Path.home() / ".cache" / "mohr-agent"
+    except RuntimeError as error:  # a user without an entry, and without HOME
+        raise FileNotFoundError(ENOENT, "this user has no home folder") from error
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / f"incident-{incident}.txt").write_text(text, encoding="utf-8")
 
 
 def main() -> NoReturn:
     """Run the agent and end the process."""
-    run_program(agent, None, _keep_trace)
+    run_program(agent, None, keep_trace)

@@ -56,12 +56,15 @@ def cut_font(cache: Path, installed: Path = INSTALLED) -> Path:
     """Put the cut font into `cache` unless it is there already, and return its path; 1 s where none is `installed`."""
     target = font_file(cache)
     if not target.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
+        if not cache.is_dir():
+            cache.mkdir(parents=True)
+            cache.chmod(0o755)
         part, ready = target.with_suffix(f".{os.getpid()}.part"), font_file(installed)
         if ready.is_file():
             shutil.copyfile(ready, part)
         else:
             _cut(arabic_font(), part)
+        part.chmod(0o644)  # the server that reads it may be another user, whatever our umask is
         part.replace(target)
     return target
 

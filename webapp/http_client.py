@@ -20,6 +20,8 @@ TIMEOUT_SECONDS: Final = 10.0
 DEADLINE_SECONDS: Final = 30.0
 _CHUNK_OCTETS: Final = 64 * 1024
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# To programs of our own on this machine, whatever proxy the environment names.
+DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

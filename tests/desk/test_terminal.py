@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from cardreader.errors import PinFormatRefused, PinRequired
 from cardreader.pin import Pin, PinFormat, PinStatus
+from desk.cli import keep_trace
 from desk.terminal import ask_consent, ask_pin, pin_source, shown
 from pki.errors import ErrorCode, NotAllowed
 from tests.support.programs import handed_over
@@ -86,3 +88,13 @@ def test_what_is_shown_cannot_leave_its_line_or_its_direction(text: str) -> None
     assert line[0] == "\u2068"
     assert line[-1] == "\u2069"
     assert not set(line[1:-1]) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\r\n\x1b\x00\x7f\u0085")
+
+
+def test_the_trace_of_a_user_without_a_home_folder_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(FileNotFoundError):
+        keep_trace("0badc0de", "a trace")

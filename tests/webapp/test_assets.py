@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from pathlib import Path
 
@@ -69,7 +70,12 @@ def test_a_font_that_was_cut_where_mohr_is_installed_is_taken(font: Path, tmp_pa
     marked = tmp_path / "installed" / font.name
     marked.parent.mkdir()
     marked.write_bytes(font.read_bytes() + b"marked")
-    taken = cut_font(tmp_path / "cache", installed=marked.parent)
+    before = os.umask(0o077)  # who starts the server may be another user than who reads the font
+    try:
+        taken = cut_font(tmp_path / "cache", installed=marked.parent)
+    finally:
+        os.umask(before)
+    assert (taken.stat().st_mode & 0o777, taken.parent.stat().st_mode & 0o777) == (0o644, 0o755)
     assert taken.name == font.name
     assert taken.read_bytes() == marked.read_bytes()
     assert [path.name for path in taken.parent.iterdir()] == [font.name]

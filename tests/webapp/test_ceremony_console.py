@@ -5,12 +5,14 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from ca.ceremony.grammar import GRAMMAR
 from tests.support.programs import run_here
 from webapp.cli import mohr
+from webapp.commands.ceremony import login_name
 
 PROGRAM = """
 from webapp.commands.ceremony_console import Terminal
@@ -69,3 +71,13 @@ def test_the_manual_explains_every_step_and_member() -> None:
     for do, form in GRAMMAR.items():
         for member in (*form.required, *form.optional):
             assert f"`{member}`" in rows[do], (do, member)
+
+
+def test_a_user_without_an_entry_holds_a_ceremony_under_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert login_name() == f"user {os.getuid()}"

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from webapp.bench.openssl_peer import OpensslCa
 from webapp.compose import Parts, opened_parts
 from webapp.demo.stage import running_server
 from webapp.deployment import Deployment
+from webapp.http_client import DIRECTLY
 
 SHORT: Final = 5_000
 LONG: Final = 1_000_000
@@ -261,7 +261,7 @@ def _await(url: str, *, revoked: bool) -> None:
     while in_a_row < _IN_A_ROW:
         if time.monotonic() > end:
             raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "a change of status was not told")
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
+        with DIRECTLY.open(url, timeout=10) as answer:
             in_a_row = in_a_row + 1 if _is_revoked(answer.read()) is revoked else 0
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from ca.file_repository import insert_file
 from ca.officers.identity import Officer
@@ -32,6 +31,7 @@ from webapp.compose import Parts
 from webapp.demo.people import DemoPhysician
 from webapp.deployment import Deployment
 from webapp.health import PartState
+from webapp.http_client import DIRECTLY
 from webapp.officers import CERTIFICATE_FILE, KEY_FILE, officer_folder
 
 ISSUER: Final = "clerk-parsa"
@@ -85,7 +85,7 @@ def await_well(deployment: Deployment, bind: str) -> None:
     """Return once a deployment is well, and its linter done with what was issued before: that is not measured."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
-        with suppress(OSError), urlopen(f"http://{bind}/healthz", timeout=5) as answer:
+        with suppress(OSError), DIRECTLY.open(f"http://{bind}/healthz", timeout=5) as answer:
             is_well = {part["state"] for part in json.load(answer)["parts"].values()} == {PartState.OK}
             if is_well and json.loads(deployment.linter_state.read_bytes())["waiting"] == 0:
                 return

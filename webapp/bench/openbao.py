@@ -18,10 +18,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pki.errors import ErrorCode, Unavailable
+from webapp.http_client import DIRECTLY
 from webapp.ports import LOOPBACK, free_port
 
 _START_SECONDS: Final = 20.0
-_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class OpenBao:
     def _post(self, path: str, body: bytes) -> None:
         headers = {"X-Vault-Token": self.token, "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - http on loopback
-        with _DIRECTLY.open(request, timeout=5):
+        with DIRECTLY.open(request, timeout=5):
             return
 
 
@@ -92,7 +92,7 @@ def _await(server: OpenBao) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         try:
-            with _DIRECTLY.open(f"{server.url}/v1/sys/health", timeout=1):
+            with DIRECTLY.open(f"{server.url}/v1/sys/health", timeout=1):
                 return
         except OSError:  # URLError: not listening yet, or not ready
             time.sleep(0.1)

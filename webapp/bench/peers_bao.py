@@ -22,13 +22,13 @@ from pki.jose import json_object
 from pki.keys import SignatureAlgorithm
 from webapp.bench.measure import Figure
 from webapp.bench.openbao import OpenBao, find_bao, running_openbao
+from webapp.http_client import DIRECTLY
 from webapp.ports import LOOPBACK, free_port
 
 CONNECTIONS: Final = 8
 SECONDS: Final = 4.0
 _REQUESTS: Final = 32
 _START_SECONDS: Final = 20.0
-_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROLE: Final = {
     "allow_any_name": True,
     "enforce_hostnames": False,
@@ -99,7 +99,7 @@ def _ask(server: OpenBao, path: str, members: dict[str, Any], method: str = "POS
     request = urllib.request.Request(  # noqa: S310 - http on loopback
         f"{server.url}/v1/{path}", json.dumps(members).encode(), headers, method=method
     )
-    with _DIRECTLY.open(request, timeout=30) as answer:
+    with DIRECTLY.open(request, timeout=30) as answer:
         return json_object(answer.read() or b"{}")
 
 
@@ -138,7 +138,7 @@ def _unsealed(url: str) -> OpenBao:
             made = made or _ask(sealed, "sys/init", {"secret_shares": 1, "secret_threshold": 1})
             _ask(sealed, "sys/unseal", {"key": made["keys"][0]})
             server = OpenBao(url=url, token=str(made["root_token"]))
-            with _DIRECTLY.open(f"{url}/v1/sys/health", timeout=1):  # 200 from the leader alone
+            with DIRECTLY.open(f"{url}/v1/sys/health", timeout=1):  # 200 from the leader alone
                 return server
         except OSError:  # not listening yet, or not ready
             time.sleep(0.1)

@@ -1,6 +1,7 @@
 """`mohr hsm ceremony`: carry out a reviewed script, or check the transcript of one that was held."""
 
 import getpass
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -58,13 +59,21 @@ def _hold(deployment: Deployment, path: Path, *, rehearsal: bool) -> None:
             home=home,
             workshop=CustodianWorkshop(deployment.custodian_log, home.settings),
             clock=RealClock(),
-            operator=getpass.getuser(),
+            operator=login_name(),
             rehearsal=rehearsal,
         )
         digest = hold(script, room)
     folder = ceremony_folder(deployment, script.name)
     say(f"the ceremony is closed; its transcript and files are in {folder}")
     answer({"ceremony": script.name, "transcript": str(folder / "transcript.jsonl"), "sha256": digest})
+
+
+def login_name() -> str:
+    """Return the name of who runs this program; the number of a user who has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except KeyError:
+        return f"user {os.getuid()}"
 
 
 def _verify(path: Path, anchor: Path) -> None:

@@ -4,11 +4,9 @@ import contextlib
 import os
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPException
-from typing import Final
 
 import click
 
@@ -18,6 +16,7 @@ from webapp.compose import authority_settings, bring_schema_up
 from webapp.custody import custodian_count
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
+from webapp.http_client import DIRECTLY
 from webapp.pin_keeping import keeps_pin, prepare_keeper
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import Separation, separate
@@ -25,8 +24,6 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 LATER_SECONDS = 1.5
-
-_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment names
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -96,7 +93,7 @@ def programs(
 def is_served(bind: str) -> bool:
     """Whether the health page answers at `bind`, with whatever verdict."""
     try:
-        with _DIRECTLY.open(f"http://{_authority(*split_bind(bind))}/healthz", timeout=1):
+        with DIRECTLY.open(f"http://{_authority(*split_bind(bind))}/healthz", timeout=1):
             return True
     except urllib.error.HTTPError as error:
         error.close()
