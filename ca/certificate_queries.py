@@ -137,6 +137,13 @@ def living_with_key_of(connection: Connection, serial: str) -> tuple[Certificate
     return tuple(record for record in found if record is not None)
 
 
+def newest_for_key(connection: Connection, spki_sha256: bytes) -> CertificateRecord | None:
+    """Return the last certificate that was issued for a key, whatever its state, or None."""
+    query = select(*_COLUMNS).where(_c.spki_sha256 == spki_sha256, _c.der.is_not(None))
+    row = connection.execute(query.order_by(_c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _record(row)
+
+
 def living_of(
     connection: Connection, *, holder: str | None = None, file_id: str | None = None
 ) -> tuple[CertificateRecord, ...]:

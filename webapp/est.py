@@ -40,7 +40,9 @@ def install(app: Flask, services: Services) -> None:
     def csrattrs(profile: str | None = None) -> Response:
         found = desk()
         if profile is None:  # RFC 7030 §4.5.2: nothing to say of a request in general
-            return Response(status=204)
+            answer = Response(status=204)
+            del answer.headers["Content-Type"]
+            return answer
         return _base64(found.attributes(profile), ATTRIBUTES)
 
     def simpleenroll(profile: str | None = None) -> Response:

@@ -1,6 +1,6 @@
 """JSON bodies of requests: bounded, read strictly, checked against the model that the document shows."""
 
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
@@ -11,7 +11,28 @@ from pki.jose import strict_json
 MAX_OCTETS: Final = 64 * 1024
 MEDIA_TYPE: Final = "application/json"
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _Model = TypeVar("_Model", bound=BaseModel)
+
+# By the model's own names of what is wrong: which rule that is, and how it is said.
+_RULES: Final = {
+    "missing": ("request.member-missing", "is missing"),
+    "extra_forbidden": ("request.unknown-member", "is not known"),
+    "string_type": ("request.member-type", "is text"),
+    "bool_type": ("request.member-type", "is true or false"),
+    "int_type": ("request.member-type", "is a whole number"),
+    "list_type": ("request.member-type", "is a list"),
+    "model_type": ("request.member-type", "is an object"),
+    "string_too_short": ("request.member-length", "has at least {min_length} characters"),
+    "string_too_long": ("request.member-length", "has at most {max_length} characters"),
+    "too_short": ("request.member-length", "has at least {min_length} elements"),
+    "too_long": ("request.member-length", "has at most {max_length} elements"),
+    "greater_than_equal": ("request.member-value", "is at least {ge}"),
+    "less_than_equal": ("request.member-value", "is at most {le}"),
+}
+_OTHER_RULE: Final = ("request.member-value", "has none of the values that it may have")
 
 
 def read_octets(limit: int = MAX_OCTETS, media_type: str = MEDIA_TYPE) -> bytes:
@@ -43,8 +64,11 @@ def read_json(model: type[_Model], limit: int = MAX_OCTETS) -> _Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:64] or "body"
-        reason = "request.unknown-member" if first["type"] == "extra_forbidden" else "request.member"
-        named = place if reason == "request.member" else "a member that is not known"
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"{named}: {first['type']}", reason=reason) from error
+        raise _refusal(error.errors(include_url=False, include_input=False)[0]) from error
+
+
+def _refusal(first: "ErrorDetails") -> InvalidInput:
+    reason, rule = _RULES.get(first["type"], _OTHER_RULE)
+    place = ".".join(str(part) for part in first["loc"])[:64] or "the body"
+    named = "a member" if reason == "request.unknown-member" else place  # its name is the caller's own text
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, f"{named} {rule.format_map(first.get('ctx', {}))}", reason=reason)

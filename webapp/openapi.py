@@ -75,7 +75,7 @@ IDEMPOTENCY_KEY: Final = Parameter(
     name="Idempotency-Key",
     description="The caller's own name of this request: sent again, it is answered again and not done again.",
     required=True,
-    schema={"type": "string", "minLength": 1, "maxLength": 128},
+    schema={"type": "string", "pattern": "^[ -+\\--~]{1,128}$"},
 )
 
 

@@ -7,6 +7,7 @@ documents: that takes the file's secret. Renewal takes the very certificate that
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, Protocol
 
 from ca import certificate_queries
@@ -19,6 +20,7 @@ from ca.est.requests import check_same_identity
 from ca.est.secrets import MACHINES, EnrolmentSecrets, ProvenSecret
 from ca.issuing.orders import Channel, Issued, IssueOrder
 from ca.issuing.renewal import IssuingDoor, RenewalDesk
+from ca.issuing.succession import Succession
 from ca.profiles import ISSUING_AUTHORITIES, CertificateProfile, IssuerName, KeyUsage, ProfileSet
 from ca.records import CertificateRecord
 from ca.registration import Registration, RegistrationFile, SystemIdentity
@@ -224,6 +226,13 @@ class EnrolmentDesk:
         if applicant.file.state in BEFORE_APPROVERS:
             return Waiting()
         secret = applicant.secret
+        before = None if secret is not None else self._made_before(profile, applicant.file, csr)
+        if (
+            before is not None
+            and before.der is not None
+            and before.not_after - profile.renewal_window > self._clock.now()
+        ):
+            return before.der
         order = IssueOrder(
             profile=str(profile.name),
             file_id=applicant.file.id,
@@ -231,6 +240,7 @@ class EnrolmentDesk:
             actor=applicant.actor,
             channel=Channel.EST,
             idempotency_key=None if secret is None else secret.salt.hex(),
+            succession=None if before is None else Succession(predecessor=before.serial_hex),
         )
         if secret is not None:
             self._secrets.take(secret, order.body_digest)
@@ -244,6 +254,15 @@ class EnrolmentDesk:
             raise
         self._record_enrolled(profile, applicant, issued)
         return issued.der
+
+    def _made_before(self, profile: CertificateProfile, file: RegistrationFile, csr: bytes) -> CertificateRecord | None:
+        """Return the good certificate that a file has by a profile for a key: its answer was lost, or it ends soon."""
+        digest = sha256(parse_csr(csr).spki_der).digest()
+        with self._database.read() as connection:
+            found = certificate_queries.newest_for_key(connection, digest)
+        if found is None or (found.file_id, str(found.profile)) != (file.id, str(profile.name)):
+            return None
+        return found if found.state is CertificateState.GOOD and self._clock.now() < found.not_after else None
 
     def _record_enrolled(self, profile: CertificateProfile, applicant: _Applicant, issued: Issued) -> None:
         facts = {"file": applicant.file.id, "profile": str(profile.name), "way": applicant.way}

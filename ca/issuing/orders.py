@@ -16,6 +16,12 @@ from pki.jose import canonical_json
 MAX_KEY: Final = 128
 
 
+def malformed_key() -> InvalidInput:
+    """Return the refusal of what is no idempotency key."""
+    detail = f"an idempotency key is one value of 1 to {MAX_KEY} ASCII characters"
+    return InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.idempotency-key")
+
+
 @unique
 class Channel(StrEnum):
     """The way by which an order came."""
@@ -59,7 +65,7 @@ class IssueOrder:
             raise ValueError("an officer orders in their own name")
         key = self.idempotency_key
         if key is not None and not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-            raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"an idempotency key has 1 to {MAX_KEY} ASCII characters")
+            raise malformed_key()
         digest = None if key is None else sha256(canonical_json({"actor": self.actor, "key": key})).digest()
         object.__setattr__(self, "key_digest", digest)
 

@@ -20,9 +20,11 @@ from ca.records import CertificateRecord
 from ca.registration_rules import check_words, parse_reason
 from ca.registration_terms import RegistrationTerms
 from ca.registries import repository as words_repository
-from ca.status.revocation import RevocationReason
+from ca.status.revocation import CertificateState, RevocationReason
 from pki.audit import AuditAction
+from pki.certificates import Certificate
 from pki.clock import Clock
+from pki.csr import parse_csr
 from pki.errors import ErrorCode, NotFound
 from storage.engine import Database
 
@@ -102,13 +104,16 @@ class RenewalDesk:
     def succeed_by_holder(self, record: CertificateRecord, csr: bytes, actor: str) -> Issued:
         """Renew a machine's certificate by its own proof, at any time of its life.
 
-        A successor that never reached the machine is replaced by the new one, as superseded. A registry's silence
-        is nobody's to accept here: Unavailable (`registry-silent`).
+        A successor that never reached the machine is its answer where the request is for the same key; by one for
+        another key it is replaced, as superseded. A registry's silence is nobody's to accept here: Unavailable
+        (`registry-silent`).
         """
         with self._database.read() as connection:
             lost = certificate_queries.living_end(connection, record.serial_hex)
         succession = Succession(predecessor=record.serial_hex, at_any_time=True)
         if lost is not None and lost.der is not None:
+            if lost.state is CertificateState.GOOD and Certificate.parse(lost.der).spki_der == parse_csr(csr).spki_der:
+                return Issued(der=lost.der, serial_hex=lost.serial_hex, issuer=lost.issuer.value, repeated=True)
             succession = Succession(predecessor=lost.serial_hex, reason=RevocationReason.SUPERSEDED)
         self.ask_again(record.file_id or "", actor, None)
         return self._door.issue(

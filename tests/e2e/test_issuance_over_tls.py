@@ -143,7 +143,7 @@ def test_a_card_s_key_is_ordered_with_what_the_station_states(door: Door, live: 
     wish = base64.b64encode(build_csr(key, "a card's key", challenge=made["nonce"])).decode()
     stated = {"nonce": made["id"], "card": "0042-7731", "generated_on_card": True}
     status, problem = ask(door, order(live, csr=wish, key_proof=stated | {"generated_on_card": False}), "card")
-    assert (status, problem["reason"]) == (400, "request.member")
+    assert (status, problem["reason"]) == (400, "request.member-value")
     status, issued = ask(door, order(live, csr=wish, key_proof=stated), "card")
     assert (status, issued["repeated"]) == (201, False)
     assert ask(door, order(live, csr=wish, key_proof=stated), "card 2")[1]["reason"] == "csr.nonce-used"

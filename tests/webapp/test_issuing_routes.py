@@ -99,11 +99,12 @@ def test_the_linter_is_heard_before_when_that_is_asked(client: FlaskClient, line
     [
         ({}, {}, "request.no-idempotency-key"),
         ({"csr": "!!!"}, KEY, "request.not-base64"),
-        ({"csr": 7}, KEY, "request.member"),
-        ({"csr": "A" * 46_000}, KEY, "request.member"),
-        ({"lint": "never"}, KEY, "request.member"),
+        ({"csr": 7}, KEY, "request.member-type"),
+        ({"csr": "A" * 46_000}, KEY, "request.member-length"),
+        ({"lint": "never"}, KEY, "request.member-value"),
         ({"unapproved": True}, KEY, "request.unknown-member"),
-        ({}, {"Idempotency-Key": "x" * 129}, ""),
+        ({}, {"Idempotency-Key": "x" * 129}, "request.idempotency-key"),
+        ({}, {"Idempotency-Key": "k1,k2"}, "request.idempotency-key"),  # as servers join two headers of one name
     ],
 )
 def test_an_order_of_a_wrong_form_reaches_no_line(

@@ -8,7 +8,7 @@ from flask import Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.issuing.key_proofs import KeyProof
-from ca.issuing.orders import MAX_KEY, Channel, Issued, IssueOrder
+from ca.issuing.orders import MAX_KEY, Channel, Issued, IssueOrder, malformed_key
 from ca.officers.identity import Officer
 from ca.records import CertificateRecord
 from ca.status.revocation import CertificateState
@@ -188,11 +188,13 @@ def proof_of(body: KeyProofBody) -> KeyProof:
 
 
 def idempotency_key() -> str:
-    """Return the key that a request names; InvalidInput where it names none."""
+    """Return the key that a request names; InvalidInput where it names none, or several (RFC 9110 §5.3)."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         detail = "the header Idempotency-Key is missing"
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.no-idempotency-key")
+    if "," in key:
+        raise malformed_key()
     return key
 
 

@@ -263,7 +263,7 @@ def _enum(kind: type[_Enum], value: str, member: str) -> _Enum:
         return kind(value)
     except ValueError as error:
         detail = f"{member} is one of {', '.join(kind)}"
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.member") from error
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, detail, reason="request.member-value") from error
 
 
 def install(api: Api, services: Services) -> None:

@@ -19,7 +19,7 @@ from ca.est.errors import EnrolmentUnproven
 from ca.est.secrets import EnrolmentSecrets
 from ca.issuing.orders import Issued, IssueOrder
 from ca.registration import RegistrationFile
-from ca.status.revocation import CertificateState
+from ca.status.revocation import CertificateState, RevocationReason
 from pki import der, oids
 from pki.certificates import Certificate
 from pki.errors import ErrorCode, NotFound, ServiceError, Unavailable
@@ -298,6 +298,29 @@ def test_a_successor_that_never_arrived_is_revoked_when_the_next_one_is_made(est
         CertificateState.GOOD,
     )
     assert (first.predecessor, second.predecessor) == (old.serial_hex, first.serial_hex)
+
+
+def test_the_same_request_for_a_successor_is_answered_by_the_same_one(est: Est) -> None:
+    peer = est.certificate()
+    csr = successor_csr(peer)
+    made = est.desk.renew(None, csr, peer)
+    assert est.desk.renew(None, csr, peer) == made
+    assert est.world.authority.get(Certificate.parse(made).serial_hex).state is CertificateState.GOOD
+
+
+def test_a_server_s_key_has_one_certificate_until_that_is_to_be_renewed(est: Est) -> None:
+    peer, csr = est.certificate(), new_csr()
+    made = est.desk.enrol("tls-server", csr, peer, None)
+    assert isinstance(made, bytes)
+    assert est.desk.enrol("tls-server", csr, peer, None) == made
+    est.world.clock.move(days=70)  # of 90, and 30 of them to renew it in
+    renewed = est.desk.enrol("tls-server", csr, peer, None)
+    assert isinstance(renewed, bytes)
+    old, new = (est.world.authority.get(Certificate.parse(der).serial_hex) for der in (made, renewed))
+    assert (new.predecessor, old.state) == (old.serial_hex, CertificateState.GOOD)
+    assert est.desk.enrol("tls-server", csr, peer, None) == renewed
+    est.world.authority.revoke(new.serial_hex, RevocationReason.SUPERSEDED, CLERK)
+    assert est.refused("tls-server", csr, peer, None) == "key-refused"  # the old one's successor had this key too
 
 
 def test_the_order_of_alternative_names_does_not_matter(est: Est) -> None:
