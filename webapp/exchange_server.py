@@ -106,7 +106,10 @@ class ExchangeServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
 def main() -> None:
     """Serve the exchange and officers until told to stop."""
     allow_descriptors(2 * CONNECTIONS)
-    ExchangeServer(Deployment(Path(os.environ["MOHR_HOME"])), sys.argv[1]).run()
+    deployment = Deployment(Path(os.environ["MOHR_HOME"]))
+    if not os.access(deployment.tls_key, os.R_OK):
+        sys.exit(f"{deployment.tls_key} cannot be read: mohr ca renew-services makes another key where it was lost")
+    ExchangeServer(deployment, sys.argv[1]).run()
 
 
 if __name__ == "__main__":

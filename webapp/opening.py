@@ -4,25 +4,19 @@ Done again after a crash, it does what is missing and publishes the rest once mo
 """
 
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ca.hierarchy import CHECKPOINT_KEY, TSA
-from ca.officers.identity import Officer
-from ca.profiles import ISSUING_AUTHORITIES, IssuerName, ProfileName
+from ca.profiles import ISSUING_AUTHORITIES, IssuerName
 from ca.tokens.registry_file import default_centres, registry_json
-from hsm.private_files import write_private
-from hsm.soft import UnsafeSoftKey
 from pki.certificates import pem
-from pki.csr import build_csr
 from pki.errors import Conflict, ErrorCode
-from pki.jose import compact_json
-from pki.keys import SignatureAlgorithm
 from pki.notes import VerifierKey
 from webapp.atomic_files import publish_file, write_atomically
 from webapp.compose import Parts
-from webapp.own_certificates import certificate_of, publish_own_files, write_listener_chain
+from webapp.listener_key import make_listener
+from webapp.own_certificates import certificate_of, publish_own_files
 
 
 def open_for_service(parts: Parts, actor: str) -> None:
@@ -33,7 +27,7 @@ def open_for_service(parts: Parts, actor: str) -> None:
     if not deployment.registry.exists():
         write_atomically(deployment.registry, registry_json(default_centres(parts.clock.now())))
     if not deployment.tls_certificate.exists():
-        _make_exchange_listener(parts, actor)
+        make_listener(parts, actor)
     for crl in parts.authority.publish_all_crls():
         parts.publish(crl)
     parts.authority.presign()
@@ -64,24 +58,6 @@ def _publish_root(parts: Parts, root: bytes) -> None:
     if crl is None:
         raise Conflict(ErrorCode.CONFLICT, "the root has signed no list")
     parts.publish(crl)
-
-
-def _make_exchange_listener(parts: Parts, actor: str) -> None:
-    """Make the key of the mutual-TLS listener and its certificate, marked as issued without approvals."""
-    deployment = parts.deployment
-    host = str(urlsplit(parts.settings.exchange_url).hostname)
-    registration = {
-        "kind": "system",
-        "organization": parts.settings.organization,
-        "common_name": host,
-        "hosts": [host],
-    }
-    file = parts.authority.submit_file(compact_json(registration), Officer.of_deployment(actor))
-    key = UnsafeSoftKey.generate(SignatureAlgorithm.ES256)
-    write_private(deployment.tls_key, key.private_pem())
-    issued = parts.authority.issue(ProfileName.TLS_SERVER, file.id, build_csr(key, host), actor, unapproved=True)
-    parts.authority.name_listener(issued.serial_hex)
-    write_listener_chain(parts, issued.der)
 
 
 def _publish_ledger_key(parts: Parts) -> None:

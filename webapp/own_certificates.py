@@ -37,7 +37,7 @@ def publish_own_files(parts: Parts) -> None:
         unit = authority.named_certificate(TSA)
         if unit is not None and _octets(deployment.certificate_file(TSA)) != unit:
             deployment.publish_certificate(TSA, unit)
-        listener, shown = authority.named_certificate(LISTENER), _shown(parts)
+        listener, shown = authority.named_certificate(LISTENER), shown_certificate(parts)
         if listener is None or shown is None:
             return
         if shown.spki_der == Certificate.parse(listener).spki_der:
@@ -71,7 +71,7 @@ def certificate_of(parts: Parts, name: str) -> bytes:
 
 def _know_listener(parts: Parts) -> None:
     """Give a deployment of before renewal its listener's name in the register; a foreign certificate gets none."""
-    shown = _shown(parts)
+    shown = shown_certificate(parts)
     if shown is None or parts.authority.named_certificate(LISTENER) is not None:
         return
     try:
@@ -82,7 +82,7 @@ def _know_listener(parts: Parts) -> None:
         parts.authority.name_listener(record.serial_hex)
 
 
-def _shown(parts: Parts) -> Certificate | None:
+def shown_certificate(parts: Parts) -> Certificate | None:
     """Return the certificate that the listener shows now, None where its file cannot be read."""
     data = _octets(parts.deployment.tls_certificate)
     try:

@@ -15,8 +15,10 @@ import pytest
 
 from ca.custody_policy import WORKER
 from hsm.process import CustodianProcess
+from hsm.provider import spki_of
+from hsm.soft import UnsafeSoftKey
 from hsm.softhsm import find_module
-from pki.certificates import Certificate
+from pki.certificates import Certificate, load_certificates
 from pki.errors import Unavailable
 from tests.storage import postgres
 from tests.support.deployment import SETTINGS, LiveDeployment
@@ -150,7 +152,9 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
     assert "deployment-exists" in _restore(lone, backup, *words, shares=tmp_path / "shares").messages
     assert not lone.answer("recovery", "release", "--officer", "officer-akbari")["released"]
     assert "four-eyes" in _refused(lone, "recovery", "release", "--officer", "officer-akbari")
+    lone.deployment.tls_key.unlink()  # no backup has it
     assert lone.answer("recovery", "release", "--officer", "officer-bahrami")["released"]
+    _see_listener_whole(lone)
     assert _health(lone) == "ok"
     lone.new_request(tmp_path / "csr")
     assert lone.answer(*issue)["serial"] not in before
@@ -158,6 +162,20 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
     assert lone.answer("audit", "verify", "--json")["state"] == "consistent"
     listed = [_text(path) for path in (lone.deployment.public / "crl" / "persons").glob("*.crl")]
     assert any(f"{shard:X}" in text.upper() for text in listed)
+
+
+def _see_listener_whole(live: LiveDeployment) -> None:
+    """See that the listener's key is its certificate's, that a lost key has a successor, and a whole one none."""
+    shown = [load_certificates(live.deployment.tls_certificate.read_bytes())[0]]
+    for lost in (True, False):
+        if lost:
+            live.deployment.tls_key.write_bytes(b"cut short")
+        live.answerless("ca", "renew-services")
+        shown.append(load_certificates(live.deployment.tls_certificate.read_bytes())[0])
+        key = UnsafeSoftKey.from_pem(live.deployment.tls_key.read_bytes())
+        assert spki_of(key.public_key()) == shown[-1].spki_der
+    assert shown[0].spki_der != shown[1].spki_der
+    assert shown[1] == shown[2]
 
 
 def _der(live: LiveDeployment, serial: str) -> str:

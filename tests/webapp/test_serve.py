@@ -11,6 +11,7 @@ import pytest
 
 from pki.errors import Conflict
 from tests.webapp.test_deployment import SETTINGS
+from webapp import exchange_server
 from webapp.commands.serve import is_served, programs, serve_deployment
 from webapp.deployment import Deployment
 from webapp.exchange_server import ExchangeServer
@@ -103,3 +104,12 @@ def test_a_deployment_is_served_once(tmp_path: Path) -> None:
         serve_deployment(deployment, "127.0.0.1:8440", lambda _supervisor: None)
     with deployment.serving():
         assert (deployment.run / "serving.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_listener_without_its_key_says_which_command_makes_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOHR_HOME", str(tmp_path))
+    monkeypatch.setattr(exchange_server, "allow_descriptors", lambda _count: None)
+    with pytest.raises(SystemExit, match="renew-services"):
+        exchange_server.main()

@@ -25,6 +25,7 @@ from webapp.compose import Parts, RealClock, opened_database, opened_parts
 from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.key_journal import JournalSource, JournalTaker
+from webapp.listener_key import mend_listener
 from webapp.officers import Signatory
 from webapp.recovery_backup import make_backup, restore_backup
 from webapp.recovery_mark import PublishedMark, log_key
@@ -202,7 +203,10 @@ def release(deployment: Deployment, officer: Signatory) -> None:
         digest = parts.recoveries.digest_of(found)
         by = officer.say(parts.gate, parts.clock, Act.RECOVERY_RELEASE, subject=found.id, digest=digest)
         count = parts.recoveries.release(found.id, by)
-        answer({"recovery": found.id, "approvals": count, "released": parts.recoveries.open_recovery() is None})
+        released = parts.recoveries.open_recovery() is None
+        answer({"recovery": found.id, "approvals": count, "released": released})
+        if released and mend_listener(parts, ACTOR):
+            say("the key of the mutual-TLS listener is in no backup: it has another one, and a certificate for it")
 
 
 def _open(parts: Parts) -> Recovery:

@@ -17,11 +17,12 @@ from pki.instants import format_instant
 from signer.files import read_file, write_file
 from webapp.commands import orders_there
 from webapp.commands.acting import acting_officer
-from webapp.commands.options import acting_officer_option, answer, home_option, output_option
+from webapp.commands.options import acting_officer_option, answer, home_option, output_option, say
 from webapp.commands.served import served_by
 from webapp.commands.status_changes import hyphenless
 from webapp.compose import Parts, opened_parts
 from webapp.deployment import Deployment
+from webapp.listener_key import mend_listener
 from webapp.officers import Signatory
 from webapp.own_certificates import renew_services
 
@@ -148,9 +149,12 @@ def replace(
 def renew_own(deployment: Deployment, early: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Make the keys that services need next, renew what is due, and list the services' certificates.
 
-    The worker renews by itself; what it may not do is make keys. Example: mohr ca renew-services --early
+    The worker renews by itself; what it may not do is make keys, also that of the mutual-TLS listener where its file
+    was lost. Example: mohr ca renew-services --early
     """
     with opened_parts(deployment) as parts:
+        if mend_listener(parts, "operator"):
+            say("the key of the mutual-TLS listener was lost: it has another one, and a certificate for it")
         keys = parts.authority.prepare_keys(early=early)
         renewed = renew_services(parts)
         for own in parts.authority.own_certificates():
