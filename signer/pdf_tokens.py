@@ -64,7 +64,7 @@ _SKELETON: Final = re.compile(
     + _SPACE
     + rb"*+(?:"
     + _PLAIN
-    + rb"))*+"
+    + rb")|(?!))*+"  # CPython before 3.11.5 goes on where the last try failed (gh-106052): this takes it back
     + _SPACE
     + rb"*+(?:(\d{1,9}) (\d{1,5}) R"
     + _END

@@ -112,7 +112,9 @@ def _forms(reasons: bytes) -> re.Pattern[bytes]:
             body = rb"\x02" + re.escape(bytes((octets,))) + serial + rb"\x17\x0d" + time + extensions
             length = 2 + octets + 15 + (2 + size if size else 0)
             forms.append(rb"\x30" + re.escape(bytes((length,))) + body)
-    return re.compile(b"(?:" + b"|".join(forms) + b")++", re.DOTALL)
+    # CPython before 3.11.5 goes on where the last try of a possessive repetition failed (gh-106052), as in Debian 12:
+    # an alternative that cannot match takes it back to where that try began.
+    return re.compile(b"(?:(?:" + b"|".join(forms) + b")|(?!))++", re.DOTALL)
 
 
 _USUAL_ENTRIES: Final = _forms(b"\x00-\x06\x09\x0a")
