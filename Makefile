@@ -4,6 +4,9 @@ HOME_DIR ?= var
 BIND ?= 127.0.0.1:8440
 BIN := .venv/bin
 READY := .venv/.ready
+# Whatever the language and the umask of the shell: paths may be Persian, and services of other users read what is installed.
+export LC_ALL := C.UTF-8
+OPENLY := umask 022;
 
 .PHONY: help run demo test check bench stress fuzz lock setup setup-test peers clean
 
@@ -12,12 +15,12 @@ help:
 
 $(READY): requirements.lock pyproject.toml
 	@scripts/system-packages run
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(OPENLY) test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked Python packages" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q pki storage hsm cardreader ca signer webapp desk  # services of other users cannot write beside the code
-	@$(BIN)/python -m webapp.fonts
+	@$(OPENLY) $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(OPENLY) PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(OPENLY) $(BIN)/python -m compileall -q pki storage hsm cardreader ca signer webapp desk  # services of other users cannot write beside the code
+	@$(OPENLY) $(BIN)/python -m webapp.fonts
 	@touch $(READY)
 
 setup: $(READY)

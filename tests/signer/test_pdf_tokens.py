@@ -104,6 +104,11 @@ def test_the_usual_is_read_at_once(written: bytes) -> None:
     assert references_in(data, 0, is_framed=True) is not None
 
 
+@pytest.mark.parametrize("word", [b"true", b"null"])
+def test_a_word_that_goes_on_is_left_to_pyhanko(word: bytes) -> None:
+    assert references_in(b"7 0 obj [" + word + b"12 0 R] endobj", 0, is_framed=True) is None
+
+
 @pytest.mark.parametrize(
     "data",
     [

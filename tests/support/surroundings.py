@@ -1,4 +1,6 @@
-"""What the tests take of the machine around them: folders that sockets fit into, and no settings for other programs."""
+"""What the tests take of the machine around them: folders that sockets fit into, files that services may read, and no
+settings for other programs.
+"""
 
 import os
 import re
@@ -21,4 +23,5 @@ def leave_aside(environment: MutableMapping[str, str]) -> None:
 def settle() -> None:
     """Do it for this process and all that it starts; before any test, and before a folder is made."""
     leave_aside(os.environ)
+    os.umask(0o022)
     tempfile.tempdir = os.environ["TMPDIR"] = str(socket_folder())
