@@ -38,7 +38,7 @@ def postgresql(ceremony: Ceremony) -> Iterator[Database]:
     """One PostgreSQL database with the session's hierarchy."""
     programs = postgres.find_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or refuses this user")
     with postgres.running_server(programs) as folder:
         postgres.execute(folder, "CREATE DATABASE authority")
         database = open_database(postgres.url_of(folder, "authority"))

@@ -37,7 +37,7 @@ def postgres_folder() -> Iterator[Path]:
     """The socket folder of a running PostgreSQL server whose database `template` is migrated."""
     programs = postgres.find_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or refuses this user")
     with postgres.running_server(programs) as folder:
         postgres.execute(folder, "CREATE DATABASE template")
         database = open_database(postgres.url_of(folder, "template"))

@@ -22,7 +22,14 @@ _SECONDS: Final = 120
 
 
 def find_programs() -> Path | None:
-    """Return the folder of `initdb` and `pg_ctl`, the newest where there are several; None where there is none."""
+    """Return the folder of `initdb` and `pg_ctl`, the newest where there are several.
+
+    None where there is none, or where this user has no name, whom they refuse.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return None
     found = shutil.which("pg_ctl")
     if found is not None:
         return Path(found).resolve().parent

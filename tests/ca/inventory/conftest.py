@@ -62,7 +62,7 @@ class _Servers:
         if self._folder is None:
             programs = postgres.find_programs()
             if programs is None:
-                pytest.skip("PostgreSQL is not installed")
+                pytest.skip("PostgreSQL is not installed, or refuses this user")
             self._running = postgres.running_server(programs)
             self._folder = self._running.__enter__()
         return self._folder

@@ -88,7 +88,7 @@ def test_certificates_of_before_get_what_their_files_say_on_sqlite(tmp_path: Pat
 def test_certificates_of_before_get_what_their_files_say_on_postgresql() -> None:
     programs = postgres.find_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or refuses this user")
     with postgres.running_server(programs) as folder:
         postgres.execute(folder, "CREATE DATABASE old")
         check_old_rows(postgres.url_of(folder, "old"))

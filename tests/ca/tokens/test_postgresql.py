@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     programs = postgres.find_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or refuses this user")
     folder: Path = tmp_path_factory.mktemp("postgresql")
     with postgres.running_server(programs) as sockets:
         postgres.execute(sockets, "CREATE DATABASE mohr")

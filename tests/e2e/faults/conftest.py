@@ -134,7 +134,7 @@ def on_postgres() -> Iterator[OnPostgres]:
     """Make the deployment by its commands alone, and serve it."""
     programs = postgres.find_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or refuses this user")
     if find_module() is None:
         pytest.skip("SoftHSM2 is not installed")
     with postgres.started_server(programs, durable=True) as server, open_folder() as folder:
