@@ -97,7 +97,9 @@ def _binding(signature: ParsedSignature) -> tuple[Finding, ...]:
 
 
 def refers_to(signature: ParsedSignature, certificate: Certificate) -> bool:
-    """Say whether every signed reference is to this certificate."""
+    """Say whether every signed reference is to this certificate; MD5 tells no certificate from a twin of it."""
+    if any(reference.digest_oid == oids.MD5 for reference in signature.references):
+        return False
     return all(_thumbprint(r.digest_oid, certificate) == r.digest for r in signature.references)
 
 

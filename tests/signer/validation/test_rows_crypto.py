@@ -232,6 +232,15 @@ def test_a_reference_to_another_certificate_breaks_the_binding(zoo: Zoo, content
     assert only(verdict).crypto is Crypto.INTACT
 
 
+def test_a_reference_by_md5_binds_nobody(zoo: Zoo, content: bytes) -> None:
+    digest = hashlib.md5(zoo.clinician.certificate.der, usedforsecurity=False).digest()
+    reference = der.sequence(der.sequence(der.oid(oids.MD5)), der.octet_string(digest))
+    named = attribute(oids.ATTR_SIGNING_CERTIFICATE_V2, der.sequence(der.sequence(reference)))
+    without = (oids.ATTR_SIGNING_CERTIFICATE_V2,)
+    forged = CmsForge(content=content, holder=zoo.clinician, without=without, extra=(named,)).build()
+    expect(verify_bytes(forged, zoo.context()), UNDECIDED, "SIG_CONSTRAINTS_FAILURE")
+
+
 @pytest.mark.parametrize("name", ["x5t#S256", "x5t"])
 def test_a_jws_thumbprint_of_another_certificate_breaks_the_binding(zoo: Zoo, content: bytes, name: str) -> None:
     hashed = hashlib.sha1 if name == "x5t" else hashlib.sha256
