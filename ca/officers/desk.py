@@ -6,6 +6,7 @@ grant lies within what they may do themselves, so no chain of grants reaches fur
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ca import certificate_queries
@@ -15,7 +16,7 @@ from ca.errors import FourEyesRequired, IllegalTransition
 from ca.officers import repository
 from ca.officers.gate import OfficerGate, check_purpose
 from ca.officers.identity import MAX_OFFICER, Act, Officer, Role
-from ca.officers.realms import Level, Realm, check_below
+from ca.officers.realms import Level, Realm, check_below, reach
 from ca.officers.records import Grant, OfficerRecord, OfficerState, RequestState, RoleRequest
 from ca.officers.scopes import NOTHING, check_names, names_text
 from ca.profiles import HolderKind
@@ -64,13 +65,18 @@ class OfficerDesk:
     # -- realms -----------------------------------------------------------------------------------
 
     def add_realm(self, realm: Realm, by: Officer) -> Realm:
-        """Add a realm below another; InvalidInput when it is not lower or reaches further, NotFound, Conflict."""
+        """Add a realm below another, whose limits it has where it names none; return it with them.
+
+        InvalidInput when it is not lower or reaches further, NotFound, Conflict.
+        """
         if realm.parent is None:
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "there is one topmost realm, made with the deployment")
         check_names(realm.scope, self._identities)
         with self._database.begin() as unit:
             chain = repository.chain_of(unit.connection, realm.parent)
-            self._gate.allow(by, Act.REALM_ADD, realm.scope, unit, realm=realm.parent, subject=realm.id)
+            limit = reach(chain)
+            self._gate.allow(by, Act.REALM_ADD, realm.scope.meet(limit), unit, realm=realm.parent, subject=realm.id)
+            realm = replace(realm, scope=realm.scope.within(limit))
             for above in chain:
                 check_below(realm, above)
             self._insert_realm(unit, realm, by)
@@ -215,9 +221,15 @@ class OfficerDesk:
     # -- roles ------------------------------------------------------------------------------------
 
     def request_role(self, officer_id: str, grant: Grant, by: Officer) -> RoleRequest:
-        """Ask for a role for another officer; `by` must be able to do themself what the role covers."""
+        """Ask for a role for another officer; `by` must be able to do themself what the role covers.
+
+        What the grant does not name is as the realm has it.
+        """
         check_names(grant.scope, self._identities)
         now = self._clock.now()
+        with self._database.read() as connection:
+            limit = reach(repository.chain_of(connection, grant.realm))
+        grant = replace(grant, scope=grant.scope.within(limit))
         request = RoleRequest(
             id=self._random_bytes(_ID_OCTETS).hex(),
             officer=officer_id,

@@ -204,7 +204,9 @@ def _check_reach(held: tuple[Grant, ...], scope: Scope, chain: tuple[Realm, ...]
     limits = tuple(grant.scope.meet(reach(chain)) for grant in here)
     if any(limit.covers(scope) for limit in limits):
         return
-    reason = "officer.out-of-province" if scope.provinces is not None else "officer.province-unsaid"
+    reason, what = "officer.out-of-province", "this province"
+    if scope.provinces is None:
+        reason, what = "officer.province-unsaid", "every province, and none is said"
     if not any(limit.covers(Scope(professions=scope.professions, provinces=frozenset())) for limit in limits):
-        reason = "officer.out-of-profession"
-    raise NotAllowed(ErrorCode.SCOPE_EXCEEDED, "the officer's role does not cover this", reason=reason)
+        reason, what = "officer.out-of-profession", "this profession"
+    raise NotAllowed(ErrorCode.SCOPE_EXCEEDED, f"the officer's role does not cover {what}", reason=reason)

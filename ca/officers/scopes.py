@@ -49,6 +49,13 @@ class Scope:
         """Whether all of `other` lies within this scope."""
         return _covers(self.professions, other.professions) and _covers(self.provinces, other.provinces)
 
+    def within(self, limit: "Scope") -> "Scope":
+        """Return this scope with what it does not name as `limit` has it."""
+        return Scope(
+            professions=limit.professions if self.professions is None else self.professions,
+            provinces=limit.provinces if self.provinces is None else self.provinces,
+        )
+
     def meet(self, other: "Scope") -> "Scope":
         """Return what both scopes cover."""
         return Scope(

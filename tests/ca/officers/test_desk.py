@@ -130,10 +130,12 @@ def test_a_realm_lies_within_its_parent(realms: Offices) -> None:
         with pytest.raises(InvalidInput) as error:
             realms.desk.add_realm(realm, parsa)
         assert error.value.reason == "realm.level"
-    wide = Realm(id="clinic", parent="university", level=Level.HOSPITAL, name="درمانگاه")
-    with pytest.raises(NotAllowed) as refused:  # the chain of realms is in the way of every role
-        realms.desk.add_realm(wide, parsa)
-    assert refused.value.reason == "officer.out-of-profession"
+    wide = Scope(professions=frozenset({"nurse", "pharmacist"}))
+    with pytest.raises(InvalidInput) as error:
+        realms.desk.add_realm(
+            Realm(id="clinic", parent="university", level=Level.HOSPITAL, name="درمانگاه", scope=wide), parsa
+        )
+    assert (error.value.code, error.value.reason) == ("scope-exceeded", "realm.scope")
     with pytest.raises(Conflict):
         realms.desk.add_realm(
             Realm(id="hospital", parent="university", level=Level.HOSPITAL, name="ب", scope=NURSES), parsa
@@ -142,6 +144,36 @@ def test_a_realm_lies_within_its_parent(realms: Offices) -> None:
         realms.desk.add_realm(Realm(id="x", parent="absent", level=Level.HOSPITAL, name="ب"), parsa)
     with pytest.raises(InvalidInput):
         realms.desk.add_realm(Realm(id="second", parent=None, level=Level.MINISTRY, name="دوم"), parsa)
+
+
+def test_what_a_realm_or_a_role_does_not_name_is_as_the_realm_above_has_it(realms: Offices) -> None:
+    parsa, nurses = realms.of("parsa"), frozenset({"nurse"})
+    clinic = realms.desk.add_realm(
+        Realm(
+            id="clinic",
+            parent="university",
+            level=Level.HOSPITAL,
+            name="درمانگاه",
+            scope=Scope(provinces=frozenset({"البرز"})),
+        ),
+        parsa,
+    )
+    assert clinic.scope == Scope(professions=frozenset({"physician", "nurse"}), provinces=frozenset({"البرز"}))
+    assert clinic in realms.desk.realms()
+    realms.enrol("matron", "university", parsa, realms.of("akbari"))
+    for realm, scope, held in (
+        ("clinic", Scope(professions=nurses), Scope(professions=nurses, provinces=frozenset({"البرز"}))),
+        ("clinic", Scope(), clinic.scope),
+        ("ministry", Scope(professions=nurses), Scope(professions=nurses)),
+    ):
+        grant = Grant(role=Role.REGISTRAR, realm=realm, scope=scope)
+        assert realms.desk.request_role("matron", grant, parsa).grant.scope == held
+    realms.grant("matron", Role.ADMINISTRATOR, "university", parsa, realms.of("akbari"), Scope(professions=nurses))
+    nikan = Grant(role=Role.REGISTRAR, realm="university")
+    realms.desk.enrol("nikan", "یک کارمند", None, "university", parsa)
+    with pytest.raises(NotAllowed) as refused:  # not everything that the realm has is the administrator's to give
+        realms.desk.request_role("nikan", nikan, realms.of("matron"))
+    assert refused.value.reason == "officer.out-of-profession"
 
 
 def test_a_certificate_is_bound_to_whom_it_was_issued_to(founded: Offices) -> None:
