@@ -104,6 +104,14 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     return tuple(Certificate.parse(one.public_bytes(Encoding.DER)) for one in found)
 
 
+def read_certificate_file(name: str, data: bytes) -> tuple[Certificate, ...]:
+    """Read certificates as above from a file, whose name is told with what is wrong in it; InvalidInput."""
+    try:
+        return read_certificates(data)
+    except InvalidInput as error:
+        raise InvalidInput(error.code, f"{name}: {error.detail}", reason=error.reason) from error
+
+
 def _is_pkcs7(data: bytes) -> bool:
     """Whether DER begins with the name of signed data, where a certificate has its to-be-signed part."""
     try:

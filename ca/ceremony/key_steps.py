@@ -11,7 +11,7 @@ from ca.ceremony.errors import CeremonyStopped
 from ca.ceremony.grammar import GenerateKey, InstallCertificate, ReadAloud, RequestCertificate
 from ca.ceremony.room import StepRoom
 from ca.hierarchy import bind_issuer
-from ca.parents import Path, check_compatible, check_installable, read_certificates, requested_extensions
+from ca.parents import Path, check_compatible, check_installable, read_certificate_file, requested_extensions
 from ca.tbs import Issuer
 from hsm.errors import KeyExists, KeyNotFound
 from hsm.private_files import write_private
@@ -88,8 +88,8 @@ def request_certificate(step: RequestCertificate, room: StepRoom) -> Facts:
 
 def install_certificate(step: InstallCertificate, room: StepRoom) -> Facts:
     """Check what a parent CA issued, have its anchor read aloud, and take it into the register."""
-    certificate = read_certificates(room.read(step.certificate, "the certificate"))[0]
-    chain = read_certificates(room.read(step.chain, "the chain above it"))
+    certificate = read_certificate_file(step.certificate, room.read(step.certificate, "the certificate"))[0]
+    chain = read_certificate_file(step.chain, room.read(step.chain, "the chain above it"))
     key = room.keys(step.token).signing_key(step.key)
     register = room.register()
     present = register.named().get(step.authority.value) if step.authority is not None else None
@@ -130,7 +130,8 @@ def read_fingerprint(step: ReadAloud, room: StepRoom) -> Facts:
 
 def _fingerprint(step: ReadAloud, room: StepRoom) -> tuple[str, bytes]:
     if step.certificate is not None:
-        return step.certificate, read_certificates(room.read(step.certificate, "the certificate"))[0].sha256
+        data = room.read(step.certificate, "the certificate")
+        return step.certificate, read_certificate_file(step.certificate, data)[0].sha256
     if step.authority is not None:
         own = room.register().named().get(step.authority.value)
         if own is None:

@@ -29,6 +29,7 @@ from pki.audit import AuditAction
 from pki.certificates import Certificate
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, ServiceError
+from pki.instants import format_instant
 
 SCRIPT_NAME: Final = "script.toml"
 TRANSCRIPT_NAME: Final = "transcript.jsonl"
@@ -74,6 +75,11 @@ def hold(script: Script, room: Room) -> str:
             _close(room, transcript)
         elif CeremonyState.of(transcript.entries).script != script.sha256.hex():
             raise ScriptRefused("a ceremony of this name was held with another script")
+        else:
+            held = format_instant(transcript.entries[-1].at)
+            room.console.say(
+                f"this ceremony was held until {held}, and nothing is done again; a new one has a new name"
+            )
         _write_to_ledger(script, room, transcript)
         return transcript.digest()
 

@@ -12,7 +12,7 @@ from ca.ceremony.runner import Room, hold
 from ca.ceremony.script import MAX_SCRIPT_OCTETS, parse_script
 from ca.ceremony.transcript import MAX_TRANSCRIPT_OCTETS, verify_transcript
 from ca.ceremony.workshop import CustodianWorkshop
-from ca.parents import read_certificates
+from ca.parents import read_certificate_file
 from pki.instants import format_instant
 from signer.files import read_file
 from webapp.ceremony import ended_gently
@@ -77,7 +77,7 @@ def login_name() -> str:
 
 
 def _verify(path: Path, anchor: Path) -> None:
-    root = read_certificates(read_file(anchor, limit=64 * 1024))[0]
+    root = read_certificate_file(anchor.name, read_file(anchor, limit=64 * 1024))[0]
     found = verify_transcript(read_file(path, limit=MAX_TRANSCRIPT_OCTETS), root)
     answer(
         {

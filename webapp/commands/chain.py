@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from ca.parents import MAX_CERTIFICATES, read_certificates
-from pki.certificates import Certificate
+from ca.parents import MAX_CERTIFICATES, read_certificate_file
 from pki.errors import ErrorCode, InvalidInput
 from signer.files import read_file
 from webapp.commands.options import answer, home_option
@@ -25,16 +24,9 @@ def install_chain(deployment: Deployment, files: tuple[Path, ...]) -> None:
     """
     from webapp.subordinate import install_chain as install
 
-    given = tuple(found for file in files for found in _read(file))
+    read = ((file.name, read_file(file, limit=MAX_OCTETS)) for file in files)
+    given = tuple(found for name, data in read for found in read_certificate_file(name, data))
     if len(given) > MAX_CERTIFICATES:
         raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"at most {MAX_CERTIFICATES} certificates")
     done = install(deployment, given)
     answer({"state": "open", "authorities": done.serials, "anchors": done.anchors, "changed": done.changed})
-
-
-def _read(file: Path) -> tuple[Certificate, ...]:
-    data = read_file(file, limit=MAX_OCTETS)
-    try:
-        return read_certificates(data)
-    except InvalidInput as error:
-        raise InvalidInput(error.code, f"{file.name}: {error.detail}", reason=error.reason) from error

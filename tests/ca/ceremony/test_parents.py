@@ -170,7 +170,7 @@ def test_what_a_parent_did_wrong_is_named(what: str, waiting: Rehearsal) -> None
 def test_what_is_no_certificate_is_refused(data: bytes, waiting: Rehearsal) -> None:
     bring(waiting, Parent().own(), Parent().own())
     (waiting.home.folder("real-parent") / "ca-2026.pem").write_bytes(data)
-    with pytest.raises(ServiceError):
+    with pytest.raises(ServiceError, match=r"ca-2026\.pem"):
         waiting.hold(QUICK)
 
 

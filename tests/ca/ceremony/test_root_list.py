@@ -55,6 +55,8 @@ def test_the_list_is_signed_again_with_a_higher_number(pilot: Rehearsal) -> None
         assert published.this_update == pilot.clock.now()
         assert published.next_update - published.this_update == timedelta(days=370)
     assert numbers == [1, 2, 3]
+    pilot.hold(renewal(1))
+    assert "nothing is done again" in pilot.persons.said[-1]
     latest = desk(pilot).latest_crl("root", 0)
     assert latest is not None
     assert latest.der == pilot.home.published["root/0.crl"]

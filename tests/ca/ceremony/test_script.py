@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,10 @@ def test_every_example_is_a_script(path: Path) -> None:
     assert len(script.steps) == len(script.kinds)
 
 
-def test_there_are_five_examples() -> None:
+def test_the_examples_are_those_of_the_manual() -> None:
     names = [path.stem for path in EXAMPLES]
-    assert names == ["pilot-root", "real-parent", "root-crl", "second-site", "subordinate"]
+    told = re.findall(r"^\| `([a-z0-9-]+)\.toml`", (EXAMPLES[0].parent / "README.md").read_text(), re.MULTILINE)
+    assert names == sorted(told)
 
 
 PERSONS = 'key = "ca-persons"\nauthority = "persons"\ncertificate'
