@@ -1,4 +1,4 @@
-"""The drill of a second site with keys of its own: three ceremonies in two homes; it ends with the second one signing."""
+"""The drill of a second site with keys of its own: three ceremonies in two homes, until the second one signs."""
 
 from __future__ import annotations
 
