@@ -25,13 +25,13 @@ from ca.recovery.reconciliation import (
     tell_key_uses,
     tell_lists,
 )
-from ca.recovery.rows import Finding
+from ca.recovery.rows import CURABLE, Finding
 from ca.recovery.signatures import KIND, unexplained
 from ca.recovery.state import APPROVALS_NEEDED, Recovery
 from pki.audit import AuditAction
 from pki.clock import Clock
 from pki.errors import Conflict, ErrorCode, NotFound, VerificationFailed
-from pki.jose import canonical_json
+from pki.jose import canonical_json, json_object
 from pki.notes import VerifierKey
 from storage.engine import Database
 from storage.ledger_sources import LedgerBlock
@@ -80,7 +80,8 @@ class RecoveryDesk:
 
         `lists` are by the names that errors tell. `mark` is the last checkpoint that was published. Where the sources
         do not reach it, that is a loss which nothing is known of: VerificationFailed (`ledger-truncated`) unless
-        `accept_loss`. Conflict where the database is as it should be. Nothing is kept of what fails.
+        `accept_loss`. Conflict where the database is as it should be. Nothing is kept of what fails. Done again, it
+        adds to the report: officers release by all that could not be put back, not by the last round of it.
         """
         standing = self._guard.look()
         with self._database.begin() as unit:
@@ -117,21 +118,23 @@ class RecoveryDesk:
         read = tell_lists(connection, told, lists, self._settings, places, now)
         check_lists(connection, read)
         check_ledger(connection, told, log, mark[0].decode() if mark is not None and continues else None)
-        kinds = Counter(finding.kind for finding in told.findings)
+        findings = _with_earlier(told, state.findings_of(connection, recovery.id, None))
+        kinds = Counter(finding.kind for finding in findings)
+        earlier = {} if recovery.report is None else json_object(recovery.report)
         report: dict[str, Any] = {
             "recovery": recovery.id,
-            "events": len(told.events),
-            "ledger_before": told.size_before,
+            "events": len(told.events) + int(earlier.get("events", 0)),
+            "ledger_before": earlier.get("ledger_before", told.size_before),
             "ledger_after": told.size,
             "published_size": 0 if mark is None else mark[1].size,
             "published_root": "" if mark is None else mark[1].root.hex(),
             "continues": continues,
-            "certificates_new": inserted,
-            "certificates_changed": updated,
+            "certificates_new": inserted + int(earlier.get("certificates_new", 0)),
+            "certificates_changed": updated + int(earlier.get("certificates_changed", 0)),
             "lists": len(read),
             "findings": dict(sorted(kinds.items())),
         }
-        state.keep_findings(connection, recovery.id, told.findings)
+        state.keep_findings(connection, recovery.id, findings)
         accepted = None if continues or mark is None else mark[0]
         state.reconciled(connection, recovery.id, canonical_json(report), accepted, now)
         return report
@@ -141,6 +144,9 @@ class RecoveryDesk:
         if mark is None or (told.forked_at is None and told.size >= mark[1].size):
             return True
         detail = f"{mark[1].size} entries were published, {told.size} are known"
+        if not accept_loss and told.forked_at is not None:
+            what = f"entry {told.forked_at} is another than the database's; {detail}"
+            raise VerificationFailed(ErrorCode.LEDGER_FORKED, what)
         if not accept_loss:
             raise VerificationFailed(ErrorCode.LEDGER_TRUNCATED, detail)
         if told.forked_at is None:
@@ -187,3 +193,10 @@ class RecoveryDesk:
                 unit.audit.record(event(AuditAction.RECOVERY_RELEASED, now, officer.id, recovery.id, sha256=digest))
         self._guard.forget()
         return count
+
+
+def _with_earlier(told: Told, earlier: Iterable[Finding]) -> list[Finding]:
+    """Return what could not be put back by now: of what was found before, all but what was told this time."""
+    cured = {event.subject for event in told.events}
+    left = [found for found in earlier if found.kind not in CURABLE or found.subject not in cured]
+    return list(dict.fromkeys((*left, *told.findings)))

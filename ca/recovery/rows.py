@@ -35,6 +35,10 @@ class Finding(NamedTuple):
     detail: str
 
 
+CURABLE: Final = frozenset({"certificate-lost", "known-by-list", "row-differs", "not-understood", "file-lost"})
+"""What another source may tell after all: these findings end when their certificate is told again."""
+
+
 @dataclass(slots=True)
 class Rewritten:
     """What was written: certificates that are new here, that changed, and what could not be put back."""

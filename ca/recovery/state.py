@@ -106,8 +106,8 @@ def add_findings(connection: Connection, recovery_id: str, kind: str, findings: 
         connection.execute(insert(recovery_findings), rows[start : start + _ROUND])
 
 
-def findings_of(connection: Connection, recovery_id: str, limit: int) -> tuple[Finding, ...]:
-    """List what could not be put back, by kind, at most `limit`."""
+def findings_of(connection: Connection, recovery_id: str, limit: int | None) -> tuple[Finding, ...]:
+    """List what could not be put back, by kind, at most `limit`; None: all."""
     f = recovery_findings.c
     query = select(f.kind, f.subject, f.detail).where(f.recovery_id == recovery_id).order_by(f.kind, f.id)
     return tuple(Finding(*row) for row in connection.execute(query.limit(limit)))

@@ -137,6 +137,12 @@ def test_what_is_known_by_a_list_alone_is_revoked(site: Site, make_world: WorldM
     assert record.status.reason is RevocationReason.KEY_COMPROMISE
     assert record.der is None
     assert report["findings"] == {"known-by-list": 1}
+    again = site.reconcile(desk)  # as after a kill: officers still read all that was not put back
+    assert again["findings"] == report["findings"]
+    assert again["events"] == report["events"]
+    recovery = desk.open_recovery()
+    assert recovery is not None
+    assert [found.subject for found in desk.findings(recovery.id, 10)] == [issued.serial_hex]
 
 
 def test_an_export_alone_holds_what_it_cannot_show(site: Site, make_world: WorldMaker) -> None:
@@ -189,6 +195,25 @@ def test_an_entry_that_was_edited_on_disk_is_refused(site: Site, make_world: Wor
     _world, desk, _guard = site.restored(site.open(backup), make_world)
     with pytest.raises(VerificationFailed):
         site.reconcile(desk)
+
+
+def test_a_copy_that_differs_where_the_database_knows_better_is_told_by_its_entry(
+    site: Site, make_world: WorldMaker
+) -> None:
+    site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    backup = site.backup()
+    site.issue(site.world.approved(SYSTEM).id)
+    site.seal()
+    (file,) = (site.folder / "ledger").iterdir()
+    file.write_bytes(file.read_bytes().replace(b'"actor":"', b'"actor":"x', 1))
+    _world, desk, _guard = site.restored(site.open(backup), make_world)
+    with pytest.raises(VerificationFailed) as refused:
+        site.reconcile(desk)
+    assert (refused.value.code, refused.value.detail.split(";")[0]) == (
+        ErrorCode.LEDGER_FORKED,
+        "entry 0 is another than the database's",
+    )
 
 
 def test_what_is_killed_half_way_has_changed_nothing_and_goes_on(
