@@ -11,7 +11,7 @@ from ca.profiles import IssuerName
 from ca.status.acts.compromise import BATCH, Compromise, authority_named
 from hsm.private_files import write_private
 from pki.certificates import Certificate
-from pki.errors import Conflict, ErrorCode, InvalidInput
+from pki.errors import Conflict, ErrorCode, InvalidInput, Unavailable
 from pki.instants import format_instant, parse_instant
 from signer.files import read_file
 from webapp.commands.acting import acting_officer
@@ -87,11 +87,19 @@ def _revoke_all(parts: Parts, name: str, *, officers_too: bool) -> int:
             break
         if batches % PROGRESS == 0:
             say(f"{revoked} revoked")
-            parts.authority.follow_changes()
-    parts.authority.follow_changes()
+            _withdraw_answers(parts)
+    _withdraw_answers(parts)
     for shard in parts.authority.shards_of(name):
         parts.publish_new_crl(name, shard)
     return revoked
+
+
+def _withdraw_answers(parts: Parts) -> None:
+    """Take away the answers that are untrue by now; where that fails servers do so, and lists are published anyway."""
+    try:
+        parts.authority.follow_changes()
+    except Unavailable as error:
+        say(f"stored OCSP answers are left to the servers: {error.detail}")
 
 
 def _members(parts: Parts, found: Compromise, revoked: int, since: datetime | None) -> dict[str, Any]:
