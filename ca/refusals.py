@@ -77,7 +77,6 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "key.block-listed": "The key is on the deployment's list of refused keys.",
         "key.other-holder": "The key is certified for another holder.",
         "key.other-purpose": "The key is certified for another purpose of the same holder.",
-        "key.certified": "The key has a certificate that has not ended; only a renewal makes a second one for it.",
         "replacement.same-key": "What takes the place of a lost certificate is for a new key.",
         "key.compromised": "The key was revoked as compromised.",
         "key.of-an-authority": "The key is an authority's own.",
@@ -140,10 +139,7 @@ _TABLE: Final[Mapping[ErrorCode, Mapping[str, str]]] = {
         "replacement.not-replaceable": "The certificate ended in a way after which nothing takes its place.",
     },
     ErrorCode.RENEWAL_TOO_EARLY: {"renewal.too-early": "The profile's renewal window has not begun."},
-    ErrorCode.REQUEST_IN_PROGRESS: {
-        "renewal.at-once": "Another successor of the certificate is being made.",
-        "key.at-once": "A certificate for the same key is being made.",
-    },
+    ErrorCode.REQUEST_IN_PROGRESS: {"renewal.at-once": "Another successor of the certificate is being made."},
     ErrorCode.REGISTRY_REFUSED: {"file.registry-says-no": "A registry says no to what the file claims."},
     ErrorCode.REGISTRY_SILENT: {"file.registry-silent": "A registry does not answer, and nobody said why that may be."},
     ErrorCode.FOUR_EYES: {

@@ -16,13 +16,13 @@ from ca import file_repository as files
 from ca import repository
 from ca.config import AuthoritySettings
 from ca.context import Authority, event
+from ca.errors import KeyRefused
 from ca.issuance import PreparedCertificate, sign_prepared_apart
 from ca.issuing import idempotency
 from ca.issuing.endings import abandon
 from ca.issuing.file_states import check_state
 from ca.issuing.idempotency import Earlier, Reservation
-from ca.issuing.key_claims import KeyClaims
-from ca.issuing.key_holders import KeyHolder
+from ca.issuing.key_holders import KeyHolder, claim_keys
 from ca.issuing.key_proofs import STATEMENT, Nonces, ProofShown, use
 from ca.issuing.leave import Leave, LeaveWanted
 from ca.issuing.orders import Channel, Issued
@@ -99,6 +99,16 @@ class Candidate:
 
 Candidates = Mapping[int, Candidate]
 Outcomes = dict[int, Outcome]
+
+
+def _check_holder(claim: KeyHolder, found: KeyHolder) -> None:
+    """One key, one holder, one profile; a compromised key never again."""
+    if found.compromised:
+        raise KeyRefused("this key was revoked as compromised", "key.compromised")
+    if found.holder != claim.holder:
+        raise KeyRefused("this key is certified for another holder", "key.other-holder")
+    if found != claim:
+        raise KeyRefused("this key is certified for another purpose", "key.other-purpose")
 
 
 def _refused_by(check: Callable[[Candidate], None], candidates: Candidates) -> Outcomes:
@@ -210,7 +220,7 @@ class CarryingOut:
             outcomes |= self._check_files(unit, _without(candidates, outcomes))
             outcomes |= self._check_successions(unit, _without(candidates, outcomes), now)
             outcomes |= self._check_proofs(unit, _without(candidates, outcomes), now)
-            outcomes |= self._check_keys(unit, _without(candidates, outcomes), now)
+            outcomes |= self._check_keys(unit, _without(candidates, outcomes))
             left = _without(candidates, outcomes)
             kept = {candidate.key_digest for candidate in left.values()}
             idempotency.release(unit.connection, {key: of for key, of in reserved.items() if key not in kept})
@@ -300,9 +310,9 @@ class CarryingOut:
 
         return _refused_by(check, candidates)
 
-    def _check_keys(self, unit: UnitOfWork, candidates: Candidates, now: datetime) -> Outcomes:
-        keys = KeyClaims(unit.connection, [candidate.claim for candidate in candidates.values()], now)
-        return _refused_by(lambda one: keys.take(one.claim, one.serial, one.succession), candidates)
+    def _check_keys(self, unit: UnitOfWork, candidates: Candidates) -> Outcomes:
+        holders = claim_keys(unit.connection, [candidate.claim for candidate in candidates.values()])
+        return _refused_by(lambda one: _check_holder(one.claim, holders[one.spki_sha256]), candidates)
 
     def _write_intents(self, unit: UnitOfWork, candidates: Sequence[Candidate], server: str, now: datetime) -> None:
         rows = []

@@ -1,38 +1,29 @@
 """Whose each public key is: one holder and one profile, from its first intent on and for good.
 
 The row's primary key is what two servers cannot both write: whoever comes second waits for the first one's
-commit and then reads whose the key is, and which certificate it has.
+commit and then reads whose the key is.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.issuing.tables import key_holders
-from ca.status.revocation import CertificateState
-from ca.tables import ENDED, certificates
-from storage.base import UtcDateTime
+from ca.tables import certificates
 
 _k = key_holders.c
-_c = certificates.c
 _CLAIMS: Final = {
     "sqlite": sqlite.insert(key_holders).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(key_holders).on_conflict_do_nothing(),
 }
-_LOCKED: Final = (
+_SHARED: Final = (
     select(key_holders)
     .where(_k.spki_sha256.in_(bindparam("digests", expanding=True)))
     .order_by(_k.spki_sha256)
-    .with_for_update()
-)
-_LIVING: Final = select(_c.spki_sha256, _c.serial, _c.state).where(
-    _c.spki_sha256.in_(bindparam("digests", expanding=True)),
-    _c.state.not_in(ENDED),
-    _c.not_after > bindparam("now", type_=UtcDateTime()),
+    .with_for_update(read=True)
 )
 
 
@@ -60,26 +51,13 @@ def claim_keys(connection: Connection, claims: Iterable[KeyHolder]) -> dict[byte
     if not rows:
         return {}
     connection.execute(_CLAIMS[connection.dialect.name], rows)
-    found = connection.execute(_LOCKED, {"digests": [row["spki_sha256"] for row in rows]})
+    found = connection.execute(_SHARED, {"digests": [row["spki_sha256"] for row in rows]})
     return {
         row.spki_sha256: KeyHolder(
             spki_sha256=row.spki_sha256, holder=row.holder, profile=row.profile, compromised=row.compromised
         )
         for row in found
     }
-
-
-def living_by_key(
-    connection: Connection, digests: Iterable[bytes], now: datetime
-) -> dict[bytes, dict[str, CertificateState]]:
-    """Return by key the serial numbers and states of its certificates that have not ended; intents are among them.
-
-    Nobody else adds one before the commit where the keys were claimed in the same transaction.
-    """
-    living: dict[bytes, dict[str, CertificateState]] = {}
-    for row in connection.execute(_LIVING, {"digests": sorted(digests), "now": now}):
-        living.setdefault(row.spki_sha256, {})[row.serial] = CertificateState(row.state)
-    return living
 
 
 def mark_compromised(connection: Connection, serial: str) -> None:

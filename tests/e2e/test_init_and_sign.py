@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from signer.samples import sample_pdf, sample_prescription
 from tests.support.deployment import LiveDeployment
 from tests.support.openssl import openssl
-from tests.support.pki import Holder, make_path
+from tests.support.pki import NOW, Holder, make_path
 from tests.support.programs import run_here
 from webapp.cli import mohr
 
@@ -83,12 +84,13 @@ def test_a_home_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> None:
 
 @pytest.fixture(scope="module")
 def holder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holder, Path]:
-    """A signer with a key in a file, and the folder of its files."""
+    """A signer with a key in a file, and the folder of its files; OpenSSL looks at the machine's clock."""
     path, folder = make_path(), tmp_path_factory.mktemp("signer")
-    (folder / "key.pem").write_bytes(path.clinician.key.private_pem())
-    (folder / "chain.pem").write_text(path.clinician.pem + path.intermediate.pem)
+    signer = path.intermediate.issue(not_before=NOW - timedelta(days=700), not_after=NOW + timedelta(days=3600))
+    (folder / "key.pem").write_bytes(signer.key.private_pem())
+    (folder / "chain.pem").write_text(signer.pem + path.intermediate.pem)
     (folder / "root.pem").write_text(path.root.pem)
-    return path.clinician, folder
+    return signer, folder
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ WRONG_WORDS = (
     ("mohr token restore absent --officer officer-akbari --home {home}", "not-found"),
     ("mohr hsm adopt a pkcs11:object=a --algorithm ES256 --purpose token --home {home}", "key-uri-malformed"),
     ("mohr hsm adopt a \udcff --algorithm ES256 --purpose token --home {home}", "key-uri-malformed"),
-    ("mohr hsm adopt a pkcs11:id=%01 --algorithm ES256 --purpose token --home {home}", "hsm-unavailable"),
+    ("mohr hsm adopt a pkcs11:id=%01 --algorithm ES256 --purpose token --home {home}", "hsm-key-not-found"),
     ("mohr hsm adopt a pkcs11:id=%01 --algorithm nonsense --purpose token --home {home}", "usage"),
     ("mohr backup --unencrypted --out {rx} --home {home}", "conflict"),
     ("mohr backup --out {out} --home {home}", "conflict"),

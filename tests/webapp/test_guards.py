@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def clock_was_set(parts: Parts) -> Iterator[None]:
     file = parts.deployment.clock_reference
     before = file.read_bytes()
     members = json.loads(before)
-    file.write_text(json.dumps(members | {"started": members["started"].replace("2026-", "2025-")}))
+    started = datetime.fromisoformat(members["started"]) - timedelta(days=365)
+    file.write_text(json.dumps(members | {"started": started.isoformat()}))
     yield
     file.write_bytes(before)
 

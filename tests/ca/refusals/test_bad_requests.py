@@ -11,14 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import update
 
 from ca.key_policy import spki_digest
 from ca.profiles import ProfileStatus
 from ca.refusals import REFUSALS
 from ca.service import CertificateAuthority
-from ca.status.revocation import CertificateState, RevocationReason
-from ca.tables import certificates
+from ca.status.revocation import RevocationReason
 from hsm.soft import UnsafeSoftKey
 from pki import der
 from pki.certificates import pem
@@ -108,17 +106,6 @@ def used_before(scene: Scene, profile: str, members: dict[str, Any]) -> None:
     scene.ask(csr)
     scene.watch()
     scene.ask(csr, profile, members)
-
-
-def being_certified(scene: Scene) -> None:
-    """Ask for a certificate of a key whose first one is not recorded yet."""
-    csr, file = new_csr(), scene.world.approved()
-    issued = scene.world.authority.issue("clin-sign", file.id, csr, "clerk")
-    with scene.world.database.begin() as unit:
-        of_serial = update(certificates).where(certificates.c.serial == issued.serial_hex)
-        unit.connection.execute(of_serial.values(state=CertificateState.INTENDED.value, der=None))
-    scene.watch()
-    scene.world.authority.issue("clin-sign", file.id, csr, "clerk")
 
 
 def compromised(scene: Scene) -> None:
@@ -266,8 +253,6 @@ KINDS: dict[str, tuple[str, Bad]] = {
         "key.other-purpose",
         lambda scene: used_before(scene, "clin-auth", CLINICIAN),
     ),
-    "a key that has a certificate": ("key.certified", lambda scene: used_before(scene, "clin-sign", CLINICIAN)),
-    "a key that is being certified": ("key.at-once", being_certified),
     "a compromised key": ("key.compromised", compromised),
     "an authority's key": ("key.of-an-authority", an_authoritys_key),
     "a profile nobody knows": ("profile.unknown", lambda scene: scene.ask(new_csr(), "clin-encrypt")),
