@@ -252,6 +252,15 @@ def test_real_containers_of_another_program(vectors: Path) -> None:
         assert bool([note for note in parsed.notes if note.reason is Reason.FORMAT_MALFORMED]) == broken
 
 
+def test_a_container_beside_a_file_that_it_does_not_hold_fails(zoo: Zoo) -> None:
+    data = packed(extended(zoo))
+    for content, fits in ((FILES["scan.txt"], True), (b"another scan", False)):
+        verdict = verify_bytes(data, zoo.context(content=content))
+        assert (verdict.indication, verdict.sub_indication) == (
+            (Indication.PASSED, None) if fits else (Indication.FAILED, SubIndication.HASH_FAILURE)
+        )
+
+
 def test_a_simple_container_may_name_its_files_type(zoo: Zoo) -> None:
     files = {"scan.txt": b"a scan", "META-INF/signature.p7s": signed(zoo, b"a scan")}
     assert judged(zoo, packed(files, b"text/plain")).indication is Indication.PASSED

@@ -181,6 +181,12 @@ def test_a_second_signature_leaves_the_first_valid(zoo: Zoo, pades: bytes) -> No
 # Rows 29 and 30
 
 
+def test_a_pdf_beside_another_document_fails(zoo: Zoo, pades: bytes) -> None:
+    for content in (pades, sample_pdf()):  # itself, and what was signed
+        expect(verify_bytes(pades, zoo.context(content=content)), PASSED)
+    expect(verify_bytes(pades, zoo.context(content=b"another")), FAILED, "HASH_FAILURE")
+
+
 def test_an_empty_signature_field_is_no_signature(zoo: Zoo, pades: bytes) -> None:
     def add_field(writer: IncrementalPdfFileWriter) -> None:
         append_signature_field(writer, SigFieldSpec("Later"))
