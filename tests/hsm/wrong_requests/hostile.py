@@ -44,6 +44,7 @@ ATTACKS: dict[str, Attack] = {
 def main(path: str, kept: int, seconds: float, request: bytes, kinds: list[str]) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
+    kept = min(kept, most - 64)
     held: deque[socket.socket] = deque()
     made, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
