@@ -48,12 +48,15 @@ _PEM: Final = re.compile(
 
 
 def unwrap_pem(data: bytes) -> bytes:
-    """Decode the one PEM block that `data` is (RFC 7468 §8, §9); ServiceError otherwise."""
-    match = _PEM.fullmatch(data)
-    if match is None:
-        raise refuse("not one PEM block")
+    """Decode the one PEM block that `data` is (RFC 7468 §8, §9), or its body alone; ServiceError otherwise."""
+    body = data
+    if data.lstrip()[:1] == b"-":
+        match = _PEM.fullmatch(data)
+        if match is None:
+            raise refuse("not one PEM block")
+        body = match[2]
     try:
-        return binascii.a2b_base64(b"".join(match[2].split()), strict_mode=True)
+        return binascii.a2b_base64(b"".join(body.split()), strict_mode=True)
     except binascii.Error as error:
         raise refuse("PEM body is not base64") from error
 
@@ -61,7 +64,7 @@ def unwrap_pem(data: bytes) -> bytes:
 def parse_cms(data: bytes, content: bytes | None) -> ParsedFile:
     """Read a CMS file; `content` is what a detached signature covers. ServiceError when it is not SignedData."""
     notes: tuple[Note, ...] = ()
-    if data.lstrip()[:5] == b"-----":
+    if data.lstrip()[:1] in (b"-", b"M"):  # what base64 of a SEQUENCE begins with
         data, notes = unwrap_pem(data), (Note(reason=Reason.PEM_WRAPPED),)
     signed_data = read_signed_data(data)
     if signed_data.content_type == oids.TST_INFO:

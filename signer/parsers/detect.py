@@ -22,6 +22,7 @@ _COMPACT: Final = re.compile(rb"e[wy][A-Za-z0-9_=+/-]*\.")  # base64url of an ob
 _PEM: Final = re.compile(
     rb"-----BEGIN (?:PKCS7|CMS|PKCS #7 SIGNED DATA|SIGNED MESSAGE)-----(?:\s+([A-Za-z0-9+/]{32}))?"
 )  # RFC 7468 §8, §9, and what GnuPG writes
+_BASE64: Final = re.compile(rb"MI[A-Za-z0-9+/]{6}(?:\r?\n?[A-Za-z0-9+/]{4}){10,40}")  # of a DER or BER SEQUENCE
 _TORN: Final = re.compile(rb"e[wy][A-Za-z0-9_-]+")
 _HEADER: Final = re.compile(
     rb'\{\s*"(?:alg|b64|crit|cty|iat|jku|jwk|kid|sigD|sigT|sigPId|sigX5ts|typ|x5c|x5t|x5t#S256|x5t#o|x5u)"\s*:'
@@ -47,6 +48,8 @@ def detect(data: bytes) -> Format | None:
         return Format.ASIC if any(kind in data[:200] for kind in _ASIC_TYPES) or _ASIC_ENTRY.search(data) else None
     if pem := _PEM.match(head):
         return None if _is_other_content(pem[1]) else Format.CMS
+    if (text := _BASE64.match(head)) and _detect_der(b64decode(text[0])) is not None:
+        return Format.CMS
     if head.startswith(PREFIXES) or _COSE_SIGN1.match(data) or _COSE_BARE.match(data):
         return Format.COSE
     if head[:1] == b"{":

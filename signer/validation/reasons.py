@@ -141,7 +141,7 @@ REASONS: Final[dict[Reason, Message]] = {
         "کدگذاری CBOR یگانه نیست؛ نتیجه عوض نمی‌شود.",
         "The CBOR is not in its deterministic encoding; the verdict is unaffected.",
     ),
-    Reason.PEM_WRAPPED: Message("امضا در پوشش PEM است.", "The signature is wrapped in PEM."),
+    Reason.PEM_WRAPPED: Message("امضا در پوشش متنی (PEM) است.", "The signature is wrapped in text (PEM)."),
     Reason.TRAILING_NEWLINE: Message("در پایان فایل سطر خالی هست.", "The file ends with a line break."),
     Reason.CERTIFICATE_UNREADABLE: Message(
         "یکی از گواهی‌های همراه خوانده نشد.", "An embedded certificate cannot be read."

@@ -118,6 +118,28 @@ def test_pem_is_unwrapped_and_only_one_block(zoo: Zoo) -> None:
             parse_cms(wrong, None)
 
 
+def test_the_body_of_a_pem_block_is_read_without_its_marks(zoo: Zoo) -> None:
+    cms = CmsForge(content=CONTENT, holder=zoo.clinician).build()
+    for body in (
+        base64.b64encode(cms),
+        base64.encodebytes(cms),
+        b"\n" + base64.encodebytes(cms).replace(b"\n", b"\r\n"),
+    ):
+        assert detect(body) is Format.CMS
+        assert [one.id for one in parse_cms(body, None).signatures] == [
+            one.id for one in parse_cms(cms, None).signatures
+        ]
+    assert detect(base64.b64encode(zoo.clinician.certificate.der)) is None
+    for wrong in (
+        base64.b64encode(cms)[:-3],
+        base64.b64encode(cms) * 2,
+        base64.b64encode(cms) + b"!",
+        base64.b64encode(cms + b"x"),
+    ):
+        with pytest.raises(InvalidInput):
+            parse_cms(wrong, None)
+
+
 def test_a_signature_keeps_its_name_and_what_it_covers(zoo: Zoo) -> None:
     cms = sign_cades(CONTENT, zoo.clinician.key, zoo.clinician.chain, signed_at=SIGNED_AT, detached=False)
     (first,), (second,) = (
