@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cardreader.emulated.stack import namespaces_allowed
 from hsm.softhsm import find_module
+from tests.support.reader_stack import require_reader_programs
 from webapp.ports import free_pair, free_port
 
 pytestmark = pytest.mark.real
@@ -23,10 +22,8 @@ def _mohr(*arguments: str, seconds: float = 200) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed")
-@pytest.mark.skipif(shutil.which("pcscd") is None, reason="pcscd is not installed")
 def test_the_demo_ends_with_every_verdict_as_expected(tmp_path: Path) -> None:
-    if not namespaces_allowed():
-        pytest.skip("this machine allows no private namespaces for the emulated reader")
+    require_reader_programs()
     home = tmp_path / "home"
     made = _mohr("init", "--home", str(home), "--public-url", f"http://127.0.0.1:{free_pair(free_port())}")
     assert made.returncode == 0, made.stderr

@@ -31,7 +31,7 @@ from pki.errors import InvalidInput
 from pki.keys import DEFAULT_RSA_BITS, SignatureAlgorithm, verify_signature, x509_signature
 
 needs_softhsm = pytest.mark.skipif(find_module() is None, reason="SoftHSM2 is not installed")
-SPY = Path("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so")
+SPY = next(Path("/usr/lib").glob("*/pkcs11-spy.so"), Path("/usr/lib/pkcs11-spy.so"))
 RSA = (SignatureAlgorithm.RS256, SignatureAlgorithm.PS256)
 
 
@@ -211,9 +211,11 @@ def test_a_key_of_another_kind_is_refused(bench: Bench) -> None:
 @pytest.mark.real
 @needs_softhsm
 def test_a_wrong_pin_is_tried_no_more_often_than_allowed(bench: Bench) -> None:
-    write_private(bench.folder / "pin", b"wrong")
     for failed in (1, 2):
+        write_private(bench.folder / "pin", b"wrong")
         with pytest.raises(PinIncorrect, match="device said"):
+            bench.device.open()
+        with pytest.raises(PinIncorrect, match=r"not tried again|tries failed"):
             bench.device.open()
         assert bench.tries.failed == failed
     write_private(bench.folder / "pin", bench.token.pin.reveal().encode())

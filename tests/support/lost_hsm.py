@@ -19,7 +19,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from hsm.child_process import child_environment, module_command
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
 
-CLIENT_MODULE: Final = Path("/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so")
+CLIENT_MODULE: Final = next(Path("/usr/lib").glob("*/pkcs11/p11-kit-client.so"), Path("/usr/lib/p11-kit-client.so"))
 
 MOST_NEIGHBOURS: Final = 3
 
