@@ -88,10 +88,11 @@ class PinFile:
 
 
 class _State(NamedTuple):
-    """What the file of tries says: tries not seen to succeed, and the identity of the PIN that last did."""
+    """What the file of tries says: tries not seen to succeed; the PIN that did last, and the one refused, by name."""
 
     failed: int = 0
     known_good: str = ""
+    refused: str = ""
 
 
 class PinTries:
@@ -99,7 +100,8 @@ class PinTries:
 
     A try is counted before the device sees the PIN, so that a crash in between counts as a failure. The PIN
     that the device took last is not counted in advance: a device that hangs or dies during its login, however
-    often, did not do so for the PIN. Custodians that share the file log in one after the other.
+    often, did not do so for the PIN. One that the device refused before it ever took it is not tried again: whoever
+    mistyped it has another try. Custodians that share the file log in one after the other.
     """
 
     def __init__(self, path: Path, allowed: int, notice: Callable[[bool], None] = lambda _known_good: None) -> None:
@@ -122,16 +124,17 @@ class PinTries:
             state = self._load()
             if state.failed >= self._allowed:
                 raise PinIncorrect(f"{state.failed} tries failed; correct the PIN, then remove {self._path.name}")
+            if identity != "" and identity == state.refused:
+                raise PinIncorrect("the device refused this PIN, which is not tried again: give it another one")
             known_good = identity != "" and identity == state.known_good
-            counted = _State(state.failed + 1)
+            counted = _State(state.failed + 1, refused=state.refused)
             if not known_good:
                 self._store(counted)
             self._notice(known_good)
             try:
                 yield
             except PinIncorrect:
-                if known_good:
-                    self._store(counted)
+                self._store(counted if known_good else counted._replace(refused=identity))
                 raise
             if not (known_good and state.failed == 0):
                 self._store(_State(known_good=identity))
@@ -156,12 +159,12 @@ class PinTries:
             return _State(int(text))
         try:
             members = json_object(text)
-            failed, known_good = members["failed"], members["known_good"]
+            failed, known_good, refused = members["failed"], members["known_good"], members.get("refused", "")
         except (InvalidInput, KeyError) as error:
             raise ConfigurationInvalid(f"{self._path.name} does not hold a count") from error
-        if type(failed) is not int or failed < 0 or type(known_good) is not str:
+        if type(failed) is not int or failed < 0 or type(known_good) is not str or type(refused) is not str:
             raise ConfigurationInvalid(f"{self._path.name} does not hold a count")
-        return _State(failed, known_good)
+        return _State(failed, known_good, refused)
 
     def _store(self, state: _State) -> None:
         write_private(self._path, compact_json(state._asdict()) + b"\n")

@@ -269,9 +269,9 @@ def test_a_second_custodian_of_the_same_index_does_not_start(home: CustodianHome
 
 def test_a_wrong_pin_ends_the_custodian_and_restarts_do_not_lock_the_device(home: CustodianHome) -> None:
     home.process.stop()
-    write_private(home.pin_file, b"wrong")
     for _ in range(2):
-        with pytest.raises(PinIncorrect):
+        write_private(home.pin_file, b"wrong")
+        with pytest.raises(PinIncorrect, match="device said"):
             home.process.start()
     write_private(home.pin_file, home.pin.encode())
     with pytest.raises(PinIncorrect):

@@ -219,8 +219,8 @@ def test_a_wrong_pin_is_fatal_and_counted_across_restarts(token: tuple[Path, Sof
     folder, made = token
     (folder / "tries").unlink(missing_ok=True)
     order = order_for(made, folder)
-    write_private(folder / "pin", b"wrong")
     for failed in (1, 2, 2):
+        write_private(folder / "pin", b"wrong")
         owner = Owner(DeviceLink(order, time.monotonic))
         owner.open()
         assert isinstance(owner.link.fatal, PinIncorrect)

@@ -242,8 +242,8 @@ def test_a_login_with_a_pin_that_was_never_good_is_waited_for(bench: Bench) -> N
 
 
 def test_a_wrong_pin_stops_before_the_device_locks_across_restarts(bench: Bench) -> None:
-    write_private(bench.folder / "pin", b"wrong")
-    for failed in (1, 2, 2, 2):
+    for failed in (1, 2, 2):
+        write_private(bench.folder / "pin", b"wrong")
         owner = Owner(DeviceLink(bench.link._order, time.monotonic))
         owner.open()
         assert isinstance(owner.link.fatal, PinIncorrect)

@@ -55,6 +55,9 @@ def test_a_pin_says_nothing_of_itself_in_its_identity(tmp_path: Path) -> None:
     assert "271828" not in PinFile(tmp_path / "pin").read().identity
 
 
+REFUSED = b'{"failed":0,"known_good":"","refused":1}'
+
+
 class DeviceHung(Exception):
     """Stands for a process that was killed inside a login."""
 
@@ -69,12 +72,23 @@ def attempt(path: Path, identity: str = "", outcome: Exception | None = None, al
 def test_failed_and_undecided_tries_are_counted_across_restarts_until_no_more_may_be_made(
     tmp_path: Path, outcome: Exception
 ) -> None:
-    for _ in range(2):
+    for identity in ("file:1", "file:2"):
         with pytest.raises(type(outcome)):
-            attempt(tmp_path / "tries", "file:1", outcome)
+            attempt(tmp_path / "tries", identity, outcome)
     with pytest.raises(PinIncorrect, match="2 tries failed"):
         attempt(tmp_path / "tries", "file:1")
     assert PinTries(tmp_path / "tries", 2).failed == 2
+
+
+def test_a_pin_that_was_refused_is_not_tried_again_and_the_right_one_is(tmp_path: Path) -> None:
+    with pytest.raises(PinIncorrect):
+        attempt(tmp_path / "tries", "keeper:mistyped", PinIncorrect())
+    for _ in range(5):  # each custodian, and each after each of its restarts
+        with pytest.raises(PinIncorrect, match="not tried again"):
+            attempt(tmp_path / "tries", "keeper:mistyped")
+    assert PinTries(tmp_path / "tries", 2).failed == 1
+    attempt(tmp_path / "tries", "keeper:right")
+    assert PinTries(tmp_path / "tries", 2).failed == 0
 
 
 def test_the_count_is_on_disk_before_the_device_sees_the_pin(tmp_path: Path) -> None:
@@ -154,7 +168,9 @@ def test_a_spoilt_counter_stops_every_try(tmp_path_factory: pytest.TempPathFacto
         attempt(path)
 
 
-@pytest.mark.parametrize("content", [b'{"failed":-1,"known_good":""}', b'{"failed":true,"known_good":""}', b"[]"])
+@pytest.mark.parametrize(
+    "content", [b'{"failed":-1,"known_good":""}', b'{"failed":true,"known_good":""}', b"[]", REFUSED]
+)
 def test_a_count_of_another_form_is_refused(tmp_path: Path, content: bytes) -> None:
     write_private(tmp_path / "tries", content)
     with pytest.raises(ConfigurationInvalid):

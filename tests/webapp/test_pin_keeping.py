@@ -131,6 +131,8 @@ def test_shares_that_could_not_be_delivered_change_nothing(deployment: Deploymen
 def test_a_keeper_runs_where_the_pin_is_kept_as_the_custodians_user(deployment: Deployment, tmp_path: Path) -> None:
     assert "keeper" not in [each.name for each in programs(deployment, SETTINGS, "h:8440", APART)]
     assert run(deployment, "keep-pin", "--share-files", str(tmp_path / "shares")).status == 0
+    with deployment.serving():  # by a server that was started before
+        assert "next start" in run(deployment, "unlock").messages
     prepare_keeper(deployment, 11, 12)
     keeper = programs(deployment, SETTINGS, "h:8440", APART)[0]
     assert keeper.arguments[-2:] == ("hsm.keeper", str(deployment.keeper_config))

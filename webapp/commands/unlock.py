@@ -56,6 +56,7 @@ def unlock(deployment: Deployment, *, by_pin: bool, forget: bool) -> None:
         state = operator.forget()
     elif by_pin or not state.threshold:
         state = unlock_with_pin(operator, ask_secret)
+        say("the keeper has it; whether the token takes it: mohr hsm check")
     elif state.locked:
         state = unlock_with_shares(operator, ask_share)
     answer({"locked": state.locked})
@@ -66,3 +67,7 @@ def _say_why_there_is_none(deployment: Deployment) -> None:
     deployment.settings()
     if not keeps_pin(deployment):
         raise Conflict(ErrorCode.CONFLICT, "the PIN is in its file; `mohr hsm keep-pin` gives it to people")
+    if not deployment.keeper_config.exists() and deployment.is_served():
+        raise Conflict(
+            ErrorCode.CONFLICT, "the PIN went to people while this was served: its keeper begins with the next start"
+        )
