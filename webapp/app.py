@@ -34,6 +34,7 @@ def create_app(services: Services) -> Flask:
     Status endpoints are not here: put `webapp.status.status_wsgi(services, app)` in front.
     """
     app = Flask("webapp", static_folder=None, template_folder=str(TEMPLATES))
+    app.url_map.merge_slashes = False  # a doubled slash is another address: programs are not sent on by a page
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     _log_requests(app, services.counted)
@@ -88,7 +89,7 @@ def _answer_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response | HTTPException:
-        if isinstance(error, RequestRedirect):
+        if isinstance(error, RequestRedirect):  # of /en to /en/
             return error
         status = error.code or 500
         code = _CODES.get(status, ErrorCode.INPUT_MALFORMED if status < 500 else ErrorCode.INTERNAL)

@@ -4,7 +4,7 @@ They answer on the mutual-TLS listener alone: a certificate or a password that c
 may have which certificate is `ca.est`'s to say; here are media types, base64 and how far bodies are read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from flask import Flask, Response, request
@@ -40,9 +40,7 @@ def install(app: Flask, services: Services) -> None:
     def csrattrs(profile: str | None = None) -> Response:
         found = desk()
         if profile is None:  # RFC 7030 §4.5.2: nothing to say of a request in general
-            answer = Response(status=204)
-            del answer.headers["Content-Type"]
-            return answer
+            return _without_body(204)
         return _base64(found.attributes(profile), ATTRIBUTES)
 
     def simpleenroll(profile: str | None = None) -> Response:
@@ -91,8 +89,14 @@ def _file_secret() -> FileSecret | None:
 
 def _enrolled(outcome: bytes | Waiting) -> Response:
     if isinstance(outcome, Waiting):
-        return Response(status=202, headers={"Retry-After": str(outcome.retry_after)})
+        return _without_body(202, {"Retry-After": str(outcome.retry_after)})
     return _base64(certs_only([outcome]), CERTIFICATES)
+
+
+def _without_body(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    answer = Response(status=status, headers=headers)
+    del answer.headers["Content-Type"]
+    return answer
 
 
 def _base64(data: bytes, media_type: str) -> Response:

@@ -10,16 +10,29 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from socket import socket
-from ssl import CERT_OPTIONAL
+from ssl import CERT_OPTIONAL, SSLError
 from typing import TYPE_CHECKING, Final
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
+from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from pki.errors import ErrorCode
 from webapp.deployment import Deployment
 from webapp.exchange import create_application
+from webapp.problems import CONTENT_TYPE, Problem
+from webapp.security import new_request_id
 from webapp.slow_peers import Pace
 from webapp.whole_bodies import Room, allow_descriptors, unhurried
 
@@ -31,6 +44,28 @@ ROOM: Final = Room(work=AT_WORK, spare=3 * AT_WORK, small=256, large=256)
 PACE: Final = Pace(work=600.0)  # a batch of thousands
 CONNECTIONS: Final = 2048
 HELLO_SECONDS: Final = 10.0  # until the first octet of a connection
+_OURS: Final = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
+
+
+def _code_of(error: Exception) -> ErrorCode:
+    if isinstance(error, LimitRequestLine | LimitRequestHeaders):
+        return ErrorCode.INPUT_TOO_LARGE
+    is_theirs = isinstance(error, ParseException | SSLError) and not isinstance(error, _OURS)
+    return ErrorCode.INPUT_MALFORMED if is_theirs else ErrorCode.INTERNAL
+
+
+def refusal_of(error: Exception, request_id: str) -> bytes:
+    """Write the answer to a request that never came to the application: a problem document, and the end.
+
+    None of its octets is repeated.
+    """
+    problem = Problem(code=_code_of(error), request_id=request_id)
+    body = problem.body()
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nConnection: close\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\nCache-Control: no-store\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -63,6 +98,13 @@ class ExchangeWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.nr_conns += 1
         self.pending_conns.append(connection)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
+
+    def handle_error(self, _req: object, client: socket, _addr: object, exc: Exception) -> None:
+        """Tell in the API's own form that a request cannot be read; of theirs the log has the kind of error alone."""
+        request_id, ours = new_request_id(), _code_of(exc) is ErrorCode.INTERNAL
+        self.log.warning("request %s was not read: %s", request_id, type(exc).__name__, exc_info=exc if ours else None)
+        with suppress(OSError):
+            write_nonblock(client, refusal_of(exc, request_id))
 
     def handle(self, conn: _Connection) -> object:
         """Answer one request in a thread, and close there what is not kept."""

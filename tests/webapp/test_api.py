@@ -83,6 +83,7 @@ def test_without_a_gateway_the_door_is_silent(client_of: Client) -> None:
 def test_the_api_answers_in_problem_documents(client: FlaskClient) -> None:
     for method, path, status, code in (
         ("GET", "/api/v1/none", 404, "not-found"),
+        ("POST", "/api/v1//verify", 404, "not-found"),  # and no page that sends on
         ("GET", "/api/v1/verify", 405, "method-refused"),
         ("POST", "/healthz", 403, "cross-site-refused"),
     ):

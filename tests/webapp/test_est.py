@@ -108,6 +108,7 @@ def test_who_waits_is_told_when_to_come_again(ask: Ask, desk: Desk) -> None:
     desk.outcome = Waiting(retry_after=77)
     answer = ask("POST", "/infosys/simpleenroll", **body())
     assert (answer.status_code, answer.headers["Retry-After"], answer.data) == (202, "77", b"")
+    assert "Content-Type" not in answer.headers
 
 
 def test_who_proves_nothing_is_asked_for_a_password(ask: Ask, desk: Desk) -> None:

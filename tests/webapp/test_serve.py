@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from ssl import CERT_OPTIONAL
+from ssl import CERT_OPTIONAL, SSLError
 
 import pytest
+from gunicorn.http.errors import (
+    InvalidChunkSize,
+    InvalidRequestLine,
+    InvalidResponseHeader,
+    LimitRequestHeaders,
+    LimitRequestLine,
+)
 
 from pki.errors import Conflict
 from tests.webapp.test_deployment import SETTINGS
@@ -15,6 +23,7 @@ from webapp import exchange_server
 from webapp.commands.serve import is_served, programs, serve_deployment
 from webapp.deployment import Deployment
 from webapp.exchange_server import ExchangeServer
+from webapp.problems import CONTENT_TYPE
 from webapp.separation import Separation
 from webapp.system_users import Account, Accounts
 
@@ -94,6 +103,28 @@ def test_no_header_of_a_proxy_reaches_the_exchange(tmp_path: Path) -> None:
     server = ExchangeServer(Deployment(tmp_path), "h:8441")
     assert server.cfg.forwarded_allow_ips == []
     assert server.cfg.cert_reqs == CERT_OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidRequestLine("0012345678 \r\n"), 400, "input-malformed"),
+        (InvalidChunkSize("0012345678"), 400, "input-malformed"),
+        (SSLError("0012345678"), 400, "input-malformed"),
+        (LimitRequestLine(5000, 4094), 413, "input-too-large"),
+        (LimitRequestHeaders("0012345678"), 413, "input-too-large"),
+        (InvalidResponseHeader("0012345678"), 500, "internal"),
+        (RuntimeError("0012345678"), 500, "internal"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_told_so_in_the_api_s_form(error: Exception, status: int, code: str) -> None:
+    head, _, body = exchange_server.refusal_of(error, "r1").partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].startswith(f"HTTP/1.1 {status} ")
+    assert {f"Content-Type: {CONTENT_TYPE}", f"Content-Length: {len(body)}", "Connection: close"} <= set(lines)
+    said = json.loads(body)
+    assert (said["status"], said["code"], said["request_id"]) == (status, code, "r1")
+    assert b"0012345678" not in body
 
 
 def test_a_deployment_is_served_once(tmp_path: Path) -> None:
