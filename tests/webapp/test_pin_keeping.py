@@ -101,6 +101,7 @@ def test_a_custodian_signs_once_people_have_given_their_shares(deployment: Deplo
     with started(deployment, tmp_path / "keeper.log") as client:
         assert "waits for its PIN" in client.health().detail
         assert run(deployment, "unlock", typed=(shares[0], shares[2])).status == 0
+        assert "--forget" in run(deployment, "unlock").messages
         wait_until(lambda: client.health().ok)
         verify_signature(client.signing_key(CHECKPOINT_KEY).public_key(), client.sign(CHECKPOINT_KEY, NOTE), NOTE)
     said = (tmp_path / "keeper.log").read_bytes() + (tmp_path / "custodian.log").read_bytes()

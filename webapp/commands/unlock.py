@@ -59,6 +59,8 @@ def unlock(deployment: Deployment, *, by_pin: bool, forget: bool) -> None:
         say("the keeper has it; whether the token takes it: mohr hsm check")
     elif state.locked:
         state = unlock_with_shares(operator, ask_share)
+    else:
+        say("the keeper has a PIN already; one that the token refuses is wiped by --forget, and given anew")
     answer({"locked": state.locked})
 
 
