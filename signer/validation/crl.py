@@ -29,7 +29,8 @@ _SMALL: Final = 256 * 1024
 class Crl:
     """One CertificateList; `entries` is the content of revokedCertificates as it lies.
 
-    `verified` remembers, by issuer, whether the signature holds: a list is checked once, however often asked.
+    `verified` remembers, by issuer, whether the signature holds, and `regular` whether entries do: a list is checked
+    once, however often asked.
     """
 
     tbs: bytes
@@ -41,6 +42,7 @@ class Crl:
     algorithm: Node
     signature: bytes
     verified: dict[bytes, bool] = field(default_factory=dict)
+    regular: list[bool] = field(default_factory=list)
 
     @property
     def number(self) -> int | None:
@@ -123,8 +125,16 @@ def is_signed_by(crl: Crl, signer: Certificate) -> bool:
 
 
 def find_entry(crl: Crl, certificate: Certificate, *, indirect: bool) -> Entry | None:
-    """Return the entry of a certificate; an `indirect` list says of whose certificates its entries are."""
-    return _of_issuer(crl, certificate) if indirect else entry_of(crl, certificate.serial)
+    """Return the entry of a certificate; an `indirect` list says of whose certificates its entries are.
+
+    InvalidInput where there seems to be none, but entries are written in other ways than that which was looked for.
+    """
+    if indirect:
+        return _of_issuer(crl, certificate)
+    found = entry_of(crl, certificate.serial)
+    if found is None and not _is_regular(crl):
+        raise _refuse("entries are not DER")
+    return found
 
 
 def _of_issuer(crl: Crl, certificate: Certificate) -> Entry | None:
@@ -159,6 +169,35 @@ def entry_of(crl: Crl, serial: int) -> Entry | None:
             return _read_entry(parts)
         at = crl.entries.find(wanted, at + 1)
     return None
+
+
+def _is_regular(crl: Crl) -> bool:
+    """Say whether entries follow each other in DER, each a SEQUENCE of a number and a time; looked at once a list."""
+    if not crl.regular:
+        crl.regular.append(_are_regular(crl.entries))
+    return crl.regular[0]
+
+
+def _are_regular(entries: bytes) -> bool:
+    at, end = 0, len(entries)
+    try:
+        while at < end:
+            length, start = entries[at + 1], at + 2
+            if length >= 0x80:  # few are that long: they are read with all care
+                node = der.parse_at(entries, at, end)
+                length, start = len(node.content), node.content_offset
+            size = entries[start + 1]
+            first, time = entries[start + 2], entries[start + 2 + size]
+            if (entries[at], entries[start]) != (der.SEQUENCE, der.INTEGER) or not 0 < size < min(0x80, length - 2):
+                return False
+            if size > 1 and first in (0x00, 0xFF) and first >> 7 == entries[start + 3] >> 7:
+                return False
+            if time not in (der.UTC_TIME, der.GENERALIZED_TIME):
+                return False
+            at = start + length
+    except (IndexError, *UNREADABLE):
+        return False
+    return at == end
 
 
 def _entry_around(entries: bytes, at: int) -> tuple[Node, ...] | None:

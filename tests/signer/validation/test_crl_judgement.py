@@ -180,3 +180,45 @@ def test_a_published_delta_is_read_beside_its_list(zoo: Zoo, tmp_path: Path) -> 
     source = LocalStatus(folder=tmp_path)
     (answer,) = source.answers(holder.certificate, zoo.intermediate.certificate, NOW)
     assert isinstance(answer, Revoked)
+
+
+def _respelled(zoo: Zoo, old: bytes, new: bytes) -> bytes:
+    """Return a list that holds the clinician, with the entries' octets changed and signed anew."""
+    revoked = zoo.intermediate.crl({zoo.clinician.certificate.serial: NOW - HOUR})
+    tbs, algorithm, _ = der.parse(revoked).sequence()
+    parts = [part.raw for part in tbs.sequence()]
+    (entry,) = der.parse(parts[5]).sequence()
+    assert old in entry.raw
+    parts[5] = der.sequence(_refit(entry.raw.replace(old, new, 1)))
+    body = der.sequence(*parts)
+    return der.sequence(body, algorithm.raw, der.bit_string(zoo.intermediate.key.sign(body)))
+
+
+def _refit(entry: bytes) -> bytes:
+    return entry if entry[1] == 0x81 else der.tlv(entry[0], entry[2:])
+
+
+def test_a_list_whose_entries_are_written_otherwise_than_in_der_calls_nobody_good(zoo: Zoo) -> None:
+    serial = der.integer(zoo.clinician.certificate.serial)
+    length = bytes((der.SEQUENCE, 2 + len(serial) - 2 + 15))
+    padded = bytes((der.INTEGER, len(serial) - 1, 0)) + serial[2:]
+    others = (
+        (serial, serial),
+        (serial, padded),
+        (length, length[:1] + b"\x81" + length[1:]),
+        (serial, der.octet_string(serial[2:])),
+    )
+    first, *rest = (said(zoo, _respelled(zoo, *change)) for change in others)
+    assert isinstance(first[0], Revoked)
+    for (answer,) in rest:
+        assert isinstance(answer, Silent)
+        assert "entries are not DER" in answer.detail
+
+
+def test_long_entries_and_large_numbers_are_read_past(zoo: Zoo) -> None:
+    long = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(500))
+    entry = (
+        x509.RevokedCertificateBuilder().serial_number(0x80).revocation_date(NOW).add_extension(long, critical=False)
+    )
+    crl = zoo.intermediate.crl({1: NOW, 2**150: NOW}, entries=(entry.build(),))
+    assert isinstance(said(zoo, crl)[0], Good)
