@@ -90,8 +90,8 @@ def parse_settings(data: bytes, *, profiles: bytes | None, identities: bytes | N
     """Read `mohr.toml`, whose neighbours are `profiles` and `identities`; InvalidInput names the member."""
     try:
         table = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(ErrorCode.INPUT_MALFORMED, "mohr.toml cannot be read") from error
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested without end
+        raise InvalidInput(ErrorCode.INPUT_MALFORMED, f"mohr.toml cannot be read: {error}") from error
 
     def text(name: str, default: str | None = None) -> str:
         value = table.get(name, default)

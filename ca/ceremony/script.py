@@ -90,6 +90,8 @@ def parse_script(data: bytes) -> Script:
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX_LINE.search(str(error))
         raise ScriptRefused([Fault(int(found[1]) if found else source.count("\n") + 1, str(error))]) from error
+    except RecursionError as error:
+        raise ScriptRefused("it nests too deep") from error
     return _Reading(raw, _Lines(source)).script(data)
 
 

@@ -82,7 +82,7 @@ def load_trust(home: Path) -> LocalTrust:
 def _arc_of(home: Path) -> OidArc:
     try:
         arc = tomllib.loads((_optional(home / "mohr.toml") or b"").decode()).get("oid_arc")
-    except ValueError:
+    except (ValueError, RecursionError):
         return OidArc()
     return OidArc(arc=arc) if isinstance(arc, str) else OidArc()
 

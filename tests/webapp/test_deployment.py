@@ -70,6 +70,13 @@ def test_broken_settings_never_raise_anything_but_ours(tmp_path_factory: pytest.
         Deployment(folder).settings()
 
 
+def test_settings_that_cannot_be_read_say_where(tmp_path: Path) -> None:
+    for damaged, told in ((b"[[[", "line 1"), (b"a = " + b"[" * 30_000, "recursion"), (b"\xff", "0xff")):
+        (tmp_path / "mohr.toml").write_bytes(damaged)
+        with pytest.raises(InvalidInput, match=told):
+            Deployment(tmp_path).settings()
+
+
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x/", "x", "http://x?y=1", "", "http://x:y"])
 def test_public_urls_that_cannot_be_baked_into_certificates_are_refused(url: str) -> None:
     with pytest.raises(InvalidInput):

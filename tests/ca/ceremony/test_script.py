@@ -110,6 +110,11 @@ def test_every_fault_is_told_with_its_line_and_step() -> None:
     assert "unknown member 'tokens'" in str(faults[5])
 
 
+def test_a_script_that_nests_without_end_is_refused() -> None:
+    with pytest.raises(ScriptRefused, match="nests too deep"):
+        parse_script(b"a = " + b"[" * 30_000)
+
+
 @pytest.mark.parametrize(
     ("change", "line", "part"),
     [

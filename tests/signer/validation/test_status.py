@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pki import der
 from pki.certificates import pem
 from pki.errors import NotFound, ServiceError
+from pki.oids import OidArc
 from signer.formats.jades import sign_jades
 from signer.validation import crl, ocsp
 from signer.validation.answers import Good, Revoked, Silent
@@ -252,6 +253,9 @@ def test_identifiers_mean_what_the_deployment_says(home: Path) -> None:
     assert found.identities.slug_of("1.3.6.1.4.1.32473.9.3.130", found.arc) == "spa"
     of_others = parse_policy(b'{"arc": "1.3.6.1.4.1.32473.7"}')
     assert load_trust(home).reading(of_others) is of_others
+    for damaged in ("[[[", "a = " + "[" * 30_000):
+        (home / "mohr.toml").write_text(damaged)
+        assert load_trust(home).arc == OidArc()
 
 
 def test_a_folder_without_a_root_is_no_deployment(tmp_path: Path) -> None:
