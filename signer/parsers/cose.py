@@ -28,6 +28,7 @@ from signer.validation.reasons import Reason
 
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 _MAPS: Final = range(0xA0, 0xC0)  # what a CBOR map begins with
+_SELF_DESCRIBED: Final = 55799  # RFC 8949 §3.4.6
 _CWT_TYPES: Final = (None, 61, "application/cwt")  # RFC 8392 §9.3; a COSE_Sign1 need not say what it holds
 
 _Parts = tuple[bytes, Header, bytes | None, bytes]
@@ -59,6 +60,8 @@ def _unwrapped(item: cbor.Value, *, bare: bool) -> tuple[_Parts, bool]:
 
     `bare`: it may also stand without tags, which RFC 9052 §2 leaves to those who know what they read.
     """
+    if isinstance(item, cbor.Tag) and item.number == _SELF_DESCRIBED and bare:
+        item = item.value
     is_cwt = isinstance(item, cbor.Tag) and item.number == code.CWT
     if isinstance(item, cbor.Tag) and is_cwt:
         item = item.value

@@ -30,8 +30,8 @@ _HEADER: Final = re.compile(
 _JSON_MEMBER: Final = re.compile(rb'"(protected|signatures|payload|signature)"\s*:')
 _XML_SIGNATURE: Final = b"http://www.w3.org/2000/09/xmldsig#"
 _COSE_SIGN1: Final = re.compile(
-    rb"(?:\xd8\x3d)?\xd2(?:\x84|\x98\x04|\x9f)"
-)  # the tag, before four parts or parts without end
+    rb"(?:\xd9\xd9\xf7)?(?:\xd8\x3d)?\xd2(?:\x84|\x98\x04|\x9f)"
+)  # the mark of CBOR and the tags, before four parts or parts without end
 _COSE_BARE: Final = re.compile(rb"\x84(?:[\x43-\x57]|\x58.|\x59..)[\xa1-\xb7]\x01(?:[\x20-\x37]|[\x38\x39])", re.DOTALL)
 _ASIC_TYPES: Final = (b"application/vnd.etsi.asic-e+zip", b"application/vnd.etsi.asic-s+zip")
 _ASIC_ENTRY: Final = re.compile(

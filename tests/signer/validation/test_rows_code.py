@@ -283,7 +283,7 @@ def test_a_code_that_names_no_document_has_only_its_payload(zoo: Zoo) -> None:
 
 def test_codes_of_others_and_the_bare_structure_are_read_too(zoo: Zoo) -> None:
     forge = CoseForge(holder=zoo.clinician)
-    for data in (forge.cose(), b"\xd8\x3d" + forge.cose(), forge.text() + b"\r\n"):
+    for data in (forge.cose(), b"\xd8\x3d" + forge.cose(), b"\xd9\xd9\xf7" + forge.cose(), forge.text() + b"\r\n"):
         expect(verify_bytes(data, zoo.context()), PASSED)
     forge.prefix = b"HC1:"
     expect(verify_bytes(forge.text(), zoo.context()), PASSED)
