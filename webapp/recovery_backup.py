@@ -32,7 +32,7 @@ from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.recovery_archive import DATABASE, HOME, VERSION, Sealing, Unlock, digest_file, opened_archive, write_archive
 
-_FILES: Final = ("mohr.toml", "profiles.toml", "identities.toml")
+_FILES: Final = ("mohr.toml", "profiles.toml", "identities.toml", "backup-key.json")
 _FOLDERS: Final = ("public", "registry")
 _CHUNK: Final = 1024 * 1024
 

@@ -133,8 +133,13 @@ def test_a_day_old_backup_and_what_outlived_the_database_rebuild_it(
 
     words = _lose(lone, request)
     (lone.deployment.home / ".restoring").mkdir()  # as one that was killed leaves it
+    lost = (lone.deployment.settings_file, lone.deployment.backup_key)
+    before_loss = [path.read_bytes() for path in lost[1:]]
+    for path in lost:
+        path.unlink()
     restored = _restore(lone, backup, *words, shares=tmp_path / "shares")
     assert restored.status == 0, restored.messages + restored.trace
+    assert [path.read_bytes() for path in lost[1:]] == before_loss
     assert json.loads(restored.output)["state"] == "unreconciled"
     assert _health(lone) == "down"
     for refused in (issue, ("ca", "unhold", second), ("ca", "crl"), ("audit", "checkpoint")):
