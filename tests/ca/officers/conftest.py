@@ -23,7 +23,7 @@ CEREMONY = Officer.of_deployment("mohr init")
 ALL_ROLES = tuple(Role)
 
 
-@dataclass
+@dataclass(repr=False)
 class Offices:
     """The officers of a world, with their keys and certificates."""
 

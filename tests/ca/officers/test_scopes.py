@@ -166,4 +166,4 @@ def tried(
     except ServiceError:
         return []
     assert len({asker, granter, officer_id}) == 3
-    return [grant]
+    return [request.grant]
