@@ -163,7 +163,7 @@ def _go_on(parts: Parts) -> int:
         try:
             JournalTaker(KeyUses(parts.database), parts.keys, parts.clock).sweep()
         except Unavailable as error:  # the worker takes the others' as soon as they run
-            say(f"not every custodian's journal was taken: {error.detail}")
+            say(f"not every custodian's journal was taken, the worker takes the rest: {error.detail}")
     unknown = parts.recoveries.account_for_signatures()
     parts.seal_ledger()
     for crl in parts.authority.publish_all_crls():
