@@ -4,12 +4,17 @@ Keys, what is known of them, their policy and the marks that no list falls behin
 the database do not.
 """
 
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
 from hsm.backup.archive import BackupHeader, open_backup, read_header
 from hsm.backup.files import BackupPlan, read_plan, write_folder
 from hsm.backup.relocation import relocated
 from hsm.custodian.config import load_settings
+from hsm.custodian.key_records import parse_records
 from hsm.softhsm import CONFIGURATION_NAME
 from hsm.softhsm_guard import SoftHsmGuard
+from pki.errors import ErrorCode, VerificationFailed
 from webapp.deployment import Deployment
 
 
@@ -18,7 +23,8 @@ def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes
 
     The locks of the key records and of logins are held meanwhile, and the records are read before the token: whatever
     key they name is in it. A token that a kill tore is put back first, so that it is whole in the backup.
-    Paths inside start at `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable.
+    Paths inside start at `backup_home`. NotFound where there is no deployment, ConfigurationInvalid, HsmUnavailable;
+    VerificationFailed where the token's folder does not hold what the records name: it would restore nothing.
     """
     deployment.settings()
     settings = load_settings(deployment.custodian_config)
@@ -35,7 +41,21 @@ def read_custodian(deployment: Deployment, *, with_pin: bool) -> dict[str, bytes
         locks=[settings.keys_file.with_name(f"{settings.keys_file.name}.lock"), guard.folder()],
         prepare=[guard.check],
     )
-    return relocated(read_plan(plan), _relocated_names(deployment), str(deployment.home), backup_home(deployment))
+    read = read_plan(plan)
+    _check_holds_keys(read, settings.keys_file.name)
+    return relocated(read, _relocated_names(deployment), str(deployment.home), backup_home(deployment))
+
+
+def _check_holds_keys(files: Mapping[str, bytes], records_name: str) -> None:
+    """See that SoftHSM2's files hold two objects for each recorded key, of which the public one shows its CKA_ID."""
+    (records,) = [data for name, data in files.items() if PurePosixPath(name).name == records_name]
+    objects = [data for name, data in files.items() if name.endswith(".object") and not name.endswith("/token.object")]
+    keys = parse_records(records, records_name)
+    for label, record in keys.items():
+        if not any(bytes.fromhex(record.info.id) in data for data in objects):
+            raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, f"the token's folder does not hold the key {label}")
+    if len(objects) < 2 * len(keys):
+        raise VerificationFailed(ErrorCode.VERIFICATION_FAILED, "the token's folder holds too few objects for its keys")
 
 
 def backup_home(deployment: Deployment) -> str:

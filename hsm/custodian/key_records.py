@@ -156,18 +156,23 @@ def _identity(path: str) -> _Identity | None:
 
 
 def _load(path: Path) -> dict[str, KeyRecord]:
+    return parse_records(bytes(read_private(path, MAX_FILE_OCTETS)), path.name)
+
+
+def parse_records(data: bytes, name: str) -> dict[str, KeyRecord]:
+    """Read a file of key records, by label; ConfigurationInvalid, with the file's `name`."""
     try:
-        document = json_object(bytes(read_private(path, MAX_FILE_OCTETS)))
+        document = json_object(data)
         if document.get("version") != _VERSION:
-            raise ConfigurationInvalid(f"{path.name} has an unknown version")
+            raise ConfigurationInvalid(f"{name} has an unknown version")
         records = [_from_json(member) for member in document["keys"]]
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
         if isinstance(error, ConfigurationInvalid):
             raise
-        raise ConfigurationInvalid(f"{path.name} is not a key file") from error
+        raise ConfigurationInvalid(f"{name} is not a key file") from error
     found = {record.info.label: record for record in records}
     if len(found) != len(records) or len({record.info.id for record in records}) != len(records):
-        raise ConfigurationInvalid(f"{path.name} names a label or an id twice")
+        raise ConfigurationInvalid(f"{name} names a label or an id twice")
     return found
 
 

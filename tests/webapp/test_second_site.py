@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,6 +200,28 @@ def test_a_torn_token_without_a_copy_is_no_backup(site: Site, tmp_path: Path) ->
     finally:
         torn.write_bytes(whole)
         copy.write_bytes(kept)
+
+
+def test_a_token_that_lost_keys_is_no_backup(site: Site, tmp_path: Path) -> None:
+    folder = token_file(site.deployment).parent
+    with ExitStack() as back:
+        for number, lost in enumerate(path for path in folder.glob("*.object") if path.name != "token.object"):
+            lost.rename(tmp_path / lost.name)
+            back.callback((tmp_path / lost.name).rename, lost)
+            if number < 2:
+                ended = back_up(site.deployment, tmp_path / "b", "--share-files", str(tmp_path / "shares"))
+                assert (ended.status, ended.code) == (1, ErrorCode.VERIFICATION_FAILED), ended.messages
+        ended = back_up(site.deployment, tmp_path / "b", "--share-files", str(tmp_path / "shares"))
+        assert "does not hold the key" in ended.messages
+    assert not (tmp_path / "b").exists()
+    assert not (tmp_path / "shares").exists()
+    records = site.deployment.custodian_config.with_name("keys.json")
+    whole = records.read_bytes()
+    records.write_bytes(b"{")
+    try:
+        assert "keys.json" in back_up(site.deployment, tmp_path / "b", "--share-files", str(tmp_path / "s")).messages
+    finally:
+        records.write_bytes(whole)
 
 
 def token_file(deployment: Deployment) -> Path:

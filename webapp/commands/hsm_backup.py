@@ -41,9 +41,10 @@ def backup(
     names = custodian_names(shares, custodians)
     check_new(out)
     check_delivery(share_files)
+    token = _token_of(load_settings(deployment.custodian_config))
     sealed = seal_backup(
         read_custodian(deployment, with_pin=not without_pin),
-        token_label=_token_of(load_settings(deployment.custodian_config)),
+        token_label=token,
         home=backup_home(deployment),
         created=RealClock().now(),
         threshold=threshold,
