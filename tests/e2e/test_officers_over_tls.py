@@ -126,7 +126,13 @@ def test_a_realm_is_added_within_its_parent(door: Door) -> None:
         "provinces": ["تهران"],
     }
     assert door.curl("/api/v1/realms", officer=PARSA, body=university)[0] == 201
-    wide = {"id": "hospital-a", "parent": "university-a", "level": "hospital", "name": "بیمارستان"}
+    wide = {
+        "id": "hospital-a",
+        "parent": "university-a",
+        "level": "hospital",
+        "name": "بیمارستان",
+        "provinces": ["فارس"],
+    }
     assert door.curl("/api/v1/realms", officer=PARSA, body=wide)[1]["code"] == "scope-exceeded"
     listed = door.curl("/api/v1/realms", officer=AKBARI)[1]["realms"]
     assert {"ministry", "university-a"} <= {realm["id"] for realm in listed}
