@@ -104,13 +104,23 @@ class BulkDesk:
         return self.progress(job_id)
 
     def sweep(self, slices: int) -> int:
-        """Go on with jobs that nobody finishes, at most so many slices; return how many were done."""
+        """Go on with jobs that nobody finishes, at most so many slices; return how many were done.
+
+        What keeps one job from going on is raised once the others have gone on.
+        """
         with self._database.read() as connection:
             waiting = repository.unfinished_jobs(connection)
-        done = 0
+        done, stuck = 0, None
         for job_id in waiting:
-            while done < slices and self.advance(job_id):
-                done += 1
+            try:
+                while done < slices and self.advance(job_id):
+                    done += 1
+            except Unavailable:
+                raise
+            except ServiceError as error:
+                stuck = error
+        if stuck is not None:
+            raise stuck
         return done
 
     def advance(self, job_id: str) -> bool:

@@ -53,6 +53,8 @@ def parse_row(row: bytes, profiles: ProfileSet) -> BulkRow:
     """Read one row; InvalidInput, and ProfileUnknown or ProfileRetired. The registration itself is not read yet."""
     members: Mapping[str, Any] = json_object(row)
     strict = StrictMembers("bulk row", members)
+    if _holds_nul(members):
+        raise strict.refusal("no text holds the character U+0000")  # PostgreSQL has none such, not even in a refusal
     profile, csr = strict.optional_text("profile"), strict.optional_text("csr")
     if (profile is None) != (csr is None):
         raise strict.refusal("profile and csr go together")
@@ -62,6 +64,12 @@ def parse_row(row: bytes, profiles: ProfileSet) -> BulkRow:
     return BulkRow(
         registration=canonical_json(strict.rest()), profile=profile, csr=None if csr is None else csr.encode()
     )
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for member in value.items() for part in member)
+    return any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
 
 
 def malformed(detail: str) -> InvalidInput:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -19,6 +20,7 @@ from ca.tables import approvals, registration_files
 from pki.audit import AuditAction
 from pki.errors import ErrorCode, InvalidInput, NotFound
 from tests.ca.bulk.conftest import Bulk, bulk_file
+from tests.ca.bulk.test_format import pem_csr
 from tests.ca.registration.conftest import MakeWord, no, silent, yes
 from tests.ca.registration.test_desk import facts_of
 from tests.ca.world import CITIZEN, CLERK, CLINICIAN, FIRST, SECOND, THIRD, file_json, national_code
@@ -128,6 +130,35 @@ def test_a_job_that_was_left_is_finished_by_the_sweep(bulk: Bulk) -> None:
     assert bulk.desk.sweep(9) == 1
     assert bulk.desk.progress(job.id).is_over
     assert counted(bulk) == 10
+
+
+def test_text_that_no_database_holds_is_its_row_s_own_result(bulk: Bulk) -> None:
+    ends: Any = (
+        {"given_name": "\0"},
+        {"realm": "a\0"},
+        {"profile": "x\0", "csr": pem_csr()},
+        {"evidence": [{"\0": 1}]},
+    )
+    bad = [file_json({**CITIZEN, "national_code": national_code(30 + n), **end}) for n, end in enumerate(ends)]
+    job = bulk.desk.start(b"\n".join([*bad, file_json(CITIZEN)]), CLERK)
+    assert bulk.desk.sweep(9) == 2
+    codes = [row.code for row in bulk.desk.results(job.id)]
+    assert codes == ["input-malformed"] * len(bad) + [None]
+
+
+def test_a_job_that_cannot_go_on_keeps_no_other_from_it(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [bulk.desk.start(bulk_file(count), CLERK).id for count in (3, 4)]
+    go_on = bulk.desk.advance
+
+    def advance(job_id: str) -> bool:
+        if job_id == jobs[0]:
+            raise InvalidInput(ErrorCode.INPUT_MALFORMED)
+        return go_on(job_id)
+
+    monkeypatch.setattr(bulk.desk, "advance", advance)
+    with pytest.raises(InvalidInput):
+        bulk.desk.sweep(9)
+    assert [bulk.desk.progress(job_id).is_over for job_id in jobs] == [False, True]
 
 
 def test_one_yes_is_written_to_every_file_and_two_approve(bulk: Bulk) -> None:
