@@ -39,7 +39,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
