@@ -82,7 +82,14 @@ def _not_withdrawn(patch: pytest.MonkeyPatch) -> None:
 
 
 def _past_its_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(answer_store, "_FIND", answer_store._FIND.replace("next_update", "next_update + 100000000"))
+    """Rows are read with a later end, and their checksums hold all the same."""
+    later, checksum = 10_000_000_000, answer_store._checksum
+    patch.setattr(answer_store, "_FIND", answer_store._FIND.replace("next_update", f"next_update + {later}"))
+
+    def of_what_was_written(serial: Any, delegate: Any, this_update: Any, next_update: Any, *rest: Any) -> Any:
+        return checksum(serial, delegate, this_update, next_update - (later if next_update > later else 0), *rest)
+
+    patch.setattr(answer_store, "_checksum", of_what_was_written)
 
 
 def _not_followed(patch: pytest.MonkeyPatch) -> None:
