@@ -37,7 +37,7 @@ from tests.support.officers import EveryOfficer
 PROFILES = {"persons": "clin-sign", "institutions": "hix-tls"}
 WAITING = {"clin-sign"}  # which their holders activate
 LISTS = tuple(ListName(issuer=issuer, shard=shard) for issuer in PROFILES for shard in range(SETTINGS.crl_shards))
-KEYS = 9  # of holders, for each profile: some get another certificate once theirs has ended
+KEYS = 5  # of holders, for each profile: some get several certificates
 SERVERS = 2
 
 
