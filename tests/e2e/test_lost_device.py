@@ -169,7 +169,7 @@ class Lost(Served):
 
     def process(self, part: str) -> int:
         """Return the first process with a word in its command line."""
-        return min(pid for pid, line in descendants(self.pid).items() if part in line)
+        return next(pid for pid, line in descendants(self.pid).items() if part in line)
 
     # --- the device ---
 

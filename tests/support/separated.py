@@ -217,7 +217,7 @@ def _environment() -> dict[str, str]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Return the processes below `pid` with their command lines."""
+    """Return the processes below `pid` with their command lines; parents come before their children."""
     parents = {int(entry.name): _parent(entry) for entry in Path("/proc").iterdir() if entry.name.isdecimal()}
     found: dict[int, str] = {}
     grown = True

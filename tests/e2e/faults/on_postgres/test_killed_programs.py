@@ -27,7 +27,7 @@ def test_what_is_killed_comes_back(part: str, on_postgres: OnPostgres) -> None:
 
 def test_a_worker_of_the_pages_that_is_killed_again_and_again_takes_nobody_with_it(on_postgres: OnPostgres) -> None:
     def pages() -> list[int]:
-        return sorted(pid for pid, line in descendants(on_postgres.pid).items() if "page_server" in line)
+        return [pid for pid, line in descendants(on_postgres.pid).items() if "page_server" in line]
 
     until(on_postgres._is_well, "every part is well before")
     main, *workers = before = pages()
