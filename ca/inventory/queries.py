@@ -12,7 +12,7 @@ from ca.inventory.search import InventoryEntry, Page, Search
 from ca.inventory.tables import statistics
 from ca.records import UNMARKED, HolderMarks
 from ca.status.revocation import CertificateState, RevocationReason
-from ca.tables import ENDED, certificates
+from ca.tables import ENDED, certificates, registration_files
 from pki.errors import ErrorCode, InvalidInput
 
 MAX_PAGE: Final = 1000
@@ -205,6 +205,12 @@ def marks_of(connection: Connection, serial: str) -> HolderMarks:
     columns = (_c.licence, _c.profession, _c.province, _c.siam_id)
     row = connection.execute(select(*columns).where(_c.serial == serial)).one_or_none()
     return UNMARKED if row is None else HolderMarks(**row._mapping)  # noqa: SLF001 - its public name
+
+
+def realms_of(connection: Connection, files: Collection[str]) -> frozenset[str | None]:
+    """Return the realms of registration files; None is the topmost."""
+    f = registration_files.c
+    return frozenset(connection.scalars(select(f.realm_id).where(f.id.in_(files)).distinct()))
 
 
 def search(connection: Connection, wanted: Search, *, after: str | None, limit: int) -> Page:

@@ -4,6 +4,7 @@ What decides is read FOR SHARE: on PostgreSQL nobody suspends an officer or take
 commit of what was decided by it; SQLite has one writer at a time.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -95,6 +96,14 @@ def chain_of(connection: Connection, realm_id: str | None, *, locked: bool = Fal
     if not chain:
         raise NotFound(ErrorCode.NOT_FOUND, "no such realm")
     return tuple(chain)
+
+
+def realm_above(connection: Connection, realm_ids: Collection[str | None]) -> str | None:
+    """Return the lowest realm in which all of these lie; None, the topmost, for none."""
+    if not realm_ids or None in realm_ids:
+        return None
+    first, *others = ([realm.id for realm in chain_of(connection, realm_id)] for realm_id in realm_ids)
+    return next((realm_id for realm_id in first if all(realm_id in other for other in others)), None)
 
 
 # -- officers -------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from ca.evidence.desk import EvidenceDesk
 from ca.evidence.repository import OF_FILES
 from ca.evidence.sealing import KeySealer
 from ca.evidence.store import ScanStore
+from ca.inventory.desk import InventoryDesk
+from ca.inventory.search import Search
 from ca.linting.desk import LintDesk
 from ca.linting.tables import lint_alarms
 from ca.officers.identity import Officer, Role
@@ -203,6 +205,32 @@ def test_alarms_are_shown_and_closed_as_far_as_the_role_reaches(counter: Counter
     assert reason_of(lambda: counter.linting.close_alarm("a1", nikan, "seen")) == "officer.out-of-province"
     assert reason_of(lambda: counter.linting.close_alarm("a2", nikan, "seen")) == "officer.out-of-profession"
     assert counter.linting.close_alarm("a0", nikan, "seen").closed_at is None
+
+
+def test_certificates_are_shown_where_the_role_reaches_the_realm_of_their_files(counter: Counter) -> None:
+    world, gate = counter.offices.world, counter.offices.gate
+    parsa, nikan = counter.offices.of("parsa"), counter.officer(Role.REGISTRAR)
+    desk = InventoryDesk(world.database, gate, world.clock)
+    serials = {}
+    for realm, number in (("hospital", "11111"), ("university", "22222"), ("ministry", "33333")):
+        file = counter.file(realm, province="تهران", council_number=number)
+        for approver in (FIRST, SECOND):
+            world.authority.approve(file.id, approver)
+        serials[number] = world.authority.issue("clin-sign", file.id, new_csr(), "clerk").serial_hex
+    for number in ("11111", "22222"):
+        page = desk.search(Search(licence=number), nikan)
+        assert [entry.serial for entry in page.entries] == [serials[number]]
+        assert desk.show(serials[number], nikan).serial_hex == serials[number]
+    assert desk.search(Search(licence="99999"), nikan).entries == ()
+    with pytest.raises(NotFound):
+        desk.show("ab" * 20, nikan)
+    for beyond in (
+        lambda: desk.search(Search(licence="33333"), nikan),
+        lambda: desk.search(Search(profile="clin-sign"), nikan),
+        lambda: desk.show(serials["33333"], nikan),
+    ):
+        assert reason_of(beyond) == "officer.out-of-realm"
+    assert len(desk.search(Search(profile="clin-sign"), parsa).entries) == 3
 
 
 def test_a_deployment_may_take_no_person_without_a_province(counter: Counter) -> None:
