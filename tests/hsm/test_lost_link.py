@@ -212,6 +212,8 @@ def stop_at(bench: Bench, notice: bytes) -> list[bytes]:
 
 
 def _replaced(bench: Bench, process: int | None) -> bool:
+    if bench.link.available:
+        bench.sign()  # the login was done before the device hung: the next call finds out
     return bench.link.pid not in (None, process)
 
 
