@@ -8,8 +8,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from typing import Final, Self
 
 from hsm.errors import HsmUnavailable, ProtocolViolation
 
@@ -37,21 +36,51 @@ def seal_in_memory(body: bytes) -> int:
     return descriptor
 
 
-@contextmanager
-def opened_sealed(descriptor: int, limit: int = MAX_OCTETS) -> Iterator[mmap.mmap]:
-    """Map what a descriptor from somebody else holds; ProtocolViolation unless it is a sealed memory file.
+class SealedMemory:
+    """A sealed memory file from somebody else: octets that stay where they are until they are asked for.
 
-    The descriptor is closed; an empty file is refused too.
+    Reading copies nothing but what was asked for, and gives holes no memory, however large the file says it is.
     """
-    try:
-        size = _checked_size(descriptor, limit)
-        memory = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise ProtocolViolation("no sealed memory file came with the request") from error
-    finally:
-        os.close(descriptor)
-    with memory:
-        yield memory
+
+    def __init__(self, descriptor: int, limit: int = MAX_OCTETS) -> None:
+        """Take a descriptor, to close it; ProtocolViolation unless it is a sealed memory file that is not empty."""
+        try:
+            self._size = _checked_size(descriptor, limit)
+        except (OSError, ProtocolViolation) as error:
+            os.close(descriptor)
+            if isinstance(error, ProtocolViolation):
+                raise
+            raise ProtocolViolation("no sealed memory file came with the request") from error
+        self._descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Return a part; its bounds are as those of bytes, and its step is 1."""
+        start, end, _ = part.indices(self._size)
+        octets = os.pread(self._descriptor, max(0, end - start), start)
+        if len(octets) < end - start:
+            raise HsmUnavailable("a memory file could not be read whole")
+        return octets
+
+    def parts(self, buffer: memoryview) -> Iterator[memoryview]:
+        """Yield all octets in turn, each time in `buffer`, which whoever else reads may use in between."""
+        at = 0
+        while at < self._size:
+            count = os.preadv(self._descriptor, [buffer], at)
+            at += count
+            yield buffer[:count]
+
+    def mapped(self) -> mmap.mmap:
+        """Map all octets, for one who looks here and there, and closes the map."""
+        return mmap.mmap(self._descriptor, self._size, access=mmap.ACCESS_READ)
 
 
 def _checked_size(descriptor: int, limit: int) -> int:
@@ -59,12 +88,8 @@ def _checked_size(descriptor: int, limit: int) -> int:
     if seals & _SEALS != _SEALS:
         raise ProtocolViolation("the memory file is not sealed")
     size = os.fstat(descriptor).st_size
+    if not size:
+        raise ProtocolViolation("the memory file is empty")
     if size > limit:
         raise ProtocolViolation(f"more than {limit} octets in one body")
     return size
-
-
-def read_sealed(descriptor: int, limit: int = MAX_OCTETS) -> bytes:
-    """Return what a descriptor from somebody else holds, as `opened_sealed` does."""
-    with opened_sealed(descriptor, limit) as memory:
-        return memory[:]

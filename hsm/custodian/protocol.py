@@ -12,7 +12,7 @@ Public keys travel as DER SubjectPublicKeyInfo, signatures in their X.509 encodi
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum, unique
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from hsm.errors import (
     HsmUnavailable,
@@ -189,16 +189,33 @@ def pack_items(items: Iterable[bytes]) -> bytes:
     return b"".join([_LENGTH.pack(len(item)) + item for item in items])
 
 
-def unpack_items(body: bytes) -> tuple[bytes, ...]:
-    """Read the items of a body; ProtocolViolation when they do not fill it or are more than 4096."""
-    items: list[bytes] = []
+class Octets(Protocol):
+    """Octets of which parts can be had: bytes, or a memory file that is read on demand."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Return some of them."""
+        ...
+
+
+def item_spans(body: Octets) -> list[slice]:
+    """Find the items of a body; ProtocolViolation when they do not fill it or are more than 4096."""
+    spans: list[slice] = []
     offset, end = 0, len(body)
     while offset < end:
-        if len(items) == MAX_ITEMS or offset + 4 > end:
+        if len(spans) == MAX_ITEMS or offset + 4 > end:
             raise ProtocolViolation("too many items, or a truncated one")
-        (length,) = _LENGTH.unpack_from(body, offset)
+        (length,) = _LENGTH.unpack(body[offset : offset + 4])
         offset += 4 + length
         if offset > end:
             raise ProtocolViolation("an item longer than its body")
-        items.append(body[offset - length : offset])
-    return tuple(items)
+        spans.append(slice(offset - length, offset))
+    return spans
+
+
+def unpack_items(body: bytes) -> tuple[bytes, ...]:
+    """Read the items of a body; ProtocolViolation as for `item_spans`."""
+    return tuple([body[span] for span in item_spans(body)])

@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar
 
 from hsm.custodian.connection import Call, Connection, Work
 from hsm.custodian.errands import Errands
@@ -22,11 +23,13 @@ from hsm.custodian.marks import Marks
 from hsm.custodian.policy import Policy
 from hsm.custodian.protocol import (
     MAX_FRAME_OCTETS,
+    Octets,
     Operation,
     Request,
     decode_request,
     encode_error,
     encode_result,
+    item_spans,
     pack_items,
     unpack_items,
 )
@@ -37,13 +40,15 @@ from hsm.custodian.steady_clock import SteadyClock
 from hsm.device.contract import device_input
 from hsm.device.link import DeviceLink
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, ProtocolViolation, PurposeRefused, RoleRefused
-from hsm.sealed_memory import opened_sealed, read_sealed
+from hsm.sealed_memory import SealedMemory
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from pki.journal import DONE
 
 MAX_BATCH_OCTETS: Final = 64 * 1024 * 1024
 MAX_EDDSA_OCTETS: Final = 1024 * 1024  # such a message goes to the device as it is
-HASH_STEP_OCTETS: Final = 8 * 1024 * 1024
+HASH_STEP_OCTETS: Final = 1024 * 1024
+
+_Items = TypeVar("_Items", bound=Sequence[object])
 
 _log = logging.getLogger("hsm.custodian")
 
@@ -69,6 +74,7 @@ class CustodianService:
         self._seen = records.version
         self._at: datetime | None = None
         self._looked = False  # at the records in this turn
+        self._part = memoryview(bytearray(HASH_STEP_OCTETS))  # of what is being hashed, for all in turn
         self._gate = ReleaseGate(journal, self._now)
         self._queue = SigningQueue(link, partial(self._gate.enter, outcome=DONE), self._signed)
         self._errands = Errands(
@@ -254,7 +260,7 @@ class CustodianService:
 
     def _sign_content(self, call: Call, request: Request) -> Work | None:
         held = self._signing_key(call)
-        items = unpack_items(self._body(call, request, MAX_FRAME_OCTETS))
+        items = unpack_items(self._body(call, request))
         if len(items) != 2:
             raise ProtocolViolation("attributes and content expected")
         attributes, content = items
@@ -274,49 +280,52 @@ class CustodianService:
 
     def _sign_large(self, call: Call, held: HeldKey) -> Work:
         """Read, hash in steps and sign a message that came as a sealed memory file."""
-        with opened_sealed(call.take_descriptor()) as message:
+        with SealedMemory(call.take_descriptor()) as message:
             if held.hash_name is None and len(message) > MAX_EDDSA_OCTETS:
                 raise InvalidInput(ErrorCode.INPUT_TOO_LARGE, f"an EdDSA key signs at most {MAX_EDDSA_OCTETS} octets")
             recorded = sha256()
             taken = recorded if held.hash_name in (None, "sha256") else hashlib.new(held.hash_name)
-            for start in range(0, len(message), HASH_STEP_OCTETS):
-                yield
-                part = message[start : start + HASH_STEP_OCTETS]
+            for part in message.parts(self._part):
                 for one in {recorded, taken}:
                     one.update(part)
+                yield
             call.digest = recorded.digest()
-            yield
-            read = self._read(call, held, message)  # type: ignore[arg-type]  # a map is read as octets are
+            with message.mapped() as octets:
+                read = self._read(call, held, octets)  # type: ignore[arg-type]  # a map is read as octets are
             signed_input = message[:] if held.hash_name is None else taken.digest()
         self._permit(call, held, 1)
         self._marks.advance(held.label, read, held.limits, call.digest, self._now())
         self._submit(call, held, [signed_input])
 
     def _sign_batch(self, call: Call, request: Request) -> Work:
+        """Read the messages one after the other, of which none is held beyond its turn."""
         held = self._signing_key(call)
-        messages = self._items(call, request, MAX_BATCH_OCTETS)
-        call.count = len(messages)
         inputs, digests, acts = [], [], set()
         reads: list[MessageRead] = []
-        for message in messages:
-            digest = sha256(message).digest()
-            call.digest = digest
-            reads.append(self._read(call, held, message))
-            acts.add(call.act)
-            digests.append(digest)
-            inputs.append(digest if held.hash_name == "sha256" else device_input(held.algorithm, message))
-            yield
+        with self._batch(call, held, request) as body:
+            spans = _some(item_spans(body))
+            call.count = len(spans)
+            for span in spans:
+                message = body[span]
+                digest = sha256(message).digest()
+                call.digest = digest
+                reads.append(self._read(call, held, message))
+                acts.add(call.act)
+                digests.append(digest)
+                inputs.append(digest if held.hash_name == "sha256" else device_input(held.algorithm, message))
+                del message
+                yield
         if len(acts) > 1:
             raise PurposeRefused("a batch holds messages of one kind")
         call.digest = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()
-        self._permit(call, held, len(messages))
+        self._permit(call, held, len(inputs))
         for read, digest in zip(reads, digests, strict=True):
             self._marks.advance(held.label, read, held.limits, digest, self._now())
         self._submit(call, held, inputs, many=True)
 
     def _sign_digests(self, call: Call, request: Request) -> Work | None:
         held = self._signing_key(call)
-        digests = self._items(call, request, MAX_FRAME_OCTETS)
+        digests = _some(unpack_items(self._body(call, request)))
         for digest in digests:
             check_digest(held.rule, digest)
         if len(digests) == 1 and held.hash_name == "sha256":
@@ -352,14 +361,24 @@ class CustodianService:
             body = pack_items(job.results) if job.many else job.results[0]
             self._gate.give(job.call, encode_result(body), result=True)
 
-    def _items(self, call: Call, request: Request, limit: int) -> tuple[bytes, ...]:
-        """Return the items of a batch, of which there is one at least: to sign nothing is no use of a key."""
-        items = unpack_items(self._body(call, request, limit))
-        if not items:
-            raise ProtocolViolation("an empty batch")
-        return items
+    @staticmethod
+    def _body(call: Call, request: Request) -> bytes:
+        """Return a body that is no larger than a frame, wherever it is."""
+        if not request.sealed:
+            return request.body
+        with SealedMemory(call.take_descriptor(), MAX_FRAME_OCTETS) as memory:
+            return memory[:]
 
     @staticmethod
-    def _body(call: Call, request: Request, limit: int) -> bytes:
-        """Return the body of a request, wherever it is; `limit` bounds one in a memory file."""
-        return read_sealed(call.take_descriptor(), limit) if request.sealed else request.body
+    def _batch(call: Call, held: HeldKey, request: Request) -> AbstractContextManager[Octets]:
+        """Open the body of a batch: what is hashed here may be larger than a frame, in a memory file."""
+        if not request.sealed:
+            return contextlib.nullcontext(request.body)
+        return SealedMemory(call.take_descriptor(), MAX_BATCH_OCTETS if held.hash_name else MAX_FRAME_OCTETS)
+
+
+def _some(items: _Items) -> _Items:
+    """Refuse an empty batch: to sign nothing is no use of a key."""
+    if not items:
+        raise ProtocolViolation("an empty batch")
+    return items

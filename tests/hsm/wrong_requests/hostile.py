@@ -12,11 +12,24 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 
-from hsm.custodian.protocol import MAX_FRAME_OCTETS, Operation, encode_sealed_request
+from hsm.custodian.protocol import (
+    MAX_FRAME_OCTETS,
+    MAX_ITEMS,
+    Operation,
+    encode_request,
+    encode_sealed_request,
+    pack_items,
+)
+from hsm.sealed_memory import seal_in_memory
 from tests.hsm.wrong_requests.memory_files import memory
 
 Attack = Callable[[socket.socket, bytes], object]
+
+
+def _label(request: bytes) -> str:
+    return request[7 : 7 + request[6]].decode()
 
 
 def _half_large(peer: socket.socket, _request: bytes) -> None:
@@ -24,9 +37,22 @@ def _half_large(peer: socket.socket, _request: bytes) -> None:
 
 
 def _memory_file(peer: socket.socket, request: bytes) -> None:
-    label = request[7 : 7 + request[6]].decode()
     with memory(b"eyJ", octets=64 * 1024 * 1024) as descriptor:
-        socket.send_fds(peer, [encode_sealed_request(Operation.SIGN, label)], [descriptor])
+        socket.send_fds(peer, [encode_sealed_request(Operation.SIGN, _label(request))], [descriptor])
+
+
+@cache
+def _large_batch() -> int:
+    """Return a memory file with as many and as large notes as one batch may have."""
+    return seal_in_memory(pack_items([b"a" * 16_000 + b"\n"] * MAX_ITEMS))
+
+
+def _batch_file(peer: socket.socket, request: bytes) -> None:
+    socket.send_fds(peer, [encode_sealed_request(Operation.SIGN_BATCH, _label(request))], [_large_batch()])
+
+
+def _batch(peer: socket.socket, request: bytes) -> None:
+    peer.sendall(encode_request(Operation.SIGN_BATCH, _label(request), pack_items([b"a" * 500 + b"\n"] * 4000)))
 
 
 ATTACKS: dict[str, Attack] = {
@@ -38,6 +64,8 @@ ATTACKS: dict[str, Attack] = {
     "slow-reader": lambda peer, request: peer.sendall(request * 3000),
     "nonsense": lambda peer, request: peer.sendall((request[:4] + b"\x01\x04" + bytes(len(request) - 6)) * 50),
     "memory-file": _memory_file,
+    "batch": _batch,
+    "batch-file": _batch_file,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hsm.custodian.protocol import Operation, encode_request, encode_sealed_request, pack_items
 from hsm.errors import KeyNotFound, ProtocolViolation, PurposeRefused
-from hsm.sealed_memory import opened_sealed
+from hsm.sealed_memory import SealedMemory
 from pki.errors import ErrorCode
 from pki.keys import verify_signature
 from tests.hsm import messages as m
@@ -180,7 +180,7 @@ def test_no_descriptor_stays_open(besieged: Judged, dial: Dial) -> None:
 
 
 def test_what_was_sealed_can_neither_be_changed_nor_shortened_nor_unsealed() -> None:
-    with memory(b"what was read\n") as descriptor, opened_sealed(os.dup(descriptor)) as seen:
+    with memory(b"what was read\n") as descriptor, SealedMemory(os.dup(descriptor)) as seen:
         for attack in (
             lambda: os.ftruncate(descriptor, 3),
             lambda: os.ftruncate(descriptor, 1 << 20),
@@ -202,7 +202,7 @@ def test_a_memory_file_that_somebody_can_still_write_through_a_map_cannot_be_sea
             with pytest.raises(OSError, match="busy"):
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
             written[0:1] = b"X"
-            with pytest.raises(ProtocolViolation), opened_sealed(os.dup(descriptor)):
+            with pytest.raises(ProtocolViolation), SealedMemory(os.dup(descriptor)):
                 pass
     finally:
         os.close(descriptor)
