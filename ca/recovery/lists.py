@@ -163,8 +163,8 @@ def is_explained(row: Any, entry: ListEntry, made_at: datetime) -> bool:
     """Whether a row says what an entry said, or more, or records that its suspension was lifted after it."""
     status = status_of(row)
     on_hold = entry.reason is RevocationReason.CERTIFICATE_HOLD
-    if status.listed:
-        return on_hold or status.state is not CertificateState.ON_HOLD
+    if status.listed:  # what is on hold, and what waits for its holder, has this reason until it is revoked
+        return on_hold or status.reason is not RevocationReason.CERTIFICATE_HOLD
     return on_hold and row.released_at is not None and row.released_at >= max(entry.since, made_at)
 
 

@@ -145,6 +145,22 @@ def test_what_is_known_by_a_list_alone_is_revoked(site: Site, make_world: WorldM
     assert [found.subject for found in desk.findings(recovery.id, 10)] == [issued.serial_hex]
 
 
+def test_a_list_revokes_what_the_backup_knows_as_waiting_for_its_holder(site: Site, make_world: WorldMaker) -> None:
+    issued = site.world.issue_waiting()
+    site.seal()
+    backup = site.backup()
+    site.world.authority.revoke(issued.serial_hex, RevocationReason.KEY_COMPROMISE, FIRST)
+    crl = site.world.authority.publish_crl("persons", site.world.authority.get(issued.serial_hex).shard)
+    site.lists[crl.issuer, crl.shard] = crl.der  # and the ledger was never sealed again
+    database = site.open(backup)
+    world, desk, _guard = site.restored(database, make_world)
+    begin(database, world)
+    site.reconcile(desk)
+    record = world.authority.get(issued.serial_hex)
+    assert record.state is CertificateState.REVOKED
+    assert record.status.reason is RevocationReason.KEY_COMPROMISE
+
+
 def test_an_export_alone_holds_what_it_cannot_show(site: Site, make_world: WorldMaker) -> None:
     site.seal()
     backup = site.backup()
