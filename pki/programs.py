@@ -5,18 +5,22 @@ exit statuses of `mohr verify` (0, 1, 2) are its own; everything else uses those
 may leave early (`mohr verify … | head`): that is no verdict, so it ends as shells tell of SIGPIPE, and silently.
 """
 
+import errno
 import importlib
+import os
 import secrets
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum, unique
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from pki.errors import ErrorCode, ServiceError, Unavailable
 from pki.messages import sentence
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @unique
@@ -95,7 +99,10 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
     except SystemExit as ended:
         # Where the reader left, click ends with 1 and puts something else in the place of standard output.
         return ExitStatus.PIPE_CLOSED if sys.stdout is not output else _number(ended)
-    except Exception:  # noqa: BLE001 - the documented outermost boundary
+    except Exception as error:  # noqa: BLE001 - the documented outermost boundary
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:  # where standard output goes, say
+            click.echo(sentence(ServiceError(ErrorCode.FILE_UNWRITABLE, os.strerror(error.errno))), err=True)
+            return ExitStatus.USAGE
         _tell_incident(traceback.format_exc(), keep_trace)
         return ExitStatus.INTERNAL
     return result if isinstance(result, int) else ExitStatus.OK

@@ -7,6 +7,7 @@ that was broken off goes on behind the last whole line; a file whose octets are 
 import csv
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,9 @@ from signer.files import is_same_file
 
 MAX_FILES: Final = 1_000_000
 _HEAD: Final = b'{"run"'
+_MAX_HEAD: Final = 1 << 16
 _COLUMNS: Final = ("file", "sha256", "format", "indication", "sub_indication", "signatures", "signer", "signed_at")
+_TABLE_HEAD: Final = ("\ufeff" + ",".join(_COLUMNS)).encode()
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -94,8 +97,10 @@ class Results:
 
     @staticmethod
     def _read(file: BinaryIO, run: Mapping[str, Any], name: str) -> "Results":
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may be read without an end
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, f"{name} is no regular file")
         file.seek(0)
-        first = file.readline()
+        first = file.readline(_MAX_HEAD)
         if not first.endswith(b"\n"):  # new, or not even its first line was written
             if first[: len(_HEAD)] != _HEAD[: len(first)]:
                 raise Conflict(ErrorCode.CONFLICT, f"{name} holds something else")
@@ -149,9 +154,25 @@ class Results:
         self._file.close()
 
 
+def check_table(path: Path) -> None:
+    """Refuse a place for a table that holds something else (`file-unwritable`): it may be what is to be read."""
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            held = file.read(len(_TABLE_HEAD))
+    except OSError as error:
+        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, path.name) from error
+    if held and held != _TABLE_HEAD:
+        raise InvalidInput(ErrorCode.FILE_UNWRITABLE, f"{path.name} holds something else")
+
+
 def table(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Write verdicts as lines of CSV (RFC 4180), a file a line; no cell is a formula to a spreadsheet."""
-    yield _row(_COLUMNS)
+    """Write verdicts as lines of CSV (RFC 4180), a file a line; no cell is a formula to a spreadsheet.
+
+    With the mark that spreadsheets need to read Persian as UTF-8.
+    """
+    yield "\ufeff" + _row(_COLUMNS)
     for verdict in verdicts:
         signatures: Sequence[Mapping[str, Any]] = verdict["signatures"]
         first: Mapping[str, Any] = signatures[0] if signatures else {}

@@ -18,7 +18,7 @@ import click
 from pki.errors import ErrorCode, InvalidInput, NotFound, ServiceError
 from pki.jose import canonical_json, json_object
 from pki.messages import sentence
-from signer.bulk import Results, files_under, spelled, table
+from signer.bulk import Results, check_table, files_under, spelled, table
 from signer.files import check_writable, is_same_file, read_file, read_start, write_file
 from signer.isolation.child import Contexts, serve
 from signer.isolation.crew import judge_all
@@ -156,6 +156,10 @@ def verify(
         context = with_issuers(context, issuers)
         sitting = _Sitting(context, Form.JSON if as_json or results or csv_file else Form.TEXT, report, jobs)
         outputs = [path for path in (results, csv_file, report) if path is not None]
+        _check_outputs(outputs, [content, *anchors, *issuers, Path(policy_name), trust, *trust_signers])
+        if csv_file is not None:
+            check_table(csv_file)
+            check_writable(csv_file)
         found = files_under(files, but=outputs)
         if report is not None and len(found) != 1:
             raise click.UsageError("a report is about one FILE")
@@ -223,6 +227,15 @@ def _check_report(report: Path | None, files: tuple[Path, ...]) -> None:
     if len(files) != 1 or is_same_file(report, files[0]):
         raise click.UsageError("a report is about one FILE, and is another file")
     check_writable(report)
+
+
+def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Refuse to write over what is read beside the files, and two outputs into one file."""
+    for index, path in enumerate(outputs):
+        if any(one is not None and is_same_file(path, one) for one in inputs):
+            raise InvalidInput(ErrorCode.FILE_UNWRITABLE, f"{path.name} is to be read")
+        if any(path.absolute() == other.absolute() or is_same_file(path, other) for other in outputs[:index]):
+            raise click.UsageError(f"two outputs into {path.name}")
 
 
 def _read_content(path: Path) -> bytes:
@@ -317,8 +330,7 @@ def _with_progress(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _write_table(path: Path, verdicts: Sequence[dict[str, Any]]) -> None:
-    # With the mark that spreadsheets need to read Persian as UTF-8.
-    write_file(path, "".join(("\ufeff", *table(verdicts))).encode("utf-8", "replace"))
+    write_file(path, "".join(table(verdicts)).encode("utf-8", "replace"))
 
 
 def _fingerprint(context: VerificationContext, at: datetime | None, home: Path | None) -> str:

@@ -1,3 +1,5 @@
+import errno
+
 import click
 import pytest
 
@@ -14,6 +16,8 @@ def _command(kind: str) -> int | None:
         raise Unavailable(ErrorCode.HSM_UNAVAILABLE)
     if kind == "bug":
         raise KeyError("secret")
+    if kind == "full":
+        raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "interrupt":
         raise click.exceptions.Abort
     return 2 if kind == "two" else None
@@ -29,6 +33,7 @@ def _command(kind: str) -> int | None:
         ([], ExitStatus.USAGE),
         (["--nonsense"], ExitStatus.USAGE),
         (["interrupt"], ExitStatus.INTERRUPTED),
+        (["full"], ExitStatus.USAGE),
         (["bug"], ExitStatus.INTERNAL),
     ],
 )
@@ -59,6 +64,10 @@ def test_a_wrong_command_line_is_told_by_its_code(capsys: pytest.CaptureFixture[
     assert usage.startswith("Usage: ")
     assert said[-1].startswith("usage: ")
     assert "--nonsense" in said[-1]
+
+
+def test_a_full_disk_is_told_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["full"], capsys).startswith("file-unwritable: ")
 
 
 def test_a_trace_that_cannot_be_kept_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

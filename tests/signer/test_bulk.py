@@ -170,6 +170,44 @@ def test_what_is_read_is_never_written_over(tmp_path: Path, output: str) -> None
     assert file.read_bytes() == b'{"payload":"","signatures":[]}'
 
 
+@pytest.mark.parametrize("read_by", ["--content", "--anchor", "--issuers", "--policy", "--trust-signer"])
+def test_what_is_read_beside_the_files_is_never_written_over(tmp_path: Path, read_by: str) -> None:
+    signed, beside = tmp_path / "signed", tmp_path / "beside"
+    signed.write_bytes(b"{}")
+    for held in (b"an anchor, or content", b""):
+        beside.write_bytes(held)
+        assert run(signed, read_by, beside, "--csv", beside).exit_code != 0
+        assert beside.read_bytes() == held
+
+
+def test_a_table_replaces_nothing_but_a_table(tmp_path: Path) -> None:
+    folder, signed = tmp_path / "in", tmp_path / "in" / "signed"
+    folder.mkdir()
+    signed.write_bytes(b'{"payload":"","signatures":[]}')
+    assert run(folder, "--csv", signed).exit_code != 0
+    assert signed.read_bytes() == b'{"payload":"","signatures":[]}'
+    for _ in range(2):
+        assert run(folder, "--csv", tmp_path / "out.csv").exit_code == 1
+
+
+def test_two_outputs_are_two_files(tmp_path: Path) -> None:
+    (tmp_path / "signed").write_bytes(b"{}")
+    assert run(tmp_path / "signed", "--csv", tmp_path / "out", "--results", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_judged(tmp_path: Path) -> None:
+    (tmp_path / "signed").write_bytes(b"{}")
+    result = run(tmp_path / "signed", "--results", tmp_path / "kept", "--csv", tmp_path / "nowhere" / "out.csv")
+    assert result.exit_code != 0
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_results_file_is_a_regular_file() -> None:
+    with pytest.raises(InvalidInput, match="no regular file"):
+        Results.open(Path("/dev/zero"), RUN)
+
+
 def test_a_results_file_is_begun_over_nothing_but_its_own_beginning(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for held in (b"", b'{"ru', b'{"run":{"inputs"'):
