@@ -34,6 +34,7 @@ from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
 from tests.support.capabilities import looks_into_processes
 from tests.support.hung import go_on, hang
+from tests.support.patience import PATIENCE, in_the_end, until
 from tests.support.softhsm import CustodianHome
 
 pytestmark = pytest.mark.real
@@ -223,7 +224,7 @@ def test_a_hung_custodian_is_unavailable_by_the_deadline_and_no_late_answer_is_t
     client = CustodianClient(home.socket_path(), timeout=timedelta(milliseconds=300))
     pid = home.process.pid
     assert pid is not None
-    client.sign(home.key(*SEAL), m.NOTE)
+    in_the_end(lambda: client.sign(home.key(*SEAL), m.NOTE))
     hang(pid)
     try:
         started = time.monotonic()
@@ -232,17 +233,20 @@ def test_a_hung_custodian_is_unavailable_by_the_deadline_and_no_late_answer_is_t
         assert 0.25 < time.monotonic() - started < 20
     finally:
         go_on(pid)
-    verify_signature(key.public_key(), client.sign(home.key(*SEAL), m.NOTE), m.NOTE)
+    verify_signature(key.public_key(), in_the_end(lambda: client.sign(home.key(*SEAL), m.NOTE)), m.NOTE)
     client.close()
 
 
 def test_sigterm_ends_cleanly_and_removes_the_socket(home: CustodianHome) -> None:
     home.process.stop()
     started = subprocess.Popen(module_command("hsm.custodian", str(home.config_path), "0"), env=child_environment())
-    while not home.client.health().ok:
-        time.sleep(0.01)
-    started.terminate()
-    assert started.wait(5) == ExitCode.CLEAN
+    try:
+        until(lambda: home.client.health().ok, "the custodian is well")
+        started.terminate()
+        assert started.wait(PATIENCE) == ExitCode.CLEAN
+    finally:
+        started.kill()
+        started.wait()
     assert not home.socket_path().exists()
 
 
@@ -315,10 +319,7 @@ def test_the_custodian_ends_with_the_process_that_started_it(home: CustodianHome
         check=False,
     )
     assert int(parent.stdout) > 0
-    deadline = time.monotonic() + 5
-    while home.client.health().ok:
-        assert time.monotonic() < deadline, "the custodian outlived its parent"
-        time.sleep(0.01)
+    until(lambda: not home.client.health().ok, "the custodian ends with its parent")
 
 
 def test_the_custodian_outlives_its_token_and_signs_again_when_it_is_back(home: CustodianHome) -> None:
@@ -333,10 +334,7 @@ def test_the_custodian_outlives_its_token_and_signs_again_when_it_is_back(home: 
         assert not home.client.health().ok
     finally:
         away.rename(tokens)
-    deadline = time.monotonic() + 5
-    while not home.client.health().ok:
-        assert time.monotonic() < deadline, "the custodian did not find its token again"
-        time.sleep(0.02)
+    until(lambda: home.client.health().ok, "the device is found again")
     verify_signature(key.public_key(), key.sign(m.NOTE), m.NOTE, key.algorithm)
     assert PinTries(home.settings.tries_file, 2).failed == 0
 
@@ -353,8 +351,7 @@ def test_a_custodian_that_starts_without_its_device_waits_for_it(home: Custodian
             home.client.sign(home.key(*SEAL), m.NOTE)
     finally:
         away.rename(tokens)
-    time.sleep(0.3)
-    assert home.client.health().ok
+    until(lambda: home.client.health().ok, "the device is found again")
 
 
 def test_a_key_that_was_replaced_in_the_token_signs_nothing(home: CustodianHome) -> None:

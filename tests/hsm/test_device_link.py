@@ -1,6 +1,7 @@
 """The line between front and device process, over a real SoftHSM2 token."""
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -25,6 +26,7 @@ from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, verify_sig
 from tests.support.capabilities import looks_into_processes
 from tests.support.device_links import Owner, order_for
 from tests.support.hung import go_on, hang
+from tests.support.patience import PATIENCE
 
 ES256 = SignatureAlgorithm.ES256
 
@@ -147,7 +149,7 @@ def test_a_process_that_crashes_fails_its_calls_and_is_started_again(linked: Lin
     owner.run_until(lambda: not link.available)
     assert [type(answer.error) for answer in answers] == [HsmUnavailable] * 5
     assert isinstance(owner.error(partial(link.sign, linked.reference, ES256, [bytes(32)])), HsmUnavailable)
-    owner.run_until(lambda: link.available, 5)
+    owner.run_until(lambda: link.available)
     assert link.generation == 2
     linked.check(owner.ask(partial(link.sign, linked.reference, ES256, [device_input(ES256, b"m")])), b"m")
 
@@ -156,6 +158,9 @@ def test_an_answer_that_waited_while_the_owner_slept_is_taken_and_nobody_is_kill
     pid, answers = linked.link.pid, list[DeviceAnswer]()
     linked.link.sign(linked.reference, ES256, [device_input(ES256, b"asked")], answers.append)
     time.sleep(1.5)  # the owner is stopped, or busy: longer than any call may take
+    line = linked.link.socket
+    assert line is not None
+    assert select.select([line], [], [], PATIENCE)[0]
     linked.link.tick()
     (answer,) = answers
     linked.check(answer, b"asked")
@@ -171,7 +176,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(linked: LinkedToken) -
     began = time.monotonic()
     assert isinstance(owner.error(partial(link.sign, linked.reference, ES256, [bytes(32)])), HsmUnavailable)
     assert time.monotonic() - began < 10
-    owner.run_until(lambda: link.available, 5)
+    owner.run_until(lambda: link.available)
     assert link.pid != hung
     linked.check(owner.ask(partial(link.sign, linked.reference, ES256, [device_input(ES256, b"m")])), b"m")
     owner.run_until(lambda: not link._dying)
@@ -209,7 +214,7 @@ def test_the_process_ends_with_its_parent(linked: LinkedToken) -> None:
         pid = int(parent.stdout.readline())
         hang(pid)  # also one that does not look
         parent.kill()
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}").exists() and b"Z" not in Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]:
         assert time.monotonic() < limit, "the device process outlives its parent"
         time.sleep(0.01)
@@ -266,6 +271,6 @@ def test_a_token_that_is_not_there_is_waited_for(token: tuple[Path, SoftHsmToken
         assert owner.link.fatal is None
     finally:
         away.rename(tokens)
-    owner.run_until(lambda: owner.link.available, 5)
+    owner.run_until(lambda: owner.link.available)
     assert PinTries(folder / "tries", 2).failed == 0
     owner.link.close()

@@ -1,6 +1,7 @@
 """Peers that are slow, greedy or hostile: none of them ends the service or holds up another."""
 
 import os
+import select
 import shutil
 import socket
 import tempfile
@@ -194,15 +195,16 @@ def test_a_new_peer_takes_the_place_of_the_one_that_never_asked(custodian: Custo
 def test_a_long_batch_does_not_hold_up_a_single_signature(custodian: CustodianHome, dial: Dial) -> None:
     rsa_label = custodian.key(SignatureAlgorithm.RS256, KeyPurpose.SEAL)
     _still_serves(custodian)
-    peer = dial()
-    peer.sendall(encode_request(Operation.SIGN_BATCH, rsa_label, pack_items([m.NOTE] * 150)))
-    started = time.monotonic()
-    _still_serves(custodian)
-    single = time.monotonic() - started
-    signatures = unpack_items(decode_answer(_answers(peer)[0]))
-    batch = time.monotonic() - started
-    assert len(signatures) == 150
-    assert single < batch / 3
+
+    def overtakes() -> bool:
+        peer = dial()
+        peer.sendall(encode_request(Operation.SIGN_BATCH, rsa_label, pack_items([m.NOTE] * 150)))
+        _still_serves(custodian)
+        first = not select.select([peer], [], [], 0)[0]
+        assert len(unpack_items(decode_answer(_answers(peer)[0]))) == 150
+        return first
+
+    assert any(overtakes() for _ in range(5)), "a single signature comes after the batch, and not by chance"
 
 
 @pytest.mark.real

@@ -12,8 +12,7 @@ from hsm.device.link import DeviceLink
 from hsm.private_files import write_private
 from hsm.softhsm import SoftHsmToken
 from pki.errors import ServiceError
-
-PATIENCE = 15.0
+from tests.support.patience import PATIENCE
 
 
 def order_for(token: SoftHsmToken, folder: Path, **changes: object) -> DeviceOrder:

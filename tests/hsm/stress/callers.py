@@ -4,18 +4,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hsm.client import CustodianClient
+from hsm.client import SIGN_TIMEOUT, CustodianClient
 from hsm.errors import HsmUnavailable
 from hsm.provider import KeyPurpose
 from pki.errors import VerificationFailed
 from pki.journal import DONE, KeyUse
 from pki.keys import PublicKey, SignatureAlgorithm, verify_signature
 from tests.hsm.stress.fronts import Fronts
+from tests.support.patience import PATIENCE
 
 SEAL: Final = (SignatureAlgorithm.ES256, KeyPurpose.SEAL)
 TOKEN: Final = (SignatureAlgorithm.ES256, KeyPurpose.TOKEN)
@@ -58,9 +60,9 @@ class Refused(NamedTuple):
 class Caller(threading.Thread):
     """Asks for one thing after the other until told to stop."""
 
-    def __init__(self, number: int, sockets: Sequence[Path], keys: Keys, stopping: threading.Event, pause: float):
+    def __init__(self, number: int, client: CustodianClient, keys: Keys, stopping: threading.Event, pause: float):
         super().__init__()
-        self._client, self._keys, self._stopping, self._pause = CustodianClient(sockets), keys, stopping, pause
+        self._client, self._keys, self._stopping, self._pause = client, keys, stopping, pause
         self._prefix = f"log.example/{number}\n"
         self.answered: list[Answered] = []
         self.refused: list[Refused] = []
@@ -115,9 +117,20 @@ class Caller(threading.Thread):
 class Callers:
     """Several of them, and what they found."""
 
-    def __init__(self, threads: int, sockets: Sequence[Path], keys: Keys, *, pause: float = 0.0) -> None:
+    def __init__(
+        self,
+        threads: int,
+        sockets: Sequence[Path],
+        keys: Keys,
+        *,
+        pause: float = 0.0,
+        timeout: timedelta = SIGN_TIMEOUT,
+    ) -> None:
         self._stopping = threading.Event()
-        self._all = [Caller(number, sockets, keys, self._stopping, pause) for number in range(threads)]
+        self._all = [
+            Caller(number, CustodianClient(sockets, timeout=timeout), keys, self._stopping, pause)
+            for number in range(threads)
+        ]
 
     @contextmanager
     def calling(self) -> Iterator[None]:
@@ -129,7 +142,7 @@ class Callers:
         finally:
             self._stopping.set()
             for caller in self._all:
-                caller.join(5)
+                caller.join(PATIENCE)
         assert not [caller for caller in self._all if caller.is_alive()], "a client is stuck"
 
     @property
