@@ -18,7 +18,7 @@ from pki.keys import SignatureAlgorithm
 from tests.support.emulated_card import SERIAL, TEST_SCRYPT_COST, initial_secrets, personalised_state
 from tests.support.reader_stack import attach, require_reader_programs
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 30.0
 
 
 def wait_for_card(readers: PcscReaders, *, present: bool = True) -> ReaderState:

@@ -247,7 +247,7 @@ def test_a_writer_keeps_the_read_lock_of_nobody(sqlite_maker: DatabaseMaker) -> 
 
     with database.begin(), ThreadPoolExecutor(1) as pool:
         pool.submit(read)
-        assert reading.wait(5)
+        assert reading.wait(60)
 
 
 def test_what_is_not_a_database_failure_passes_through_untouched(sqlite_maker: DatabaseMaker) -> None:

@@ -27,9 +27,9 @@ def url_of(database: Database) -> str:
 
 
 def is_soon_gone(database: Database, name: str) -> bool:
-    """Whether a program is told to be dead within five seconds: PostgreSQL must notice that its connection is gone."""
+    """Whether a program is told to be dead, as soon as PostgreSQL has noticed that its connection is gone."""
     waited = threading.Event()
-    for _ in range(500):
+    for _ in range(6000):
         if not is_alive(database, name):
             return True
         waited.wait(0.01)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -10,17 +11,15 @@ from pathlib import Path
 import pytest
 
 from pki.errors import ErrorCode, VerificationFailed
+from tests.support.patience import PATIENCE, until
 from webapp import supervisor as module
 from webapp.supervisor import Program, RunAs, Supervisor
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
-def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
+def _until(condition: Callable[[], object]) -> None:
+    until(condition, "what is awaited of a program")
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +51,12 @@ def test_what_dies_is_started_again_and_everything_ends_together(tmp_path: Path)
 
     try:
         _until(lambda: len(lines()) == 1)
-        assert readied.wait(5)
+        assert readied.wait(PATIENCE)
         os.kill(int(lines()[0]), 9)
         _until(lambda: len(lines()) == 2)
     finally:
         supervisor.request_stop()
-        thread.join(15)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     assert not any(_alive(int(pid)) for pid in lines())
     assert any("ended with status" in line for line in said)
@@ -86,28 +85,27 @@ def test_what_a_killed_program_leaves_behind_ends_before_it_is_started_again(tmp
         thread.join(15)
 
 
-def test_a_program_that_ends_at_once_is_retried_ever_more_slowly(tmp_path: Path) -> None:
-    starts = tmp_path / "starts"
-    quick = f"open({str(starts)!r}, 'a').write('x')"
-    supervisor = Supervisor([Program(name="quick", arguments=(sys.executable, "-c", quick))], lambda _line: None)
-    thread = _run(supervisor, lambda: False, lambda: None)
-    time.sleep(3)
-    supervisor.request_stop()
-    thread.join(15)
-    assert 1 <= len(starts.read_text(encoding="ascii")) <= 5
-
-
-def test_what_is_killed_again_and_again_is_back_within_half_a_second_each_time() -> None:
-    child = module._Child(Program(name="killed", arguments=SLEEPER))
-    now, delays = 0.0, []
-    for _ in range(6):
+def _delays(program: Program, end: Callable[[module._Child], object], times: int) -> list[float]:
+    """Start a program so often, each time when it is due; return how long it was waited after each of its ends."""
+    child, now, delays = module._Child(program), 0.0, []
+    for _ in range(times):
         child.watch(now, lambda _line: None)
         assert child.process is not None
-        child.process.kill()
-        child.process.wait(10)
+        end(child)
+        child.process.wait(PATIENCE)
         child.watch(now, lambda _line: None)
         delays.append(child.next_start - now)
         now = child.next_start
+    return delays
+
+
+def test_a_program_that_ends_at_once_is_retried_ever_more_slowly() -> None:
+    delays = _delays(Program(name="quick", arguments=("true",)), lambda _child: None, 7)
+    assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
+
+
+def test_what_is_killed_again_and_again_is_back_within_half_a_second_each_time() -> None:
+    delays = _delays(Program(name="killed", arguments=SLEEPER), lambda child: child.signal(signal.SIGKILL), 6)
     assert max(delays) == pytest.approx(0.5)
 
 
@@ -127,13 +125,20 @@ def test_a_program_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatc
     thread = _run(supervisor, up.exists, lambda: None)
     _until(up.exists)
     supervisor.request_stop()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def test_what_may_wait_starts_after_what_may_not(tmp_path: Path) -> None:
     def writer(name: str) -> tuple[str, ...]:
-        return (sys.executable, "-c", f"import time; open({str(tmp_path / name)!r}, 'w').close(); time.sleep(60)")
+        told = f"import os, time; open({str(tmp_path / name)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+        return (sys.executable, "-c", told)
+
+    def started_at(name: str) -> int:
+        """Return when it was started, in ticks of the machine (proc(5), `stat`); 0 while it has not said so."""
+        if not (said := (tmp_path / name).read_text(encoding="ascii") if (tmp_path / name).exists() else ""):
+            return 0
+        return int(Path(f"/proc/{int(said)}/stat").read_text().rpartition(")")[2].split()[19])
 
     now, later = (
         Program(name="now", arguments=writer("now")),
@@ -143,9 +148,10 @@ def test_what_may_wait_starts_after_what_may_not(tmp_path: Path) -> None:
     started = time.monotonic()
     thread = _run(supervisor, lambda: False, lambda: None)
     try:
-        _until((tmp_path / "later").exists)
+        _until(lambda: started_at("later"))
         assert time.monotonic() - started >= 1.0
-        assert (tmp_path / "now").stat().st_mtime < (tmp_path / "later").stat().st_mtime
+        _until(lambda: started_at("now"))
+        assert started_at("now") < started_at("later")
     finally:
         supervisor.request_stop()
         thread.join(15)
@@ -159,7 +165,7 @@ def test_a_program_runs_as_its_user_and_gains_nothing(capfd: pytest.CaptureFixtu
     supervisor = Supervisor([Program(name="shown", arguments=("sh", "-c", show), run_as=run_as)], lambda _line: None)
     thread, shown = _run(supervisor, lambda: False, lambda: None), ""
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while "End:" not in shown and time.monotonic() < end:
             shown += capfd.readouterr().out
             time.sleep(0.02)

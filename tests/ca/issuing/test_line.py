@@ -44,7 +44,7 @@ class SlowFirst(FaultyKeys):
     def signing_key(self, label: str) -> SigningKey:
         if not self.signing.is_set():
             self.signing.set()
-            assert self.go_on.wait(10)
+            assert self.go_on.wait(60)
         return super().signing_key(label)
 
 
@@ -55,7 +55,7 @@ def test_orders_that_wait_share_one_round_trip(world: World) -> None:
     orders = [order(file.id) for _ in range(9)]
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(server.line.issue, orders[0])
-        assert keys.signing.wait(10)
+        assert keys.signing.wait(60)
         others = [pool.submit(server.line.issue, one) for one in orders[1:]]
         while len(server.line._carrying._waiting) < len(others):  # linted and ready while the first one is signed
             threading.Event().wait(0.001)

@@ -33,7 +33,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(5)
+        self._listener.settimeout(60)
         self.port: int = self._listener.getsockname()[1]
         self._taken: socket.socket | None = None
 
@@ -46,7 +46,7 @@ class Reader:
     def take(self) -> None:
         """Accept the card and read its ATR, as pcscd does."""
         self._taken, _address = self._listener.accept()
-        self.connection.settimeout(5)
+        self.connection.settimeout(60)
         self.send(b"\x04")
 
     def send(self, message: bytes) -> None:
