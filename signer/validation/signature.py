@@ -75,6 +75,7 @@ class _Examined:
     judgement: Judgement | None
     findings: tuple[Finding, ...]
     timestamps: tuple[TimestampVerdict, ...]
+    later: tuple[TimestampVerdict, ...]  # the document's, over the signature
 
 
 def judge(
@@ -155,6 +156,7 @@ def _judge(
         judgement=judgement,
         findings=by_weight(findings),
         timestamps=stamps,
+        later=later,
     )
     return _conclude(signature, examined, context)
 
@@ -285,7 +287,7 @@ def _conclude(signature: ParsedSignature, examined: _Examined, context: Verifica
     return SignatureVerdict(
         id=signature.id,
         format=signature.format,
-        level=_level(signature, examined.timestamps, stamped=moment.proven),
+        level=_level(signature, examined, stamped=moment.proven),
         indication=indication,
         sub_indication=sub_indication,
         crypto=examined.check.crypto,
@@ -320,13 +322,16 @@ def _care(indication: Indication, signature: ParsedSignature, examined: _Examine
     return Care.DEFERRED if inside or Reason.CERTIFICATE_EXPIRED not in open_points else Care.INVALID
 
 
-def _level(signature: ParsedSignature, stamps: tuple[TimestampVerdict, ...], *, stamped: bool) -> str | None:
+def _level(signature: ParsedSignature, examined: _Examined, *, stamped: bool) -> str | None:
     """Name the baseline level by what the container holds; a time-stamp of other data does not count."""
     if not signature.level.baseline:
         return None
+    stamps = examined.timestamps
     fitting = [s for s in stamps if s.kind is TimestampKind.SIGNATURE and s.crypto is Crypto.INTACT]
-    if not fitting and not stamped and not signature.level.archive_timestamp:
+    archiving = [s for s in stamps + examined.later if s.kind in (TimestampKind.ARCHIVE, TimestampKind.DOCUMENT)]
+    archived = signature.level.archive_timestamp and any(s.indication is not Indication.FAILED for s in archiving)
+    if not fitting and not stamped and not archived:
         return "B-B"
     if not (signature.level.revocation_values and signature.level.certificate_values):
         return "B-T"
-    return "B-LTA" if signature.level.archive_timestamp else "B-LT"
+    return "B-LTA" if archived else "B-LT"

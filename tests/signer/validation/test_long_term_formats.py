@@ -114,3 +114,4 @@ def test_a_component_taken_out_or_moved_makes_the_archive_time_stamp_worthless(
         found = [s for s in only(verdict).timestamps if s.kind == "archive"]
         assert [s.crypto for s in found] == ["unknown" if clear else "broken"]
         assert found[0].indication is not PASSED
+        assert clear or only(verdict).level != "B-LTA", "it archives nothing where it stamps something else"
