@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from ca.custody_policy import OPERATOR
 from hsm.custodian.config import MAX_SETTINGS_OCTETS
 from hsm.custodian.policy import load_policy, write_policy
 from hsm.process import CustodianProcess
@@ -130,6 +131,8 @@ def custodian_for_us(deployment: Deployment) -> Iterator[CustodianProcess]:
         if os.geteuid() == 0 and _owner(deployment.custodian_config) != 0:
             user = stack.enter_context(contextlib.closing(_decide(deployment))).custodian()
             launcher = () if user is None else user.launcher()
+        elif _owner(deployment.policy_file) == os.geteuid():  # a home that came from another machine names its operator
+            _name_users(deployment.policy_file, {OPERATOR: os.geteuid()})
         log = deployment.custodian_log
         yield stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=log, launcher=launcher))
 

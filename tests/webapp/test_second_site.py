@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from ca.custody_policy import OPERATOR
 from ca.hierarchy import CHECKPOINT_KEY
 from hsm.backup.archive import read_header
 from hsm.client import CustodianClient
+from hsm.custodian.policy import load_policy, write_policy
 from hsm.process import CustodianProcess
 from hsm.provider import KeyPurpose
 from hsm.softhsm import find_module
@@ -106,6 +107,10 @@ def test_the_second_site_signs_with_the_keys_of_the_first(site: Site, tmp_path: 
         ended = site.restore(second.home, site.shares[2], site.shares[0])
         assert ended.status == 0, ended.messages + ended.trace
         assert not second.root.exists()
+        strangers = {
+            role: replace(one, uids=frozenset({4711})) for role, one in load_policy(second.policy_file).roles.items()
+        }
+        write_policy(replace(load_policy(second.policy_file), roles=strangers), second.policy_file)  # another's machine
         put_back_database(away, second)
         checked = run_here(mohr, "hsm", "check", "--home", str(second.home))  # nothing is served yet
         assert checked.status == 0, checked.messages + checked.trace
@@ -266,8 +271,19 @@ def test_a_wrong_share_is_named_and_another_one_asked_for(site: Site, tmp_path: 
     assert home.is_dir()
 
 
+def test_a_whole_share_may_follow_where_a_group_was_mistyped(site: Site, tmp_path: Path) -> None:
+    groups = site.shares[0].split("-")
+    groups[1] = groups[1][:-1] + ("X" if groups[1][-1] != "X" else "Y")
+    ended = site.restore(tmp_path / "second", "-".join(groups), *site.shares[:2])
+    assert ended.status == 0, ended.messages + ended.trace
+    assert "group 2 is mistyped" in ended.messages
+
+
 def test_too_few_shares_restore_nothing(site: Site, tmp_path: Path) -> None:
-    assert site.restore(tmp_path / "second", site.shares[0]).status != 0
+    ended = site.restore(tmp_path / "second", site.shares[0])
+    assert ended.status == 1
+    assert "input-malformed" in ended.messages
+    assert "share (1 more needed)" in ended.messages
     assert not (tmp_path / "second").exists()
 
 
