@@ -6,7 +6,8 @@ delay that grows; while the device is away every call fails at once. What was pr
 `generation`, which counts the openings of the device.
 
 A device may show an old picture of itself: a process that makes a key in SoftHSM2 overlooks what another one made
-meanwhile. So a key that is absent is looked for again behind a fresh opening, before it is told to be absent.
+meanwhile, or while it was opened itself. So a key that is absent is looked for again behind a fresh opening, and once
+more, before it is told to be absent.
 """
 
 import socket
@@ -82,6 +83,7 @@ class DeviceLink:
         self._judging = False  # while the device judges a PIN that was never good: that must not be cut short
         self._openings = 0
         self._made_keys = False  # since the device was opened
+        self._reopened_young = False  # for an absent key, since the device was last steady
         self._opened_at = self._next_try = 0.0
         self._delay = FIRST_DELAY_SECONDS
 
@@ -228,7 +230,8 @@ class DeviceLink:
 
     def _looked(self, request: bytes, read: Read, until: float, done: Done, answer: DeviceAnswer) -> None:
         if self._opening_anew and isinstance(answer.error, KeyAbsent):
-            self._send(request, CALL_SECONDS, until - self._monotonic(), read, done)  # behind the opening
+            again = partial(self._looked, request, read, until, done)
+            self._send(request, CALL_SECONDS, until - self._monotonic(), read, again)  # behind the opening
         else:
             done(answer)
 
@@ -332,8 +335,11 @@ class DeviceLink:
         steady = now - self._opened_at >= STEADY_SECONDS
         if steady:
             self._delay = FIRST_DELAY_SECONDS
+            self._reopened_young = False
         if isinstance(error, KeyAbsent):
-            if steady or self._made_keys:  # else it is the key that is missing
+            # Another one may have made the key while ours was opened; a second time, it is the key that is missing.
+            if steady or self._made_keys or not self._reopened_young:
+                self._reopened_young = not steady
                 self.generation += 1  # from now on calls meet the device after its opening
                 self._begin_opening()
             return
