@@ -89,10 +89,11 @@ class MovedClock:
         self.ahead = timedelta()
 
     def set_ahead(self, by: timedelta) -> None:
-        """Be ahead of the true time by this much, or behind it; programs that run see it at once."""
-        self.ahead = by
+        """Be ahead of the true time by this many whole seconds, or behind it; programs that run see it at once."""
+        seconds = int(by.total_seconds())
+        self.ahead = timedelta(seconds=seconds)
         with self._file.open("r+b") as file:  # in place: it is mapped
-            file.write(struct.pack("=q", int(by.total_seconds())))
+            file.write(struct.pack("=q", seconds))
 
     def now(self) -> datetime:
         """Return what those programs read now."""
