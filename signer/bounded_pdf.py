@@ -34,6 +34,8 @@ _TOKEN_STEP: Final = 16  # octets at a time, by which a token grows that is copi
 _MAX_ROW: Final = 20_000
 _MAX_OBJECTS: Final = 150_000  # that are asked for, read before or not
 _EMPTY_ENTRIES: Final = re.compile(rb"/W\s*\[[\s0]{1,64}\]")
+_REPEATED_END: Final = re.compile(rb"%%EOF((?:[\0\t\n\f\r ]+%%EOF)+)[\0\t\n\f\r ]*\Z")
+_END_OCTETS: Final = 1024
 _MAX_TIMES_READ: Final = 4  # how often a file may be read over
 _LIMITS: Final = DecodeLimits(
     per_stream=StreamDecodeLimits(max_output_size=64 * _MIB),
@@ -167,4 +169,7 @@ def open_pdf(
     `stand_ins` maps where a hex string lies, its brackets included, to the few hex digits that the reader sees
     in its place: pyHanko takes milliseconds over the thousands of digits of a signature value.
     """
+    repeated = _REPEATED_END.search(pdf, max(0, len(pdf) - _END_OCTETS))
+    if repeated is not None:
+        pdf = pdf[: repeated.start(1)]  # some writers end a file twice; pyHanko looks for the table before the last
     return BoundedReader(pdf, meter or Meter(len(pdf)), stand_ins)

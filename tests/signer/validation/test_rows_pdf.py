@@ -124,6 +124,16 @@ def test_a_value_in_ber_with_padding_is_read_to_its_end(zoo: Zoo, pades: bytes, 
         assert verdict.indication is expected
 
 
+def test_a_file_that_ends_twice_before_it_is_signed_is_read(zoo: Zoo, pades: bytes) -> None:
+    first, second, length = numbers_of(pades)
+    twice = respell_range(pades + b"%%EOF\r\n", 0, first, second, length + 7)
+    forge = CmsForge(content=twice[:first] + twice[second:], holder=zoo.clinician, detached=True)
+    value = forge.build().hex().encode().ljust(second - first - 2, b"0")
+    signed = twice[: first + 1] + value + twice[second - 1 :]
+    expect(verify_bytes(signed, zoo.context()), PASSED)
+    expect(verify_bytes(signed + b"%%EOF\n", zoo.context()), FAILED, "FORMAT_FAILURE")
+
+
 # Rows 25 to 28
 
 
