@@ -12,7 +12,8 @@ import pytest
 
 from hsm.custodian import disk_sync as module
 from hsm.custodian.disk_sync import DiskSync, disk_sync
-from tests.hsm.journal_bench import KERNEL, open_descriptors, opened_sync
+from tests.hsm.journal_bench import KERNEL, opened_sync
+from tests.support.descriptors import open_descriptors
 
 PATIENCE = 20.0
 
@@ -109,14 +110,14 @@ def test_closing_waits_for_what_is_under_way_and_gives_everything_back(file: int
         os.write(file, b"octets")
         assert found.begin(file)
         found.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_machine_whose_calls_are_not_known_has_no_such_service(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_descriptors()
     monkeypatch.setattr(platform, "machine", lambda: "pdp11")
     assert disk_sync() is None
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize("number", [-1, 10**6])
@@ -125,4 +126,4 @@ def test_a_kernel_that_refuses_has_no_such_service(monkeypatch: pytest.MonkeyPat
     calls = module._Calls(setup=number, destroy=number, submit=number, getevents=number)
     monkeypatch.setitem(module._CALLS, platform.machine(), calls)
     assert disk_sync() is None
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

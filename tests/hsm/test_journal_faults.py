@@ -14,7 +14,8 @@ from hsm.custodian.journal import DAMAGED, Journal
 from hsm.errors import HsmUnavailable
 from pki.errors import VerificationFailed
 from pki.journal import START, check_continues, parse_line
-from tests.hsm.journal_bench import USE, Ticks, all_lines, newest, open_descriptors, reopened, write
+from tests.hsm.journal_bench import USE, Ticks, all_lines, newest, reopened, write
+from tests.support.descriptors import open_descriptors
 
 # --- disks that fail ------------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ def test_a_disk_that_fails_at_the_start_is_said_and_the_journal_is_let_go(
         before = open_descriptors()
         with pytest.raises(HsmUnavailable, match="Input/output"):
             reopened(tmp_path / "journal")
-        assert open_descriptors() == before
+        assert open_descriptors() <= before
     with closing(reopened(tmp_path / "journal")) as again:
         assert again.head == head
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.descriptors import open_descriptors
 from tests.support.programs import REPOSITORY
 from tests.support.separated import open_folder, refusal_of_views
 from webapp import private_view as module
@@ -49,8 +51,16 @@ def _in(view: PrivateView, script: str, *who: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
 
 
-def _mounts() -> str:
-    return Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+def _mounts(closed: Path) -> frozenset[str]:
+    """Return what is mounted, without the disks of other tests: some run at the same time (proc(5), `mountinfo`)."""
+    mounted = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = {line: Path(line.split()[4]) for line in mounted}
+    others = (Path("/tmp"), Path(tempfile.gettempdir()))
+    return frozenset(
+        line
+        for line, point in points.items()
+        if point.is_relative_to(closed) or not any(point.is_relative_to(folder) for folder in others)
+    )
 
 
 @pytest.mark.parametrize("who", [(), NOBODY], ids=["root", "nobody"])
@@ -70,13 +80,13 @@ def test_home_is_the_real_one_and_the_rest_is_not_written_even_by_root(closed: P
 
 
 def test_nobody_elses_view_changes(closed: Path) -> None:
-    before = _mounts()
+    before = _mounts(closed)
     try:
         made = make_view(closed / "home", [closed / "code", *CODE], [closed / "home"], [])
     except ViewRefused as error:
         pytest.skip(f"this machine allows no private view: {error}")
     made.close()
-    assert _mounts() == before
+    assert _mounts(closed) == before
     assert (closed / "secrets" / "pin").read_bytes() == b"content"
 
 
@@ -99,19 +109,19 @@ def test_a_root_that_may_not_mount_is_told_so_and_nothing_is_changed(closed: Pat
         "except ViewRefused as error: print(error)"
     )
     command = [*WITHOUT_RIGHT, sys.executable, "-P", "-c", code, str(closed / "home")]
-    before = _mounts()
+    before = _mounts(closed)
     ended = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False
     )
     assert ended.stdout.strip() == "a namespace of one's own: Operation not permitted", ended.stderr
-    assert _mounts() == before
+    assert _mounts(closed) == before
 
 
 def test_a_view_that_fails_half_way_leaves_nothing(closed: Path, view: PrivateView) -> None:
-    before = _mounts(), sorted(closed.rglob("*"))
+    before = _mounts(closed), sorted(closed.rglob("*"))
     with pytest.raises(ViewRefused, match="missing: No such file or directory"):
         make_view(closed / "home", [*CODE, closed / "missing"], [closed / "home"], [])
-    assert (_mounts(), sorted(closed.rglob("*"))) == before
+    assert (_mounts(closed), sorted(closed.rglob("*"))) == before
 
 
 def test_what_others_may_not_read_even_in_the_view_is_named(closed: Path, view: PrivateView) -> None:
@@ -124,7 +134,7 @@ def test_a_system_without_the_program_that_enters_says_so(
     closed: Path, view: PrivateView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.PrivateView, "entrance", ("nsenter-that-is-missing", "--"))
-    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     with pytest.raises(ViewRefused, match="nsenter-that-is-missing does not run"):
         make_view(closed / "home", CODE, [closed / "home"], [])
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert open_descriptors() <= before

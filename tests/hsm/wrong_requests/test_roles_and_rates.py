@@ -34,6 +34,7 @@ from tests.hsm.wrong_requests.judged import (
     strict_policy,
 )
 from tests.hsm.wrong_requests.test_messages import certificate, crl, kinds, token
+from tests.support.patience import PATIENCE
 from tests.support.softhsm import CustodianHome
 
 pytestmark = pytest.mark.real
@@ -161,7 +162,7 @@ def test_another_user_is_refused_by_the_kernels_word(reachable: Judged) -> None:
     answer = bytes.fromhex(ended.stdout)
     with pytest.raises(RoleRefused):
         decode_answer(answer[4:])
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not (told := reachable.entries(before)) and time.monotonic() < deadline:
         time.sleep(0.01)  # who is refused at the door hears it before the journal is on the disk
     (use,) = told
@@ -194,7 +195,7 @@ def test_a_rate_that_is_exceeded_is_refused_and_recovers(judged: Judged, server:
         server.sign(COUNTED, token(now()))
     server.sign_digests(TOKEN, [bytes(32)])  # another key's rate is its own
     judged.home.client.sign(COUNTED, token(now()))  # and so is another role's
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             server.sign(COUNTED, token(now()))
