@@ -1,7 +1,8 @@
 """Requests reach the application when their body is there: who is slow to send one holds no place of those who work.
 
 A place to wait in is a thread of the server that sleeps. Small bodies (OCSP, time-stamps, forms) have places of their
-own, so that uploads cannot keep them out. Where none is free, or memory is, the application hears it when it reads the
+own, so that uploads cannot keep them out. Where none is free, a request shows that its body comes, and waits a moment
+for a place that somebody slow loses. Where none gets free, or memory is, the application hears it when it reads the
 body, and answers in its own way: Unavailable (`overloaded`), with Retry-After.
 """
 
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
 
 SMALL_OCTETS: Final = 64 * 1024
 _PIECE: Final = 64 * 1024
+_FIRST: Final = 8 * 1024  # what comes with a head, before the other side hears of us (RFC 6928)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How many requests of a process at once: in work, sending a small body, sending a large one; octets of all bodies.
 
-    `spare` threads more tell those who find no place. A body beyond `largest` is not read: the application refuses it
-    by its length.
+    `spare` threads more tell those who find no place; in half of them, and where nobody works, one may wait `patience`
+    seconds for somebody slow to lose a place. A body beyond `largest` is not read: the application refuses it by its
+    length.
     """
 
     work: int
@@ -38,6 +41,7 @@ class Room:
     large: int
     octets: int = 512 * 1024 * 1024
     largest: int = 50 * 1024 * 1024
+    patience: float = 3.0
 
     @property
     def threads(self) -> int:
@@ -85,12 +89,11 @@ class _Body:
         self._memory = memory
 
     def receive(self, stream: "InputStream", length: int) -> None:
-        """Read so many octets, or until the end."""
+        """Read until there are so many octets, or until the end."""
         while self.count < length and (piece := stream.read(min(_PIECE, length - self.count))):
             self._memory.take(len(piece))
             self.count += len(piece)
             self.octets.write(piece)
-        self.octets.seek(0)
 
     def close(self) -> None:
         """Forget it."""
@@ -101,10 +104,12 @@ class _Body:
 class WholeBodies:
     """A WSGI application in front of another one."""
 
-    def __init__(self, application: "WSGIApplication", room: Room, at_work: AtWork) -> None:
-        self._application, self._room, self._at_work = application, room, at_work
+    def __init__(self, application: "WSGIApplication", room: Room, at_work: AtWork, peers: SlowPeers) -> None:
+        self._application, self._room, self._at_work, self._peers = application, room, at_work, peers
         self._work = threading.BoundedSemaphore(room.work)
         self._small, self._large = Places(room.small), Places(room.large)
+        self._waiting, self._most_waiting = 0, room.work + room.spare // 2
+        self._lock = threading.Lock()
         self._memory = _Memory(room.octets)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -113,7 +118,7 @@ class WholeBodies:
         if length == 0:
             return self._handed_on(environ, start_response)
         with closing(_Body(self._memory)) as body:
-            environ["wsgi.input"] = self._input(body, environ["wsgi.input"], length)
+            environ["wsgi.input"] = self._input(body, environ, length)
             return self._handed_on(environ, start_response)
 
     def _handed_on(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -124,19 +129,46 @@ class WholeBodies:
         finally:
             self._at_work.end()
 
-    def _input(self, body: _Body, stream: "InputStream", length: int | None) -> BytesIO:
+    def _input(self, body: _Body, environ: "WSGIEnvironment", length: int | None) -> BytesIO:
         if length is not None and length > self._room.largest:
             return BytesIO()
-        is_small = length is not None and length <= SMALL_OCTETS
+        places = self._small if length is not None and length <= SMALL_OCTETS else self._large
+        stream, most = environ["wsgi.input"], self._room.largest + 1 if length is None else length
         try:
-            with (self._small if is_small else self._large).taken():
-                body.receive(stream, self._room.largest + 1 if length is None else length)
+            if places.take() or self._waited(places, body, environ, most):
+                try:
+                    body.receive(stream, most)
+                finally:
+                    places.give_back()
         except Unavailable as error:
             body.close()
             return _Refused(error)
         if length is not None and body.count < length:
             return _Refused(InvalidInput(ErrorCode.INPUT_MALFORMED, "the body is shorter than announced"))
+        body.octets.seek(0)
         return body.octets
+
+    def _waited(self, places: Places, body: _Body, environ: "WSGIEnvironment", most: int) -> bool:
+        """Take a place that somebody slow loses or who is done leaves; False for a body that needs none any more.
+
+        Unavailable (`overloaded`) where there is none soon, or enough wait already.
+        """
+        with self._lock:
+            if self._waiting + self._at_work.count() >= self._most_waiting:
+                raise Unavailable(ErrorCode.OVERLOADED, "too many bodies are on the way")
+            self._waiting += 1
+        try:
+            with self._peers.hurried():
+                body.receive(environ["wsgi.input"], min(most, _FIRST))
+                if body.count == most or body.count < _FIRST:  # it is whole, or broken off
+                    return False
+                with self._at_work.counted(environ):  # from here on it waits for us
+                    if places.take_within(self._room.patience):
+                        return True
+            raise Unavailable(ErrorCode.OVERLOADED, "too many bodies are on the way")
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
 
 def _announced(environ: "WSGIEnvironment") -> int | None:
@@ -150,8 +182,9 @@ def _announced(environ: "WSGIEnvironment") -> int | None:
 def unhurried(application: "WSGIApplication", port: int, room: Room, pace: Pace) -> "WSGIApplication":
     """Keep the slow of this process's connections to `port` apart from an application, and end them."""
     at_work = AtWork()
-    SlowPeers(port, pace, at_work).watch()
-    return WholeBodies(application, room, at_work)
+    peers = SlowPeers(port, pace, at_work)
+    peers.watch()
+    return WholeBodies(application, room, at_work, peers)
 
 
 def allow_descriptors(count: int) -> None:

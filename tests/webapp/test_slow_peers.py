@@ -11,7 +11,17 @@ import pytest
 
 from webapp.slow_peers import AtWork, Pace, SlowPeers
 
-PACE = Pace(window=1.0, rate=1000, patience=3.0, longest=20.0, work=8.0)
+PACE = Pace(
+    window=1.0,
+    rate=1000,
+    patience=3.0,
+    longest=20.0,
+    work=8.0,
+    short_window=0.5,
+    grace=2.0,
+    least_grace=0.5,
+    contested_rate=4000,
+)
 
 
 @dataclass
@@ -152,3 +162,72 @@ def test_connections_to_others_are_not_touched(line: Line) -> None:
             gave(ours, theirs, 1)
     with socket.create_connection(line.listener.getsockname()):
         pass
+
+
+def asking(line: Line, *counts: int) -> list[socket.socket]:
+    """Connect, and ask so many octets of each; return the clients' sides."""
+    clients = []
+    for count in counts:
+        client, server = line.connected()
+        gave(client, server, count)
+        clients.append(client)
+    line.look()
+    return clients
+
+
+def is_ended(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_for_those_who_wait_the_slowest_are_ended_and_with_each_look_twice_as_many_sooner(line: Line) -> None:
+    clients = asking(line, 100, 50, 200, 400, 500, 9000)
+    assert line.look(1.0) == 0
+    with line.peers.hurried():
+        assert line.look(0.5) == 0  # nobody had two seconds
+        assert line.look(0.5) == 2
+        assert [is_ended(one) for one in clients] == [True, True, False, False, False, False]
+        assert line.look(0.1) == 3
+    assert [is_ended(one) for one in clients] == [True, True, True, True, True, False]
+    clients = asking(line, 100)
+    with line.peers.hurried():
+        assert line.look(1.0) == 1  # what was asked of all is forgotten as slowly
+    for _ in range(5):
+        line.look()
+    asking(line, 100)
+    with line.peers.hurried():
+        assert line.look(1.0) == 0
+
+
+def test_nobody_is_ended_for_others_where_none_waits(line: Line) -> None:
+    asking(line, 100)
+    assert [line.look() for _ in range(2)] == [0, 0]
+
+
+def test_who_waits_for_us_loses_no_place(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: line.now)
+    silent, in_work = asking(line, 100, 200)
+    unread, _ = line.connected()
+    unread.sendall(bytes(300))
+    line.at_work.begin({"REMOTE_ADDR": "127.0.0.1"})
+    line.look(2.0)
+    with line.peers.hurried():
+        for _ in range(3):
+            line.look(0.2)
+    assert [is_ended(one) for one in (silent, in_work, unread)] == [True, False, False]
+
+
+def test_an_address_with_many_slow_ones_goes_before_others(line: Line) -> None:
+    of_others = line.stack.enter_context(
+        socket.create_connection(line.listener.getsockname(), source_address=("127.0.0.2", 0))
+    )
+    accepted = line.stack.enter_context(line.listener.accept()[0])
+    gave(of_others, accepted, 10)
+    many = asking(line, 100, 200)
+    line.look(2.0)
+    with line.peers.hurried():
+        assert line.look(0.1) == 1
+        assert [is_ended(one) for one in (*many, of_others)] == [True, False, False]

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -141,6 +142,28 @@ def test_the_pages_answer_beside_the_slow_and_end_them(tmp_path: Path) -> None:
             pytest.fail("who sends an octet now and then is never ended")
         assert {kind: all(map(is_ended, each)) for kind, each in senders.items()} == dict.fromkeys(STEADY, True)
         assert ask(port) == b"100000"
+
+
+def test_uploads_find_a_place_though_those_who_hold_them_all_are_not_too_slow_where_none_waits(tmp_path: Path) -> None:
+    source = APPLICATION.replace("large=32", "large=2, patience=15.0") + PAGES
+    with program(source, tmp_path) as port, ExitStack() as stack:
+        senders = open_senders(stack, port, POST % (b"large", 20_000_000))
+        stopping = threading.Event()
+
+        def trickle() -> None:
+            while not stopping.wait(0.1):
+                for sender in senders:
+                    with suppress(OSError):
+                        sender.send(bytes(500))
+
+        trickling = threading.Thread(target=trickle)
+        trickling.start()
+        stack.callback(trickling.join)
+        stack.callback(stopping.set)
+        end = time.monotonic() + 15
+        while ask(port) != b"100000":  # refused: as many as may wait for a place do
+            assert time.monotonic() < end
+        assert [ask(port) for _ in range(5)] == [b"100000"] * 5
 
 
 def test_the_exchange_answers_beside_the_slow_and_ends_them(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,20 @@ from tests.webapp import samples
 from tests.webapp.conftest import FROM_OWN_PAGE, ORIGIN, FixedClock, healthy
 from webapp.app import create_app
 from webapp.services import Services
-from webapp.slow_peers import AtWork
+from webapp.slow_peers import AtWork, Pace, SlowPeers
 from webapp.status import status_wsgi
 from webapp.whole_bodies import SMALL_OCTETS, Room, WholeBodies
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-ROOM = Room(work=2, spare=6, small=1, large=2, octets=300_000, largest=250_000)
+ROOM = Room(work=2, spare=6, small=1, large=2, octets=300_000, largest=250_000, patience=0.1)
 LARGE = SMALL_OCTETS + 1
+
+
+def in_front(application: WSGIApplication, room: Room = ROOM) -> WholeBodies:
+    at_work = AtWork()
+    return WholeBodies(application, room, at_work, SlowPeers(0, Pace(), at_work))
 
 
 class Sent:
@@ -50,7 +56,7 @@ def bodies() -> WholeBodies:
         ocsp=lambda request: b"answer to " + request[:2],
         verify=lambda data, *, content, name: samples.SAMPLES["unknown-format"],
     )
-    return WholeBodies(status_wsgi(services, create_app(services)), ROOM, AtWork())
+    return in_front(status_wsgi(services, create_app(services)))
 
 
 def asked(
@@ -95,12 +101,12 @@ def test_uploads_that_wait_keep_out_a_further_one_and_nothing_else(bodies: Whole
     with waiting(bodies, ROOM.large, LARGE) as finish:
         for path in ("/api/v1/verify", "/verify"):
             kind = "multipart/form-data; boundary=b" if path == "/verify" else "application/octet-stream"
-            status, body, headers = asked(bodies, path, Sent(b""), LARGE, kind)
+            status, body, headers = asked(bodies, path, ready(bytes(LARGE)), LARGE, kind)
             assert (status, headers["Retry-After"].isdigit()) == (503, True)
         assert "<html" in body.decode()
         assert asked(bodies, "/ocsp", ready(b"ocsp"), 4, "application/ocsp-request")[1] == b"answer to oc"
         assert asked(bodies, "/api/v1/verify", ready(b"small"), 5)[0] == 200
-        assert asked(bodies, "/nowhere", Sent(b""), LARGE)[0] == 404
+        assert asked(bodies, "/nowhere", ready(bytes(LARGE)), LARGE)[0] == 404
         get = run_wsgi_app(bodies, EnvironBuilder(path="/healthz").get_environ(), buffered=True)
         assert get[1].startswith("200")
         assert finish() == [200] * ROOM.large
@@ -109,9 +115,31 @@ def test_uploads_that_wait_keep_out_a_further_one_and_nothing_else(bodies: Whole
 
 def test_small_bodies_that_wait_keep_out_no_upload(bodies: WholeBodies) -> None:
     with waiting(bodies, ROOM.small, 10) as finish:
-        assert asked(bodies, "/ocsp", Sent(b""), 4, "application/ocsp-request")[0] == 503
+        assert asked(bodies, "/ocsp", ready(bytes(9000)), 9000, "application/ocsp-request")[0] == 503
+        assert asked(bodies, "/ocsp", ready(b"ocsp"), 4, "application/ocsp-request")[0] == 200  # it is there at once
         assert asked(bodies, "/api/v1/verify", ready(bytes(LARGE)), LARGE)[0] == 200
         assert finish() == [200]
+
+
+def test_who_waits_for_a_place_takes_the_next_that_gets_free_and_one_that_broke_off_takes_none() -> None:
+    services = Services(public_url=ORIGIN, clock=FixedClock(), health=healthy, ocsp=lambda request: request[:2])
+    patient = in_front(status_wsgi(services, create_app(services)), replace(ROOM, patience=20))
+    with waiting(patient, ROOM.large, LARGE) as finish, ThreadPoolExecutor(1) as pool:
+        broken = asked(patient, "/nowhere", ready(bytes(LARGE), cut=100), LARGE)
+        assert broken[0] == 404
+        sent = ready(bytes(LARGE))
+        one = pool.submit(asked, patient, "/nowhere", sent, LARGE)
+        assert sent.asked.wait(20)
+        finish()
+        assert one.result(20)[0] == 404
+    assert sent._data.tell() == LARGE
+
+
+def test_so_many_wait_for_a_place_and_no_more(bodies: WholeBodies) -> None:
+    with waiting(bodies, ROOM.large, LARGE), waiting(bodies, ROOM.work + ROOM.spare // 2, LARGE):
+        never = Sent(b"")
+        assert asked(bodies, "/api/v1/verify", never, LARGE)[0] == 503
+        assert not never.asked.is_set()
 
 
 def test_bodies_beyond_the_memory_are_refused_and_it_is_given_back(bodies: WholeBodies) -> None:
@@ -132,7 +160,7 @@ def test_bodies_beyond_the_memory_are_refused_and_it_is_given_back(bodies: Whole
         start_response("200 OK", [])
         return [str(read).encode()]
 
-    held = WholeBodies(application, ROOM, AtWork())
+    held = in_front(application)
     with ThreadPoolExecutor(1) as pool:
         one = pool.submit(asked, held, "/first", first, 200_000)
         try:
@@ -175,7 +203,7 @@ def test_so_many_work_at_once_and_no_more() -> None:
         start_response("200 OK", [])
         return [b""]
 
-    bodies = WholeBodies(application, ROOM, AtWork())
+    bodies = in_front(application)
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(asked, bodies, "/", BytesIO(), 0) for _ in range(4 * ROOM.work)]
         assert [one.result(20)[0] for one in answers] == [200] * (4 * ROOM.work)
