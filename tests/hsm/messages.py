@@ -66,6 +66,12 @@ def tbs_cert_list(
     return der.sequence(version, algorithm, issuer, this_update, next_update, entries, tail)
 
 
+def point(url: bytes) -> bytes:
+    """Write the extension that names a list's distribution point: lists of one have numbers of their own."""
+    place = der.context(0, der.context(0, der.context(6, url, constructed=False)))
+    return extension(oids.ISSUING_DISTRIBUTION_POINT, der.sequence(place), critical=True)
+
+
 def request_info(spki: bytes) -> bytes:
     return der.sequence(der.integer(0), name("Physician"), spki, der.context(0))
 

@@ -220,14 +220,6 @@ def test_an_extension_that_no_list_carries_is_refused() -> None:
     refused(good.revocation_list(extensions=extensions), "no list carries")
 
 
-def point(url: bytes) -> bytes:
-    return m.extension(
-        oids.ISSUING_DISTRIBUTION_POINT,
-        der.sequence(der.context(0, der.context(0, der.context(6, url, constructed=False)))),
-        critical=True,
-    )
-
-
 def test_the_scope_of_a_list_is_its_distribution_point_and_whether_it_is_a_delta() -> None:
     number, delta = good.LIST_EXTENSIONS[0], m.extension(oids.DELTA_CRL_INDICATOR, der.integer(3), critical=True)
     scopes = {
@@ -235,9 +227,9 @@ def test_the_scope_of_a_list_is_its_distribution_point_and_whether_it_is_a_delta
         for extensions in (
             (number,),
             (number, delta),
-            (number, point(b"http://a.example/1")),
-            (number, point(b"http://a.example/2")),
-            (number, point(b"http://a.example/1"), delta),
+            (number, m.point(b"http://a.example/1")),
+            (number, m.point(b"http://a.example/2")),
+            (number, m.point(b"http://a.example/1"), delta),
         )
     }
     assert len(scopes) == 5

@@ -36,11 +36,12 @@ changes = st.lists(mutations, max_size=3)
 def good_items(judged: Judged, kind: str, at: datetime) -> tuple[bytes, ...]:
     """Return a message that the right key signs now; for a time-stamp with its content."""
     stamp = good.stamp(generated=at)
-    number = m.extension(oids.CRL_NUMBER, der.integer(next(numbers)))
+    # Each list is of a scope of its own: one whose number a change made high would forbid all that follow it.
+    of_its_own = m.extension(oids.CRL_NUMBER, der.integer(7)), m.point(b"http://a.example/%d" % next(numbers))
     single = good.single(spki=judged.ca_spki, this=at, following=at + timedelta(days=1))
     made = {
         "certificate": (certificate(at),),
-        "crl": (crl(at, extensions=(number,)),),
+        "crl": (crl(at, extensions=of_its_own),),
         "ocsp": (good.response(single, produced=at),),
         "stamp": (m.stamp_attributes(stamp), stamp),
         "token": (token(at),),
