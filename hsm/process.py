@@ -15,7 +15,7 @@ from hsm.client import CustodianClient
 from hsm.custodian.config import load_settings
 from hsm.errors import ConfigurationInvalid, HsmUnavailable, PinIncorrect, RoleRefused
 
-START_TIMEOUT: Final = timedelta(seconds=10)
+START_TIMEOUT: Final = timedelta(seconds=30)
 STOP_TIMEOUT: Final = timedelta(seconds=5)
 _POLL_SECONDS: Final = 0.01
 _MAX_LAST_WORDS: Final = 4096
