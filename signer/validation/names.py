@@ -10,6 +10,8 @@ MAX_SHOWN: Final = 300
 
 _COMMON_NAME: Final = "2.5.4.3"
 _STEERING: Final = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+_STACKED: Final = frozenset(("Mn", "Me"))
+_MAX_STACKED: Final = 3  # Persian has two: a doubled letter with its vowel
 _NON_JOINER: Final = "\u200c"
 
 
@@ -33,8 +35,8 @@ def common_name(name_der: bytes) -> str:
 def visible(text: str, limit: int = MAX_SHOWN) -> str:
     """Write a stranger's text so that it steers nothing: what is not seen or turns text around is named instead.
 
-    What is longer than `limit` characters is cut, and says so. A zero-width non-joiner stays between letters that join,
-    where it is spelling.
+    What is longer than `limit` characters is cut, and says so. Of the marks on a letter a few are drawn: a heap of them
+    paints over other lines. A zero-width non-joiner stays between letters that join, where it is spelling.
     """
     cut = text[:limit]
     shown = "".join(_seen(cut, index) for index in range(len(cut)))
@@ -43,11 +45,17 @@ def visible(text: str, limit: int = MAX_SHOWN) -> str:
 
 def _seen(text: str, index: int) -> str:
     char = text[index]
-    if unicodedata.category(char) not in _STEERING:
+    kind = unicodedata.category(char)
+    if kind not in _STEERING and not (kind in _STACKED and _is_heaped(text[max(0, index - _MAX_STACKED) : index])):
         return char
     if char == _NON_JOINER and _joins(text[index - 1 : index]) and _joins(text[index + 1 : index + 2]):
         return char
     return f"[U+{ord(char):04X}]"
+
+
+def _is_heaped(before: str) -> bool:
+    """Say whether a mark behind this text stands on no letter, or on enough marks."""
+    return all(unicodedata.category(char) in _STACKED for char in before)
 
 
 def _joins(char: str) -> bool:

@@ -5,10 +5,12 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.formats.jades import add_signature_timestamp, sign_jades
+from signer.validation.names import visible
 from signer.validation.reasons import Reason
 from signer.validation.report import ReportedFile, instant, verdict_json
 from signer.validation.report_html import report_html
@@ -104,6 +106,18 @@ def test_no_name_steers_a_page(zoo: Zoo, text: str) -> None:
 def html_words(page: str) -> list[str]:
     """Return the tags of a page, which no name may change."""
     return re.findall(r"<(/?[a-z0-9]+)", page)
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("A" + "\u0300" * 9 + "b", "A" + "\u0300" * 3 + "[U+0300]" * 6 + "b"),
+        ("\u0336\u0489x", "[U+0336][U+0489]x"),
+        ("محمّد مُحَمَّد Ǖ\u0301", "محمّد مُحَمَّد Ǖ\u0301"),
+    ],
+)
+def test_no_heap_of_marks_paints_over_other_lines(name: str, seen: str) -> None:
+    assert visible(name) == seen
 
 
 def test_a_name_of_ten_thousand_letters_is_cut_and_says_so(zoo: Zoo) -> None:
