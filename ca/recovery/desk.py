@@ -115,7 +115,7 @@ class RecoveryDesk:
         continues = self._continues(told, mark, accept_loss=accept_loss)
         inserted, updated = tell_certificates(connection, told, self._settings, places, now)
         tell_key_uses(connection, told)
-        read = tell_lists(connection, told, lists, self._settings, places, now)
+        read, by_lists = tell_lists(connection, told, lists, self._settings, places, now)
         check_lists(connection, read)
         check_ledger(connection, told, log, mark[0].decode() if mark is not None and continues else None)
         findings = _with_earlier(told, state.findings_of(connection, recovery.id, None))
@@ -130,7 +130,7 @@ class RecoveryDesk:
             "published_root": "" if mark is None else mark[1].root.hex(),
             "continues": continues,
             "certificates_new": inserted + int(earlier.get("certificates_new", 0)),
-            "certificates_changed": updated + int(earlier.get("certificates_changed", 0)),
+            "certificates_changed": updated + by_lists + int(earlier.get("certificates_changed", 0)),
             "lists": len(read),
             "findings": dict(sorted(kinds.items())),
         }

@@ -158,13 +158,15 @@ def tell_lists(
     settings: AuthoritySettings,
     places: Places,
     now: datetime,
-) -> tuple[OutlivedList, ...]:
-    """List again whatever the last lists name, and leave their numbers behind; return the lists."""
+) -> tuple[tuple[OutlivedList, ...], int]:
+    """List again whatever the last lists name, leave their numbers behind; return them, and how many rows changed."""
     read = [_read_named(name, data, places, settings) for name, data in lists.items()]
     read.sort(key=lambda one: one.number)
     numbers: dict[tuple[str, int], int] = {}
+    updated = 0
     for outlived in read:
-        _changed, findings = apply_list(connection, outlived, settings, places.ends, now)
+        changed, findings = apply_list(connection, outlived, settings, places.ends, now)
+        updated += changed - len(findings)  # what is known by the list alone is no row that changed
         told.findings += findings
         here = (outlived.issuer.value, outlived.shard)
         numbers[here] = max(numbers.get(here, 0), outlived.number)
@@ -175,7 +177,7 @@ def tell_lists(
             if issuer in places.ends:
                 numbers[here] = max(numbers.get(here, 0), int(event.facts.get("number") or 0))
     leave_numbers_behind(connection, numbers, now)
-    return tuple(read)
+    return tuple(read), updated
 
 
 def _read_named(name: str, data: bytes, places: Places, settings: AuthoritySettings) -> OutlivedList:

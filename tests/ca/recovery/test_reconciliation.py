@@ -155,7 +155,8 @@ def test_a_list_revokes_what_the_backup_knows_as_waiting_for_its_holder(site: Si
     database = site.open(backup)
     world, desk, _guard = site.restored(database, make_world)
     begin(database, world)
-    site.reconcile(desk)
+    report = site.reconcile(desk)
+    assert report["certificates_changed"] == 1
     record = world.authority.get(issued.serial_hex)
     assert record.state is CertificateState.REVOKED
     assert record.status.reason is RevocationReason.KEY_COMPROMISE
