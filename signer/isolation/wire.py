@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from pki.errors import ErrorCode, InvalidInput
@@ -25,15 +26,27 @@ class Channel:
         self._sock = sock
         self._poll = select.poll()  # select(2) knows no descriptor above 1023
         self._poll.register(sock, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(sock, select.POLLOUT)
 
     def fileno(self) -> int:
         """Return what can be waited for."""
         return self._sock.fileno()
 
-    def send(self, parts: Sequence[bytes]) -> None:
-        """Send one message; OSError when the other end is gone."""
-        lengths = struct.pack(f">{1 + len(parts)}I", len(parts), *map(len, parts))
-        self._sock.sendall(b"".join((lengths, *parts)))
+    def send(self, parts: Sequence[bytes], until: float | None = None) -> None:
+        """Send one message; OSError when the other end is gone, TimeoutError when it takes nothing any more.
+
+        `until` is in monotonic seconds.
+        """
+        pieces = (struct.pack(f">{1 + len(parts)}I", len(parts), *map(len, parts)), *parts)
+        if sum(map(len, parts)) <= _PIECE:
+            pieces = (b"".join(pieces),)
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                _await(self._writable, until)
+                with suppress(BlockingIOError):
+                    rest = rest[self._sock.send(rest[:_PIECE], 0 if until is None else socket.MSG_DONTWAIT) :]
 
     def receive(self, until: float | None = None) -> tuple[bytes, ...]:
         """Return the next message; EOFError when the other end is gone, TimeoutError at `until` (monotonic seconds).
@@ -51,8 +64,7 @@ class Channel:
     def _read(self, octets: int, until: float | None) -> bytes:
         parts = []
         while octets:
-            if until is not None and not self._poll.poll(max(0.0, until - time.monotonic()) * 1000):
-                raise TimeoutError
+            _await(self._poll, until)
             part = self._sock.recv(min(octets, _PIECE))
             if not part:
                 raise EOFError
@@ -63,3 +75,8 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._sock.close()
+
+
+def _await(poll: select.poll, until: float | None) -> None:
+    if until is not None and not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        raise TimeoutError

@@ -62,12 +62,13 @@ class Worker:
 
     def give(self, order: Order) -> None:
         """Begin to have one file judged."""
-        for _ in range(2):  # one that died since its last answer did not do so over this file
+        for _ in range(2):  # one that died or was stopped since its last answer did not do so over this file
             if self._running is None:
                 self._running = self._start()
-            self._until = time.monotonic() + self._seconds
+            now = time.monotonic()
+            self._until = now + self._seconds
             try:
-                self._running[0].send(order.parts())
+                self._running[0].send(order.parts(), now + self._seconds / 3)
             except OSError:
                 self.end()
             else:

@@ -24,7 +24,7 @@ from signer.isolation.child import _private_octets, serve
 from signer.isolation.crew import judge_all
 from signer.isolation.order import Answer, Form, Order
 from signer.isolation.wire import Channel
-from signer.isolation.worker import Start, Worker, forked, spawned
+from signer.isolation.worker import Process, Start, Worker, forked, spawned
 from signer.rendering import render
 from signer.validation.context import VerificationContext
 from signer.validation.verdict import FileVerdict, Indication
@@ -95,6 +95,30 @@ def test_a_worker_that_died_between_two_files_is_no_fault_of_the_second() -> Non
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert worker.ask(order()) is not None
+
+
+def test_a_worker_that_was_stopped_and_takes_nothing_any_more_is_replaced() -> None:
+    class Stopped:
+        pid = 0
+
+        def end(self) -> None:
+            ended.append(self)
+
+    def begin() -> tuple[Channel, Process]:
+        if not ended:
+            return Channel(ours), Stopped()
+        worker._seconds = 30.0
+        return start()()
+
+    ended: list[Stopped] = []
+    ours, theirs = socket.socketpair()
+    worker = Worker(begin, seconds=0.3)
+    with ours, theirs:
+        try:
+            assert worker.ask(order(bytes(5 << 20))) is not None
+        finally:
+            worker.end()
+    assert len(ended) == 1
 
 
 def test_memory_that_a_file_may_not_have_is_refused_to_its_reader_alone() -> None:
