@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -144,3 +146,23 @@ def test_a_listener_without_its_key_says_which_command_makes_another(
     monkeypatch.setattr(exchange_server, "allow_descriptors", lambda _count: None)
     with pytest.raises(SystemExit, match="renew-services"):
         exchange_server.main()
+
+
+MANY_LARGE = """
+import resource, threading
+def work():
+    for _ in range(3):
+        kept = [bytearray(8 << 20) for _ in range(4)]
+        del kept
+threads = [threading.Thread(target=work) for _ in range(4)]
+for each in threads: each.start()
+for each in threads: each.join()
+print(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20)
+"""
+
+
+@pytest.mark.parametrize("name", ["server", "exchange", "worker", "linter"])
+def test_large_bodies_that_are_gone_are_no_memory_of_a_server_any_more(tmp_path: Path, name: str) -> None:
+    (program,) = (one for one in programs(Deployment(tmp_path), SETTINGS, "h:8440", TOGETHER) if one.name == name)
+    said = subprocess.run([sys.executable, "-c", MANY_LARGE], env=program.environment, capture_output=True, check=True)
+    assert int(said.stdout) < 30

@@ -24,6 +24,8 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 LATER_SECONDS = 1.5
+LARGE_OCTETS = 1024 * 1024
+"""What is larger goes back to the system when it is freed (mallopt(3)): else each thread of a server keeps much of it."""
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -43,7 +45,7 @@ def programs(
 ) -> tuple[Program, ...]:
     """Return what runs in this deployment, in starting order."""
     host, port = split_bind(bind)
-    home = {"MOHR_HOME": str(deployment.home)}
+    home = {"MOHR_HOME": str(deployment.home), "MALLOC_MMAP_THRESHOLD_": str(LARGE_OCTETS)}
     python = (sys.executable, "-P", "-m")  # whatever lies in the folder that we are in
     keeper = Program(
         name="keeper",
