@@ -7,7 +7,6 @@ may leave early (`mohr verify … | head`): that is no verdict, so it ends as sh
 
 import errno
 import importlib
-import os
 import secrets
 import sys
 import traceback
@@ -101,7 +100,7 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
         return ExitStatus.PIPE_CLOSED if sys.stdout is not output else _number(ended)
     except Exception as error:  # noqa: BLE001 - the documented outermost boundary
         if isinstance(error, OSError) and error.errno in _NO_SPACE:  # where standard output goes, say
-            click.echo(sentence(ServiceError(ErrorCode.FILE_UNWRITABLE, os.strerror(error.errno))), err=True)
+            click.echo(sentence(ServiceError(ErrorCode.FILE_UNWRITABLE, error.strerror or "")), err=True)
             return ExitStatus.USAGE
         _tell_incident(traceback.format_exc(), keep_trace)
         return ExitStatus.INTERNAL
