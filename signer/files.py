@@ -17,10 +17,9 @@ _PIECE: Final = 1 << 20
 
 
 def read_file(path: Path, *, limit: int = MAX_FILE_OCTETS) -> bytes:
-    """Read a file; InvalidInput with a code when it is unreadable, empty or larger than `limit` octets."""
+    """Read a file; InvalidInput with a code when it is unreadable, silent, empty or larger than `limit` octets."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = read_start(path, limit + 1)
     except OSError as error:
         raise InvalidInput(ErrorCode.FILE_UNREADABLE, path.name) from error
     if len(data) > limit:

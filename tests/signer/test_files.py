@@ -47,6 +47,9 @@ def test_a_pipe_into_which_nobody_writes_is_left(tmp_path: Path, monkeypatch: py
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TimeoutError):
         read_start(tmp_path / "pipe", 10)
+    with pytest.raises(InvalidInput) as refused:
+        read_file(tmp_path / "pipe")
+    assert refused.value.code is ErrorCode.FILE_UNREADABLE
 
 
 def test_a_pipe_is_read_to_its_end_or_to_what_is_wanted(tmp_path: Path) -> None:
