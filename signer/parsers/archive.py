@@ -26,6 +26,7 @@ from signer.parsers.signed_data import (
     single,
 )
 from signer.parsers.tst import read_timestamp, timestamp_id
+from signer.validation.crypto import HASH_NAMES
 from signer.validation.reasons import Reason
 
 MAX_INDEX: Final = 1024
@@ -36,7 +37,6 @@ ARCHIVE_TIMESTAMPS: Final = (oids.ATTR_ARCHIVE_TIMESTAMP_V3, _SECOND, _FIRST)
 
 _INDEX: Final = "0.4.0.1733.2.5"  # ats-hash-index: hashes of whole attributes
 _INDEX_V3: Final = "0.4.0.19122.1.5"  # ats-hash-index-v3: hashes of type and value
-_HASHES: Final = {oids.SHA1: "sha1", oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
 _UNSIGNED: Final = 0xA1
 
 
@@ -140,9 +140,9 @@ def _running(hash_name: str, octets: Octets) -> "hashlib._Hash":
 
 
 def _hash_name(hash_oid: str) -> str:
-    if hash_oid not in _HASHES:
+    if hash_oid not in HASH_NAMES:
         raise refuse("imprint with an unknown hash")
-    return _HASHES[hash_oid]
+    return HASH_NAMES[hash_oid]
 
 
 # -- version 3 --------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _read_index(token_der: bytes) -> _Index:
         raise refuse("archive time-stamp without a hash index")
     parts = list(node.expect(der.SEQUENCE).children(4))
     hash_oid = parts.pop(0).sequence()[0].oid() if len(parts) == 4 else oids.SHA256
-    if len(parts) != 3 or hash_oid not in _HASHES:
+    if len(parts) != 3 or hash_oid not in HASH_NAMES:
         raise refuse("hash index of unknown form")
     names = frozenset(entry.octets() for part in parts for entry in part.expect(der.SEQUENCE).children(MAX_INDEX))
     return _Index(raw=node.raw, hash_oid=hash_oid, names=names)
@@ -197,7 +197,7 @@ def _spellings(index: _Index, attribute: Node) -> Iterator[tuple[bytes, str, Nod
 
 
 def _hash(index: _Index, octets: bytes) -> bytes:
-    return hashlib.new(_HASHES[index.hash_oid], octets, usedforsecurity=False).digest()
+    return hashlib.new(HASH_NAMES[index.hash_oid], octets, usedforsecurity=False).digest()
 
 
 # -- version 2 --------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pki import oids
 from pki.errors import ErrorCode, InvalidInput, ServiceError
 from signer.parsers.asic_container import read_container
 from signer.parsers.asic_manifest import Manifest, Reference, read_manifest
@@ -32,6 +31,7 @@ from signer.parsers.model import (
 )
 from signer.parsers.signed_data import read_signed_data
 from signer.parsers.tst import read_timestamp
+from signer.validation.crypto import HASH_NAMES
 from signer.validation.reasons import Reason
 
 _MIMETYPE: Final = "mimetype"
@@ -42,7 +42,6 @@ _SIGNATURE: Final = re.compile(r"META-INF/[^/]*signatures?[^/]*\.p7[sm]", re.IGN
 _TIMESTAMP: Final = re.compile(r"META-INF/[^/]*timestamp[^/]*\.tst", re.IGNORECASE)
 _XML_SIGNATURE: Final = re.compile(r"META-INF/[^/]*signatures[^/]*\.xml", re.IGNORECASE)
 _MANIFEST: Final = re.compile(r"META-INF/ASiC(?:Archive)?Manifest[^/]*\.xml", re.IGNORECASE)
-_HASHES: Final = {oids.SHA1: "sha1", oids.SHA256: "sha256", oids.SHA384: "sha384", oids.SHA512: "sha512"}
 
 
 @dataclass
@@ -237,7 +236,7 @@ def _add_stamp(found: _Found, place: str, manifest: Manifest) -> None:
 
 
 def _fits(files: Mapping[str, bytes], reference: Reference) -> bool:
-    data, name = files.get(reference.name), _HASHES.get(reference.digest_oid)
+    data, name = files.get(reference.name), HASH_NAMES.get(reference.digest_oid)
     if data is None or name is None:
         return False
     return hashlib.new(name, data, usedforsecurity=False).digest() == reference.digest

@@ -22,8 +22,13 @@ _DIGESTS: Final = {
     "http://www.w3.org/2000/09/xmldsig#sha1": oids.SHA1,
     "http://www.w3.org/2001/04/xmlenc#sha256": oids.SHA256,
     "http://www.w3.org/2000/09/xmldsig#sha256": oids.SHA256,  # which exists in no standard, but in files
+    "http://www.w3.org/2001/04/xmldsig-more#sha224": oids.SHA224,
     "http://www.w3.org/2001/04/xmldsig-more#sha384": oids.SHA384,
     "http://www.w3.org/2001/04/xmlenc#sha512": oids.SHA512,
+    "http://www.w3.org/2007/05/xmldsig-more#sha3-224": oids.SHA3_224,  # RFC 9231 §2.1.5
+    "http://www.w3.org/2007/05/xmldsig-more#sha3-256": oids.SHA3_256,
+    "http://www.w3.org/2007/05/xmldsig-more#sha3-384": oids.SHA3_384,
+    "http://www.w3.org/2007/05/xmldsig-more#sha3-512": oids.SHA3_512,
 }
 
 

@@ -51,11 +51,11 @@ def packed(files: dict[str, bytes], mimetype: bytes | None = EXTENDED) -> bytes:
     return stream.getvalue()
 
 
-def manifest(signature: str, files: dict[str, bytes], method: str = SHA256) -> bytes:
+def manifest(signature: str, files: dict[str, bytes], method: str = SHA256, name: str = "sha256") -> bytes:
     references = "".join(
-        f'<DataObjectReference URI="{name}"><ds:DigestMethod Algorithm="{method}"/>'
-        f"<ds:DigestValue>{b64encode(hashlib.sha256(data).digest()).decode()}</ds:DigestValue></DataObjectReference>"
-        for name, data in files.items()
+        f'<DataObjectReference URI="{file}"><ds:DigestMethod Algorithm="{method}"/>'
+        f"<ds:DigestValue>{b64encode(hashlib.new(name, data).digest()).decode()}</ds:DigestValue></DataObjectReference>"
+        for file, data in files.items()
     )
     spaces = 'xmlns="http://uri.etsi.org/02918/v1.2.1#" xmlns:ds="http://www.w3.org/2000/09/xmldsig#"'
     return f'<ASiCManifest {spaces}><SigReference URI="{signature}"/>{references}</ASiCManifest>'.encode()
@@ -77,6 +77,17 @@ def judged(zoo: Zoo, data: bytes) -> FileVerdict:
 def reasons(verdict: FileVerdict) -> set[Reason]:
     found = {finding.reason for finding in verdict.findings}
     return found | {finding.reason for one in verdict.signatures for finding in one.findings}
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("2007/05/xmldsig-more#sha3-256", "sha3_256"), ("2007/05/xmldsig-more#sha3-512", "sha3_512")],
+)
+def test_a_manifest_may_name_any_hash_of_today(zoo: Zoo, method: str, name: str) -> None:
+    about = manifest(SIGNATURE, FILES, f"http://www.w3.org/{method}", name)
+    files = {**FILES, "META-INF/ASiCManifest001.xml": about, SIGNATURE: signed(zoo, about)}
+    for changed, expected in (({}, Indication.PASSED), ({"scan.txt": b"another"}, Indication.FAILED)):
+        assert verify_bytes(packed(files | changed), zoo.context()).indication is expected
 
 
 def test_a_simple_container_is_judged_over_its_file(zoo: Zoo) -> None:
