@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage
@@ -70,16 +70,25 @@ def read_upload() -> Upload:
 def _read() -> Upload:
     if request.mimetype == "multipart/form-data":
         file, content = request.files.get("file"), request.files.get("content")
-        data = b"" if file is None else file.read()
+        data = b"" if file is None else _whole(file)
         name = _name(file)
-        detached = content.read() if content is not None and content.filename else None
+        detached = _whole(content) if content is not None and content.filename else None
     elif request.mimetype == "application/x-www-form-urlencoded":
         raise InvalidInput(ErrorCode.MEDIA_TYPE_REFUSED, "multipart/form-data or application/octet-stream")
     else:
-        data, name, detached = request.get_data(cache=False), UNNAMED, None
-        if len(data) != request.content_length:  # the sender went away; a verdict must never be about cut bytes
+        length = request.content_length or 0
+        if length > MAX_REQUEST_OCTETS:
+            raise RequestEntityTooLarge
+        # As it lies in memory (`webapp.whole_bodies`): Werkzeug would copy it twice.
+        data, name, detached = request.environ["wsgi.input"].read(length), UNNAMED, None
+        if len(data) != length:  # the sender went away; a verdict must never be about cut bytes
             raise InvalidInput(ErrorCode.INPUT_MALFORMED, "the body is shorter than announced")
     return Upload(name=name, data=data, content=detached)
+
+
+def _whole(file: FileStorage) -> bytes:
+    """Return its octets without a copy of them."""
+    return cast("BytesIO", file.stream).getvalue()
 
 
 def _name(file: FileStorage | None) -> str:

@@ -39,7 +39,7 @@ class Room:
     spare: int
     small: int
     large: int
-    octets: int = 512 * 1024 * 1024
+    octets: int = 256 * 1024 * 1024
     largest: int = 50 * 1024 * 1024
     patience: float = 3.0
 
@@ -145,8 +145,7 @@ class WholeBodies:
             return _Refused(error)
         if length is not None and body.count < length:
             return _Refused(InvalidInput(ErrorCode.INPUT_MALFORMED, "the body is shorter than announced"))
-        body.octets.seek(0)
-        return body.octets
+        return BytesIO(body.octets.getvalue())  # no copy, and it gives all of it away without one
 
     def _waited(self, places: Places, body: _Body, environ: "WSGIEnvironment", most: int) -> bool:
         """Take a place that somebody slow loses or who is done leaves; False for a body that needs none any more.

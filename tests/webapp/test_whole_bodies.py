@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def asked(
 ) -> tuple[int, bytes, Any]:
     headers = {**FROM_OWN_PAGE, **({"Transfer-Encoding": "chunked"} if length is None else {})}
     environ = EnvironBuilder(path=path, method="POST", headers=[*headers.items()], content_type=kind).get_environ()
-    environ |= {"wsgi.input": sent, "wsgi.input_terminated": True}
+    environ |= {"wsgi.input": sent, "wsgi.input_terminated": True, "CONTENT_TYPE": kind}
     if length is not None:
         environ["CONTENT_LENGTH"] = str(length)
     body, status, answered = run_wsgi_app(application, environ, buffered=True)
@@ -171,6 +172,31 @@ def test_bodies_beyond_the_memory_are_refused_and_it_is_given_back(bodies: Whole
             leave.set()
         assert one.result(20)[1] == b"200000"
     assert asked(held, "/fourth", ready(bytes(ROOM.largest)), ROOM.largest)[1] == b"250000"
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [("application/octet-stream", 1.5), ("multipart/form-data; boundary=b", 2.5)]
+)
+def test_an_upload_is_in_memory_once_or_as_a_part_of_a_form_twice(kind: str, most: float) -> None:
+    def verify(data: bytes, *, content: bytes | None, name: str) -> Any:
+        del content, name
+        assert data == file
+        return samples.SAMPLES["unknown-format"]
+
+    file = bytes(8 << 20)
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    body = file if "form" not in kind else head + file + b"\r\n--b--\r\n"
+    services = Services(public_url=ORIGIN, clock=FixedClock(), health=healthy, verify=verify)
+    room = Room(work=2, spare=2, small=1, large=2)
+    application = in_front(status_wsgi(services, create_app(services)), room)
+    sent = ready(body)
+    tracemalloc.start()
+    try:
+        assert asked(application, "/api/v1/verify", sent, len(body), kind)[0] == 200
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most * len(file)
 
 
 def test_a_body_beyond_the_limit_is_not_read_and_one_that_broke_off_gets_no_verdict(bodies: WholeBodies) -> None:

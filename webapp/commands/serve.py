@@ -24,7 +24,7 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 LATER_SECONDS = 1.5
-LARGE_OCTETS = 1024 * 1024
+LARGE_OCTETS = 128 * 1024
 """What is larger goes back to the system when it is freed (mallopt(3)): else each thread keeps much of it."""
 
 
