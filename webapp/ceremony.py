@@ -22,6 +22,7 @@ from hsm.custodian.policy import write_policy
 from hsm.private_files import write_private
 from hsm.process import CustodianProcess
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
+from hsm.transit.settings import TransitSettings
 from pki.audit import AuditAction, AuditEvent
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from storage.engine import Database, open_database
@@ -33,20 +34,29 @@ from webapp.deployment_settings import DeploymentSettings
 from webapp.fonts import cut_font
 from webapp.founders import enrol_founders
 from webapp.opening import open_for_service
+from webapp.service_device import ServiceDevice
 
 CEREMONY: Final = "mohr init"
 ROOT_TOKEN: Final = "mohr-root"
 SERVICE_TOKEN: Final = "mohr-service"
 
 
-def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, database_password: str | None = None) -> str:
+def hold_ceremony(
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    *,
+    database_password: str | None = None,
+    device: ServiceDevice | None = None,
+) -> str:
     """Make a deployment and return the root token's PIN, which is stored nowhere.
+
+    The service's keys are made in `device`, or in a SoftHSM2 token that is made for them.
 
     Conflict (`deployment-exists`) for a folder that holds anything but our caches; InvalidInput for settings that
     cannot be, before anything is made: also for a database that has its authorities already (Conflict), or that does
     not answer (Unavailable).
     """
-    begin_deployment(deployment, settings, database_password)
+    begin_deployment(deployment, settings, database_password, device)
     root = create_softhsm_token(deployment.root / "token", ROOT_TOKEN)
     with ended_gently():
         _make_everything(deployment, settings, root)
@@ -56,7 +66,12 @@ def hold_ceremony(deployment: Deployment, settings: DeploymentSettings, *, datab
         return pin.reveal()
 
 
-def begin_deployment(deployment: Deployment, settings: DeploymentSettings, database_password: str | None) -> None:
+def begin_deployment(
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    database_password: str | None,
+    device: ServiceDevice | None = None,
+) -> None:
     """Make the folders of a deployment, the service's token and what its custodians are told; errors as above."""
     if not is_free(deployment):
         raise Conflict(ErrorCode.DEPLOYMENT_EXISTS, str(deployment.home))
@@ -67,8 +82,10 @@ def begin_deployment(deployment: Deployment, settings: DeploymentSettings, datab
     deployment.create_folders()
     if database_password is not None:
         write_private(deployment.database_password, database_password.encode() + b"\n")
-    service = create_softhsm_token(deployment.service_token, SERVICE_TOKEN)
-    write_service_custodian(deployment, settings, service)
+    if device is None:
+        write_service_custodian(deployment, settings, create_softhsm_token(deployment.service_token, SERVICE_TOKEN))
+    else:
+        _write_custodian(deployment, settings, *device.kept_in(deployment.custodian_config.parent))
 
 
 def _check_database(url: str) -> None:
@@ -112,16 +129,24 @@ def entries(folder: Path) -> tuple[Path, ...]:
 
 
 def write_service_custodian(deployment: Deployment, settings: DeploymentSettings, token: SoftHsmToken) -> None:
-    """Write the service's PIN file and, last, what its custodians are told.
+    """Write the service's PIN file and, last, what its custodians are told."""
+    write_private(deployment.pin_file, token.pin.reveal().encode() + b"\n")
+    device = Pkcs11Settings(module_path=token.module_path, token=token.label, environment=token.environment)
+    _write_custodian(deployment, settings, device, PinSettings(file=deployment.pin_file))
 
-    Every role is ours until a user each is arranged.
-    """
+
+def _write_custodian(
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    device: Pkcs11Settings | TransitSettings,
+    pin: PinSettings | None,
+) -> None:
+    """Tell the custodians where the keys are. Every role is ours until a user each is arranged."""
     us = dict.fromkeys((SERVER, WORKER, OPERATOR), os.getuid())
-    config, pin_file = deployment.custodian_config, deployment.pin_file
-    write_private(pin_file, token.pin.reveal().encode() + b"\n")
+    config = deployment.custodian_config
     custodians = CustodianSettings(
-        device=Pkcs11Settings(module_path=token.module_path, token=token.label, environment=token.environment),
-        pin=PinSettings(file=pin_file),
+        device=device,
+        pin=pin,
         keys_file=config.with_name("keys.json"),
         policy_file=config.with_name("policy.json"),
         marks=config.with_name("marks"),

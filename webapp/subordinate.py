@@ -46,6 +46,7 @@ from webapp.fonts import cut_font
 from webapp.opening import open_for_service, publish_authorities
 from webapp.profile_limits import follow_profile_limits
 from webapp.separation import separate
+from webapp.service_device import ServiceDevice
 
 BEGINNING: Final = "mohr init"
 INSTALLING: Final = "mohr ca install-chain"
@@ -66,13 +67,17 @@ class Installed:
 
 
 def begin_subordinate(
-    deployment: Deployment, settings: DeploymentSettings, *, database_password: str | None = None
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    *,
+    database_password: str | None = None,
+    device: ServiceDevice | None = None,
 ) -> tuple[Path, ...]:
     """Make custodians, the authorities' keys and their requests; return the requests' files.
 
     Refuses as `hold_ceremony` does; one that breaks off leaves a folder that a person must look at.
     """
-    begin_deployment(deployment, settings, database_password)
+    begin_deployment(deployment, settings, database_password, device)
     authorities, written = authority_settings(settings), []
     with ended_gently(), _custodian(deployment) as keys, closing(_database(deployment, settings)) as database:
         upgrade(database)

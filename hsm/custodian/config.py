@@ -137,8 +137,8 @@ def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings
     """Turn the members of a settings file into settings; relative paths start at `folder`."""
     check_members(raw, _MEMBERS, required=_MEMBERS.keys() - {"pin", "pin_tries"})
     return CustodianSettings(
-        device=_device(raw["device"], folder),
-        pin=_pin(raw["pin"], folder) if "pin" in raw else None,
+        device=parse_device(raw["device"], folder),
+        pin=parse_pin(raw["pin"], folder) if "pin" in raw else None,
         pin_tries=raw.get("pin_tries", DEFAULT_PIN_TRIES),
         keys_file=folder / raw["keys_file"],
         policy_file=folder / raw["policy_file"],
@@ -148,7 +148,8 @@ def validate_settings(raw: Mapping[str, Any], folder: Path) -> CustodianSettings
     )
 
 
-def _device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSettings:
+def parse_device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSettings:
+    """Validate a `device` member; relative paths start at `folder`. ConfigurationInvalid."""
     match raw.get("kind"):
         case "pkcs11":
             check_members(raw, _PKCS11_MEMBERS, required=_PKCS11_MEMBERS.keys() - {"environment"})
@@ -161,7 +162,8 @@ def _device(raw: Mapping[str, Any], folder: Path) -> Pkcs11Settings | TransitSet
     raise ConfigurationInvalid("the device's kind is pkcs11 or transit")
 
 
-def _pin(raw: Mapping[str, Any], folder: Path) -> PinSettings:
+def parse_pin(raw: Mapping[str, Any], folder: Path) -> PinSettings:
+    """Validate a `pin` member; relative paths start at `folder`. ConfigurationInvalid."""
     check_members(raw, {"file": str, "keeper": str})
     return PinSettings(**{name: folder / value for name, value in raw.items()})
 

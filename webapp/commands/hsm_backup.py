@@ -41,7 +41,7 @@ def backup(
     names = custodian_names(shares, custodians)
     check_new(out)
     check_delivery(share_files)
-    token = _token_of(load_settings(deployment.custodian_config))
+    token = _token_of(deployment, load_settings(deployment.custodian_config))
     sealed = seal_backup(
         read_custodian(deployment, with_pin=not without_pin),
         token_label=token,
@@ -84,8 +84,8 @@ def restore(deployment: Deployment, file: Path) -> None:
     answer({"home": str(deployment.home), "token": header.token_label, "files": len(header.digests)})
 
 
-def _token_of(settings: CustodianSettings) -> str:
-    """Name the token that a backup holds; a key store reached over a network has its own backups."""
-    if not isinstance(settings.device, Pkcs11Settings):
-        raise ConfigurationInvalid("the keys are in no token of this machine")
+def _token_of(deployment: Deployment, settings: CustodianSettings) -> str:
+    """Name the token that a backup holds; a key store elsewhere has its own backups."""
+    if not isinstance(settings.device, Pkcs11Settings) or not deployment.service_token.exists():
+        raise ConfigurationInvalid("the keys are in no token of this home: their device's own backup takes its place")
     return settings.device.token

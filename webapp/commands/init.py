@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -13,6 +15,9 @@ from webapp.database_password import without_password
 from webapp.deployment import Deployment
 from webapp.deployment_settings import DeploymentSettings
 from webapp.status_settings import StatusSettings
+
+if TYPE_CHECKING:
+    from webapp.service_device import ServiceDevice
 
 DEFAULT_PORT = 8440
 DEFAULT_ORGANIZATION = "Mohr Pilot (synthetic)"
@@ -54,12 +59,15 @@ def initialise(
     database_url: str | None = None,
     crl_shards: int | None = None,
     subordinate: bool = False,
+    device_file: Path | None = None,
 ) -> None:
     """Hold the ceremony and show the root's PIN, once; `subordinate` makes no root, and requests for a parent."""
     from pki.oids import PILOT_ARC
     from webapp.ceremony import hold_ceremony
     from webapp.separation import separate
+    from webapp.service_device import read_device
 
+    device = None if device_file is None else read_device(device_file)
     url, password = (None, None) if database_url is None else without_password(database_url)
     settings = DeploymentSettings(
         public_url=public_url,
@@ -73,21 +81,23 @@ def initialise(
     )
     if subordinate:
         with _told_when_broken_off(deployment):
-            _begin_subordinate(deployment, settings, password)
+            _begin_subordinate(deployment, settings, password, device)
         return
     say(f"creating a pilot deployment in {deployment.home}")
     with _told_when_broken_off(deployment):
-        pin = hold_ceremony(deployment, settings, database_password=password)
+        pin = hold_ceremony(deployment, settings, database_password=password, device=device)
     separate(deployment).close()
     say(f"pilot root PIN, shown this once and stored nowhere: {pin}")
     say(f"the root's token lies in {deployment.root}; take it off this machine")
 
 
-def _begin_subordinate(deployment: Deployment, settings: DeploymentSettings, password: str | None) -> None:
+def _begin_subordinate(
+    deployment: Deployment, settings: DeploymentSettings, password: str | None, device: "ServiceDevice | None"
+) -> None:
     from webapp.subordinate import begin_subordinate
 
     say(f"creating a deployment under another authority in {deployment.home}")
-    requests = begin_subordinate(deployment, settings, database_password=password)
+    requests = begin_subordinate(deployment, settings, database_password=password, device=device)
     say(f"it waits for its certificates: have {deployment.requests} signed, then run mohr ca install-chain FILE")
     answer({"state": "waiting", "requests": [str(path) for path in requests]})
 
@@ -106,6 +116,13 @@ def _begin_subordinate(deployment: Deployment, settings: DeploymentSettings, pas
     metavar="N",
     help="How many lists each authority divides its certificates among; default: 4. 128 suit a million.",
 )
+@click.option(
+    "--device",
+    "device_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON: the key store of the service, an HSM or Transit; default: a SoftHSM2 token in HOME.",
+)
 @click.option("--subordinate", is_flag=True, help="No root: write requests for a parent CA, and wait for its answer.")
 def init(
     deployment: Deployment,
@@ -116,6 +133,7 @@ def init(
     oid_arc: str | None,
     database_url: str | None,
     crl_shards: int | None,
+    device_file: Path | None,
     subordinate: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Create a pilot deployment: root token, service token, issuing CAs, TSA, OCSP, seal, database.
@@ -132,4 +150,5 @@ def init(
         database_url=database_url,
         crl_shards=crl_shards,
         subordinate=subordinate,
+        device_file=device_file,
     )
