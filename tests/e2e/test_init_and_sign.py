@@ -10,6 +10,7 @@ import pytest
 
 from signer.samples import sample_pdf, sample_prescription
 from tests.support.deployment import LiveDeployment
+from tests.support.elsewhere import read_elsewhere
 from tests.support.openssl import openssl
 from tests.support.pki import NOW, Holder, make_path
 from tests.support.programs import run_here
@@ -19,12 +20,11 @@ pytestmark = pytest.mark.real
 URL = "http://127.0.0.1:18440"
 
 
-def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in sorted(folder.rglob("*"))
-        if not path.is_socket()
-    }
+def _everything(folder: Path) -> tuple[dict[str, tuple[int, int]], bytes]:
+    """Return each name with its time and size, and what is in the files, one after the other."""
+    found = sorted(path for path in folder.rglob("*") if not path.is_socket())
+    names = {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size) for path in found}
+    return names, read_elsewhere(path for path in found if path.is_file())
 
 
 def test_a_second_ceremony_in_the_same_folder_is_refused_and_changes_nothing(live: LiveDeployment) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_table_is_handed_out_as_the_ledger_says(live: LiveDeployment, serial: 
     rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"), newline="")))
     assert serial in [row["serial"] for row in rows]
     assert stat.S_IMODE(table.stat().st_mode) == 0o600
-    with sqlite3.connect(live.deployment.database_file) as database:
+    with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
         query = "SELECT facts FROM audit_events WHERE action = 'inventory.exported' ORDER BY id DESC LIMIT 1"
         facts = json.loads(database.execute(query).fetchone()[0])
     assert (facts["certificates"], facts["sha256"]) == (len(rows), hashlib.sha256(table.read_bytes()).hexdigest())
@@ -84,7 +85,7 @@ def test_counts_are_those_of_the_last_sweep(live: LiveDeployment, serial: str) -
 
 def test_a_reminder_is_listed_then_put_into_the_outbox_once(live: LiveDeployment, serial: str) -> None:
     end = datetime.now(UTC) + timedelta(days=5)
-    with sqlite3.connect(live.deployment.database_file) as database:
+    with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
         stored = end.strftime("%Y-%m-%d %H:%M:%S.000000")
         change = "UPDATE certificates SET not_before = ?, not_after = ? WHERE serial = ?"
         database.execute(change, ("2024-01-01 00:00:00.000000", stored, serial))

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import ssl
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ def ask(door: Door, body: object, key: str, officer: str | None = ISSUER) -> tup
 
 
 def intents(live: LiveDeployment) -> int:
-    with sqlite3.connect(live.deployment.database_file) as database:
+    with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
         (count,) = database.execute("SELECT count(*) FROM certificates").fetchone()
     return int(count)
 
@@ -62,7 +63,7 @@ def test_an_officer_orders_a_certificate_and_asks_again(door: Door, live: LiveDe
     status, shown = door.curl(f"{PATH}/{made['serial']}", officer=OTHER)
     assert (status, shown["pem"], shown["file"]) == (200, made["pem"], live.file_id)
     assert "0000012343" not in json.dumps(shown)
-    with sqlite3.connect(live.deployment.database_file) as database:
+    with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
         query = "SELECT actor, action FROM audit_events WHERE subject = ? ORDER BY id"
         told = database.execute(query, (made["serial"],)).fetchall()
     assert {(ISSUER, "certificate.intended"), (ISSUER, "certificate.issued"), (OTHER, "inventory.read")} <= set(told)
@@ -153,7 +154,7 @@ def test_a_card_s_key_is_ordered_with_what_the_station_states(door: Door, live: 
     csr.write_bytes(build_csr(UnsafeSoftKey.generate(SignatureAlgorithm.ES256), "a", challenge=made["nonce"]))
     words = ("ca", "issue", "--profile", "clin-auth", "--file", live.file_id, "--csr", csr)
     serial = live.answer(*words, "--key-proof", made["id"], "0042-7732")["serial"]
-    with sqlite3.connect(live.deployment.database_file) as database:
+    with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
         found = database.execute("SELECT serial, card FROM key_proofs WHERE serial IS NOT NULL").fetchall()
     assert {(issued["serial"], "0042-7731"), (serial, "0042-7732")} <= set(found)
 

@@ -39,7 +39,7 @@ def issued(live: LiveDeployment, folder: Path, *, ends_in_days: int | None = Non
     live.activate(live.file_id)
     if ends_in_days is not None:
         end = datetime.now(UTC) + timedelta(days=ends_in_days)
-        with sqlite3.connect(live.deployment.database_file) as database:
+        with closing(sqlite3.connect(live.deployment.database_file)) as database, database:
             update = "UPDATE certificates SET not_after = ? WHERE serial = ?"
             database.execute(update, (f"{end:%Y-%m-%d %H:%M:%S.%f}", answer["serial"]))
     return str(answer["serial"])

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,8 +93,8 @@ class LiveDeployment:
         shutil.copytree(self.deployment.public, home / "public")
         (home / "data").mkdir()
         with (
-            sqlite3.connect(self.deployment.home / "data" / "mohr.db") as source,
-            sqlite3.connect(home / "data" / "mohr.db") as target,
+            closing(sqlite3.connect(self.deployment.home / "data" / "mohr.db")) as source,
+            closing(sqlite3.connect(home / "data" / "mohr.db")) as target,
         ):
             source.backup(target)
         return home

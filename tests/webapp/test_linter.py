@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_the_linter_judges_a_deployments_certificates(live: LiveDeployment, tmp_
 def test_two_officers_close_an_alarm_from_the_shell(live: LiveDeployment, tmp_path: Path) -> None:  # noqa: F811 - that fixture
     serial = new_certificate(live, tmp_path, "--lint-first")
     live.mohr("ca", "lint", serial)
-    with sqlite3.connect(live.deployment.database_file) as connection:
+    with closing(sqlite3.connect(live.deployment.database_file)) as connection, connection:
         now = format_instant(RealClock().now()).replace("T", " ").replace("Z", ".000000")
         connection.execute(
             "INSERT INTO lint_alarms VALUES ('a1', ?, 'pkilint', '1', 'ERROR', '[\"x\"]', 0, ?, NULL)", (serial, now)
