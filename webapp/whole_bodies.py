@@ -97,6 +97,7 @@ class _Body:
 
     def close(self) -> None:
         """Forget it."""
+        self.octets = BytesIO()  # an error that tells of it is no reason to keep it
         self._memory.give_back(self.count)
         self.count = 0
 
@@ -142,7 +143,7 @@ class WholeBodies:
                     places.give_back()
         except Unavailable as error:
             body.close()
-            return _Refused(error)
+            return _Refused(error.with_traceback(None))
         if length is not None and body.count < length:
             return _Refused(InvalidInput(ErrorCode.INPUT_MALFORMED, "the body is shorter than announced"))
         return BytesIO(body.octets.getvalue())  # no copy, and it gives all of it away without one

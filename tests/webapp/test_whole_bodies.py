@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -197,6 +198,22 @@ def test_an_upload_is_in_memory_once_or_as_a_part_of_a_form_twice(kind: str, mos
     finally:
         tracemalloc.stop()
     assert peak < most * len(file)
+
+
+def test_a_body_that_is_refused_half_way_is_memory_no_longer() -> None:
+    services = Services(public_url=ORIGIN, clock=FixedClock(), health=healthy)
+    room = Room(work=2, spare=2, small=1, large=2, octets=8 << 20)
+    application = in_front(status_wsgi(services, create_app(services)), room)
+    sent = ready(bytes(9 << 20))
+    gc.disable()  # octets are gone at once, not when somebody looks for what is lost
+    tracemalloc.start()
+    try:
+        assert asked(application, "/api/v1/verify", sent, 9 << 20)[0] == 503
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 1 << 20
 
 
 def test_a_body_beyond_the_limit_is_not_read_and_one_that_broke_off_gets_no_verdict(bodies: WholeBodies) -> None:
