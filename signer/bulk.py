@@ -22,7 +22,7 @@ _HEAD: Final = b'{"run"'
 _MAX_HEAD: Final = 1 << 16
 _COLUMNS: Final = ("file", "sha256", "format", "indication", "sub_indication", "signatures", "signer", "signed_at")
 _TABLE_HEAD: Final = ("\ufeff" + ",".join(_COLUMNS)).encode()
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # also in full width
 
 
 def files_under(paths: Iterable[Path], but: Iterable[Path] = ()) -> list[Path]:
@@ -170,9 +170,10 @@ def check_table(path: Path) -> None:
 def table(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Write verdicts as lines of CSV (RFC 4180), a file a line; no cell is a formula to a spreadsheet.
 
-    With the mark that spreadsheets need to read Persian as UTF-8.
+    With the mark that spreadsheets need to read Persian as UTF-8; text stands in quotes, since some take semicolons to
+    part cells.
     """
-    yield "\ufeff" + _row(_COLUMNS)
+    yield "\ufeff" + ",".join(_COLUMNS) + "\r\n"
     for verdict in verdicts:
         signatures: Sequence[Mapping[str, Any]] = verdict["signatures"]
         first: Mapping[str, Any] = signatures[0] if signatures else {}
@@ -193,7 +194,7 @@ def table(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def _row(cells: Iterable[object]) -> str:
     line = StringIO()
-    csv.writer(line).writerow([_cell(cell) for cell in cells])
+    csv.writer(line, quoting=csv.QUOTE_NONNUMERIC).writerow([_cell(cell) for cell in cells])
     return line.getvalue()
 
 

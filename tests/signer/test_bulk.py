@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pki.errors import Conflict, InvalidInput
@@ -95,6 +95,9 @@ def test_a_table_has_a_line_for_each_file(folder: Path, tmp_path: Path) -> None:
     assert all(row["sha256"] and row["indication"] for row in rows)
 
 
+@example("rx;=1+1")
+@example("rx\t=1+1")
+@example("\uff1d1+1")
 @given(text=st.text(min_size=1, max_size=12))
 def test_no_cell_of_a_table_is_a_formula(text: str) -> None:
     verdict: dict[str, Any] = {
@@ -104,8 +107,11 @@ def test_no_cell_of_a_table_is_a_formula(text: str) -> None:
         "sub_indication": None,
         "signatures": [],
     }
-    _, row = csv.reader(list(table([verdict])))
-    assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
+    written = list(table([verdict]))
+    for parted_by in ",;\t":  # as the language of a system has it
+        *_, cells = csv.reader(written, delimiter=parted_by)
+        assert not any(cell.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")) for cell in cells)
+    _, row = csv.reader(written)
     assert text.lstrip("\r\n") == "" or row[0].removeprefix("'") in (text, text.removeprefix("'"))
 
 
