@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self
 from pki.errors import Conflict, ErrorCode, InvalidInput
 from pki.jose import json_object
 from signer.files import is_same_file
+from signer.validation.verdict import Indication
 
 MAX_FILES: Final = 1_000_000
 _HEAD: Final = b'{"run"'
@@ -76,7 +77,7 @@ class Results:
     def __init__(self, file: BinaryIO, run: Mapping[str, Any]) -> None:
         self._file = file
         self.run: Mapping[str, Any] = run
-        self.known: dict[tuple[str, str], dict[str, Any]] = {}
+        self.known: dict[tuple[str, str], Indication] = {}
         self._names: set[str] = set()
 
     @staticmethod
@@ -122,7 +123,7 @@ class Results:
         return results
 
     def _take(self, verdict: dict[str, Any]) -> None:
-        self.known[verdict["file"], verdict["sha256"]] = {"indication": verdict["indication"]}
+        self.known[verdict["file"], verdict["sha256"]] = Indication(verdict["indication"])
         self._names.add(verdict["file"])
 
     def add(self, line: bytes) -> None:
@@ -133,12 +134,17 @@ class Results:
         """Whether a file was judged before, whatever its octets were."""
         return file in self._names
 
-    def verdicts(self) -> list[dict[str, Any]]:
-        """Return what the file holds now: of each file that was judged, the last verdict, sorted."""
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """Yield what the file holds now, one after the other: of each file judged the last verdict, sorted."""
         self._file.seek(0)
-        self._file.readline()
-        last = {verdict["file"]: verdict for verdict in map(json_object, self._file)}
-        return [last[name] for name in sorted(last)]
+        at = len(self._file.readline())
+        places: dict[str, int] = {}  # a million verdicts are too many to keep
+        for line in self._file:
+            places[json_object(line)["file"]] = at
+            at += len(line)
+        for _, at in sorted(places.items()):
+            self._file.seek(at)
+            yield json_object(self._file.readline())
 
     def _write(self, line: bytes) -> None:
         try:

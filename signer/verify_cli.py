@@ -5,13 +5,13 @@ TOTAL-PASSED, 1 any TOTAL-FAILED, 2 anything else, 3 the command line is wrong o
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -277,9 +277,14 @@ class _Sitting:
 
     def tabulate(self, paths: Sequence[Path], csv_file: Path) -> None:
         """Judge files and write a table of them."""
-        verdicts: list[dict[str, Any]] = []
-        self.judge(paths, lambda answer: verdicts.append(json_object(answer.text)))
-        _write_table(csv_file, verdicts)
+        rows = list(table([]))
+
+        def keep(answer: Answer) -> None:
+            _, row = table([json_object(answer.text)])
+            rows.append(row)
+
+        self.judge(paths, keep)
+        _write_table(csv_file, rows)
 
     def go_on(self, paths: Sequence[Path], results_file: Path, inputs: str, csv_file: Path | None) -> None:
         """Judge what a results file does not hold yet; the validation time is that of its first sitting."""
@@ -289,7 +294,7 @@ class _Sitting:
             left = [path for path in paths if not self._is_known(path, results)]
             self.judge(left, lambda answer: results.add(answer.text))
             if csv_file is not None:
-                _write_table(csv_file, results.verdicts())
+                _write_table(csv_file, table(results.verdicts()))
         passed, failed, undecided, unread = (self.statuses.count(status) for status in (0, 1, 2, 3))
         click.echo(f"{passed} valid, {failed} not valid, {undecided} undecided, {unread} not readable", err=True)
 
@@ -301,7 +306,7 @@ class _Sitting:
         except NotFound:
             return False  # said when it is to be judged
         if known is not None:
-            self.statuses.append(_EXIT[Indication(known["indication"])])
+            self.statuses.append(_EXIT[known])
         return known is not None
 
     def _orders(self, paths: Iterator[Path]) -> Iterator[Order]:
@@ -329,8 +334,8 @@ def _with_progress(paths: Sequence[Path]) -> Iterator[Path]:
         yield from bar
 
 
-def _write_table(path: Path, verdicts: Sequence[dict[str, Any]]) -> None:
-    write_file(path, "".join(table(verdicts)).encode("utf-8", "replace"))
+def _write_table(path: Path, rows: Iterable[str]) -> None:
+    write_file(path, "".join(rows).encode("utf-8", "replace"))
 
 
 def _fingerprint(context: VerificationContext, at: datetime | None, home: Path | None) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from hypothesis import strategies as st
 from pki.errors import Conflict, InvalidInput
 from signer.bulk import Results, files_under, table
 from signer.formats.jades import sign_jades
-from signer.verify_cli import verify
+from signer.isolation.order import Answer, Form
+from signer.validation.context import VerificationContext
+from signer.validation.verdict import Indication
+from signer.verify_cli import _Sitting, verify
 from tests.support.programs import REPOSITORY
 from tests.support.zoo import SIGNED_AT, make_zoo
 
@@ -113,6 +117,35 @@ def test_no_cell_of_a_table_is_a_formula(text: str) -> None:
         assert not any(cell.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")) for cell in cells)
     _, row = csv.reader(written)
     assert text.lstrip("\r\n") == "" or row[0].removeprefix("'") in (text, text.removeprefix("'"))
+
+
+def large(number: int) -> bytes:
+    words = {"file": f"{number:04}", "sha256": "00", "format": None, "indication": "INDETERMINATE"}
+    return json.dumps({**words, "sub_indication": None, "signatures": [], "more": "x" * 50_000}).encode()
+
+
+def test_a_table_of_many_verdicts_is_written_without_having_them_all_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [*range(100, 200), *range(100)]
+
+    def give(_sitting: object, _paths: object, take: Any) -> None:
+        for number in numbers:
+            take(Answer(indication=Indication.INDETERMINATE, text=large(number)))
+
+    monkeypatch.setattr(_Sitting, "judge", give)
+    sitting = _Sitting(VerificationContext(at=SIGNED_AT), Form.JSON, None, 1)
+    tracemalloc.start()
+    try:
+        sitting.go_on([], tmp_path / "results", "a", tmp_path / "one.csv")
+        sitting.tabulate([], tmp_path / "other.csv")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000  # they are ten
+    rows = list(csv.DictReader((tmp_path / "one.csv").read_text("utf-8-sig").splitlines()))
+    assert [row["file"] for row in rows] == [f"{number:04}" for number in range(200)]
+    assert len((tmp_path / "other.csv").read_text("utf-8-sig").splitlines()) == 201
 
 
 def test_folders_are_entered_and_their_links_are_not(tmp_path: Path) -> None:
