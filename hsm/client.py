@@ -31,6 +31,7 @@ from pki.keys import DEFAULT_RSA_BITS, PublicKey, SignatureAlgorithm, SigningKey
 from pki.signatures import load_public_key
 
 SIGN_TIMEOUT: Final = timedelta(seconds=1)
+CEREMONY_TIMEOUT: Final = timedelta(seconds=20)  # where nobody else waits, and beginning anew costs people's time
 GENERATE_TIMEOUT: Final = timedelta(seconds=60)
 BATCH_ITEM_TIMEOUT: Final = timedelta(milliseconds=20)
 LARGE_OCTETS: Final = 1024 * 1024

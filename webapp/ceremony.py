@@ -16,7 +16,7 @@ from ca.ceremony.workshop import CustodianWorkshop
 from ca.custody_policy import OPERATOR, SERVER, WORKER, service_policy
 from ca.hierarchy import Hierarchy, adopt, create_hierarchy
 from ca.profiles import IssuerName
-from hsm.client import CustodianClient
+from hsm.client import CEREMONY_TIMEOUT, CustodianClient
 from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
 from hsm.custodian.policy import write_policy
 from hsm.private_files import write_private
@@ -161,7 +161,7 @@ def _make_everything(deployment: Deployment, settings: DeploymentSettings, root:
     clock, authorities = RealClock(), authority_settings(settings)
     with ExitStack() as stack:
         service = stack.enter_context(CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log))
-        keys = CustodianClient(service.socket_path(OPERATOR))
+        keys = CustodianClient(service.socket_path(OPERATOR), timeout=CEREMONY_TIMEOUT)
         stack.callback(keys.close)
         workshop = CustodianWorkshop(deployment.custodian_log, authorities)
         place = TokenPlace(name=IssuerName.ROOT.value, token=deployment.root / "token", folder=deployment.root)

@@ -15,7 +15,7 @@ from ca.custody_policy import OPERATOR
 from ca.profiles import IssuerName
 from ca.status.crl import PublishedCrl
 from ca.status.list_drafts import published_numbers
-from hsm.client import CustodianClient
+from hsm.client import CEREMONY_TIMEOUT, CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider
 from hsm.softhsm import create_softhsm_token
@@ -98,7 +98,7 @@ class DeploymentHome:
                 yield keys
             return
         with CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log) as custodian:
-            own = CustodianClient(custodian.socket_path(OPERATOR))
+            own = CustodianClient(custodian.socket_path(OPERATOR), timeout=CEREMONY_TIMEOUT)
             try:
                 yield own
             finally:

@@ -27,7 +27,7 @@ from ca.status.revocation import CertificateState
 from ca.subjects import service_subject
 from ca.tables import certificates as rows
 from ca.tbs import Issuer
-from hsm.client import CustodianClient
+from hsm.client import CEREMONY_TIMEOUT, CustodianClient
 from hsm.process import CustodianProcess
 from hsm.provider import KeyProvider, KeyPurpose, spki_of
 from pki.audit import AuditAction
@@ -101,7 +101,7 @@ def begin_subordinate(
 def _custodian(deployment: Deployment) -> Iterator[KeyProvider]:
     """Run a custodian for a deployment that is not open yet, as ourselves."""
     with CustodianProcess(deployment.custodian_config, log_path=deployment.custodian_log) as custodian:
-        keys = CustodianClient(custodian.socket_path(OPERATOR))
+        keys = CustodianClient(custodian.socket_path(OPERATOR), timeout=CEREMONY_TIMEOUT)
         with closing(keys):
             yield keys
 

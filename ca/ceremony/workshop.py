@@ -12,7 +12,7 @@ from typing import Final
 from ca.ceremony.tokens import TokenPlace, TokenRecord
 from ca.config import AuthoritySettings
 from ca.custody_policy import OPERATOR, root_policy
-from hsm.client import CustodianClient
+from hsm.client import CEREMONY_TIMEOUT, CustodianClient
 from hsm.custodian.config import CustodianSettings, PinSettings, Pkcs11Settings, write_settings
 from hsm.custodian.policy import write_policy
 from hsm.errors import ConfigurationInvalid, HsmUnavailable
@@ -77,7 +77,7 @@ class CustodianWorkshop:
             write_policy(self._policy, settings.policy_file)
             write_settings(settings, config)
             custodian = stack.enter_context(CustodianProcess(config, log_path=self._log_path))
-            keys = CustodianClient(custodian.socket_path(OPERATOR))
+            keys = CustodianClient(custodian.socket_path(OPERATOR), timeout=CEREMONY_TIMEOUT)
             stack.callback(keys.close)
             health = keys.health()
             if not health.ok:

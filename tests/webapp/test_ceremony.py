@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,13 +12,18 @@ from pathlib import Path
 import pytest
 
 from ca.ceremony.workshop import MEMORY_FOLDER
+from ca.custody_policy import OPERATOR
 from ca.profiles import ISSUING_AUTHORITIES
+from hsm.client import SIGN_TIMEOUT
 from hsm.errors import HsmUnavailable
+from hsm.process import CustodianProcess
 from hsm.softhsm import find_module
 from pki.errors import ErrorCode
-from tests.support.deployment import LiveDeployment, live  # noqa: F401 - a fixture
+from tests.support.deployment import SETTINGS, LiveDeployment, live  # noqa: F401 - a fixture
 from tests.support.elsewhere import read_elsewhere
+from tests.support.hung import go_on, hang
 from tests.support.programs import run_here
+from webapp.ceremony import hold_ceremony
 from webapp.cli import mohr
 from webapp.compose import opened_parts
 from webapp.deployment import Deployment
@@ -62,6 +68,29 @@ def test_a_ceremony_that_is_asked_to_end_leaves_no_pin_of_the_root(tmp_path: Pat
     assert b"Traceback" not in messages
     assert not folder.exists()
     assert not deployment.exists()
+
+
+def test_a_ceremony_waits_for_a_custodian_that_stands_still_for_longer_than_a_server_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_module() is None:
+        pytest.skip("SoftHSM2 is not installed")
+    begin, still = CustodianProcess.start, list[threading.Timer]()
+
+    def begin_and_stand_still(process: CustodianProcess) -> None:
+        begin(process)
+        if process.socket_path(OPERATOR).is_relative_to(deployment.custodian_sockets):
+            return
+        assert process.pid is not None
+        hang(process.pid)  # the root's: it is asked at once
+        still.append(threading.Timer(1.5 * SIGN_TIMEOUT.total_seconds(), go_on, [process.pid]))
+        still[0].start()
+
+    monkeypatch.setattr(CustodianProcess, "start", begin_and_stand_still)
+    deployment = Deployment(tmp_path / "h")
+    hold_ceremony(deployment, SETTINGS)
+    still[0].join()
+    assert deployment.exists()
 
 
 def test_the_pin_that_was_shown_is_in_no_file(live: LiveDeployment) -> None:  # noqa: F811 - the fixture of that name
