@@ -5,11 +5,13 @@ import signal
 import time
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 
 def hang(pid: int) -> None:
     """Stop a process and wait until each thread of it stands still: a signal alone leaves it time for an answer."""
     os.kill(pid, signal.SIGSTOP)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(state not in "TtZX" for state in _states(pid)):
         assert time.monotonic() < deadline, f"process {pid} does not stop"
         time.sleep(0.001)

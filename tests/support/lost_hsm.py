@@ -18,6 +18,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from hsm.child_process import child_environment, module_command
 from hsm.softhsm import SoftHsmToken, create_softhsm_token
+from tests.support.patience import PATIENCE
 
 CLIENT_MODULE: Final = next(Path("/usr/lib").glob("*/pkcs11/p11-kit-client.so"), Path("/usr/lib/p11-kit-client.so"))
 
@@ -64,7 +65,7 @@ class LostHsm:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not self._socket.exists():
             assert time.monotonic() < deadline, "p11-kit server did not start"
             time.sleep(0.01)
