@@ -5,6 +5,7 @@ on hostile files becomes a defect or an InvalidInput.
 """
 
 import binascii
+import gc
 import logging
 import re
 import secrets
@@ -38,6 +39,7 @@ _ALWAYS_ALLOWED: Final = frozenset({Addition.VALIDATION_DATA, Addition.TIMESTAMP
 _WHITE_SPACE: Final = b"\0\t\n\f\r "
 _END: Final = b"%%EOF"
 _END_OCTETS: Final = 2048  # pyHanko reads the last 1024, and the line in which they begin
+_LARGE: Final = 4 * 1024 * 1024
 _LONG: Final = 64  # a shorter value costs nothing to read
 _DATE: Final = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'?(\d\d)?'?)?")
 
@@ -276,6 +278,8 @@ def _changes_since(file: _File, field: PdfField, changes: Changes, increments: I
     if (file.reader.last_startxref or 0) < field.end:
         return _changed(field, Reason.DOCUMENT_CHANGED, "octets that belong to no revision")
     judged = _compared(file, field, revision, changes)
+    if len(revision) > _LARGE:
+        gc.collect()  # readers hold each other, and each one its revision: several of them were too much
     return replace(judged, notes=(*judged.notes, *_explained(increments, field.end, len(file.data))))
 
 

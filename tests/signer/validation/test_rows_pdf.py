@@ -1,7 +1,9 @@
 """Rows 24 to 30 as far as they are judged now: byte ranges, later revisions, odd signature fields."""
 
+import gc
 import hashlib
 import re
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 
@@ -13,6 +15,7 @@ from pyhanko.sign.fields import SigFieldSpec, append_signature_field
 
 from pki import ber, der
 from signer.formats.pades import sign_pades
+from signer.parsers.pades import parse_pdf
 from signer.samples import sample_pdf, write_pdf
 from signer.validation.reasons import Reason
 from signer.validation.verdict import Crypto
@@ -186,6 +189,22 @@ def test_a_second_signature_leaves_the_first_valid(zoo: Zoo, pades: bytes) -> No
     expect(verdict, PASSED)
     assert len(verdict.signatures) == 2
     assert Reason.DOCUMENT_EXTENDED in {finding.reason for finding in verdict.signatures[0].findings}
+
+
+def test_a_large_pdf_of_many_signatures_is_held_a_few_times_at_most(zoo: Zoo) -> None:
+    signed = page_pdf(extra=(f"<< /Length {5 << 20} >>\nstream\n{'x' * (5 << 20)}\nendstream",))
+    for _ in range(6):
+        signed = sign_pades(signed, zoo.clinician.key, zoo.clinician.chain, signed_at=SIGNED_AT)
+    gc.collect()
+    gc.disable()  # when it would come by itself is not known
+    tracemalloc.start()
+    try:
+        assert len(parse_pdf(signed).signatures) == 6
+        held = tracemalloc.get_traced_memory()[1] / len(signed)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert held < 4
 
 
 # Rows 29 and 30
