@@ -236,7 +236,8 @@ class SlowPeers:
         known.silent = (known.silent or now - passed) if is_silent else None
         least = self._pace.rate * passed
         is_fast = (took_all or went >= least) if queued else (went > 0 or came >= least)
-        if is_fast or (known.silent and self._waits_for_us(held, known.silent, now)):
+        waits = known.silent and (_octets(held, termios.FIONREAD) or self._waits_for_us(held, known.silent, now))
+        if is_fast or waits:
             known.heard = now
         return now - known.heard >= self._pace.patience or now - known.began >= self._pace.longest
 

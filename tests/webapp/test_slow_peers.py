@@ -115,6 +115,15 @@ def test_who_waits_for_us_may_be_silent_while_we_work_and_not_for_ever(
     assert stranger.recv(1) == client.recv(1) == b""
 
 
+def test_whose_octets_we_did_not_read_yet_waits_for_us(line: Line) -> None:
+    client, server = line.connected()
+    client.sendall(b"hello")
+    assert [line.look() for _ in range(6)] == [0] * 6
+    server.recv(5)
+    assert [line.look() for _ in range(3)] == [0, 0, 1]
+    assert is_ended(client)
+
+
 def test_a_server_that_names_no_port_spares_each_connection_of_the_address(line: Line) -> None:
     line.connected()
     line.look()
