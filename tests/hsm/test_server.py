@@ -36,6 +36,7 @@ from hsm.provider import KeyPurpose
 from pki.errors import ErrorCode, ServiceError
 from pki.keys import SignatureAlgorithm, verify_signature
 from tests.hsm import messages as m
+from tests.support.patience import PATIENCE
 from tests.support.softhsm import CustodianHome
 
 SEAL = (SignatureAlgorithm.ES256, KeyPurpose.SEAL)
@@ -53,7 +54,7 @@ def dial(custodian: CustodianHome) -> Iterator[Dial]:
 
     def connect() -> socket.socket:
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        peer.settimeout(5)
+        peer.settimeout(PATIENCE)
         peers.append(peer)
         while True:
             try:
@@ -294,7 +295,7 @@ def idle_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Stopped
     thread.start()
     yield folder / "s", clock
     waker.send(b"x")
-    thread.join(5)
+    thread.join(PATIENCE)
     running.close()
     wakeup.close()
     waker.close()
@@ -307,14 +308,14 @@ def test_a_peer_that_stalls_in_the_middle_of_a_frame_is_closed_and_one_that_is_i
     path, clock = idle_server
     with socket.socket(socket.AF_UNIX) as stalled, socket.socket(socket.AF_UNIX) as idle:
         for peer in (stalled, idle):
-            peer.settimeout(5)
+            peer.settimeout(PATIENCE)
             peer.connect(str(path))
         stalled.send(b"\x00\x00\x00\x09half")
         stalled.settimeout(0.1)
         with pytest.raises(TimeoutError):
             stalled.recv(1)
         clock.seconds += STALL_SECONDS + 1
-        stalled.settimeout(5)
+        stalled.settimeout(PATIENCE)
         assert stalled.recv(1) == b""
         idle.settimeout(0.1)
         with pytest.raises(TimeoutError):

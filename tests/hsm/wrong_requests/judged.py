@@ -39,7 +39,7 @@ PURPOSES: Final = {
 }
 PER_SECOND: Final = 2
 BURST: Final = 3
-TOLD_SECONDS: Final = 10.0
+TOLD_SECONDS: Final = 60.0
 
 # Every refusal that any test here met, for the search for secrets at the end of the session.
 SAID: list[str] = []
@@ -150,7 +150,7 @@ class Peer:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(10)
+        self.socket.settimeout(TOLD_SECONDS)
         end = time.monotonic() + TOLD_SECONDS
         while (failed := self.socket.connect_ex(str(path))) == errno.EAGAIN and time.monotonic() < end:
             time.sleep(0.01)  # so many wait to be let in that one more may not even wait (unix(7))
