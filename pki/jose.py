@@ -6,6 +6,7 @@ canonical base64url, unique member names, integers of sane size, bounded depth.
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from typing import Any, Final, NoReturn
@@ -88,7 +89,8 @@ def _decode(decoder: json.JSONDecoder, data: bytes) -> Any:
     except UnicodeError as error:
         raise InvalidInput(ErrorCode.JSON_MALFORMED, "not Unicode text in UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(ErrorCode.JSON_MALFORMED, "not JSON") from error
+        detail = "it begins with a byte order mark" if data.startswith(codecs.BOM_UTF8) else "not JSON"
+        raise InvalidInput(ErrorCode.JSON_MALFORMED, detail) from error
     return value
 
 

@@ -18,12 +18,16 @@ from pki.instants import format_instant, parse_instant
 MIN_PREFIX: Final = 4  # hexadecimal digits: fewer fit too many certificates to be worth listing
 MAX_WORD: Final = 64
 MAX_SERIAL_DIGITS: Final = 40
+_AROUND: Final = dict.fromkeys([ord(":"), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _PREFIX: Final = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},40}}")
 
 
 def parse_serial(text: str) -> str:
-    """Read a serial number as people copy it (colons, spaces, capitals) into the form of rows; InvalidInput."""
-    digits = text.replace(":", "").replace(" ", "").lower()
+    """Read a serial number as people copy it into the form of rows; InvalidInput.
+
+    Colons, spaces, capitals, Persian digits and the invisible marks of pages written from right to left are taken.
+    """
+    digits = "".join(ascii_digits(text).translate(_AROUND).split()).lower()
     if not 1 <= len(digits) <= MAX_SERIAL_DIGITS or any(digit not in "0123456789abcdef" for digit in digits):
         raise InvalidInput(ErrorCode.INPUT_MALFORMED, "a serial number is up to 40 hexadecimal digits")
     return digits.zfill(len(digits) + len(digits) % 2)

@@ -43,6 +43,11 @@ def test_random_bytes_never_raise_anything_but_ours(data: bytes) -> None:
         assert error.code is ErrorCode.JSON_MALFORMED
 
 
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(InvalidInput, match="byte order mark"):
+        strict_json(b'\xef\xbb\xbf{"a":1}')
+
+
 @pytest.mark.parametrize(
     "attack",
     [

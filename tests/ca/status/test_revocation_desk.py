@@ -146,7 +146,15 @@ def test_an_unknown_serial_is_not_found(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("0A:bC 12", "0abc12"), ("abc", "0abc"), ("00", "00"), ("f" * 40, "f" * 40)]
+    ("text", "expected"),
+    [
+        ("0A:bC 12", "0abc12"),
+        ("abc", "0abc"),
+        ("00", "00"),
+        ("f" * 40, "f" * 40),
+        ("۵۴f۳", "54f3"),
+        ("\u2066\u200e54F3\u00a0bd\u2069\n", "54f3bd"),
+    ],
 )
 def test_serials_are_read_as_people_copy_them(text: str, expected: str) -> None:
     assert parse_serial(text) == expected
