@@ -22,6 +22,7 @@ COLUMNS: Final = frozenset(
         *("organization", "common_name", "hosts", "officer_id"),
     }
 )
+_MAX_ROW_CHARS: Final = 8 * MAX_ROW_OCTETS  # with the quotes and spaces that are none of it
 _SEPARATORS: Final = (",", ";", "\t")  # a spreadsheet's choice follows its language
 
 
@@ -46,15 +47,43 @@ def split_csv(data: bytes) -> tuple[bytes, ...]:
     return tuple(rows)
 
 
+class _TooLong(Exception):
+    pass
+
+
+class _Lines:
+    """Lines of a text, of which a row may take so many characters."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.taken = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(_MAX_ROW_CHARS)
+        self.taken += len(line)
+        if self.taken >= _MAX_ROW_CHARS:
+            raise _TooLong
+        if not line:
+            raise StopIteration
+        return line
+
+
 def _records(data: bytes) -> Iterator[list[str]]:
-    header = data.partition(b"\n")[0]
+    header = data[:_MAX_ROW_CHARS].partition(b"\n")[0]
     separator = max(_SEPARATORS, key=lambda one: header.count(one.encode()))
     text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")  # never the whole file as text
-    reader = csv.reader(text, delimiter=separator, strict=True)
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     number = 0
     try:
         for number, cells in enumerate(reader, 1):  # noqa: B007 - told when the next one breaks
             yield cells
+            lines.taken = 0
+    except _TooLong as error:
+        raise malformed(f"row {number} is longer than 32 KiB") from error
     except csv.Error as error:
         raise malformed(f"row {number}: its quotes or a cell's length are wrong") from error
     except UnicodeDecodeError as error:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ca.bulk import format as bulk_format
+from ca.bulk.csv_rows import split_csv
 from ca.bulk.format import MAX_ROW_OCTETS, parse_row, split_rows
 from ca.profile_file import pilot_profiles
 from ca.registration import parse_registration
@@ -99,3 +102,26 @@ def test_any_row_is_read_or_refused(row: bytes | str) -> None:
         parse_registration(parse_row(data, PROFILES).registration, pilot_identities())
     except ServiceError as error:
         assert error.code
+
+
+@pytest.mark.parametrize(
+    ("split", "data"),
+    [
+        (split_rows, b"\n" * 4_000_000),
+        (split_rows, b"{}\n" * 1_500_000),
+        (split_csv, b"," * 4_000_000),
+        (split_csv, b'"\n",' * 1_000_000),
+        (split_csv, b"kind\n" + b"a," * 2_000_000),
+    ],
+)
+def test_what_is_refused_for_its_size_takes_no_more_memory_than_it_has(
+    split: Callable[[bytes], tuple[bytes, ...]], data: bytes
+) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput):
+            split(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
