@@ -24,7 +24,7 @@ from tests.support.programs import REPOSITORY, Ended, run_process, start_process
 from tests.support.reader_stack import require_reader_programs
 
 pytestmark = pytest.mark.real
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)

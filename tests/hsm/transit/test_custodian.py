@@ -29,7 +29,7 @@ from tests.support.openbao import MOUNT, BaoRole, BaoServer
 pytestmark = pytest.mark.real
 
 CA, SEAL = KeyPurpose.CERTIFICATE_AUTHORITY, KeyPurpose.SEAL
-RETURN_SECONDS = 15.0
+RETURN_SECONDS = 60.0
 
 
 @dataclass(kw_only=True)
