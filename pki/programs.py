@@ -102,6 +102,10 @@ def _status_of(command: click.Command, arguments: Sequence[str] | None, keep_tra
         if isinstance(error, OSError) and error.errno in _NO_SPACE:  # where standard output goes, say
             click.echo(sentence(ServiceError(ErrorCode.FILE_UNWRITABLE, error.strerror or "")), err=True)
             return ExitStatus.USAGE
+        if isinstance(error, PermissionError) and error.filename is not None:  # whose files these are not
+            detail = f"{error.filename}: {error.strerror}"
+            click.echo(sentence(ServiceError(ErrorCode.FILE_UNREADABLE, detail)), err=True)
+            return ExitStatus.REFUSED
         _tell_incident(traceback.format_exc(), keep_trace)
         return ExitStatus.INTERNAL
     return result if isinstance(result, int) else ExitStatus.OK

@@ -18,6 +18,8 @@ def _command(kind: str) -> int | None:
         raise KeyError("secret")
     if kind == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
+    if kind == "another's":
+        raise PermissionError(errno.EACCES, "Permission denied", "data/mohr.db")
     if kind == "interrupt":
         raise click.exceptions.Abort
     return 2 if kind == "two" else None
@@ -34,6 +36,7 @@ def _command(kind: str) -> int | None:
         (["--nonsense"], ExitStatus.USAGE),
         (["interrupt"], ExitStatus.INTERRUPTED),
         (["full"], ExitStatus.USAGE),
+        (["another's"], ExitStatus.REFUSED),
         (["bug"], ExitStatus.INTERNAL),
     ],
 )
@@ -48,6 +51,12 @@ def test_a_program_ends_with_its_status_and_without_a_traceback(
     assert "Traceback" not in shown.err
     assert "secret" not in shown.err
     assert bool(kept) == (status == ExitStatus.INTERNAL)
+
+
+def test_whoever_may_not_read_a_deployment_is_told_which_file(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _run(["another's"], capsys)
+    assert shown.startswith("file-unreadable")
+    assert "data/mohr.db: Permission denied" in shown
 
 
 def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
