@@ -129,7 +129,10 @@ def custodian_for_us(deployment: Deployment) -> Iterator[CustodianProcess]:
     with contextlib.ExitStack() as stack:
         launcher: tuple[str, ...] = ()
         if os.geteuid() == 0 and _owner(deployment.custodian_config) != 0:
-            user = stack.enter_context(contextlib.closing(_decide(deployment))).custodian()
+            separation = stack.enter_context(contextlib.closing(_decide(deployment)))
+            with contextlib.suppress(OSError):  # a home that was put together by hand: its custodian says what is wrong
+                _settle(deployment, separation)
+            user = separation.custodian()
             launcher = () if user is None else user.launcher()
         elif _owner(deployment.policy_file) == os.geteuid():  # a home that came from another machine names its operator
             _name_users(deployment.policy_file, {OPERATOR: os.geteuid()})

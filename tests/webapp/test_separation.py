@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from webapp import separation as module
 from webapp.deployment import Deployment
 from webapp.private_view import PrivateView, ViewRefused
 from webapp.reach import closed_folders, obstacles
-from webapp.separation import Separation, separate
+from webapp.separation import Separation, custodian_for_us, separate
 from webapp.system_users import Accounts, UsersMissing, system_accounts
 
 
@@ -282,3 +283,20 @@ def test_a_policy_that_cannot_be_read_is_left_for_the_custodian_to_refuse(tmp_pa
     deployment.policy_file.write_bytes(b"{}")
     assert separate(deployment).lines == Separation(ACCOUNTS).lines
     assert deployment.policy_file.read_bytes() == b"{}"
+
+
+def test_a_home_that_was_put_together_by_hand_is_settled_before_its_custodian_runs(
+    tmp_path: Path, as_root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = _deployment(tmp_path)
+    order: list[str] = []
+    monkeypatch.setattr(module, "_owner", lambda _path: ACCOUNTS.custodian.uid)
+    monkeypatch.setattr(module, "settle", lambda _places: order.append("settled"))
+
+    def start(*_arguments: object, **_options: object) -> AbstractContextManager[None]:
+        order.append("started")
+        return nullcontext()
+
+    monkeypatch.setattr(module, "CustodianProcess", start)
+    with custodian_for_us(deployment):
+        assert order == ["settled", "started"]
