@@ -22,6 +22,7 @@ MAX_FILES: Final = 1_000_000
 _HEAD: Final = b'{"run"'
 _MAX_HEAD: Final = 1 << 16
 _COLUMNS: Final = ("file", "sha256", "format", "indication", "sub_indication", "signatures", "signer", "signed_at")
+_TOLD: Final = frozenset({"format", "sub_indication", "signatures"})
 _TABLE_HEAD: Final = ("\ufeff" + ",".join(_COLUMNS)).encode()
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # also in full width
 
@@ -118,13 +119,20 @@ class Results:
             if not line.endswith(b"\n"):  # a crash left it in the middle: its file is judged again
                 break
             end += len(line)
-            results._take(json_object(line))
+            results._take(json_object(line), name)
         file.truncate(end)
         return results
 
-    def _take(self, verdict: dict[str, Any]) -> None:
-        self.known[verdict["file"], verdict["sha256"]] = Indication(verdict["indication"])
-        self._names.add(verdict["file"])
+    def _take(self, verdict: dict[str, Any], name: str) -> None:
+        file, digest = verdict.get("file"), verdict.get("sha256")
+        try:
+            indication = Indication(verdict["indication"])
+        except (KeyError, ValueError):
+            indication = None
+        if indication is None or not (isinstance(file, str) and isinstance(digest, str)) or not verdict.keys() >= _TOLD:
+            raise Conflict(ErrorCode.CONFLICT, f"{name} holds a line that is no verdict")
+        self.known[file, digest] = indication
+        self._names.add(file)
 
     def add(self, line: bytes) -> None:
         """Keep one verdict."""

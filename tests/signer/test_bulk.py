@@ -259,6 +259,29 @@ def test_a_results_file_is_begun_over_nothing_but_its_own_beginning(tmp_path: Pa
     assert path.read_bytes() == b'{"payload":"signed"}'
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"[]",
+        b'{"run":1}',
+        b'{"indication":"TOTAL-PASSED"}',
+        b'{"indication":["TOTAL-PASSED"],"file":"a","sha256":"b","format":"c","sub_indication":null,"signatures":[]}',
+        b'{"indication":"PERHAPS","file":"a","sha256":"b","format":"c","sub_indication":null,"signatures":[]}',
+        b'{"indication":"TOTAL-PASSED","file":[],"sha256":"b","format":"c","sub_indication":null,"signatures":[]}',
+        b'{"indication":"TOTAL-PASSED","file":"a","sha256":{},"format":"c","sub_indication":null,"signatures":[]}',
+        b"no JSON",
+    ],
+)
+def test_a_results_file_with_a_line_that_is_no_verdict_is_left_as_it_is(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "file"
+    held = json.dumps({"run": RUN}).encode() + b"\n" + line + b"\n"
+    path.write_bytes(held)
+    with pytest.raises((Conflict, InvalidInput)):
+        Results.open(path, RUN)
+    assert path.read_bytes() == held
+
+
 def test_outputs_in_the_folder_are_not_judged(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_bytes(b"nothing signed")
     for _ in range(2):
