@@ -161,7 +161,7 @@ print(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >
 """
 
 
-@pytest.mark.parametrize("name", ["server", "exchange", "worker", "linter"])
+@pytest.mark.parametrize("name", ["server", "exchange"])
 def test_large_bodies_that_are_gone_are_no_memory_of_a_server_any_more(tmp_path: Path, name: str) -> None:
     (program,) = (one for one in programs(Deployment(tmp_path), SETTINGS, "h:8440", TOGETHER) if one.name == name)
     said = subprocess.run([sys.executable, "-c", MANY_LARGE], env=program.environment, capture_output=True, check=True)

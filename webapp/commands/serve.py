@@ -7,6 +7,7 @@ import urllib.error
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPException
+from typing import Final
 
 import click
 
@@ -24,8 +25,9 @@ from webapp.supervisor import Program, Supervisor
 
 DEFAULT_BIND = "127.0.0.1:8440"
 LATER_SECONDS = 1.5
-LARGE_OCTETS = 128 * 1024
-"""What is larger goes back to the system when it is freed (mallopt(3)): else each thread keeps much of it."""
+MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024), "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024)}
+"""Of who takes bodies (mallopt(3)): what is large goes back to the system when it is freed, else each thread keeps much
+of it; what is small is kept, for to give back the end of a heap with each request and ask for it anew takes time."""
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -45,7 +47,8 @@ def programs(
 ) -> tuple[Program, ...]:
     """Return what runs in this deployment, in starting order."""
     host, port = split_bind(bind)
-    home = {"MOHR_HOME": str(deployment.home), "MALLOC_MMAP_THRESHOLD_": str(LARGE_OCTETS)}
+    home = {"MOHR_HOME": str(deployment.home)}
+    listening = home | MEMORY
     python = (sys.executable, "-P", "-m")  # whatever lies in the folder that we are in
     keeper = Program(
         name="keeper",
@@ -80,13 +83,13 @@ def programs(
         Program(
             name="server",
             arguments=(*python, "webapp.page_server", host, str(port)),
-            environment=home,
+            environment=listening,
             run_as=separation.server(port),
         ),
         Program(
             name="exchange",
             arguments=(*python, "webapp.exchange_server", _authority(host, settings.exchange_port)),
-            environment=home,
+            environment=listening,
             run_as=separation.server(settings.exchange_port),
         ),
     )
