@@ -19,9 +19,8 @@ from pki.keys import SignatureAlgorithm, verify_signature
 from pki.signatures import load_public_key
 from tests.hsm import good_messages as good
 from tests.hsm import messages as m
-from tests.hsm.good_messages import LIMITS
 from tests.hsm.test_mutated_messages import Mutation, mutations
-from tests.hsm.wrong_requests.judged import CA, OCSP, PURPOSES, SEAL, TOKEN, TSA, Judged, Peer, now
+from tests.hsm.wrong_requests.judged import CA, LIMITS, OCSP, PURPOSES, SEAL, TOKEN, TSA, Judged, Peer, now
 from tests.hsm.wrong_requests.test_messages import certificate, crl, token
 
 pytestmark = pytest.mark.real
