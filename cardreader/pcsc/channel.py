@@ -71,6 +71,8 @@ class PcscChannel:
             wipe(encoded)
             octets[:] = [0] * len(octets)
         require(result, "transmit")
+        if not answer:  # no card answers nothing: some drivers call it success when theirs leaves
+            raise CardRemoved("transmit: an empty answer")
         return parse_response(bytes(answer))
 
     def _request_header(self) -> object:

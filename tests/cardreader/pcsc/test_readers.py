@@ -100,6 +100,17 @@ def test_a_card_pulled_while_the_pin_is_typed_is_removed(real_reader: RealReader
     card.close()
 
 
+def test_an_answer_of_no_octets_is_a_card_that_left(real_reader: RealReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some drivers call it success, in the moment in which theirs leaves."""
+    channel = PcscChannel(real_reader.name)
+    monkeypatch.setattr(scard, "SCardTransmit", lambda *_: (scard.SCARD_S_SUCCESS, []))
+    try:
+        with channel.transaction(), pytest.raises(CardRemoved):
+            channel.transmit(CommandApdu(cla=0, ins=Instruction.SELECT, p1=4, p2=0, data=PKCS15_AID))
+    finally:
+        channel.close(reset=False)
+
+
 def test_insertion_and_removal_wake_the_one_who_waits(real_reader: RealReader) -> None:
     known = real_reader.readers.list()
     assert real_reader.readers.wait(known, 0.05) is known, "nothing changed"
