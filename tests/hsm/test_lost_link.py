@@ -236,6 +236,9 @@ def test_a_login_with_a_pin_that_was_never_good_is_waited_for(bench: Bench) -> N
     bench.owner.run_until(lambda: stops)
     process, end = bench.link.pid, time.monotonic() + 2.5
     bench.owner.run_until(lambda: time.monotonic() > end)
+    if bench.link.available:
+        bench.hsm.cont()
+        pytest.skip("the login was done before the device could be stopped")
     assert not bench.sign(), "calls are answered meanwhile"
     bench.hsm.cont()
     bench.owner.run_until(lambda: bench.link.available)

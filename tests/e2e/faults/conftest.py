@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +26,7 @@ from tests.e2e.faults.small_disk import mounted
 from tests.storage import postgres
 from tests.support.deployment import PHYSICIAN
 from tests.support.moved_clock import MovedClock, has_compiler
+from tests.support.patience import PATIENCE, PAUSE
 from tests.support.separated import Served, descendants, free_ports, open_folder
 from webapp.deployment import Deployment
 
@@ -73,6 +76,13 @@ class Running(Served):
     def issue(self) -> tuple[int, str]:
         """Order a certificate for a new key; return the status and its serial number, or the refusal's code."""
         return self.officer("clerk-parsa").order(self.file_id, new_csr(), uuid4().hex)
+
+    def issue_in_the_end(self) -> tuple[int, str]:
+        """Order as `issue` does, and again while the service is away, as it may be where a machine stalls."""
+        end = time.monotonic() + PATIENCE
+        while (said := self.issue())[0] == HTTPStatus.SERVICE_UNAVAILABLE and time.monotonic() < end:
+            time.sleep(PAUSE)
+        return said
 
     def kill(self, part: str) -> set[int]:
         """Kill every process of `mohr serve` with a word in its command line; return which."""
