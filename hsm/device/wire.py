@@ -37,7 +37,6 @@ _KEY: Final = struct.Struct("!BBB")
 _ALGORITHMS: Final = tuple(SignatureAlgorithm)
 _NUMBERS: Final = {algorithm: number for number, algorithm in enumerate(_ALGORITHMS)}
 
-# From the particular to the general: an error travels as the first of these that it is.
 _Kinds = tuple[type[HsmUnavailable] | type[MechanismRefused] | type[PinIncorrect] | type[ConfigurationInvalid], ...]
 # From the particular to the general: an error travels as the first of these that it is.
 _ERRORS: Final[_Kinds] = (
